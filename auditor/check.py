@@ -1,0 +1,265 @@
+"""All that the author of a check imports: ``Check``, ``Outcome``, ``Finding``, ``Status``.
+
+A check is a frozen pydantic model whose fields are its options and whose ``run`` is a pure
+function: it names the evidence it needs by its parameters and returns an ``Outcome``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "Check",
+    "Finding",
+    "Fraction",
+    "Level",
+    "Outcome",
+    "Probability",
+    "Status",
+    "decide",
+    "worst",
+]
+
+Level = Literal["block", "advise", "off"]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(gt=0.5, lt=1.0, allow_inf_nan=False)]
+
+
+class Status(StrEnum):
+    """What became of a check or a finding. Never derived from a missing value."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    SKIP = "skip"
+    ERROR = "error"
+
+
+_SEVERITY = (Status.PASS, Status.INCONCLUSIVE, Status.ERROR, Status.FAIL)
+
+
+def worst(statuses: Iterable[Status]) -> Status:
+    """Return the most severe status; what was only shown (``skip``) does not count.
+
+    >>> worst([Status.PASS, Status.SKIP, Status.INCONCLUSIVE])
+    <Status.INCONCLUSIVE: 'inconclusive'>
+    >>> worst([])
+    <Status.SKIP: 'skip'>
+    """
+    judged = [status for status in statuses if status is not Status.SKIP]
+    return max(judged, key=_SEVERITY.index, default=Status.SKIP)
+
+
+def decide(interval: tuple[float, float], limit: float, *, higher_is_better: bool) -> Status:
+    """Compare a whole interval with a limit.
+
+    >>> decide((0.81, 0.93), 0.80, higher_is_better=True)
+    <Status.PASS: 'pass'>
+    >>> decide((0.78, 0.93), 0.80, higher_is_better=True)
+    <Status.INCONCLUSIVE: 'inconclusive'>
+    """
+    low, high = interval if higher_is_better else (-interval[1], -interval[0])
+    bar = limit if higher_is_better else -limit
+    if low >= bar:
+        return Status.PASS
+    if high < bar:
+        return Status.FAIL
+    return Status.INCONCLUSIVE
+
+
+class Finding(BaseModel):
+    """One subject (a class, an image, a metric) with what was observed and what was allowed.
+
+    A finding without an observed value, or observed on nothing, can be neither a pass nor a
+    failure; the type refuses it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    subject: str
+    """What was looked at: a class, an image, ``test``."""
+    metric: str
+    """What was measured, in the field's own words: ``recall``, ``top-1 accuracy``."""
+    observed: float | None = None
+    """The point estimate, in ``unit``; None where it could not be had."""
+    limit: float | None = None
+    """The bar; None where the figure is shown and not judged."""
+    interval: tuple[float, float] | None = None
+    """Lower and upper bound, each one-sided at the check's confidence."""
+    n: int | None = Field(default=None, ge=0)
+    """How many samples the observation rests on."""
+    unit: str = "share"
+    higher_is_better: bool = True
+    status: Status = Status.SKIP
+    note: str = ""
+    """One sentence: what would settle it, or why it could not be judged."""
+
+    @model_validator(mode="after")
+    def _pass_is_earned(self) -> Self:
+        if self.status in (Status.PASS, Status.FAIL) and (self.observed is None or self.n == 0):
+            raise ValueError(
+                f"{self.subject}: {self.metric}: nothing was observed, so the status cannot be "
+                f"{self.status.value}"
+            )
+        return self
+
+    @classmethod
+    def judged(
+        cls,
+        subject: str,
+        metric: str,
+        observed: float,
+        interval: tuple[float, float],
+        limit: float,
+        *,
+        n: int,
+        unit: str = "share",
+        higher_is_better: bool = True,
+        note: str = "",
+    ) -> Self:
+        """Return a finding whose status follows from its interval and limit."""
+        status = decide(interval, limit, higher_is_better=higher_is_better)
+        return cls(
+            subject=subject,
+            metric=metric,
+            observed=observed,
+            limit=limit,
+            interval=interval,
+            n=n,
+            unit=unit,
+            higher_is_better=higher_is_better,
+            status=status,
+            note=note,
+        )
+
+    @classmethod
+    def rate(
+        cls, subject: str, metric: str, successes: int, n: int, minimum: float, confidence: float
+    ) -> Self:
+        """Return a finding on a proportion, decided on its Clopper–Pearson interval.
+
+        Without samples it is inconclusive and says how many would be needed.
+        """
+        from auditor import stats
+
+        if n == 0:
+            needed = stats.samples_for_perfect(minimum, confidence)
+            note = f"nothing to measure; {needed} samples, all right, would show it"
+            return cls(
+                subject=subject,
+                metric=metric,
+                limit=minimum,
+                n=0,
+                status=Status.INCONCLUSIVE,
+                note=note,
+            )
+        interval = stats.proportion_interval(successes, n, confidence)
+        finding = cls.judged(subject, metric, successes / n, interval, minimum, n=n)
+        if finding.status is Status.INCONCLUSIVE:
+            note = stats.what_would_settle(successes, n, minimum, confidence)
+            return finding.model_copy(update={"note": note})
+        return finding
+
+    @classmethod
+    def fact(
+        cls,
+        subject: str,
+        metric: str,
+        observed: float,
+        limit: float,
+        *,
+        n: int | None = None,
+        unit: str,
+        higher_is_better: bool = False,
+        note: str = "",
+    ) -> Self:
+        """Return a finding on something counted, not estimated: it needs no interval."""
+        good = observed >= limit if higher_is_better else observed <= limit
+        return cls(
+            subject=subject,
+            metric=metric,
+            observed=observed,
+            limit=limit,
+            n=n,
+            unit=unit,
+            higher_is_better=higher_is_better,
+            status=Status.PASS if good else Status.FAIL,
+            note=note,
+        )
+
+
+class Outcome(BaseModel):
+    """What a check found: a status, a sentence a manager understands, and the findings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    status: Status
+    summary: str
+    findings: tuple[Finding, ...] = ()
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding], summary: str) -> Self:
+        """Return the outcome whose status is that of its worst judged finding."""
+        findings = tuple(findings)
+        return cls(status=worst(f.status for f in findings), summary=summary, findings=findings)
+
+
+class Check(BaseModel):
+    """One question about the candidate. Subclass it, set the class variables, write ``run``.
+
+    Attributes
+    ----------
+    id
+        Kebab-case name, used in ``[checks.<id>]``.
+    title
+        The passing condition, stated as a fact.
+    version
+        Raised when the decision rule changes; outcomes of different versions do not compare.
+    level
+        What a failure does unless the policy says otherwise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    version: ClassVar[int] = 1
+    level: ClassVar[Level] = "advise"
+
+    run: ClassVar[Callable[..., Outcome]]
+
+    confidence: Probability = 0.95
+    """Confidence of each interval bound, one-sided."""
+
+    def default_level(self, available: frozenset[str]) -> Level:
+        """Return the level without a policy's word.
+
+        Parameters
+        ----------
+        available
+            Names of the evidence that was given, such as ``baseline``.
+        """
+        del available
+        return self.level
+
+    @classmethod
+    def needs(cls) -> dict[str, bool]:
+        """Return the evidence that ``run`` asks for: name → whether it is required."""
+        parameters = list(inspect.signature(cls.run).parameters.values())[1:]
+        return {p.name: not allows_none(p.annotation) for p in parameters}
+
+    @classmethod
+    def documentation(cls) -> str:
+        """Return the check's page: the docstring of its module."""
+        return inspect.cleandoc(inspect.getmodule(cls).__doc__ or cls.__doc__ or cls.title)
+
+
+def allows_none(annotation: Any) -> bool:
+    """Tell whether an annotation, evaluated or not, admits ``None``."""
+    text = annotation if isinstance(annotation, str) else str(annotation)
+    return "None" in (part.strip() for part in text.split("|"))

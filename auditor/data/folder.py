@@ -1,0 +1,60 @@
+"""An image folder: one folder a class, images anywhere below it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from auditor.data.samples import Samples
+from auditor.errors import InputError
+
+__all__ = ["IMAGE_SUFFIXES", "read_folder"]
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+)
+
+
+def read_folder(root: Path) -> Samples:
+    """List the images of ``root/CLASS/**``.
+
+    Classes stand in timm's order (natural, case-insensitive). Where torchvision's plain order
+    differs, ``class_order`` says so: a checkpoint trained under one and audited under the other
+    looks broken.
+    """
+    classes = _class_folders(root)
+    pairs = [(image, name) for name in classes for image in _images(root, name)]
+    if not pairs:
+        raise InputError(f"{root}: no images; it needs class folders with images in them")
+    images, labels = zip(*sorted(pairs), strict=True)
+    return Samples(root, images, labels, tuple(classes), _order_of(classes), str(root))
+
+
+def _class_folders(root: Path) -> list[str]:
+    names = [e.name for e in os.scandir(root) if e.is_dir() and not e.name.startswith(".")]
+    if not names:
+        raise InputError(
+            f"{root}: no class folders; it needs one folder a class, with images in it"
+        )
+    return sorted(names, key=_natural)
+
+
+def _natural(name: str) -> list[str | int]:
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name.lower())]
+
+
+def _order_of(classes: list[str]) -> str:
+    order = "assumed: the class folders in timm's order (natural, case-insensitive)"
+    if classes == sorted(classes):
+        return f"{order}, which is torchvision's too"
+    return f"{order}; torchvision's plain order differs, so give classes if it trained this model"
+
+
+def _images(root: Path, name: str) -> Iterator[str]:
+    for folder, folders, files in os.walk(root / name, followlinks=True):
+        folders.sort()
+        for file in sorted(files):
+            if not file.startswith(".") and Path(file).suffix.lower() in IMAGE_SUFFIXES:
+                yield (Path(folder) / file).relative_to(root).as_posix()

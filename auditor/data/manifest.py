@@ -1,0 +1,51 @@
+"""A CSV or Parquet manifest: ``image,label`` and any further columns, kept as metadata."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from auditor.data.folder import read_folder
+from auditor.data.samples import Samples
+from auditor.data.tables import column_names, is_table, read_table, require_columns, text_column
+from auditor.errors import InputError
+
+__all__ = ["read_manifest", "read_samples", "refuse_duplicates"]
+
+
+def read_samples(path: Path) -> Samples:
+    """Read a split from wherever the user pointed: a folder or a manifest."""
+    if not path.exists():
+        raise InputError(f"{path}: no such folder or manifest")
+    if path.is_dir():
+        return read_folder(path)
+    if is_table(path):
+        return read_manifest(path)
+    raise InputError(f"{path}: neither a folder of class folders nor a .csv or .parquet manifest")
+
+
+def read_manifest(path: Path) -> Samples:
+    """Read a manifest; image paths are relative to the folder that it lies in."""
+    names = column_names(path)
+    require_columns(path, names, ("image", "label"))
+    table = read_table(path)
+    if table.num_rows == 0:
+        raise InputError(f"{path}: no rows; an empty split cannot be judged")
+    images, labels = (text_column(path, table, name) for name in ("image", "label"))
+    refuse_duplicates(path, images)
+    further = [name for name in names if name not in ("image", "label")]
+    metadata = {n: tuple(v or "" for v in table.column(n).to_pylist()) for n in further}
+    classes = tuple(sorted(set(labels)))
+    order = "assumed: the manifest's labels in plain order"
+    return Samples(path.parent, tuple(images), tuple(labels), classes, order, str(path), metadata)
+
+
+def refuse_duplicates(path: Path, images: list[str]) -> None:
+    """Raise ``InputError`` for the first image that stands twice, with both lines."""
+    seen: dict[str, int] = {}
+    for row, image in enumerate(images):
+        first = seen.setdefault(image, row)
+        if first != row:
+            raise InputError(
+                f'{path}:{row + 2}: "{image}" stands already in line {first + 2}; '
+                "an image may be listed once"
+            )

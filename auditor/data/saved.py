@@ -1,0 +1,128 @@
+"""Saved predictions of any framework: ``image,label,predicted`` and optionally ``prob_CLASS``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.data.classes import ClassList
+from auditor.data.manifest import refuse_duplicates
+from auditor.data.tables import column_names, read_table, require_columns, text_column
+from auditor.errors import InputError, did_you_mean
+
+__all__ = ["SavedTable", "read_saved"]
+
+_PREFIX = "prob_"
+_SUM_TOLERANCE = 0.01
+
+
+class SavedTable(NamedTuple):
+    """A file of predictions, checked. Indices are into ``classes.names``."""
+
+    classes: ClassList
+    images: list[str]
+    label: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    probabilities: NDArray[np.float32] | None
+    metadata: dict[str, tuple[str, ...]]
+
+
+def read_saved(path: Path, given: ClassList | None = None) -> SavedTable:
+    """Read and check a file of predictions.
+
+    Classes are those given, else the ``prob_`` columns in their order, else every label and
+    prediction in plain order. ``predicted`` may be absent where probabilities are complete.
+
+    Raises
+    ------
+    InputError
+        Naming the file, the line and the column.
+    """
+    names = column_names(path)
+    scored = [name for name in names if name.startswith(_PREFIX)]
+    required = ("image", "label") if scored else ("image", "label", "predicted")
+    require_columns(path, names, required)
+    table = read_table(path, numbers=scored)
+    if table.num_rows == 0:
+        raise InputError(f"{path}: no rows; an empty split cannot be judged")
+    images, label = (text_column(path, table, name) for name in ("image", "label"))
+    refuse_duplicates(path, images)
+    said = text_column(path, table, "predicted") if "predicted" in names else None
+    classes = given or _classes_of(path, scored, label, said or [])
+    scores = _probabilities(path, table, scored, classes) if scored else None
+    predicted = _argmax(scores) if said is None else _indices(path, "predicted", said, classes)
+    known = {"image", "label", "predicted", *scored}
+    metadata = {
+        n: tuple(v or "" for v in table.column(n).to_pylist()) for n in names if n not in known
+    }
+    return SavedTable(
+        classes, images, _indices(path, "label", label, classes), predicted, scores, metadata
+    )
+
+
+def _classes_of(
+    path: Path, scored: Sequence[str], label: Sequence[str], predicted: Sequence[str]
+) -> ClassList:
+    if scored:
+        names = tuple(name.removeprefix(_PREFIX) for name in scored)
+        return ClassList(names, f"the prob_ columns of {path.name}, in their order")
+    names = tuple(sorted({*label, *predicted}))
+    if len(names) < 2:
+        raise InputError(f'{path}: one class, "{names[0]}"; a classifier needs at least two')
+    return ClassList(names, f"every label and prediction of {path.name}, in plain order")
+
+
+def _indices(
+    path: Path, column: str, values: Sequence[str], classes: ClassList
+) -> NDArray[np.int64]:
+    index = {name: i for i, name in enumerate(classes.names)}
+    for row, value in enumerate(values):
+        if value not in index:
+            raise InputError(
+                f'{path}:{row + 2}: "{column}" is "{value}", which is not one of the '
+                f"{len(index)} classes{did_you_mean(value, index)}"
+            )
+    return np.array([index[value] for value in values], np.int64)
+
+
+def _probabilities(
+    path: Path, table: Any, scored: Sequence[str], classes: ClassList
+) -> NDArray[np.float32]:
+    missing = next((n for n in classes.names if _PREFIX + n not in scored), None)
+    extra = next((n for n in scored if n.removeprefix(_PREFIX) not in classes.names), None)
+    if missing is not None or extra is not None:
+        what = (
+            f'no column "{_PREFIX}{missing}"' if missing is not None else f'"{extra}" is no class'
+        )
+        raise InputError(f"{path}: {what}; there must be one prob_ column for each class")
+    columns = [table.column(_PREFIX + name).to_numpy() for name in classes.names]
+    scores = np.stack(columns, axis=1).astype(np.float32)
+    _check_probabilities(path, scores)
+    return scores
+
+
+def _check_probabilities(path: Path, scores: NDArray[np.float32]) -> None:
+    bad = ~np.isfinite(scores).all(axis=1)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise InputError(
+            f"{path}:{row + 2}: a probability is missing, NaN or infinite ({int(bad.sum()):,} "
+            "such rows); a model that says this of an image cannot be judged on it"
+        )
+    off = (scores < 0).any(axis=1) | (np.abs(scores.sum(axis=1) - 1) > _SUM_TOLERANCE)
+    if off.any():
+        row = int(np.flatnonzero(off)[0])
+        raise InputError(
+            f"{path}:{row + 2}: the probabilities sum to {scores[row].sum():.3g} (lowest "
+            f"{scores[row].min():.3g}); save softmax outputs, not logits"
+        )
+
+
+def _argmax(scores: NDArray[np.float32] | None) -> NDArray[np.int64]:
+    assert scores is not None
+    best: NDArray[np.int64] = scores.argmax(axis=1).astype(np.int64)
+    return best

@@ -1,0 +1,1 @@
+"""Where gathering runs."""

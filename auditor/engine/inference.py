@@ -1,0 +1,143 @@
+"""The observer that runs the candidate on every image of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from auditor.data.classes import require_known
+from auditor.data.samples import Samples
+from auditor.errors import InputError
+from auditor.evidence.predictions import matrix
+from auditor.models.handle import Candidate
+from auditor.overlap.decode import to_rgb
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+__all__ = ["PROBABILITIES_THAT_FIT", "Inference"]
+
+PROBABILITIES_THAT_FIT = 50_000_000
+"""Full probabilities are kept up to this many values (images × classes)."""
+
+
+class Inference:
+    """Runs the candidate on batches of images.
+
+    Raises
+    ------
+    InputError
+        Where a label is unknown to the candidate, its outputs have another shape than
+        (batch, classes), or an output is NaN or infinite.
+    """
+
+    def __init__(self, candidate: Candidate, samples: Samples) -> None:
+        self.candidate, self.samples = candidate, samples
+        self.images: frozenset[str] | None = frozenset(samples.images)
+        self._rows = {image: row for row, image in enumerate(samples.images)}
+        require_known(samples.labels, candidate.classes.names, samples.source)
+        index = {name: i for i, name in enumerate(candidate.classes.names)}
+        self._label = np.array([index[label] for label in samples.labels], np.int64)
+        self._keep_all = len(samples) * len(index) <= PROBABILITIES_THAT_FIT
+
+    @property
+    def batch_size(self) -> int | None:
+        """The user's, else what suits the device."""
+        return self.candidate.engine.batch_size or (16 if self._device.type == "cpu" else 128)
+
+    @cached_property
+    def _device(self) -> torch.device:
+        from auditor.models.device import choose_device
+
+        return choose_device(self.candidate.engine.device)
+
+    @cached_property
+    def _model(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        import torch
+
+        dtype = getattr(torch, self.candidate.engine.dtype)
+        model = self.candidate.loaded.model.to(self._device, dtype=dtype)
+        model = model.to(memory_format=torch.channels_last)
+        return model.eval()
+
+    @cached_property
+    def _transform(self) -> Callable[[Image.Image], torch.Tensor]:
+        return self.candidate.loaded.preprocessing.transform()
+
+    def prepare(self, image: Image.Image, data: bytes) -> torch.Tensor:
+        """Return the model's input for one image, float32, shape (channels, height, width)."""
+        del data
+        return self._transform(to_rgb(image))
+
+    def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> dict[str, pa.Array]:
+        """Return the prediction columns of a batch."""
+        rows = np.array([self._rows[image] for image in images])
+        label = self._label[rows]
+        scores = self._probabilities(images, prepared)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :5]
+        names = pa.array(self.candidate.classes.names, pa.string())
+        columns = {
+            "predicted": names.take(pa.array(best[:, 0])),
+            "top5": matrix(best),
+            "true_probability": pa.array(scores[np.arange(len(rows)), label]),
+        }
+        if self._keep_all:
+            columns["probabilities"] = matrix(scores)
+        if self.samples.representative:
+            columns["representative"] = pa.array(
+                np.array(self.samples.representative, bool)[rows], pa.bool_()
+            )
+        return columns
+
+    def _probabilities(
+        self, images: Sequence[str], prepared: Sequence[Any]
+    ) -> np.ndarray[Any, Any]:
+        import torch
+
+        dtype = getattr(torch, self.candidate.engine.dtype)
+        batch = torch.stack(list(prepared)).to(self._device, dtype=dtype)
+        with torch.inference_mode():
+            logits = self._model(batch.contiguous(memory_format=torch.channels_last))
+        self._check(images, logits)
+        values: np.ndarray[Any, Any] = logits.float().softmax(dim=1).cpu().numpy()
+        return values
+
+    def _check(self, images: Sequence[str], logits: Any) -> None:
+        name, outputs = self.candidate.name, len(self.candidate.classes.names)
+        shape = tuple(getattr(logits, "shape", ()))
+        if shape != (len(images), outputs):
+            raise InputError(
+                f"{name} returned {shape or type(logits).__name__} for a batch of {len(images)}; "
+                f"it must return one logit for each of the {outputs} classes"
+            )
+        finite = logits.isfinite().all(dim=1).cpu()
+        if not bool(finite.all()):
+            image = images[int((~finite).nonzero()[0])]
+            raise InputError(
+                f"{name} returned NaN or infinite outputs for {int((~finite).sum())} of "
+                f"{len(images)} images, first {image}; look at its weights, or at "
+                f"[engine] dtype ({self.candidate.engine.dtype})"
+            )
+
+    def about(self) -> dict[str, Any]:
+        """Return the class order, the model and where it ran."""
+        import torch
+
+        from auditor.models.device import describe_device
+
+        return {
+            "source": self.samples.source,
+            "sample": self.samples.sample,
+            "classes": list(self.candidate.classes.names),
+            "class_order": self.candidate.classes.order,
+            "candidate": self.candidate.about(),
+            "device": describe_device(self._device),
+            "dtype": self.candidate.engine.dtype,
+            "threads": torch.get_num_threads(),
+            "probabilities_kept": self._keep_all,
+        }

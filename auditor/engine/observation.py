@@ -1,0 +1,193 @@
+"""One pass over the images of a split: each file is read and decoded once, for every observer."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
+
+import pyarrow as pa
+
+from auditor.data.samples import Samples
+from auditor.evidence.provider import Observer
+from auditor.evidence.store import Store
+from auditor.overlap.decode import Unreadable, open_image
+from auditor.progress import Progress
+
+__all__ = ["observe_samples"]
+
+_PART = 512
+"""Images a stored part: what an interrupted pass can lose."""
+_BATCH = 64
+"""Images a batch where no observer minds."""
+
+
+Item = TypeVar("Item")
+
+
+def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    remaining = iter(items)  # itertools.batched needs Python 3.12
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+class _Seen(NamedTuple):
+    """What the observers prepared from one image, or why it could not be read."""
+
+    image: str
+    prepared: dict[str, Any]
+    error: str | None
+
+
+def observe_samples(
+    samples: Samples,
+    observers: Mapping[str, tuple[str, Observer]],
+    store: Store,
+    progress: Progress,
+    *,
+    workers: int | None = None,
+) -> dict[str, pa.Table]:
+    """Show every image to the observers that want it; return a table for each.
+
+    Parameters
+    ----------
+    samples
+        The split.
+    observers
+        Evidence name → its key in the store and the observer.
+    workers
+        Threads that read, decode and prepare; the number of cores where None.
+
+    Returns
+    -------
+    dict
+        Evidence name → table with ``image``, ``label``, ``error`` (null where it was read), the
+        observer's columns and the split's metadata; also saved in the store.
+    """
+    parts: dict[str, list[pa.Table]] = {name: [] for name in observers}
+    sizes = [observer.batch_size for _, observer in observers.values()]
+    batch_size = min((size for size in sizes if size is not None), default=_BATCH)
+    wanted = _wanted(samples, [observer for _, observer in observers.values()])
+    with (
+        ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
+        progress.stage(f"looking at {samples.source}", len(wanted)) as advance,
+    ):
+        for number, rows in enumerate(_batched(wanted, _PART)):
+            part = samples.take(rows)
+            stored = {n: store.load_part(n, key, number) for n, (key, _) in observers.items()}
+            missing = {n: observers[n] for n, table in stored.items() if table is None}
+            stored |= _observe_part(part, missing, pool, batch_size, advance)
+            for name, table in stored.items():
+                if name in missing:
+                    store.save_part(name, observers[name][0], number, table)
+                parts[name].append(table)
+            if not missing:
+                advance(len(part))
+    return {
+        name: _finish(name, key, observer, parts[name], store)
+        for name, (key, observer) in observers.items()
+    }
+
+
+def _wanted(samples: Samples, observers: Sequence[Observer]) -> list[int]:
+    sets = [observer.images for observer in observers]
+    if any(images is None for images in sets):
+        return list(range(len(samples)))
+    union: set[str] = set().union(*(images for images in sets if images is not None))
+    return [row for row, image in enumerate(samples.images) if image in union]
+
+
+def _observe_part(
+    part: Samples,
+    observers: Mapping[str, tuple[str, Observer]],
+    pool: ThreadPoolExecutor,
+    batch_size: int,
+    advance: Any,
+) -> dict[str, pa.Table]:
+    tables: dict[str, list[pa.Table]] = {name: [] for name in observers}
+    if not observers:
+        return {}
+    for batch in _batched(_looked_at(part, observers, pool, 4 * batch_size), batch_size):
+        for name, (_, observer) in observers.items():
+            tables[name].append(_rows(name, observer, batch))
+        advance(len(batch))
+    described = _description(part)
+    return {
+        name: _joined(pa.concat_tables(found, promote_options="default"), described)
+        for name, found in tables.items()
+    }
+
+
+def _looked_at(
+    part: Samples,
+    observers: Mapping[str, tuple[str, Observer]],
+    pool: ThreadPoolExecutor,
+    ahead: int,
+) -> Iterator[_Seen]:
+    """Yield images in order, with at most ``ahead`` of them in flight: memory stays bounded."""
+    flying: deque[Future[_Seen]] = deque()
+    for image in part.images:
+        flying.append(pool.submit(_look, part, image, observers))
+        if len(flying) >= ahead:
+            yield flying.popleft().result()
+    while flying:
+        yield flying.popleft().result()
+
+
+def _look(part: Samples, image: str, observers: Mapping[str, tuple[str, Observer]]) -> _Seen:
+    try:
+        data = part.path(image).read_bytes()
+        picture = open_image(data)
+    except OSError as error:
+        return _Seen(image, {}, (error.strerror or str(error)).lower())
+    except Unreadable as error:
+        return _Seen(image, {}, str(error))
+    prepared = {
+        name: observer.prepare(picture, data)
+        for name, (_, observer) in observers.items()
+        if observer.images is None or image in observer.images
+    }
+    return _Seen(image, prepared, None)
+
+
+def _rows(name: str, observer: Observer, batch: Sequence[_Seen]) -> pa.Table:
+    seen = [s for s in batch if name in s.prepared]
+    wants = observer.images
+    lost = [s for s in batch if s.error and (wants is None or s.image in wants)]
+    columns: dict[str, Any] = {"image": pa.array([s.image for s in seen], pa.string())}
+    if seen:
+        columns |= observer.rows([s.image for s in seen], [s.prepared[name] for s in seen])
+    schema = pa.schema({"image": pa.string(), "error": pa.string()})
+    errors = pa.table({"image": [s.image for s in lost], "error": [s.error for s in lost]}, schema)
+    return pa.concat_tables([pa.table(columns), errors], promote_options="default")
+
+
+def _description(part: Samples) -> pa.Table:
+    columns = {"image": part.images, "label": part.labels}
+    columns |= {f"meta.{name}": values for name, values in part.metadata.items()}
+    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+
+
+def _joined(found: pa.Table, described: pa.Table) -> pa.Table:
+    """Add label and metadata by image; Arrow's own join takes no list columns."""
+    import pyarrow.compute as pc
+
+    rows = pc.index_in(found["image"], value_set=described["image"].combine_chunks())
+    extra = described.take(rows)
+    for name in extra.column_names[1:]:
+        found = found.append_column(name, extra[name])
+    return found
+
+
+def _finish(
+    name: str, key: str, observer: Observer, parts: Sequence[pa.Table], store: Store
+) -> pa.Table:
+    table = pa.concat_tables(parts, promote_options="default")
+    about = json.dumps(observer.about(), sort_keys=True)
+    table = table.replace_schema_metadata({"about": about})
+    store.save(name, key, table)
+    return table

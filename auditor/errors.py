@@ -1,0 +1,71 @@
+"""The errors that Auditor raises on purpose.
+
+``AuditorError``
+  ├─ ``InputError``    the command, the configuration or the data is wrong (exit status 2)
+  │   └─ ``OptionError``   an option of a check does not fit the data
+  └─ ``Unavailable``   a piece of evidence cannot be had; the checks that need it do not run
+
+Every message names the thing, the place and the next step. Anything else that escapes is a bug.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Literal
+
+__all__ = ["AuditorError", "InputError", "OptionError", "Unavailable", "did_you_mean"]
+
+
+class AuditorError(Exception):
+    """Base of every error that Auditor raises on purpose."""
+
+
+class InputError(AuditorError):
+    """The command, the configuration or the input is wrong; the audit cannot begin."""
+
+    exit_status = 2
+
+
+class OptionError(InputError):
+    """An option of a check does not fit the data, such as a class that there is not.
+
+    Parameters
+    ----------
+    option
+        The option's name.
+    message
+        What is wrong with it.
+    """
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+class Unavailable(AuditorError):
+    """A piece of evidence cannot be had, so the checks that ask for it cannot run.
+
+    Parameters
+    ----------
+    reason
+        What is missing and what to do about it, as one sentence.
+    status
+        ``skip`` where the user gave nothing to look at (no training set), ``error`` where
+        something was given and could not be used. Only ``skip`` leaves a verdict possible.
+    """
+
+    def __init__(self, reason: str, status: Literal["skip", "error"] = "skip") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status: Literal["skip", "error"] = status
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean "…"?`` for the nearest known word, or nothing.
+
+    >>> did_you_mean("rare-clas-recall", ["rare-class-recall", "overfitting"])
+    '; did you mean "rare-class-recall"?'
+    """
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f'; did you mean "{near[0]}"?' if near else ""

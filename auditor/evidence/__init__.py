@@ -1,0 +1,1 @@
+"""One module a kind of evidence: its type, its provider, its stored form."""

@@ -1,0 +1,100 @@
+"""How many images each class has, in the training data and in the test set."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from auditor.evidence.provider import derive, gather
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from auditor.data.samples import Samples
+    from auditor.evidence.inputs import SavedPredictions
+    from auditor.evidence.predictions import Predictions
+
+__all__ = ["ClassCounts", "TrainCounts", "counts", "rare_classes", "train_counts"]
+
+
+def rare_classes(counts: Mapping[str, int], n_classes: int, factor: float = 0.5) -> frozenset[str]:
+    """Return the classes whose share is below ``factor / n_classes``.
+
+    >>> sorted(rare_classes({"normal": 98, "fraud": 2}, 2))
+    ['fraud']
+    """
+    total = sum(counts.values())
+    return frozenset(name for name, n in counts.items() if n * n_classes < factor * total)
+
+
+@dataclass(frozen=True)
+class TrainCounts:
+    """Training images a class."""
+
+    counts: Mapping[str, int]
+    source: str
+
+    def to_table(self) -> pa.Table:
+        """Return a row a class."""
+        import pyarrow as pa
+
+        columns = {"class": list(self.counts), "images": list(self.counts.values())}
+        schema = pa.schema({"class": pa.string(), "images": pa.int64()})
+        about = json.dumps({"source": self.source})
+        return pa.table(columns, schema=schema).replace_schema_metadata({"about": about})
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Self:
+        """Return what ``to_table`` wrote."""
+        names, images = table["class"].to_pylist(), table["images"].to_pylist()
+        about = json.loads(table.schema.metadata[b"about"])
+        return cls(dict(zip(names, images, strict=True)), about["source"])
+
+
+@gather(TrainCounts)
+def train_counts(
+    train_samples: Samples | None, saved_train: SavedPredictions | None
+) -> TrainCounts:
+    """Count the training images of each class."""
+    from auditor.errors import Unavailable
+
+    if train_samples is not None:
+        labels, source = Counter(train_samples.labels), train_samples.source
+    elif saved_train is not None:
+        saved = saved_train.read()
+        labels = Counter(saved.classes[i] for i in saved.label)
+        source = str(saved_train.path)
+    else:
+        raise Unavailable("no training data was given ([data] train)")
+    return TrainCounts(dict(sorted(labels.items())), source)
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """Images a class: ``test`` over the candidate's classes, ``train`` where it was given."""
+
+    classes: tuple[str, ...]
+    test: Mapping[str, int]
+    train: Mapping[str, int] | None = None
+
+    def rare(self, factor: float = 0.5) -> frozenset[str]:
+        """Return the classes whose share is below ``factor / K``.
+
+        The share is that in the training data, which is what the candidate learnt from; without
+        it, that in the test set. A class without any image is rare.
+        """
+        counted = self.test if self.train is None else self.train
+        return rare_classes({n: counted.get(n, 0) for n in self.classes}, len(self.classes), factor)
+
+
+@derive
+def counts(test: Predictions, train_counts: TrainCounts | None) -> ClassCounts:
+    """Return the images of each class of the candidate."""
+    support = np.bincount(test.label, minlength=len(test.classes))
+    per_class = {name: int(n) for name, n in zip(test.classes, support, strict=True)}
+    return ClassCounts(test.classes, per_class, train_counts.counts if train_counts else None)

@@ -1,0 +1,181 @@
+"""What the user pointed at, as the leaves of the graph. Nothing is read here that can wait."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from auditor.config import Config
+from auditor.data.classes import ClassList, class_list
+from auditor.data.manifest import read_samples
+from auditor.data.samples import Samples
+from auditor.data.saved import SavedTable, read_saved
+from auditor.errors import InputError, Unavailable
+from auditor.evidence.counts import rare_classes
+from auditor.evidence.provider import derive
+
+if TYPE_CHECKING:
+    from auditor.evidence.predictions import Predictions
+    from auditor.models.handle import Candidate
+
+__all__ = ["SavedPredictions"]
+
+SEED = 0
+"""Seed of the training sample; recorded in the audit."""
+
+
+@dataclass(frozen=True, eq=False)
+class SavedPredictions:
+    """A file of predictions, read when asked for."""
+
+    path: Path
+    classes: ClassList | None
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 over the file and the class list."""
+        digest = hashlib.sha256(repr(self.classes).encode())
+        digest.update(_bytes(self.path))
+        return digest.hexdigest()
+
+    def read(self, samples: Samples | None = None) -> Predictions:
+        """Return the predictions; ``InputError`` where rows lack or labels disagree."""
+        from auditor.evidence.predictions import Predictions
+
+        table = read_saved(self.path, self.classes)
+        if samples is not None:
+            _require_rows(self.path, table, samples)
+        scores, rows = table.probabilities, np.arange(len(table.images))
+        return Predictions(
+            classes=table.classes.names,
+            images=tuple(table.images),
+            label=table.label,
+            predicted=table.predicted,
+            top5=None if scores is None else np.argsort(-scores, axis=1, kind="stable")[:, :5],
+            true_probability=None if scores is None else scores[rows, table.label],
+            probabilities=scores,
+            metadata=table.metadata,
+            about={"source": str(self.path), "class_order": table.classes.order},
+        )
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _require_rows(path: Path, table: SavedTable, samples: Samples) -> None:
+    predicted = set(table.images)
+    missing = [image for image in samples.images if image not in predicted]
+    if missing:
+        raise InputError(
+            f"{path}: no row for {len(missing):,} of the {len(samples):,} images of "
+            f"{samples.source}, first: {', '.join(missing[:3])}; predict every image, named as "
+            "in the data"
+        )
+
+
+@derive
+def classes(config: Config) -> ClassList:
+    """Return the class list that the user gave."""
+    if config.candidate.classes is None:
+        raise Unavailable("no class list was given ([candidate] classes)")
+    return class_list(config.candidate.classes)
+
+
+@derive
+def test_samples(config: Config) -> Samples:
+    """Return the test images."""
+    return _samples("test", config.data.test)
+
+
+@derive
+def train_samples(config: Config) -> Samples:
+    """Return the training images."""
+    return _samples("train", config.data.train)
+
+
+def _samples(split: str, path: Path | None) -> Samples:
+    if path is None:
+        raise Unavailable(f"no {split} images were given ([data] {split})")
+    return read_samples(path)
+
+
+@derive
+def train_sample(config: Config, train_samples: Samples) -> Samples:
+    """Return the training images that the candidate is run on.
+
+    A sample is stratified: each class keeps its share, so that it speaks for the whole, and the
+    rare classes' other images are added, marked as not representative.
+    """
+    size = config.data.train_sample
+    if size == "all" or len(train_samples) <= size:
+        return train_samples
+    labels = np.array(train_samples.labels)
+    shuffled = np.random.default_rng(SEED).permutation(len(labels))
+    share = size / len(labels)
+    chosen: list[int] = []
+    for name in sorted(set(train_samples.labels)):
+        rows = shuffled[labels[shuffled] == name]
+        chosen.extend(rows[: max(1, round(share * len(rows)))].tolist())
+    counts = {n: int((labels == n).sum()) for n in set(train_samples.labels)}
+    rare = rare_classes(counts, len(counts))
+    extra = np.flatnonzero(np.isin(labels, sorted(rare)))
+    rows = sorted({*chosen, *extra.tolist()})
+    kept, first = train_samples.take(rows), set(chosen)
+    return _described(kept, tuple(row in first for row in rows), len(train_samples))
+
+
+def _described(sample: Samples, representative: tuple[bool, ...], total: int) -> Samples:
+    from dataclasses import replace
+
+    extra = len(sample) - sum(representative)
+    text = f"{sum(representative):,} of {total:,} images, stratified by class (seed {SEED})"
+    if extra:
+        text += f", and {extra:,} more to keep every image of a rare class"
+    return replace(sample, representative=representative, sample=text)
+
+
+@derive
+def saved_test(config: Config, classes: ClassList | None) -> SavedPredictions:
+    """Return the saved predictions on the test images."""
+    return _saved("test", config.predictions.test, classes)
+
+
+@derive
+def saved_train(config: Config, classes: ClassList | None) -> SavedPredictions:
+    """Return the saved predictions on the training images."""
+    return _saved("train", config.predictions.train, classes)
+
+
+def _saved(split: str, path: Path | None, classes: ClassList | None) -> SavedPredictions:
+    if path is None:
+        raise Unavailable(f"no saved predictions were given ([predictions] {split})")
+    return SavedPredictions(path, classes)
+
+
+@derive
+def candidate(
+    config: Config,
+    classes: ClassList | None,
+    train_samples: Samples | None,
+    test_samples: Samples | None,
+) -> Candidate:
+    """Return a handle on the model under audit; it is loaded when it is first run."""
+    from auditor.models.handle import Candidate
+
+    table = config.candidate
+    if not (
+        table.model or table.module or table.checkpoint or table.phi is not None or table.width
+    ):
+        raise Unavailable("no model was given ([candidate] model, module or checkpoint)")
+    fallback = train_samples or test_samples
+    found = None if fallback is None else ClassList(fallback.classes, fallback.class_order)
+    return Candidate(table, config.engine, classes, found)

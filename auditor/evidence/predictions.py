@@ -1,0 +1,244 @@
+"""Predictions: what the candidate said of each image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.data.samples import Samples
+from auditor.evidence.inputs import SavedPredictions
+from auditor.evidence.provider import Observer, observe
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from auditor.models.handle import Candidate
+
+__all__ = ["Predictions", "test", "train"]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Labels and predictions of one split, as indices into ``classes``.
+
+    Parameters
+    ----------
+    classes
+        Class names in the order of the candidate's outputs, at least two.
+    images
+        Names, shape (n,); only images that could be read.
+    label, predicted
+        Integer arrays, shape (n,), in [0, len(classes)).
+    top5
+        Shape (n, min(5, K)), best first; None where probabilities were not saved.
+    true_probability
+        Probability given to the label, shape (n,), in [0, 1].
+    probabilities
+        Shape (n, K); None where they did not fit or were not saved.
+    representative
+        Whether a row belongs to the self-weighting part of a sample; None means all do.
+    unreadable
+        Image → why it could not be read. Such images have no row.
+    about
+        Where the predictions came from, as JSON values.
+    """
+
+    classes: tuple[str, ...]
+    images: tuple[str, ...]
+    label: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    top5: NDArray[np.int64] | None = None
+    true_probability: NDArray[np.float32] | None = None
+    probabilities: NDArray[np.float32] | None = None
+    representative: NDArray[np.bool_] | None = None
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        label: Sequence[str],
+        predicted: Sequence[str],
+        *,
+        classes: Sequence[str] | None = None,
+        images: Sequence[str] | None = None,
+    ) -> Self:
+        """Return predictions given as class names, for tests and notebooks."""
+        names = tuple(classes or sorted({*label, *predicted}))
+        index = {name: i for i, name in enumerate(names)}
+        return cls(
+            classes=names,
+            images=tuple(images or (f"image-{i:06}" for i in range(len(label)))),
+            label=np.array([index[name] for name in label], np.int64),
+            predicted=np.array([index[name] for name in predicted], np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each prediction is right, shape (n,)."""
+        return np.asarray(self.label == self.predicted)
+
+    def where(self, keep: NDArray[np.bool_]) -> Predictions:
+        """Return the rows where ``keep`` is true."""
+        rows = np.flatnonzero(keep)
+        return Predictions(
+            classes=self.classes,
+            images=tuple(self.images[row] for row in rows),
+            label=self.label[rows],
+            predicted=self.predicted[rows],
+            top5=_rows(self.top5, rows),
+            true_probability=_rows(self.true_probability, rows),
+            probabilities=_rows(self.probabilities, rows),
+            representative=_rows(self.representative, rows),
+            unreadable=self.unreadable,
+            metadata={k: tuple(v[row] for row in rows) for k, v in self.metadata.items()},
+            about=self.about,
+        )
+
+    def without(self, images: frozenset[str]) -> Predictions:
+        """Return the predictions of all other images."""
+        return self.where(np.array([image not in images for image in self.images], bool))
+
+    def to_table(self) -> pa.Table:
+        """Return a row an image, the unreadable ones last."""
+        import pyarrow as pa
+
+        columns: dict[str, Any] = {
+            "image": pa.array(self.images, pa.string()),
+            "label": _names(self.classes, self.label),
+            "predicted": _names(self.classes, self.predicted),
+        }
+        for name in ("true_probability", "representative"):
+            if getattr(self, name) is not None:
+                columns[name] = pa.array(getattr(self, name))
+        for name in ("top5", "probabilities"):
+            if getattr(self, name) is not None:
+                columns[name] = matrix(getattr(self, name))
+        columns |= {f"meta.{k}": pa.array(v, pa.string()) for k, v in self.metadata.items()}
+        table = pa.table(columns)
+        lost = pa.table(
+            {"image": list(self.unreadable), "error": list(self.unreadable.values())},
+            schema=pa.schema({"image": pa.string(), "error": pa.string()}),
+        )
+        about = {**self.about, "classes": list(self.classes)}
+        joined = pa.concat_tables([table, lost], promote_options="default")
+        return joined.replace_schema_metadata({"about": json.dumps(about, sort_keys=True)})
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Self:
+        """Return the predictions that ``to_table`` or a pass over the images wrote."""
+        import pyarrow.compute as pc
+
+        about = json.loads(table.schema.metadata[b"about"])
+        classes = tuple(about.pop("classes"))
+        lost = table.filter(pc.is_valid(table["error"]))
+        table = table.filter(pc.is_null(table["error"]))
+        columns = set(table.column_names)
+        return cls(
+            classes=classes,
+            images=tuple(table["image"].to_pylist()),
+            label=_indices(table["label"], classes),
+            predicted=_indices(table["predicted"], classes),
+            top5=_matrix_of(table, "top5"),
+            true_probability=_vector_of(table, "true_probability"),
+            probabilities=_matrix_of(table, "probabilities"),
+            representative=_vector_of(table, "representative"),
+            unreadable=dict(zip(lost["image"].to_pylist(), lost["error"].to_pylist(), strict=True)),
+            metadata={
+                name.removeprefix("meta."): tuple(table[name].to_pylist())
+                for name in sorted(columns)
+                if name.startswith("meta.")
+            },
+            about=about,
+        )
+
+
+def _rows(values: Any, rows: NDArray[np.int64]) -> Any:
+    return None if values is None else values[rows]
+
+
+def _names(classes: Sequence[str], indices: NDArray[np.int64]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.DictionaryArray.from_arrays(indices.astype(np.int32), list(classes)).cast(pa.string())
+
+
+def _indices(column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[np.int64]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = pc.index_in(column.cast(pa.string()), value_set=pa.array(classes, pa.string()))
+    values: NDArray[np.int64] = found.to_numpy().astype(np.int64)
+    return values
+
+
+def matrix(values: NDArray[Any]) -> pa.Array:
+    """Return a fixed-size list column from an array of shape (n, k)."""
+    import pyarrow as pa
+
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
+def _matrix_of(table: pa.Table, name: str) -> Any:
+    if name not in table.column_names:
+        return None
+    column = table[name].combine_chunks()
+    width = column.type.list_size
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+
+
+def _vector_of(table: pa.Table, name: str) -> Any:
+    return table[name].to_numpy() if name in table.column_names else None
+
+
+@observe(Predictions, samples="test_samples")
+def test(
+    saved_test: SavedPredictions | None,
+    test_samples: Samples | None,
+    candidate: Candidate | None,
+) -> Observer | Predictions:
+    """Return the candidate's predictions on the test images."""
+    return _predictions("test", saved_test, test_samples, candidate)
+
+
+@observe(Predictions, samples="train_samples")
+def train(
+    saved_train: SavedPredictions | None,
+    train_sample: Samples | None,
+    candidate: Candidate | None,
+) -> Observer | Predictions:
+    """Return the candidate's predictions on the training images, or a sample of them."""
+    return _predictions("train", saved_train, train_sample, candidate)
+
+
+def _predictions(
+    split: str,
+    saved: SavedPredictions | None,
+    samples: Samples | None,
+    candidate: Candidate | None,
+) -> Observer | Predictions:
+    from auditor.errors import Unavailable
+
+    if saved is not None:
+        return saved.read(samples)
+    if samples is None:
+        raise Unavailable(f"no {split} data was given ([data] {split} or [predictions] {split})")
+    if candidate is None:
+        raise Unavailable(
+            f"no model was given to run on the {split} images ([candidate], or [predictions] "
+            f"{split} with its saved predictions)"
+        )
+    from auditor.engine.inference import Inference
+
+    return Inference(candidate, samples)

@@ -1,0 +1,236 @@
+"""What the report shows beside the outcomes, from evidence that the checks already asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from auditor import stats
+from auditor.errors import Unavailable
+from auditor.record import (
+    CandidateInfo,
+    CheckResult,
+    ClassRow,
+    ConfusionExhibit,
+    DataInfo,
+    EfficiencyExhibit,
+    EfficiencyPoint,
+    Exhibits,
+    MetricRow,
+    OverlapExhibit,
+    SplitInfo,
+    TrainingExhibit,
+    UnreadableImage,
+)
+
+if TYPE_CHECKING:
+    from auditor.evidence.confusion import Confusion
+    from auditor.evidence.predictions import Predictions
+    from auditor.graph import Graph
+
+__all__ = ["describe_candidate", "describe_data", "show"]
+
+
+def describe_candidate(graph: Graph) -> CandidateInfo:
+    """Return what is known of the candidate, from the evidence alone."""
+    told = dict(graph.get("test").about.get("candidate") or {})
+    complexity = _if_had(graph, "complexity")
+    costs = (
+        {}
+        if complexity is None
+        else {
+            "parameters": complexity.parameters,
+            "macs": complexity.macs,
+            "activations": complexity.activations,
+            "bytes_on_disk": complexity.bytes_on_disk,
+        }
+    )
+    source = str(graph.get("test").about.get("source", ""))
+    name = graph.config.candidate.name or told.get("name") or source.rsplit("/", 1)[-1]
+    return CandidateInfo(**{**told, **costs, "name": name or "candidate"})
+
+
+def describe_data(graph: Graph) -> DataInfo:
+    """Return what was looked at."""
+    test = graph.get("test")
+    train = _if_had(graph, "train")
+    order = test.about.get("class_order", "not stated")
+    return DataInfo(
+        classes=test.classes,
+        class_order=order,
+        test=_split(test, _if_had(graph, "test_signatures")),
+        train=None if train is None else _split(train, _if_had(graph, "train_signatures")),
+    )
+
+
+def _split(predictions: Predictions, signatures: Any) -> SplitInfo:
+    lost = {**(signatures.unreadable if signatures else {}), **predictions.unreadable}
+    seen = len(predictions) + len(predictions.unreadable)
+    total = len(signatures.images) + len(signatures.unreadable) if signatures else seen
+    return SplitInfo(
+        source=str(predictions.about.get("source", "")),
+        images=max(total, seen),
+        predicted=len(predictions),
+        sample=str(predictions.about.get("sample", "")),
+        unreadable=tuple(UnreadableImage(image=k, reason=v) for k, v in sorted(lost.items())),
+    )
+
+
+def show(graph: Graph, results: Sequence[CheckResult]) -> Exhibits:
+    """Return every exhibit whose evidence is at hand."""
+    confusion = graph.get("confusion")
+    return Exhibits(
+        metrics=_metrics(confusion, graph.get("test")),
+        per_class=_per_class(graph, confusion),
+        confusion=ConfusionExhibit(classes=confusion.classes, cells=tuple(confusion.cells())),
+        overlap=_overlap(graph),
+        efficiency=_efficiency(graph, confusion, results),
+        training=_training(graph),
+    )
+
+
+def _if_had(graph: Graph, name: str) -> Any:
+    """Return evidence that a check asked for; None where none did or it could not be had."""
+    if not graph.asked_for(name):
+        return None
+    try:
+        return graph.get(name)
+    except Unavailable:
+        return None
+
+
+def _metrics(confusion: Confusion, test: Predictions) -> tuple[MetricRow, ...]:
+    interval = stats.proportion_interval(confusion.right, confusion.n)
+    rows = [
+        MetricRow(
+            name="top-1 accuracy",
+            value=confusion.accuracy,
+            interval=interval,
+            explanation="share of test images put into the right class",
+        ),
+        _metric(
+            "no-information rate",
+            confusion.no_information_rate,
+            "accuracy of always naming the most frequent class",
+        ),
+        _metric("balanced accuracy", confusion.balanced_accuracy, "mean recall over the classes"),
+        _metric("macro-F1", confusion.macro_f1, "mean F1 over the classes"),
+        _metric("MCC", confusion.matthews, "correlation of labels and predictions; 0 is chance"),
+        _metric("Cohen's κ", confusion.kappa, "agreement beyond chance; 0 is chance"),
+    ]
+    if test.top5 is not None and len(test.classes) > 5:
+        hits = int((test.top5 == test.label[:, None]).any(axis=1).sum())
+        rows.insert(
+            1,
+            MetricRow(
+                name="top-5 accuracy",
+                value=hits / len(test),
+                interval=stats.proportion_interval(hits, len(test)),
+                explanation="share of test images whose class is among the first five",
+            ),
+        )
+    return tuple(rows)
+
+
+def _metric(name: str, value: float | None, explanation: str) -> MetricRow:
+    return MetricRow(name=name, value=value, explanation=explanation)
+
+
+def _per_class(graph: Graph, confusion: Confusion) -> tuple[ClassRow, ...]:
+    counts = graph.get("counts")
+    rare, train = counts.rare(), counts.train
+    recall = stats.proportion_intervals(confusion.correct, confusion.support)
+    precision = stats.proportion_intervals(confusion.correct, confusion.predicted)
+    rows = [
+        ClassRow(
+            name=name,
+            support=int(confusion.support[i]),
+            predicted=int(confusion.predicted[i]),
+            correct=int(confusion.correct[i]),
+            recall=_known(confusion.recall[i]),
+            recall_interval=_pair(recall, i) if confusion.support[i] else None,
+            precision=_known(confusion.precision[i]),
+            precision_interval=_pair(precision, i) if confusion.predicted[i] else None,
+            f1=_known(confusion.f1[i]),
+            train_images=None if train is None else train.get(name, 0),
+            rare=name in rare,
+        )
+        for i, name in enumerate(confusion.classes)
+    ]
+    return tuple(sorted(rows, key=lambda row: (not row.rare, row.recall or 0.0, row.name)))
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _pair(bounds: tuple[Any, Any], i: int) -> tuple[float, float]:
+    return float(bounds[0][i]), float(bounds[1][i])
+
+
+def _overlap(graph: Graph) -> OverlapExhibit | None:
+    overlap = _if_had(graph, "overlap")
+    return None if overlap is None else overlap.exhibit()
+
+
+def _efficiency(
+    graph: Graph, confusion: Confusion, results: Sequence[CheckResult]
+) -> EfficiencyExhibit | None:
+    from auditor.models.reference import efficientnet_reference
+
+    complexity = _if_had(graph, "complexity")
+    if complexity is None:
+        return None
+    reference = efficientnet_reference()
+    baseline = _if_had(graph, "baseline")
+    judged = any(
+        f.metric == "top-1 accuracy" and f.limit is not None
+        for result in results
+        if result.id == "efficiency"
+        for f in result.findings
+    )
+    return EfficiencyExhibit(
+        candidate=EfficiencyPoint(
+            name=graph.config.candidate.name or describe_candidate(graph).name,
+            macs=complexity.macs,
+            parameters=complexity.parameters,
+            top1=confusion.accuracy,
+        ),
+        reference=tuple(
+            EfficiencyPoint(name=m.name, macs=m.macs, parameters=m.parameters, top1=m.top1 / 100)
+            for m in reference
+        ),
+        reference_source=reference[0].source,
+        comparable=judged,
+        baseline=_baseline_point(baseline),
+    )
+
+
+def _baseline_point(baseline: Any) -> EfficiencyPoint | None:
+    if baseline is None or baseline.candidate.macs is None:
+        return None
+    top1 = next((m.value for m in baseline.exhibits.metrics if m.name == "top-1 accuracy"), None)
+    return EfficiencyPoint(
+        name=baseline.candidate.name,
+        macs=baseline.candidate.macs,
+        parameters=baseline.candidate.parameters or 0,
+        top1=top1,
+    )
+
+
+def _training(graph: Graph) -> TrainingExhibit | None:
+    log = _if_had(graph, "training_log")
+    if log is None:
+        return None
+    return TrainingExhibit(
+        epochs=tuple(log.epoch.tolist()),
+        train_loss=_gaps(log.train_loss),
+        validation_loss=_gaps(log.eval_loss),
+        validation_top1=_gaps(log.eval_top1 / 100),
+    )
+
+
+def _gaps(values: Any) -> tuple[float | None, ...]:
+    return tuple(float(v) if np.isfinite(v) else None for v in values)

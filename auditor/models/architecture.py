@@ -1,0 +1,196 @@
+"""Building the architecture that the user, or else the checkpoint, names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from auditor.errors import InputError, did_you_mean
+from auditor.models.factory import call_factory
+from auditor.models.scaling import build_efficientnet
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from auditor.models.candidate import CandidateSpec
+    from auditor.models.checkpoint import Checkpoint
+
+__all__ = ["Architecture", "build", "is_hub_name"]
+
+_HUB = ("hf-hub:", "hf_hub:")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model as it was built, and what it is called.
+
+    Parameters
+    ----------
+    model
+        Weights at random, unless the builder had its own.
+    name
+        What a reader calls it.
+    weights
+        Where the weights came from if no checkpoint replaces them.
+    notes
+        What a reviewer must know.
+    """
+
+    model: nn.Module
+    name: str
+    weights: str
+    notes: tuple[str, ...] = ()
+
+
+def build(spec: CandidateSpec, checkpoint: Checkpoint | None) -> Architecture:
+    """Build the model of a candidate.
+
+    Parameters
+    ----------
+    spec
+        What the user said.
+    checkpoint
+        Decides on the number of classes, and on the architecture where the user names none.
+
+    Raises
+    ------
+    InputError
+        No architecture is named, the name is unknown, or there would be no trained weights.
+    """
+    if spec.module is not None:
+        model = call_factory(spec.module, spec.num_classes)
+        return Architecture(model, spec.module, f"as returned by {spec.module}")
+    name = spec.model or (checkpoint.arch if checkpoint else None)
+    if name is None and spec.scaling is None:
+        raise InputError(_no_architecture(spec))
+    if checkpoint is None and not _brings_weights(spec):
+        raise InputError(_no_weights(spec))
+    if spec.scaling is not None:
+        return _scaled(spec, spec.scaling, checkpoint)
+    assert name is not None
+    return _from_timm(name, spec, checkpoint)
+
+
+def is_hub_name(name: str | None) -> bool:
+    """Return whether a name points at a model on the Hugging Face hub, weights included."""
+    return name is not None and name.startswith(_HUB)
+
+
+def _no_architecture(spec: CandidateSpec) -> str:
+    if spec.checkpoint is None:
+        return "There is no candidate: give a model, a module or a checkpoint."
+    return f"{spec.checkpoint.name} does not name its architecture; give it as model."
+
+
+def _no_weights(spec: CandidateSpec) -> str:
+    published = "" if spec.scaling else ", or say pretrained for the weights that timm publishes"
+    return f"{spec.name} has no weights: give the checkpoint to audit{published}."
+
+
+def _brings_weights(spec: CandidateSpec) -> bool:
+    return is_hub_name(spec.model) or (spec.pretrained and spec.scaling is None)
+
+
+def _scaled(
+    spec: CandidateSpec, scaling: tuple[float, float, int], checkpoint: Checkpoint | None
+) -> Architecture:
+    config = {"classifier": "classifier", "first_conv": "conv_stem"}
+    chosen = _from_state(config, checkpoint)
+    model = build_efficientnet(
+        *scaling, chosen.get("num_classes") or spec.num_classes or 1000,
+        in_chans=chosen.get("in_chans", 3),
+    )  # fmt: skip
+    note = f"{spec.name} uses TensorFlow's padding and BatchNorm ε = 0.001, as tf_efficientnet_b0."
+    return Architecture(model, spec.name, "random initialisation", (note,))
+
+
+def _from_timm(name: str, spec: CandidateSpec, checkpoint: Checkpoint | None) -> Architecture:
+    import timm
+
+    _require_known(name)
+    # With a checkpoint, published weights would only be downloaded to be replaced.
+    pretrained = checkpoint is None
+    try:
+        config = _published_config(name)
+        model: nn.Module = timm.create_model(
+            name, pretrained=pretrained, **_arguments(config, spec, checkpoint)
+        )
+    except (OSError, RuntimeError, TypeError, ValueError, AssertionError) as error:
+        raise InputError(f"timm cannot build {name}: {error}") from error
+    tag = config.get("tag")
+    weights = f"timm pretrained ({tag})" if tag else "timm pretrained"
+    return Architecture(model, name, weights, _arch_note(name, checkpoint))
+
+
+def _require_known(name: str) -> None:
+    import timm
+    from timm.models import get_pretrained_cfg
+
+    if is_hub_name(name):
+        return
+    if ":" in name or not timm.is_model(name):
+        hint = did_you_mean(name, timm.list_models())
+        raise InputError(f'"{name}" is not a model that timm knows{hint}')
+    try:
+        get_pretrained_cfg(name)
+    except RuntimeError as error:
+        hint = did_you_mean(name, timm.list_pretrained(f"{name.partition('.')[0]}.*"))
+        raise InputError(f'"{name}" names weights that timm does not know{hint}') from error
+
+
+def _published_config(name: str) -> Mapping[str, Any]:
+    from timm.models import get_pretrained_cfg, load_model_config_from_hf
+
+    if is_hub_name(name):
+        hub: Mapping[str, Any] = load_model_config_from_hf(name.partition(":")[2])[0]
+        return hub
+    config = get_pretrained_cfg(name)
+    return asdict(config) if config else {}
+
+
+def _arguments(
+    config: Mapping[str, Any], spec: CandidateSpec, checkpoint: Checkpoint | None
+) -> dict[str, Any]:
+    args = checkpoint.args if checkpoint else {}
+    channels, size = _trained_input(args)
+    size = (spec.input_size, spec.input_size) if spec.input_size else size
+    fixed = config.get("fixed_input_size") and size != tuple(config["input_size"][1:])
+    model_kwargs = args.get("model_kwargs")
+    return {
+        # what timm's train.py passes on and evaluation depends on
+        "in_chans": channels,
+        "global_pool": args.get("gp"),
+        "bn_eps": args.get("bn_eps"),
+        "img_size": size if fixed else None,  # position embeddings are made for one size
+        **(model_kwargs if isinstance(model_kwargs, Mapping) else {}),
+        **_from_state(config, checkpoint),
+    }
+
+
+def _trained_input(args: Mapping[str, object]) -> tuple[object, tuple[int, int] | None]:
+    size, side = args.get("input_size"), args.get("img_size")
+    if isinstance(size, (list, tuple)) and len(size) == 3:
+        return args.get("in_chans") or size[0], (size[1], size[2])
+    return args.get("in_chans"), (side, side) if isinstance(side, int) else None
+
+
+def _from_state(config: Mapping[str, Any], checkpoint: Checkpoint | None) -> dict[str, int]:
+    if checkpoint is None:
+        return {}
+    found: dict[str, int] = {}
+    heads = config.get("classifier") or ()
+    for head in (heads,) if isinstance(heads, str) else heads:
+        if (weight := checkpoint.state.get(f"{head}.weight")) is not None:
+            found.setdefault("num_classes", weight.shape[0])
+    stem = checkpoint.state.get(f"{config.get('first_conv')}.weight")
+    if stem is not None and stem.ndim == 4 and stem.shape[1] == 1:
+        found["in_chans"] = 1  # only grey is certain: some stems fold pixels into channels
+    return found
+
+
+def _arch_note(name: str, checkpoint: Checkpoint | None) -> tuple[str, ...]:
+    arch = checkpoint.arch if checkpoint else None
+    if arch is None or arch.partition(".")[0] == name.partition(".")[0]:
+        return ()
+    return (f"The checkpoint calls its architecture {arch}; it was loaded as {name}, as asked.",)

@@ -1,0 +1,271 @@
+"""The model under audit: what the user says of it, and what comes of that."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditor.errors import InputError
+from auditor.models.identity import digest_facts, digest_file, installed_version
+from auditor.models.scaling import check_scaling, compound
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from auditor.models.architecture import Architecture
+    from auditor.models.checkpoint import Checkpoint
+    from auditor.models.preprocessing import Preprocessing
+
+__all__ = ["CandidateSpec", "LoadedModel", "load"]
+
+_PHI = "phi:"
+
+
+@dataclass(frozen=True)
+class CandidateSpec:
+    """What the user says of the candidate; None is not said.
+
+    Parameters
+    ----------
+    model
+        A timm name, ``hf-hub:…`` or ``phi:1.5``.
+    module
+        ``package.module:function`` returning a ``torch.nn.Module``; called with ``num_classes=``
+        where that is known and the function takes it, else with nothing.
+    checkpoint
+        File with the weights.
+    phi
+        Compound scaling coefficient of EfficientNet.
+    width, depth
+        Multipliers of channels and repeats, instead of `phi`; 1 where only the other is given.
+    resolution
+        Side of the scaled network's input in pixels, where it is not the one that `phi` gives.
+    num_classes
+        Number of classes, where the configuration knows it.
+    input_size
+        Side of the square input in pixels.
+    mean, std
+        Per channel, for values between 0 and 1.
+    interpolation, crop_pct, crop_mode
+        As in timm.
+    pretrained
+        Use timm's published weights when no checkpoint is given.
+
+    Raises
+    ------
+    InputError
+        Two architectures are named, or the scaling is impossible.
+    """
+
+    model: str | None = None
+    module: str | None = None
+    checkpoint: Path | None = None
+    phi: float | None = None
+    width: float | None = None
+    depth: float | None = None
+    resolution: int | None = None
+    num_classes: int | None = None
+    input_size: int | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    interpolation: str | None = None
+    crop_pct: float | None = None
+    crop_mode: str | None = None
+    pretrained: bool = False
+
+    def __post_init__(self) -> None:
+        multipliers = self.width is not None or self.depth is not None
+        said = {
+            "model": self.model is not None,
+            "module": self.module is not None,
+            "phi": self.phi is not None,
+            "width and depth": multipliers,
+        }
+        if sum(said.values()) > 1:
+            named = ", ".join(name for name, is_said in said.items() if is_said)
+            raise InputError(f"The candidate is named more than once ({named}); keep one.")
+        if self.scaling is None and self.resolution is not None:
+            raise InputError(
+                "resolution belongs to phi, or width and depth; did you mean input_size?"
+            )
+
+    @property
+    def scaling(self) -> tuple[float, float, int] | None:
+        """Width and depth multipliers and resolution in pixels; None where nothing is scaled.
+
+        Raises
+        ------
+        InputError
+            φ is not a number, or a value is out of range.
+        """
+        phi = self._phi()
+        if phi is not None:
+            width, depth, resolution = compound(phi)
+        elif self.width is not None or self.depth is not None:
+            width = 1.0 if self.width is None else self.width
+            depth = 1.0 if self.depth is None else self.depth
+            resolution = compound(0)[2]
+        else:
+            return None
+        return check_scaling(width, depth, self.resolution or resolution)
+
+    @property
+    def name(self) -> str:
+        """What a reader calls the candidate."""
+        if self.scaling is not None:
+            phi = self._phi()
+            width, depth, resolution = self.scaling
+            side = f" at {resolution}" if self.resolution or phi is None else ""
+            sizes = f"φ={phi:g}" if phi is not None else f"width={width:g} depth={depth:g}"
+            return f"EfficientNet {sizes}{side}"
+        file = self.checkpoint.name if self.checkpoint else "unnamed candidate"
+        return self.model or self.module or file
+
+    def identity(self) -> str:
+        """Return the SHA-256, in hex, of everything that decides the candidate's outputs.
+
+        That is every field, the bytes of the checkpoint (not its path) and of the module's source
+        file, and the versions of torch and timm. Neither package is imported.
+
+        Raises
+        ------
+        InputError
+            The checkpoint or the module is not found.
+        """
+        from auditor.models.factory import factory_source
+
+        source = factory_source(self.module) if self.module else None
+        return digest_facts(
+            asdict(self)
+            | {
+                "checkpoint": digest_file(self.checkpoint) if self.checkpoint else None,
+                "source": digest_file(source) if source else None,
+                "versions": {name: installed_version(name) for name in ("torch", "timm")},
+            }
+        )
+
+    def _phi(self) -> float | None:
+        if self.model is None or not self.model.startswith(_PHI):
+            return self.phi
+        try:
+            return float(self.model.removeprefix(_PHI))
+        except ValueError:
+            raise InputError(f'"{self.model}" is not of the form phi:1.5.') from None
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A candidate that is ready to be run.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode, on the CPU, float32.
+    num_classes
+        Its outputs.
+    preprocessing
+        How an image becomes its input.
+    classes
+        Class names stored with the weights, in output order, if any.
+    architecture
+        What it is called.
+    weights
+        Where its weights came from.
+    weights_digest
+        SHA-256 of the checkpoint file, in hex; None where there is none.
+    notes
+        What a reviewer must know, one sentence each.
+    """
+
+    model: nn.Module
+    num_classes: int
+    preprocessing: Preprocessing
+    classes: tuple[str, ...] | None
+    architecture: str
+    weights: str
+    weights_digest: str | None
+    notes: tuple[str, ...]
+
+
+def load(spec: CandidateSpec) -> LoadedModel:
+    """Build the candidate, load its weights and settle its preprocessing.
+
+    Raises
+    ------
+    InputError
+        Nothing can be built or loaded from what was said, or what was said contradicts itself.
+    """
+    import torch
+
+    from auditor.models import architecture, preprocessing
+    from auditor.models.checkpoint import read_checkpoint
+    from auditor.models.fitting import fit_weights
+
+    checkpoint = read_checkpoint(spec.checkpoint) if spec.checkpoint else None
+    built = architecture.build(spec, checkpoint)
+    if checkpoint and spec.checkpoint:
+        fit_weights(built.model, checkpoint.state, spec.checkpoint.name, built.name)
+    model = built.model.to("cpu", torch.float32).eval()
+    steps = preprocessing.resolve(model, checkpoint.args if checkpoint else {}, asdict(spec))
+    outputs = _count_classes(spec, model, steps)
+    classes, class_notes = _class_names(model, checkpoint, outputs)
+    return LoadedModel(
+        model=model,
+        num_classes=outputs,
+        preprocessing=steps,
+        classes=classes,
+        architecture=built.name,
+        weights=_weights(spec, checkpoint, built),
+        weights_digest=digest_file(spec.checkpoint) if spec.checkpoint else None,
+        notes=(
+            *(checkpoint.notes if checkpoint else ()),
+            *built.notes,
+            *class_notes,
+            *_preprocessing_notes(model, steps),
+        ),
+    )
+
+
+def _count_classes(spec: CandidateSpec, model: nn.Module, steps: Preprocessing) -> int:
+    from auditor.models.fitting import count_outputs
+
+    known = getattr(model, "num_classes", None) if spec.module is None else None
+    outputs = known if isinstance(known, int) else count_outputs(model, steps.input_size)
+    if spec.num_classes is not None and spec.num_classes != outputs:
+        raise InputError(
+            f"{spec.name} has {outputs} outputs, but {spec.num_classes} classes are given."
+        )
+    return outputs
+
+
+def _class_names(
+    model: nn.Module, checkpoint: Checkpoint | None, outputs: int
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    from auditor.models.labels import find_class_names
+    from auditor.models.preprocessing import own_configuration
+
+    # Only weights from the hub still have the names that their configuration gives.
+    names = checkpoint.classes if checkpoint else find_class_names(own_configuration(model))
+    if names is None or len(names) == outputs:
+        return names, ()
+    note = f"The {len(names)} class names stored with the weights do not fit {outputs} outputs."
+    return None, (note,)
+
+
+def _weights(spec: CandidateSpec, checkpoint: Checkpoint | None, built: Architecture) -> str:
+    if checkpoint is None or spec.checkpoint is None:
+        return built.weights
+    file = spec.checkpoint.name
+    return f"{checkpoint.key} of {file}" if checkpoint.key else file
+
+
+def _preprocessing_notes(model: nn.Module, steps: Preprocessing) -> tuple[str, ...]:
+    from auditor.models.preprocessing import differences, own_configuration
+
+    if not own_configuration(model):
+        note = f"The model names no preprocessing of its own; used: {steps.describe()}."
+        return (note,)
+    changes = differences(steps, model)
+    note = f"Preprocessing departs from the model's own configuration: {', '.join(changes)}."
+    return (note,) if changes else ()

@@ -1,0 +1,205 @@
+"""Reading a checkpoint file without running anything that is in it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditor.errors import InputError
+from auditor.models.labels import find_class_names
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Checkpoint", "read_checkpoint"]
+
+# timm's order of preference (timm.models.load_state_dict): averaged weights are what was validated
+_EMA_KEYS = ("state_dict_ema", "model_ema")
+_STATE_KEYS = (*_EMA_KEYS, "state_dict", "model")
+_PREFIXES = ("module.", "_orig_mod.")  # DataParallel, torch.compile
+_COUNTER = "n_averaged"  # how many updates torch's AveragedModel has seen; no weight
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Parameters
+    ----------
+    state
+        Parameter and buffer name → tensor, on the CPU, in the type it was stored in.
+    key
+        Entry of the file the weights came from, None where the file is the weights.
+    arch
+        Architecture that the file names, in timm's words, if any.
+    args
+        Training arguments by name; empty where the file has none.
+    classes
+        Class names in output order, if the file has them.
+    notes
+        What a reviewer must know about how the file was read.
+    """
+
+    state: dict[str, Tensor]
+    key: str | None
+    arch: str | None
+    args: Mapping[str, object]
+    classes: tuple[str, ...] | None
+    notes: tuple[str, ...]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a ``.safetensors`` file or one that ``torch.save`` wrote.
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty, truncated, no checkpoint, or would have to run code to load.
+    """
+    _require_file(path)
+    if path.suffix == ".safetensors":
+        return _checkpoint(path, *_read_safetensors(path))
+    content = _read_torch(path)
+    return _checkpoint(path, content, content)
+
+
+def _require_file(path: Path) -> None:
+    if not path.exists():
+        raise InputError(f"Checkpoint {path} does not exist.")
+    if not path.is_file():
+        raise InputError(f"Checkpoint {path} is a folder; name the file in it.")
+    if path.stat().st_size == 0:
+        raise InputError(f"Checkpoint {path} is empty; was its copy interrupted?")
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a whole safetensors file: {error}.") from error
+    facts = {name: _decode(text) for name, text in header.items()}
+    return tensors, {"args": facts, **facts}  # a header is flat: arguments stand beside the rest
+
+
+def _decode(text: str) -> object:
+    # A safetensors header holds nothing but text; lists and numbers travel in it as JSON.
+    try:
+        value: object = json.loads(text)
+    except ValueError:
+        return text
+    return value
+
+
+def _read_torch(path: Path) -> Mapping[str, object]:
+    import torch
+
+    try:
+        # Namespace is how timm stores its training arguments; it holds values and runs nothing.
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
+            content: object = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # on bytes that are no pickle the unpickler raises anything
+        raise InputError(_refusal(path, error)) from error
+    if not isinstance(content, Mapping):
+        raise InputError(f"{path} holds a {type(content).__name__}, not weights by name.")
+    return content
+
+
+def _refusal(path: Path, error: Exception) -> str:
+    if refused := re.search(r"GLOBAL (\S+)", str(error)):
+        return (
+            f"{path} was not loaded: it holds {refused[1]}, and loading that could run code. "
+            "Save model.state_dict() alone, or a safetensors file."
+        )
+    cause = "truncated or damaged" if isinstance(error, (RuntimeError, OSError, EOFError)) else ""
+    return f"{path} is not a checkpoint that torch can load{cause and f'; it may be {cause}'}."
+
+
+def _checkpoint(
+    path: Path, content: Mapping[str, object], facts: Mapping[str, object]
+) -> Checkpoint:
+    key = next((key for key in _STATE_KEYS if isinstance(content.get(key), Mapping)), None)
+    chosen = content[key] if key else content
+    assert isinstance(chosen, Mapping)
+    state, prefixes = _strip(_tensors(path, chosen))
+    args = _training_arguments(facts)
+    return Checkpoint(
+        state=state,
+        key=key,
+        arch=_first_text(facts.get("arch"), facts.get("architecture"), args.get("model")),
+        args=args,
+        classes=find_class_names(facts, args),
+        notes=(*_key_note(key, content), *_prefix_note(prefixes), *_value_notes(state)),
+    )
+
+
+def _tensors(path: Path, mapping: Mapping[str, object]) -> dict[str, Tensor]:
+    from torch import Tensor
+
+    state = {
+        name: value
+        for name, value in mapping.items()
+        if isinstance(value, Tensor) and name != _COUNTER
+    }
+    if not state:
+        keys = ", ".join(map(str, list(mapping)[:5])) or "nothing"
+        raise InputError(f"{path} holds no weights; it holds {keys}.")
+    return state
+
+
+def _strip(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    stripped: list[str] = []
+    # Only a prefix that every name has comes from a wrapper; the two may be nested either way.
+    while prefix := next((p for p in _PREFIXES if all(n.startswith(p) for n in state)), None):
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+        stripped.append(prefix)
+    return state, stripped
+
+
+def _training_arguments(facts: Mapping[str, object]) -> Mapping[str, object]:
+    args = facts.get("args")
+    if isinstance(args, argparse.Namespace):
+        return vars(args)
+    return args if isinstance(args, Mapping) else {}
+
+
+def _first_text(*values: object) -> str | None:
+    return next((value for value in values if isinstance(value, str) and value), None)
+
+
+def _key_note(key: str | None, content: Mapping[str, object]) -> tuple[str, ...]:
+    others = [
+        name for name in _STATE_KEYS if name != key and isinstance(content.get(name), Mapping)
+    ]
+    if key in _EMA_KEYS and others:
+        return (f"The averaged weights ({key}) are audited; the file also holds {others[0]}.",)
+    return ()
+
+
+def _prefix_note(prefixes: list[str]) -> tuple[str, ...]:
+    listed = " and ".join(f'"{prefix}"' for prefix in prefixes)
+    return (f"The wrapper prefix {listed} was taken off the names of the weights.",) * bool(listed)
+
+
+def _value_notes(state: dict[str, Tensor]) -> tuple[str, ...]:
+    import torch
+
+    floating = {name: t for name, t in state.items() if t.is_floating_point()}
+    broken = [name for name, tensor in floating.items() if not torch.isfinite(tensor).all()]
+    narrow = sorted({str(t.dtype).removeprefix("torch.") for t in floating.values()} - {"float32"})
+    notes = []
+    if broken:
+        notes.append(f"{len(broken)} weights hold NaN or infinity, the first {broken[0]}.")
+    if narrow:
+        notes.append(f"Weights are stored as {', '.join(narrow)} and are audited as float32.")
+    return tuple(notes)

@@ -1,0 +1,68 @@
+"""Which processor the model runs on."""
+
+from __future__ import annotations
+
+import platform
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditor.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["choose_device", "describe_device"]
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Return the device that is asked for, if this machine has it.
+
+    Parameters
+    ----------
+    wanted
+        ``auto`` (the best there is: CUDA, then MPS, then the CPU), ``cpu``, ``mps``, ``cuda`` or
+        ``cuda:1``.
+
+    Raises
+    ------
+    InputError
+        There is no such device; the message lists those that are there.
+    """
+    import torch
+
+    present = _present()
+    if wanted == "auto":
+        return torch.device(present[0])
+    if wanted not in present and not (wanted == "cuda" and "cuda:0" in present):
+        raise InputError(f'There is no device "{wanted}" here; there is {", ".join(present)}.')
+    return torch.device(wanted)
+
+
+def describe_device(device: torch.device) -> str:
+    """Return the name of a device, for people; with its threads where it is the CPU."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"{_processor()} GPU (MPS)"
+    threads = torch.get_num_threads()
+    return f"{_processor()}, {threads} thread{'s' * (threads != 1)}"
+
+
+def _present() -> tuple[str, ...]:
+    import torch
+
+    cuda = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    mps = ("mps",) if torch.backends.mps.is_available() else ()
+    return (*(f"cuda:{index}" for index in cuda), *mps, "cpu")
+
+
+def _processor() -> str:
+    described = Path("/proc/cpuinfo")  # platform.processor() says x86_64 or nothing on Linux
+    if described.exists():
+        found = re.search(r"^model name\s*:\s*(.+)$", described.read_text(), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,106 @@
+"""Models that the user's own function returns: ``package.module:function``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditor.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["call_factory", "factory_source"]
+
+
+def call_factory(reference: str, num_classes: int | None) -> nn.Module:
+    """Return the module that the user's function makes.
+
+    Parameters
+    ----------
+    reference
+        ``package.module:function``; found as ``python -m`` would find it, working folder first.
+    num_classes
+        Passed as ``num_classes=`` where it is known and the function has such a parameter.
+
+    Raises
+    ------
+    InputError
+        The reference cannot be imported, or the function fails or returns something else.
+    """
+    from torch import nn
+
+    function = _import(reference)
+    try:
+        model = function(**_arguments(function, num_classes))
+    except Exception as error:  # the user's code may raise anything
+        raise InputError(f"{reference} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{reference} returned {type(model).__name__}, not a torch.nn.Module.")
+    return model
+
+
+def factory_source(reference: str) -> Path:
+    """Return the file that defines a reference's module, importing neither it nor its packages.
+
+    Raises
+    ------
+    InputError
+        The reference is malformed or its module is not found.
+    """
+    names = _split(reference)[0].split(".")
+    _search_working_folder()
+    spec = importlib.util.find_spec(names[0]) if names[0] != "__main__" else None
+    for name in names[1:]:
+        # PathFinder and the last part alone, because a dotted name would run the parent packages
+        places = list(spec.submodule_search_locations or ()) if spec else []
+        spec = importlib.machinery.PathFinder.find_spec(name, places)
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        raise InputError(f'The module of "{reference}" is not found; is its folder on PYTHONPATH?')
+    return Path(spec.origin)
+
+
+def _split(reference: str) -> tuple[str, str]:
+    module, _, function = reference.partition(":")
+    if not all(module.split(".")) or not all(function.split(".")):
+        raise InputError(f'module = "{reference}" is not of the form "package.module:function".')
+    return module, function
+
+
+def _search_working_folder() -> None:
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+
+
+def _import(reference: str) -> Callable[..., object]:
+    name, attribute = _split(reference)
+    _search_working_folder()
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:  # importing runs the user's code
+        raise InputError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
+    try:
+        function: object = attrgetter(attribute)(module)
+    except AttributeError:
+        hint = did_you_mean(attribute, vars(module))
+        raise InputError(f"{name} has no function {attribute}{hint}") from None
+    if not callable(function):
+        raise InputError(f"{reference} is not a function.")
+    return function
+
+
+def _arguments(function: Callable[..., object], num_classes: int | None) -> dict[str, int]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # a callable written in C has no signature to read
+        return {}
+    takes = any(p.name == "num_classes" or p.kind is p.VAR_KEYWORD for p in parameters)
+    return {"num_classes": num_classes} if takes and num_classes is not None else {}

@@ -1,0 +1,98 @@
+"""Putting a checkpoint's weights into a model, or saying exactly why they do not belong there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from auditor.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["count_outputs", "fit_weights"]
+
+_SHOWN = 3
+_COUNTER = "num_batches_tracked"  # absent from old files, unused in evaluation
+
+
+def fit_weights(
+    model: nn.Module, state: Mapping[str, Tensor], file: str, architecture: str
+) -> None:
+    """Load every weight of a state dict into a model.
+
+    Parameters
+    ----------
+    model
+        Changed in place.
+    state
+        Name → tensor, as `auditor.models.checkpoint.read_checkpoint` returns it.
+    file, architecture
+        What the message calls the two.
+
+    Raises
+    ------
+    InputError
+        A weight is missing, left over, or of another shape: nothing is loaded in part.
+    """
+    misfits = _misfits(model, state)
+    if misfits:
+        raise InputError(
+            f"{file} does not fit {architecture}: {', '.join(misfits)}. "
+            "Name the architecture that it was trained with."
+        )
+    model.load_state_dict(dict(state), strict=False)  # all that may be missing now is a counter
+
+
+def count_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> int:
+    """Return how many numbers the model gives for an image, by showing it a black one.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode, on the CPU.
+    input_size
+        Channels, height, width.
+
+    Raises
+    ------
+    InputError
+        The model fails, or its output is not one row of class scores an image.
+    """
+    import torch
+
+    shape = "×".join(map(str, input_size))
+    try:
+        with torch.inference_mode():
+            output: object = model(torch.zeros(1, *input_size))
+    except Exception as error:  # the model may be the user's own code
+        raise InputError(f"The model fails on an image of {shape}: {error}") from error
+    if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 1:
+        found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        raise InputError(f"The model's output is {found} for one image, not (1, classes).")
+    return output.shape[1]
+
+
+def _misfits(model: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    wanted = {name: value for name, value in model.state_dict().items() if hasattr(value, "shape")}
+    missing = [name for name in wanted if name not in state and not name.endswith(_COUNTER)]
+    unexpected = [name for name in state if name not in wanted]
+    reshaped = [
+        f"{name} {_shape(state[name])} in the file and {_shape(wanted[name])} in the model"
+        for name in wanted
+        if name in state and state[name].shape != wanted[name].shape
+    ]
+    if not (missing or unexpected or reshaped):
+        return []
+    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
+    return [_count(kind, names) for kind, names in kinds.items()]
+
+
+def _count(kind: str, names: Sequence[str]) -> str:
+    shown = "; ".join(names[:_SHOWN]) + ("; …" if len(names) > _SHOWN else "")
+    noun = "key" if len(names) == 1 else "keys"
+    return f"{len(names)} {noun} {kind}" + (f" ({shown})" if names else "")
+
+
+def _shape(tensor: Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "scalar"

@@ -1,0 +1,101 @@
+"""The candidate as the graph holds it: known by its content, loaded when it is first run."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from auditor.data.classes import ClassList
+from auditor.errors import InputError
+from auditor.models.candidate import CandidateSpec
+
+if TYPE_CHECKING:
+    from auditor.config import CandidateTable, EngineTable
+    from auditor.models.candidate import LoadedModel
+
+__all__ = ["Candidate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """The model under audit.
+
+    Parameters
+    ----------
+    table, engine
+        What the user said of the model and of how to run it.
+    given
+        The class list that the user gave, if any.
+    found
+        The class folders of the training data, or of the test data; used where neither the user
+        nor the checkpoint names the classes.
+    """
+
+    table: CandidateTable
+    engine: EngineTable
+    given: ClassList | None
+    found: ClassList | None
+
+    @property
+    def name(self) -> str:
+        """What the report calls it."""
+        return self.table.name or self.spec.name
+
+    @cached_property
+    def spec(self) -> CandidateSpec:
+        """What is needed to build it."""
+        table = self.table.model_dump()
+        known = {field.name for field in fields(CandidateSpec)}
+        values = {name: value for name, value in table.items() if name in known}
+        return CandidateSpec(**values, num_classes=self.given and len(self.given.names))
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 over everything that its predictions depend on."""
+        parts = (
+            self.spec.identity(),
+            self.engine.device,
+            self.engine.dtype,
+            self.given,
+            self.found,
+        )
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @cached_property
+    def loaded(self) -> LoadedModel:
+        """The model itself; importing torch and reading the weights happen here."""
+        from auditor.models.candidate import load
+
+        return load(self.spec)
+
+    @cached_property
+    def classes(self) -> ClassList:
+        """The classes in the order of the outputs: the user's, the checkpoint's, the folder's."""
+        outputs = self.loaded.num_classes
+        if self.given is not None:
+            return self.given
+        if self.loaded.classes is not None:
+            return ClassList(self.loaded.classes, "as stored in the checkpoint")
+        if self.found is None or len(self.found.names) != outputs:
+            has = "no classes" if self.found is None else f"{len(self.found.names)} classes"
+            raise InputError(
+                f"{self.name} has {outputs} outputs, the data has {has}; give [candidate] classes, "
+                "a file with one name a line in the order of the outputs"
+            )
+        return self.found
+
+    def about(self) -> dict[str, Any]:
+        """Return what a reviewer must know of it, as JSON values."""
+        loaded = self.loaded
+        return {
+            "name": self.name,
+            "architecture": loaded.architecture,
+            "checkpoint": None if self.spec.checkpoint is None else self.spec.checkpoint.name,
+            "weights": loaded.weights,
+            "weights_digest": loaded.weights_digest,
+            "preprocessing": loaded.preprocessing.describe(),
+            "input_size": list(loaded.preprocessing.input_size),
+            "notes": list(loaded.notes),
+        }

@@ -1,0 +1,41 @@
+"""What makes two candidates the same: the bytes that decide their outputs, never where they lie."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from auditor.errors import InputError
+
+__all__ = ["digest_facts", "digest_file", "installed_version"]
+
+
+def digest_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hex, reading it in pieces.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def digest_facts(facts: Mapping[str, object]) -> str:
+    """Return the SHA-256, in hex, of plain values; the order in which they are given is nothing."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def installed_version(package: str) -> str | None:
+    """Return a package's version without importing it, or None where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

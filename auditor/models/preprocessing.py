@@ -1,0 +1,229 @@
+"""How an image becomes the model's input, and who said so.
+
+timm's evaluation transforms are the reference: they are what its training validates with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from auditor.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor, nn
+
+__all__ = ["Preprocessing", "differences", "own_configuration", "resolve"]
+
+_FIELDS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
+_INTERPOLATIONS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+_CROP_MODES = ("center", "squash", "border")
+_MODES = {1: "L", 3: "RGB"}
+# Modes that some Pillow ≥ 10.1 cannot turn into RGB or grey in one step, and a step between.
+_DETOURS = {"LAB": "RGB", "La": "LA", "I;16": "I", "I;16L": "I", "I;16B": "I"}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The steps from an image to the model's input.
+
+    Parameters
+    ----------
+    input_size
+        Channels, height, width; the last two in pixels.
+    mean, std
+        Per channel, for values between 0 and 1.
+    interpolation
+        PIL's filter for resizing, in lower case.
+    crop_pct
+        Side of the crop as a share of the resized image's side.
+    crop_mode
+        ``center``, ``squash`` or ``border``, as in timm.
+    source
+        Who said so, as a phrase.
+
+    Raises
+    ------
+    InputError
+        A value that no transform can be made of.
+    """
+
+    input_size: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+    crop_pct: float
+    crop_mode: str
+    source: str
+
+    def __post_init__(self) -> None:
+        _require_word("interpolation", self.interpolation, _INTERPOLATIONS)
+        _require_word("crop_mode", self.crop_mode, _CROP_MODES)
+        if self.input_size[0] not in _MODES:
+            raise InputError(f"Images have 1 or 3 channels; the model takes {self.input_size[0]}.")
+        if min(self.input_size) < 1 or not 0 < self.crop_pct < math.inf:
+            raise InputError(
+                f"input_size {self.input_size}, crop_pct {self.crop_pct}: not positive."
+            )
+        if not all(map(math.isfinite, self.mean)) or not all(0 < s < math.inf for s in self.std):
+            raise InputError(f"mean {self.mean}, std {self.std}: finite, and std above 0, please.")
+
+    def describe(self) -> str:
+        """Return every step in one line."""
+        mean, std = (", ".join(f"{v:.4g}" for v in values) for values in (self.mean, self.std))
+        return (
+            f"{'×'.join(map(str, self.input_size))}, {self.interpolation}, "
+            f"{self.crop_mode} crop {self.crop_pct:.4g}, mean ({mean}), std ({std}); {self.source}"
+        )
+
+    def transform(self) -> Callable[[Image], Tensor]:
+        """Return a function from an image of any mode to a float tensor of shape ``input_size``.
+
+        It can be pickled, so that worker processes can be given it.
+        """
+        from timm.data.transforms_factory import create_transform
+
+        steps = create_transform(
+            input_size=self.input_size,
+            is_training=False,
+            interpolation=self.interpolation,
+            mean=self.mean,
+            std=self.std,
+            crop_pct=self.crop_pct,
+            crop_mode=self.crop_mode,
+        )
+        return partial(_apply, _MODES[self.input_size[0]], steps)
+
+
+def resolve(
+    model: nn.Module, args: Mapping[str, object], overrides: Mapping[str, object]
+) -> Preprocessing:
+    """Decide on the preprocessing: what the user says, else the training run, else the model.
+
+    Parameters
+    ----------
+    model
+        The model; its ``pretrained_cfg`` and ``in_chans`` are used where it has them.
+    args
+        Training arguments, read as ``timm.data.resolve_data_config(args, model=model)`` does.
+    overrides
+        What the user said, by the names of the fields of `Preprocessing`; None is not said.
+        ``input_size`` is one number, the side of a square in pixels.
+
+    Raises
+    ------
+    InputError
+        The training arguments or the overrides do not describe a transform.
+    """
+    said = {name: overrides[name] for name in _FIELDS if overrides.get(name) is not None}
+    trained = _trained(args, said)
+    config = {**_timm_config(trained, own_configuration(model)), **said}
+    channels = _channels(model, trained, config)
+    return Preprocessing(
+        input_size=_size(channels, config["input_size"]),
+        mean=_per_channel("mean", channels, config["mean"]),
+        std=_per_channel("std", channels, config["std"]),
+        interpolation=str(config["interpolation"]),
+        crop_pct=float(config["crop_pct"]),
+        crop_mode=str(config["crop_mode"] or "center"),
+        source=_source(said, trained, model),
+    )
+
+
+def own_configuration(model: nn.Module) -> Mapping[str, Any]:
+    """Return the model's own data configuration in timm's words; empty where it has none."""
+    config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None)
+    return config if isinstance(config, Mapping) else {}
+
+
+def differences(chosen: Preprocessing, model: nn.Module) -> tuple[str, ...]:
+    """Return where the chosen preprocessing departs from the model's own, one phrase a field."""
+    if not own_configuration(model):
+        return ()
+    own = resolve(model, {}, {})
+    return tuple(
+        f"{name} {_show(getattr(chosen, name))} instead of {_show(getattr(own, name))}"
+        for name in _FIELDS
+        if getattr(chosen, name) != getattr(own, name)
+    )
+
+
+def _apply(mode: str, steps: Callable[[Image], Tensor], image: Image) -> Tensor:
+    if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
+        image = image.convert("RGBA")  # the same colours, without Pillow's warning on the way
+    image = image.convert(_DETOURS.get(image.mode, image.mode))
+    return steps(image.convert(mode))
+
+
+def _trained(args: Mapping[str, object], said: Mapping[str, object]) -> dict[str, object]:
+    names = [name for name in (*_FIELDS, "in_chans", "chans") if name not in said]
+    names += [] if "input_size" in said else ["img_size"]
+    trained = {name: args[name] for name in names if _is_set(args.get(name))}
+    if isinstance(trained.get("input_size"), int):
+        trained["img_size"] = trained.pop("input_size")
+    return trained
+
+
+def _is_set(value: object) -> bool:
+    return isinstance(value, (str, int, float, list, tuple)) and bool(value)
+
+
+def _timm_config(trained: dict[str, object], own: Mapping[str, Any]) -> dict[str, Any]:
+    from timm.data.config import resolve_data_config
+
+    resolve_config: Callable[..., dict[str, Any]] = resolve_data_config  # timm leaves it untyped
+    imagenet = {"input_size": (3, 224, 224)}  # timm refuses to resolve nothing at all
+    try:
+        return resolve_config(trained, pretrained_cfg=dict(own) or imagenet)
+    except (AssertionError, TypeError, ValueError) as error:
+        raise InputError(
+            f"The checkpoint's training arguments {trained} describe no preprocessing; "
+            "give input_size, mean and std yourself."
+        ) from error
+
+
+def _channels(model: nn.Module, trained: Mapping[str, object], config: Mapping[str, Any]) -> int:
+    # timm's data configuration stays at 3 channels when a model is built for another number.
+    counts = (getattr(model, "in_chans", None), trained.get("in_chans"), trained.get("chans"))
+    known = next((count for count in counts if isinstance(count, int)), None)
+    size = config["input_size"]
+    return known or (3 if isinstance(size, int) else int(size[0]))
+
+
+def _size(channels: int, size: int | tuple[int, int, int]) -> tuple[int, int, int]:
+    height, width = (size, size) if isinstance(size, int) else size[1:]
+    return channels, int(height), int(width)
+
+
+def _per_channel(name: str, channels: int, values: tuple[float, ...]) -> tuple[float, ...]:
+    # timm's loader averages (timm.data.loader.adapt_to_chs), so a grey model was trained like that.
+    numbers = tuple(float(value) for value in values)
+    if len(numbers) == channels:
+        return numbers
+    if channels == 1 or len(numbers) == 1:
+        return (sum(numbers) / len(numbers),) * channels
+    raise InputError(f"{name} has {len(numbers)} values; the model takes {channels} channels.")
+
+
+def _source(said: Mapping[str, object], trained: Mapping[str, object], model: nn.Module) -> str:
+    rest = "the model's own configuration" if own_configuration(model) else "ImageNet's defaults"
+    learnt = list(trained)
+    parts = [f"{', '.join(said)} as given"] if said else []
+    parts += [f"{', '.join(learnt)} from the checkpoint's training arguments"] if learnt else []
+    return "; ".join([*parts, f"the rest from {rest}" if parts else f"from {rest}"])
+
+
+def _require_word(name: str, word: str, known: tuple[str, ...]) -> None:
+    if word not in known:
+        listed = ", ".join(known)
+        raise InputError(f'{name} "{word}" is not one of {listed}{did_you_mean(word, known)}')
+
+
+def _show(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_show, value))})"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

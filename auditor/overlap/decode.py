@@ -1,0 +1,173 @@
+"""Opens image files: whole, in eight bits, or not at all.
+
+A file is either decoded to its last pixel or reported as :class:`Unreadable`; there is no
+half-decoded picture, because a picture that is half grey hashes to something else.
+
+Pictures with more than eight bits a channel are brought to eight by the range of their mode:
+
+=====================================  ==========================================
+16 bit grey, 32 bit grey of PNG, PPM   the high byte (``>> 8``)
+other 32 bit integers                  as they are within 0..255, else min–max
+floats                                 × 255 within 0..1, as they are within
+                                       0..255, else min–max; NaN and ∞ count as 0
+=====================================  ==========================================
+
+The EXIF orientation is not applied: neither Pillow's models' loaders nor ``imagehash`` do.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from io import BytesIO
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+__all__ = ["FORMATS", "Unreadable", "open_image", "to_rgb"]
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "MPO")
+"""Pillow's names of the formats that are read; every other decoder stays shut."""
+
+
+class Unreadable(Exception):
+    """The file is not a picture that can be decoded as a whole.
+
+    Parameters
+    ----------
+    reason
+        What is wrong with the file, in a few words.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _QuietPillow:
+    """Ignores Pillow's warnings while any thread is inside, then restores the filters.
+
+    ``warnings.catch_warnings`` alone leaves the filters changed for good when two threads
+    enter and leave it crosswise, so the first one in opens it and the last one out closes it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._inside += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(kind, error, traceback)
+
+
+_quiet_pillow = _QuietPillow()
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Decode a file to its last pixel, with eight bits a channel.
+
+    Parameters
+    ----------
+    data
+        The whole file. Its content decides the format, never its name.
+
+    Returns
+    -------
+    PIL.Image.Image
+        The picture, or the first frame of several, in one of Pillow's eight-bit modes.
+
+    Raises
+    ------
+    Unreadable
+        The file is empty, truncated, damaged, too large (more than Pillow's
+        ``MAX_IMAGE_PIXELS``) or in none of ``FORMATS``.
+    """
+    if not data:
+        raise Unreadable("empty file")
+    try:
+        with _quiet_pillow:
+            return _decoded(data)
+    except Unreadable:
+        raise
+    except UnidentifiedImageError:
+        names = ", ".join(name for name in FORMATS if name != "MPO")
+        raise Unreadable(f"not an image in a format that is read ({names})") from None
+    except Image.DecompressionBombError as error:
+        raise Unreadable(f"too large: {error}") from None
+    except Exception as error:  # decoders meet hostile bytes with any error there is
+        kind = "truncated" if "truncated" in str(error).lower() else "damaged"
+        raise Unreadable(f"{kind}: {error or type(error).__name__}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert to RGB as ``image.convert("RGB")`` does, but without Pillow's warnings.
+
+    Parameters
+    ----------
+    image
+        A picture from :func:`open_image`.
+
+    Returns
+    -------
+    PIL.Image.Image
+        The picture in mode RGB; transparency is dropped, not blended.
+    """
+    return without_palette_alpha(image).convert("RGB")
+
+
+def without_palette_alpha(image: Image.Image) -> Image.Image:
+    """Resolve a palette with transparency to RGBA; leave every other picture alone.
+
+    Pillow warns when such a palette is converted to anything but RGBA.
+    """
+    indexed = image.mode == "P" and image.has_transparency_data
+    return image.convert("RGBA") if indexed else image
+
+
+def _decoded(data: bytes) -> Image.Image:
+    image = Image.open(BytesIO(data), formats=FORMATS)
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        # Between once and twice the limit Pillow only warns.
+        raise Unreadable(f"too large: {image.width} × {image.height} pixels, limit {limit}")
+    image.load()
+    return _eight_bits(image)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode == "I" and image.format in ("PNG", "PPM"):
+        # Pillow's 32 bits hold the 16 of the file.
+        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        return Image.fromarray(_scaled(np.asarray(image, dtype=np.float64), image.mode == "F"))
+    return image
+
+
+def _scaled(values: NDArray[np.float64], unit_is_white: bool) -> NDArray[np.uint8]:
+    values = np.where(np.isfinite(values), values, 0.0)
+    low, high = values.min(), values.max()
+    if low < 0 or high > 255:
+        values = (values - low) * (255 / (high - low))
+    elif unit_is_white and high <= 1:
+        values = values * 255
+    return np.rint(values).astype(np.uint8)

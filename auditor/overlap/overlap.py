@@ -1,0 +1,180 @@
+"""Pairs the pictures that two splits share, or that one split holds twice.
+
+Three kinds, the strongest wins:
+
+``same-bytes``
+    The files are equal.
+``same-pixels``
+    The files differ, what is seen in them does not (a PNG and a BMP of one picture).
+``near-duplicate``
+    The perceptual hashes are within ``max_distance`` bits and the pixels confirm it
+    (:mod:`auditor.overlap.verify`).
+
+A radius of 8 is the default. On CIFAR-10 it reaches 46% of the known pairs with 512 candidates,
+6 reaches 31% with 242, 10 reaches 59% with 1,551; the pixels then drop the strangers. Hashes of
+natural pictures differ by even numbers, so an odd radius equals the even one below.
+
+Copies do not explode: pictures are searched once per distinct content, and each is listed with
+a few partners of a kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from auditor.overlap.near import near_matches
+from auditor.overlap.splits import (
+    MIN_CONTRAST,
+    Kind,
+    Match,
+    OpenImage,
+    Side,
+    SplitSignatures,
+    grouped,
+)
+
+__all__ = [
+    "MAX_DISTANCE",
+    "MIN_CONTRAST",
+    "PARTNERS",
+    "OpenImage",
+    "OverlapPair",
+    "SplitSignatures",
+    "find_duplicates",
+    "find_overlap",
+]
+
+MAX_DISTANCE = 8
+"""Bits of 64 in which the hashes of near-duplicates may differ."""
+PARTNERS = 5
+"""Partners listed for a picture and a kind."""
+
+_STRENGTH: dict[Kind, int] = {"same-bytes": 0, "same-pixels": 1, "near-duplicate": 2}
+
+
+class OverlapPair(NamedTuple):
+    """Two pictures that are copies of one another."""
+
+    test_image: str
+    """Path relative to the test split's root; of duplicates, the first member."""
+    train_image: str
+    """Path relative to the training split's root; of duplicates, the second member."""
+    kind: Kind
+    """The strongest kind that holds."""
+    distance: int
+    """Bits in which the perceptual hashes differ; 0 for the exact kinds."""
+    similarity: float
+    """Within −1..1, from :func:`auditor.overlap.verify.similarity`; 1 for the exact kinds."""
+    test_label: str
+    """Class of the test image."""
+    train_label: str
+    """Class of the training image."""
+
+
+def find_overlap(
+    test: SplitSignatures,
+    train: SplitSignatures,
+    open_test: OpenImage,
+    open_train: OpenImage,
+    max_distance: int = MAX_DISTANCE,
+) -> list[OverlapPair]:
+    """Find the test images that the training split holds too.
+
+    Parameters
+    ----------
+    test, train
+        The two splits.
+    open_test, open_train
+        Open an image by its path within the split; what they raise is passed on.
+    max_distance
+        Bits in which hashes of near-duplicates may differ, 0..64.
+
+    Returns
+    -------
+    list of OverlapPair
+        At most ``PARTNERS`` a test image and kind, ordered by test image, kind and distance.
+
+    Raises
+    ------
+    ValueError
+        ``max_distance`` is not within 0..64.
+    """
+    left, right = Side(test, open_test), Side(train, open_train)
+    matches = [*_exact(test, train), *near_matches(left, right, max_distance, PARTNERS)]
+    return sorted((_pair(test, train, match) for match in matches), key=_order)
+
+
+def find_duplicates(
+    split: SplitSignatures, open_image: OpenImage, max_distance: int = MAX_DISTANCE
+) -> list[OverlapPair]:
+    """Find the images that one split holds more than once.
+
+    Parameters
+    ----------
+    split
+        The split.
+    open_image
+        Opens an image by its path within the split; what it raises is passed on.
+    max_distance
+        Bits in which hashes of near-duplicates may differ, 0..64.
+
+    Returns
+    -------
+    list of OverlapPair
+        Each pair once, ``test_image`` < ``train_image``. Of many copies each is listed with at
+        most ``PARTNERS`` that come before it, which still ties all of them together.
+
+    Raises
+    ------
+    ValueError
+        ``max_distance`` is not within 0..64.
+    """
+    named = _by_name(split)
+    side = Side(named, open_image)
+    matches = [*_exact(named, named), *near_matches(side, side, max_distance, PARTNERS)]
+    earlier = [match for match in matches if match.right < match.left]
+    turned = (match._replace(left=match.right, right=match.left) for match in earlier)
+    return sorted((_pair(named, named, match) for match in turned), key=_order)
+
+
+def _exact(left: SplitSignatures, right: SplitSignatures) -> Iterator[Match]:
+    by_bytes = grouped(right.bytes_digest)
+    files = [group[0] for group in by_bytes.values()]
+    by_pixels = grouped((right.pixels_digest[file] for file in files), files)
+    digests = zip(left.bytes_digest, left.pixels_digest, strict=True)
+    for place, (file, pixels) in enumerate(digests):
+        for partner in by_bytes.get(file, [])[:PARTNERS]:
+            yield Match(place, partner, "same-bytes")
+        others = (other for other in by_pixels.get(pixels, []) if right.bytes_digest[other] != file)
+        for partner in islice(others, PARTNERS):
+            yield Match(place, partner, "same-pixels")
+
+
+def _by_name(split: SplitSignatures) -> SplitSignatures:
+    order = sorted(range(len(split.images)), key=lambda place: split.images[place])
+    return SplitSignatures(
+        [split.images[place] for place in order],
+        [split.labels[place] for place in order],
+        [split.bytes_digest[place] for place in order],
+        [split.pixels_digest[place] for place in order],
+        split.phash[order],
+        split.contrast[order],
+    )
+
+
+def _pair(test: SplitSignatures, train: SplitSignatures, match: Match) -> OverlapPair:
+    return OverlapPair(
+        test_image=test.images[match.left],
+        train_image=train.images[match.right],
+        kind=match.kind,
+        distance=match.distance,
+        similarity=match.similarity,
+        test_label=test.labels[match.left],
+        train_label=train.labels[match.right],
+    )
+
+
+def _order(pair: OverlapPair) -> tuple[str, int, int, str]:
+    return pair.test_image, _STRENGTH[pair.kind], pair.distance, pair.train_image

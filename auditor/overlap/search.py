@@ -1,0 +1,161 @@
+"""Joins two sets of 64-bit hashes within a Hamming radius: exactly, in bounded memory.
+
+Multi-index hashing by pigeonhole (Norouzi, Punjani and Fleet, "Fast exact search in Hamming
+space with multi-index hashing", 2014). A hash is cut into four bands of 16 bits, and the radius
+into four shares that sum to radius − 3. If every band were further away than its share, the
+whole hash would be at least radius + 1 away. So it is enough to look up, band by band, the
+hashes whose band lies within its share, and to compare all 64 bits of those alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations, pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Pairs", "near_pairs", "near_pairs_within"]
+
+Hashes = NDArray[np.uint64]
+Integers = NDArray[np.int64]
+
+_BANDS = 4
+_BAND_BITS = 16
+_BLOCK = 1 << 21
+"""Candidate pairs compared at once: some 100 MB at the peak."""
+
+
+class Pairs(NamedTuple):
+    """Pairs of near hashes, ordered by ``left``, then ``right``; three arrays of one length."""
+
+    left: Integers
+    """Positions in the left set."""
+    right: Integers
+    """Positions in the right set."""
+    distance: Integers
+    """Bits in which the two differ."""
+
+
+def near_pairs(left: Hashes, right: Hashes, radius: int) -> Pairs:
+    """Find every pair of hashes within a radius.
+
+    Parameters
+    ----------
+    left, right
+        Hashes, shapes (n,) and (m,).
+    radius
+        Largest distance in bits, 0..64. Up to 10 the search is fast.
+
+    Returns
+    -------
+    Pairs
+        Every pair within the radius. Equal hashes are searched once, yet each of their pairs
+        is listed: where many are equal, pass the distinct hashes alone.
+
+    Raises
+    ------
+    ValueError
+        The radius is not within 0..64.
+    """
+    if not 0 <= radius <= _BANDS * _BAND_BITS:
+        raise ValueError(f"radius is {radius}; a distance between 64-bit hashes is within 0..64")
+    left_hashes, left_inverse = np.unique(left, return_inverse=True)
+    right_hashes, right_inverse = np.unique(right, return_inverse=True)
+    distinct = _distinct_pairs(left_hashes, right_hashes, radius)
+    row, left_members = _members(left_inverse, len(left_hashes), distinct.left)
+    pair, right_members = _members(right_inverse, len(right_hashes), distinct.right[row])
+    found = Pairs(left_members[pair], right_members, distinct.distance[row[pair]])
+    return _select(found, np.lexsort((found.right, found.left)))
+
+
+def near_pairs_within(hashes: Hashes, radius: int) -> Pairs:
+    """Find every pair i < j of one set within a radius.
+
+    Parameters
+    ----------
+    hashes
+        Hashes, shape (n,).
+    radius
+        Largest distance in bits, 0..64.
+
+    Returns
+    -------
+    Pairs
+        Every pair once, ``left`` < ``right``.
+    """
+    pairs = near_pairs(hashes, hashes, radius)
+    return _select(pairs, np.flatnonzero(pairs.left < pairs.right))
+
+
+def _distinct_pairs(left: Hashes, right: Hashes, radius: int) -> Pairs:
+    """Join two sets without repetition; several bands may find a pair, which is kept once."""
+    shares = [(radius - _BANDS + 1 + band) // _BANDS for band in range(_BANDS)]
+    found = [
+        block
+        for band, share in enumerate(shares)
+        for block in _band_pairs(left, right, band * _BAND_BITS, share, radius)
+    ]
+    code = np.unique(np.concatenate([np.empty(0, np.int64), *found]))
+    rows, columns = np.divmod(code, max(len(right), 1))
+    return Pairs(rows, columns, _distance(left[rows], right[columns]))
+
+
+def _band_pairs(
+    left: Hashes, right: Hashes, shift: int, share: int, radius: int
+) -> Iterator[Integers]:
+    """Yield the pairs within the radius whose bands lie within the share, as row · m + column."""
+    left_band, right_band = _band(left, shift), _band(right, shift)
+    order = np.argsort(right_band, kind="stable")
+    start = np.searchsorted(right_band[order], np.arange((1 << _BAND_BITS) + 1))
+    bucketed = right[order]  # a bucket's hashes side by side: the search is bound by memory
+    for mask in _masks(share):
+        bucket = left_band ^ mask
+        for rows, places in _expanded(start[bucket], start[bucket + 1]):
+            near = np.flatnonzero(np.bitwise_count(left[rows] ^ bucketed[places]) <= radius)
+            yield rows[near] * len(right) + order[places[near]]
+
+
+def _band(hashes: Hashes, shift: int) -> Integers:
+    low = np.uint64((1 << _BAND_BITS) - 1)
+    return ((hashes >> np.uint64(shift)) & low).astype(np.int64)
+
+
+def _masks(share: int) -> Iterator[int]:
+    """Yield every band with at most ``share`` bits set; none where the share is negative."""
+    for size in range(share + 1):
+        for bits in combinations(range(_BAND_BITS), size):
+            yield sum(1 << bit for bit in bits)
+
+
+def _distance(left: Hashes, right: Hashes) -> Integers:
+    return np.asarray(np.bitwise_count(left ^ right), dtype=np.int64)
+
+
+def _expanded(start: Integers, stop: Integers) -> Iterator[tuple[Integers, Integers]]:
+    """Yield every (row, place) with start[row] <= place < stop[row], whole rows at a time."""
+    count = stop - start
+    end = np.cumsum(count)
+    total = int(end[-1]) if len(end) else 0
+    cuts = np.searchsorted(end, np.arange(_BLOCK, total, _BLOCK))
+    for first, last in pairwise([0, *np.unique(cuts + 1).tolist(), len(end)]):
+        rows = np.repeat(np.arange(first, last), count[first:last])
+        before = int(end[first] - count[first]) if first < last else 0
+        places = np.arange(before, before + len(rows)) + (start + count - end)[rows]
+        yield rows, places
+
+
+def _members(inverse: Integers, size: int, groups: Integers) -> tuple[Integers, Integers]:
+    """List the members of each group asked for: (position in ``groups``, member)."""
+    order = np.argsort(inverse, kind="stable")
+    start = np.searchsorted(inverse[order], np.arange(size + 1))
+    blocks = list(_expanded(start[groups], start[groups + 1]))
+    empty = np.empty(0, np.int64)
+    rows = np.concatenate([empty, *(rows for rows, _ in blocks)])
+    places = np.concatenate([empty, *(places for _, places in blocks)])
+    return rows, order[places]
+
+
+def _select(pairs: Pairs, places: Integers) -> Pairs:
+    return Pairs(pairs.left[places], pairs.right[places], pairs.distance[places])

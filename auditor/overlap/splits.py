@@ -1,0 +1,117 @@
+"""One side of the join: a split's signatures, and what is searched and opened of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from auditor.overlap.verify import Prepared, prepare
+
+__all__ = ["MIN_CONTRAST", "Kind", "Match", "OpenImage", "Side", "SplitSignatures", "grouped"]
+
+Kind = Literal["same-bytes", "same-pixels", "near-duplicate"]
+OpenImage = Callable[[str], Image.Image]
+Key = TypeVar("Key", bound=Hashable)
+
+MIN_CONTRAST = 4.0
+"""Grey levels: below this the hash is made of noise, and only equal bytes or pixels count."""
+
+_OPEN = 256
+"""Prepared pictures kept, about 130 kB each."""
+
+
+class SplitSignatures(NamedTuple):
+    """The signatures of a split's readable images, as parallel arrays."""
+
+    images: Sequence[str]
+    """Paths relative to the split's root, each once."""
+    labels: Sequence[str]
+    """Class names."""
+    bytes_digest: list[bytes]
+    """Digests of the files."""
+    pixels_digest: list[bytes]
+    """Digests of the pixels."""
+    phash: NDArray[np.uint64]
+    """Perceptual hashes, shape (n,)."""
+    contrast: NDArray[np.float32]
+    """Standard deviations of the grey thumbnails, grey levels, shape (n,)."""
+
+
+class Match(NamedTuple):
+    """Two pictures that match, by their places in the two splits."""
+
+    left: int
+    """Place in the left split."""
+    right: int
+    """Place in the right split."""
+    kind: Kind
+    """How they match."""
+    distance: int = 0
+    """Bits in which the hashes differ."""
+    similarity: float = 1.0
+    """Of the pixels, within −1..1."""
+
+
+class Side:
+    """A split's distinct pictures with contrast enough, ready to be searched and opened.
+
+    Parameters
+    ----------
+    split
+        The signatures.
+    open_image
+        Opens an image by its path within the split.
+    """
+
+    def __init__(self, split: SplitSignatures, open_image: OpenImage) -> None:
+        self.split = split
+        self._copies = grouped(split.pixels_digest)
+        firsts = (group[0] for group in self._copies.values())
+        self.distinct = [first for first in firsts if split.contrast[first] >= MIN_CONTRAST]
+        """The first of each set of equal pictures, ascending."""
+        self.phash = split.phash[self.distinct]
+        """Their hashes."""
+        self.labels = [split.labels[place] for place in self.distinct]
+        """Their labels."""
+        self.by_hash = grouped(self.phash.tolist(), self.distinct)
+        """Their places by hash, ascending."""
+
+        @lru_cache(_OPEN)
+        def prepared(place: int) -> Prepared:
+            return prepare(open_image(split.images[place]))
+
+        self.prepared = prepared
+        """Opens the picture at a place and prepares it for comparison."""
+
+    def copies_of(self, place: int) -> list[int]:
+        """Return the places of all pictures equal to this one, itself among them."""
+        return self._copies[self.split.pixels_digest[place]]
+
+
+def grouped(keys: Iterable[Key], places: Iterable[int] | None = None) -> dict[Key, list[int]]:
+    """Collect places by key, both in the order in which they come.
+
+    Parameters
+    ----------
+    keys
+        One key a place.
+    places
+        The places; 0, 1, 2 … where not given.
+
+    Returns
+    -------
+    dict
+        Each key's places.
+
+    >>> grouped("aba")
+    {'a': [0, 2], 'b': [1]}
+    """
+    groups: dict[Key, list[int]] = {}
+    for place, key in enumerate(keys) if places is None else zip(places, keys, strict=True):
+        groups.setdefault(key, []).append(place)
+    return groups

@@ -1,0 +1,114 @@
+"""Outcomes → verdict: levels, presets and waivers.
+
+A verdict is ``rejected`` when a blocking check fails; ``undecided`` when one crashed, when one is
+inconclusive under ``sign-off``, or when none passed; ``accepted`` otherwise.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+
+from auditor.check import Status, worst
+from auditor.config import Preset, Waiver
+from auditor.record import CheckResult, PolicyInfo, Verdict, WaiverInfo
+
+__all__ = ["apply_waivers", "decide_verdict", "describe_policy"]
+
+_INCONCLUSIVE: dict[Preset, str] = {
+    "sign-off": "an inconclusive blocking check leaves the audit undecided: the burden of proof is "
+    "on the model",
+    "pull-request": "an inconclusive blocking check does not stop the change, and is noted: the "
+    "burden of proof is on the regression",
+}
+
+
+def describe_policy(
+    preset: Preset, waivers: Sequence[Waiver], results: Sequence[CheckResult], today: datetime.date
+) -> PolicyInfo:
+    """Return the rules, with what became of every waiver."""
+    states = tuple(_described(waiver, results, today) for waiver in waivers)
+    return PolicyInfo(preset=preset, inconclusive=_INCONCLUSIVE[preset], waivers=states)
+
+
+def _described(waiver: Waiver, results: Sequence[CheckResult], today: datetime.date) -> WaiverInfo:
+    matched = any(_covers(waiver, r.id, subject) for r in results for subject in _failing(r))
+    expired = waiver.expires < today
+    return WaiverInfo(
+        check=waiver.check,
+        subject=waiver.subject,
+        reason=waiver.reason,
+        owner=waiver.owner,
+        expires=waiver.expires.isoformat(),
+        state="expired" if expired else "active" if matched else "stale",
+    )
+
+
+def apply_waivers(
+    result: CheckResult, waivers: Sequence[Waiver], today: datetime.date
+) -> CheckResult:
+    """Mark the failing subjects that an unexpired waiver covers; the status stays as it is."""
+    active = [waiver for waiver in waivers if waiver.expires >= today]
+    failing = _failing(result)
+    covered = [s for s in failing if any(_covers(w, result.id, s) for w in active)]
+    return result.model_copy(
+        update={
+            "waived": bool(failing) and len(covered) == len(failing),
+            "waived_subjects": tuple(covered),
+        }
+    )
+
+
+def _covers(waiver: Waiver, check: str, subject: str) -> bool:
+    return waiver.check == check and waiver.subject in (None, subject)
+
+
+def _failing(result: CheckResult) -> list[str]:
+    return [f.subject for f in result.findings if f.status is Status.FAIL]
+
+
+def decide_verdict(results: Sequence[CheckResult], preset: Preset) -> tuple[Verdict, str]:
+    """Return the verdict and its reason in one sentence."""
+    blocking = [result for result in results if result.level == "block"]
+    ids = {status: [r.id for r in blocking if _counts_as(r) is status] for status in Status}
+    total = len(blocking)
+    if failed := ids[Status.FAIL]:
+        return "rejected", f"Rejected: {_of(failed, total)} {_verb(failed, 'fail')}."
+    if crashed := ids[Status.ERROR]:
+        return "undecided", f"Undecided: {_of(crashed, total)} could not be run."
+    unsettled = ids[Status.INCONCLUSIVE]
+    if unsettled and preset == "sign-off":
+        evidence = "the evidence does not settle"
+        return "undecided", f"Undecided: {evidence} {_of(unsettled, total)}."
+    if not ids[Status.PASS]:
+        return "undecided", "Undecided: no blocking check passed, so nothing was shown."
+    return "accepted", _accepted(ids, [r.id for r in blocking if r.waived], total)
+
+
+def _counts_as(result: CheckResult) -> Status:
+    """Return what a result weighs: a waived failure leaves what else was found, never a pass."""
+    if not result.waived:
+        return result.status
+    rest = worst(f.status for f in result.findings if f.status is not Status.FAIL)
+    return Status.SKIP if rest is Status.PASS else rest
+
+
+def _accepted(ids: dict[Status, list[str]], waived: list[str], total: int) -> str:
+    passed = ids[Status.PASS]
+    text = f"Accepted: {len(passed)} of {total} blocking checks {_verb(passed, 'pass', 'passes')}"
+    if unsettled := ids[Status.INCONCLUSIVE]:
+        text += f"; not settled, noted: {', '.join(unsettled)}"
+    if waived:
+        text += f"; failed and waived: {', '.join(waived)}"
+    if skipped := [id for id in ids[Status.SKIP] if id not in waived]:
+        text += f"; not looked at: {', '.join(skipped)}"
+    return text + "."
+
+
+def _of(some: list[str], total: int) -> str:
+    checks = "check" if total == 1 else "checks"
+    return f"{len(some)} of {total} blocking {checks} ({', '.join(some)})"
+
+
+def _verb(some: list[str], many: str, one: str | None = None) -> str:
+    return (one or many + "s") if len(some) == 1 else many

@@ -1,0 +1,157 @@
+"""Finds checks: ours by scanning ``auditor.checks``, others by the entry-point group of that name.
+
+Find, load and configure are separate steps. What does not load is kept with its reason: a plug-in
+that is broken must never look like one that passed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from auditor.check import Check, Level
+from auditor.config import CheckTable, ConfigSource
+from auditor.errors import InputError, did_you_mean
+
+__all__ = ["BrokenCheck", "ConfiguredCheck", "Registry", "configure", "find_checks"]
+
+_GROUP = "auditor.checks"
+
+
+class BrokenCheck(NamedTuple):
+    """A check that could not be loaded."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Every check that is installed, by id, and what did not load."""
+
+    checks: Mapping[str, type[Check]]
+    broken: tuple[BrokenCheck, ...] = ()
+
+    def get(self, id: str) -> type[Check]:
+        """Return a check's class; ``InputError`` with a suggestion where there is none."""
+        if id not in self.checks:
+            raise InputError(unknown(id, self.checks))
+        return self.checks[id]
+
+
+def unknown(id: str, known: Mapping[str, type[Check]]) -> str:
+    """Say that there is no such check."""
+    return f'"{id}" is not a check{did_you_mean(id, known)} (`auditor list` lists them)'
+
+
+class ConfiguredCheck(NamedTuple):
+    """A check with its options, and its level under the policy."""
+
+    check: Check
+    level: Level
+
+
+def find_checks() -> Registry:
+    """Load every check, ours first; a second check with a taken id is broken, not chosen."""
+    found = {cls.id: cls for module in _built_in() for cls in _checks_in(module)}
+    broken: list[BrokenCheck] = []
+    for entry in sorted(entry_points(group=_GROUP), key=lambda e: e.name):
+        try:
+            cls = _loaded(entry.load())
+        except Exception as error:
+            broken.append(BrokenCheck(entry.name, f"{entry.value}: {_said(error)}"))
+            continue
+        if cls.id in found:
+            broken.append(BrokenCheck(entry.name, f'{entry.value}: the id "{cls.id}" is taken'))
+        else:
+            found[cls.id] = cls
+    return Registry(dict(sorted(found.items())), tuple(broken))
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _built_in() -> Iterator[ModuleType]:
+    import auditor.checks
+
+    for info in pkgutil.iter_modules(auditor.checks.__path__):
+        yield importlib.import_module(f"auditor.checks.{info.name}")
+
+
+def _checks_in(module: ModuleType) -> Iterator[type[Check]]:
+    for value in vars(module).values():
+        if (
+            inspect.isclass(value)
+            and issubclass(value, Check)
+            and value.__module__ == module.__name__
+        ):
+            yield value
+
+
+def _loaded(value: object) -> type[Check]:
+    if inspect.isclass(value) and issubclass(value, Check):
+        for name in ("id", "title", "run"):
+            if not hasattr(value, name):
+                raise TypeError(f"{value.__name__} has no {name}")
+        return value
+    raise TypeError(f"{value!r} is not a subclass of auditor.Check")
+
+
+def configure(
+    registry: Registry,
+    tables: Mapping[str, CheckTable],
+    source: ConfigSource,
+    available: frozenset[str] = frozenset(),
+) -> list[ConfiguredCheck]:
+    """Give every check its options and its level.
+
+    Parameters
+    ----------
+    registry
+        What is installed.
+    tables
+        ``[checks.*]`` of the configuration.
+    source
+        Its text, for the line of a complaint.
+    available
+        Evidence that was given, which may change a check's own level (see ``Check``).
+
+    Raises
+    ------
+    InputError
+        For an unknown check or option, or a value out of range.
+    """
+    broken = {check.id for check in registry.broken}
+    for id in tables:
+        if id not in registry.checks and id not in broken:
+            raise source.complain(("checks", id), unknown(id, registry.checks))
+    configured = []
+    for id, cls in registry.checks.items():
+        table = tables.get(id, CheckTable())
+        check = _with_options(cls, table, source)
+        configured.append(ConfiguredCheck(check, table.level or check.default_level(available)))
+    return configured
+
+
+def _with_options(cls: type[Check], table: CheckTable, source: ConfigSource) -> Check:
+    try:
+        return cls(**table.options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0]) if first["loc"] else ""
+        place = ("checks", cls.id, option) if option else ("checks", cls.id)
+        if first["type"] == "extra_forbidden":
+            message = f'"{option}" is not an option of {cls.id}'
+            message += did_you_mean(option, ["level", *cls.model_fields])
+        else:
+            message = f"{option}: {first['msg']}, not {first['input']!r}"
+        raise source.complain(place, message) from None

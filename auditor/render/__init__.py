@@ -1,0 +1,78 @@
+"""Renders an audit. Every renderer is a function of the ``Audit`` record alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from auditor.errors import InputError, did_you_mean
+from auditor.record import Audit
+
+__all__ = ["FORMATS", "Format", "render"]
+
+
+class Format(NamedTuple):
+    """The file that a format is written to, and the function that makes its text."""
+
+    filename: str
+    text: Callable[[Audit], str]
+
+
+def _html(audit: Audit) -> str:
+    from auditor.render.html import html_report
+
+    return html_report(audit)
+
+
+def _junit(audit: Audit) -> str:
+    from auditor.render.junit import junit
+
+    return junit(audit)
+
+
+def _markdown(audit: Audit) -> str:
+    from auditor.render.markdown import markdown
+
+    return markdown(audit)
+
+
+FORMATS: dict[str, Format] = {
+    "html": Format("report.html", _html),
+    "junit": Format("junit.xml", _junit),
+    "markdown": Format("summary.md", _markdown),
+}
+
+
+def render(audit: Audit, directory: Path, formats: Iterable[str]) -> list[Path]:
+    """Write the audit in each format and return the files' paths.
+
+    Parameters
+    ----------
+    audit
+        What to render.
+    directory
+        Where to; made where it is absent.
+    formats
+        Names of ``FORMATS``; one named twice is written once.
+    """
+    # All names are looked up before anything is written.
+    chosen = [_format(name) for name in dict.fromkeys(formats)]
+    directory.mkdir(parents=True, exist_ok=True)
+    return [_write(directory / each.filename, each.text(audit)) for each in chosen]
+
+
+def _format(name: str) -> Format:
+    if name not in FORMATS:
+        known = ", ".join(FORMATS)
+        hint = did_you_mean(name, FORMATS)
+        raise InputError(f'output format "{name}" is not known; there are {known}{hint}')
+    return FORMATS[name]
+
+
+def _write(path: Path, text: str) -> Path:
+    partial = path.with_name(path.name + ".partial")
+    # The same bytes on every system: no translation of line feeds.
+    partial.write_text(text, encoding="utf-8", newline="\n")
+    partial.replace(path)
+    return path

@@ -1,0 +1,85 @@
+"""Cuts a sparse confusion matrix down to what a reader can look at."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.record import ConfusionExhibit
+
+__all__ = ["Matrix", "Pair", "binned", "confused_pairs", "dense", "most_confused"]
+
+Counts = NDArray[np.int64]
+
+
+class Matrix(NamedTuple):
+    """Images by label (rows) and prediction (columns)."""
+
+    names: tuple[str, ...]
+    counts: Counts
+
+
+class Pair(NamedTuple):
+    """Two classes that are taken for each other."""
+
+    a: str
+    b: str
+    a_as_b: int
+    b_as_a: int
+
+    @property
+    def total(self) -> int:
+        """Images confused either way."""
+        return self.a_as_b + self.b_as_a
+
+
+def _cells(exhibit: ConfusionExhibit) -> Counts:
+    return np.array(exhibit.cells, dtype=np.int64).reshape(-1, 3)
+
+
+def _gather(cells: Counts, group: Counts, groups: int) -> Counts:
+    counts = np.zeros((groups, groups), dtype=np.int64)
+    np.add.at(counts, (group[cells[:, 0]], group[cells[:, 1]]), cells[:, 2])
+    return counts
+
+
+def dense(exhibit: ConfusionExhibit) -> Matrix:
+    """Return the whole matrix."""
+    n = len(exhibit.classes)
+    return Matrix(exhibit.classes, _gather(_cells(exhibit), np.arange(n), n))
+
+
+def most_confused(exhibit: ConfusionExhibit, most: int = 20) -> Matrix:
+    """Return the sub-matrix of the classes with most errors, and all others as one class.
+
+    An error counts for both classes: the one it belongs to and the one it was put into.
+    """
+    cells, n = _cells(exhibit), len(exhibit.classes)
+    wrong = cells[cells[:, 0] != cells[:, 1]]
+    errors = np.bincount(wrong[:, :2].ravel(), np.repeat(wrong[:, 2], 2), minlength=n)
+    chosen = np.argsort(-errors, kind="stable")[:most]
+    group = np.full(n, len(chosen))
+    group[chosen] = np.arange(len(chosen))
+    names = tuple(exhibit.classes[i] for i in chosen)
+    return Matrix((*names, "(all others)"), _gather(cells, group, len(chosen) + 1))
+
+
+def binned(exhibit: ConfusionExhibit, most: int = 500) -> Counts:
+    """Return the errors alone, neighbouring classes added together beyond ``most`` of them."""
+    cells, n = _cells(exhibit), len(exhibit.classes)
+    wrong = cells[cells[:, 0] != cells[:, 1]]
+    bins = min(n, most)
+    return _gather(wrong, np.arange(n) * bins // n, bins)
+
+
+def confused_pairs(exhibit: ConfusionExhibit, most: int = 25) -> list[Pair]:
+    """Return the pairs of classes confused most, both ways together."""
+    ways: dict[tuple[int, int], list[int]] = {}
+    for label, predicted, images in exhibit.cells:
+        if label != predicted:
+            key = (min(label, predicted), max(label, predicted))
+            ways.setdefault(key, [0, 0])[label > predicted] += images
+    worst = sorted(ways.items(), key=lambda item: (-sum(item[1]), item[0]))[:most]
+    return [Pair(exhibit.classes[a], exhibit.classes[b], *both) for (a, b), both in worst]

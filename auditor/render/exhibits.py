@@ -1,0 +1,67 @@
+"""Prepares what the report shows beside the outcomes: pictures, with a table for each."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from auditor.record import Audit, ConfusionExhibit, OverlapRow
+from auditor.render import confusion, figures
+from auditor.render.confusion import Matrix, Pair
+from auditor.render.figures import Picture
+
+__all__ = ["ConfusionView", "Pictures", "labels_disagree", "pictures", "thumbnail"]
+
+TABULATED_UP_TO = 40
+"""Classes up to which the whole confusion matrix is shown as a table."""
+
+_IMAGE_DATA = re.compile(r"data:image/(?:png|jpeg|webp|gif);base64,[A-Za-z0-9+/=]+")
+
+
+class ConfusionView(NamedTuple):
+    """The confusion matrix as it is shown."""
+
+    matrix: Matrix
+    """All classes, or the most confused ones and the others as one."""
+    matrix_picture: Picture
+    errors_picture: Picture | None
+    """All errors as one image, where the matrix shows only some classes."""
+    pairs: list[Pair]
+
+
+class Pictures(NamedTuple):
+    """The report's figures; None where the audit has nothing to draw."""
+
+    confusion: ConfusionView | None
+    efficiency: Picture | None
+    training: Picture | None
+
+
+def pictures(audit: Audit) -> Pictures:
+    """Draw all figures of an audit."""
+    exhibits = audit.exhibits
+    return Pictures(
+        _confusion(exhibits.confusion) if exhibits.confusion else None,
+        figures.efficiency(exhibits.efficiency) if exhibits.efficiency else None,
+        figures.training(exhibits.training) if exhibits.training else None,
+    )
+
+
+def _confusion(exhibit: ConfusionExhibit) -> ConfusionView:
+    pairs = confusion.confused_pairs(exhibit)
+    if len(exhibit.classes) <= TABULATED_UP_TO:
+        matrix = confusion.dense(exhibit)
+        return ConfusionView(matrix, figures.confusion_matrix(matrix), None, pairs)
+    matrix = confusion.most_confused(exhibit)
+    errors = figures.confusion_errors(exhibit)
+    return ConfusionView(matrix, figures.confusion_matrix(matrix), errors, pairs)
+
+
+def labels_disagree(pair: OverlapRow) -> bool:
+    """Tell whether two overlapping images carry different labels."""
+    return pair.test_label != pair.train_label
+
+
+def thumbnail(uri: str | None) -> str | None:
+    """Return a thumbnail only where it is an image in itself: the report loads nothing."""
+    return uri if uri and _IMAGE_DATA.fullmatch(uri) else None

@@ -1,0 +1,106 @@
+"""The report: one HTML file, without scripts, that needs nothing but itself."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from datetime import datetime
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from auditor.record import Audit
+from auditor.render import docs, exhibits, glyph, standing, wording
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["html_report", "notebook_card"]
+
+
+def html_report(audit: Audit) -> str:
+    """Return the whole report as one self-contained page."""
+    template = _environment().get_template("report.html.j2")
+    return template.render(audit=audit, pictures=exhibits.pictures(audit))
+
+
+def notebook_card(audit: Audit) -> str:
+    """Return a small fragment with its own styles, for a notebook's output cell."""
+    return _environment().get_template("notebook.html.j2").render(audit=audit)
+
+
+@functools.cache
+def _environment() -> Environment:
+    from jinja2 import DictLoader, Environment, StrictUndefined
+
+    environment = Environment(
+        loader=DictLoader(_templates()),
+        # Not select_autoescape: that leaves *.html.j2 unescaped.
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(_GLOBALS)
+    environment.filters.update(_FILTERS)
+    environment.tests["disagreeing"] = exhibits.labels_disagree
+    return environment
+
+
+def _templates() -> dict[str, str]:
+    files = resources.files("auditor.templates").iterdir()
+    wanted = [f for f in files if f.name.endswith((".j2", ".css"))]
+    return {file.name: file.read_text(encoding="utf-8") for file in wanted}
+
+
+def _finalize(value: Any) -> Any:
+    # Exactly str: Markup is a subclass, and is made by the templates themselves.
+    return wording.visible(value) if type(value) is str else value
+
+
+def _anchor(id: str) -> str:
+    return "check-" + re.sub(r"[^A-Za-z0-9_-]+", "-", id)
+
+
+def _moment(created: str) -> str:
+    try:
+        moment = datetime.fromisoformat(created)
+    except ValueError:
+        return created
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+
+
+_GLOBALS: dict[str, object] = {
+    "STATUS": wording.STATUS,
+    "VERDICT": wording.VERDICT,
+    "blockers": standing.blockers,
+    "blocks": standing.blocks,
+    "by_urgency": standing.by_urgency,
+    "class_scale": glyph.class_scale,
+    "finding_scales": glyph.finding_scales,
+    "interval": wording.interval,
+    "quantity": wording.quantity,
+    "shown_status": standing.shown_status,
+    "tally": standing.tally,
+    "unreadable": standing.unreadable,
+    "unseen": standing.unseen,
+}
+
+_FILTERS: dict[str, Any] = {
+    "anchor": _anchor,
+    "compared": wording.compared,
+    "count": wording.count,
+    "json": _json,
+    "moment": _moment,
+    "plural": wording.plural,
+    "quantity": wording.quantity,
+    "sections": docs.sections,
+    "shorten": wording.shorten,
+    "thumbnail": exhibits.thumbnail,
+    "worst_first": standing.worst_first,
+}

@@ -1,0 +1,121 @@
+"""JUnit XML, as a CI server reads it: a failure is what blocks, and nothing unseen is green."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from auditor.check import Status
+from auditor.record import Audit, CheckResult
+from auditor.render import standing, wording
+
+__all__ = ["junit"]
+
+_MOST_FINDINGS = 50
+
+
+class Result(NamedTuple):
+    """What a test case says beside its name: an element, its kind and a message."""
+
+    tag: str
+    kind: str
+    message: str
+
+
+def junit(audit: Audit) -> str:
+    """Return the audit as JUnit XML, one test case a check.
+
+    A blocking failure, and an inconclusive result where the policy lets it block, is a failure;
+    a blocking crash is an error; what did not run or is waived is skipped, with the reason. Where
+    the verdict is not "accepted" and no check alone is the cause, one more case says so.
+    """
+    cases = [(check.id, _result(check, audit), _details(check)) for check in audit.checks]
+    if audit.verdict != "accepted" and not standing.blockers(audit):
+        cases.append(("verdict", Result("error", audit.verdict, audit.summary), ""))
+    root = ElementTree.Element("testsuites")
+    suite = ElementTree.SubElement(root, "testsuite", _attributes(audit, [r for _, r, _ in cases]))
+    _properties(suite, audit)
+    for name, result, details in cases:
+        _case(suite, name, result, details)
+    ElementTree.indent(root)
+    body = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
+
+
+def _result(check: CheckResult, audit: Audit) -> Result | None:
+    if check.level == "off":
+        return Result("skipped", "off", f"switched off by the policy: {check.summary}")
+    if check.waived:
+        return Result("skipped", "waived", f"waived: {_reasons(check, audit)}; {check.summary}")
+    if check.status is Status.SKIP:
+        return Result("skipped", "skip", check.summary)
+    if standing.blocks(check, audit):
+        tag = "error" if check.status is Status.ERROR else "failure"
+        return Result(tag, check.status.value, check.summary)
+    if check.status is Status.ERROR:  # It advises, so it fails nothing; it is no pass either.
+        return Result("skipped", "error", f"error: {check.summary}")
+    return None
+
+
+def _reasons(check: CheckResult, audit: Audit) -> str:
+    active = [w for w in audit.policy.waivers if w.check == check.id and w.state == "active"]
+    return "; ".join(f"{waiver.reason} (until {waiver.expires})" for waiver in active)
+
+
+def _attributes(audit: Audit, results: list[Result | None]) -> dict[str, str]:
+    tags = [result.tag for result in results if result]
+    return {
+        "name": "auditor",
+        "tests": str(len(results)),
+        "failures": str(tags.count("failure")),
+        "errors": str(tags.count("error")),
+        "skipped": str(tags.count("skipped")),
+        "time": f"{audit.provenance.seconds or 0:.3f}",
+        "timestamp": wording.visible(audit.provenance.created),
+    }
+
+
+def _properties(suite: ElementTree.Element, audit: Audit) -> None:
+    properties = {
+        "verdict": audit.verdict,
+        "summary": audit.summary,
+        "candidate": audit.candidate.name,
+        "policy": audit.policy.preset,
+        "digest": audit.digest,
+    }
+    parent = ElementTree.SubElement(suite, "properties")
+    for name, value in properties.items():
+        attributes = {"name": name, "value": wording.visible(value)}
+        ElementTree.SubElement(parent, "property", attributes)
+
+
+def _case(suite: ElementTree.Element, name: str, result: Result | None, details: str) -> None:
+    attributes = {"classname": "auditor", "name": wording.visible(name), "time": "0"}
+    case = ElementTree.SubElement(suite, "testcase", attributes)
+    text = wording.visible(details)
+    if result:
+        about = {"type": result.kind, "message": wording.visible(result.message)}
+        # The schema gives a skip no type.
+        element = ElementTree.SubElement(
+            case, result.tag, {k: v for k, v in about.items() if result.tag != "skipped" or k != "type"}
+        )
+        if result.tag != "skipped":
+            element.text = text
+            return
+    if text:
+        ElementTree.SubElement(case, "system-out").text = text
+
+
+def _details(check: CheckResult) -> str:
+    word = wording.STATUS[standing.shown_status(check)].word
+    findings = [f for f in standing.worst_first(check.findings) if f.status is not Status.SKIP]
+    lines = [f"{check.title} ({check.level}): {word}. {check.summary}"]
+    for finding in findings[:_MOST_FINDINGS]:
+        figures = wording.compared(finding)
+        lines.append(
+            f"{finding.status.value}: {finding.subject}: {finding.metric} {figures.observed}, "
+            f"interval {figures.interval}, limit {figures.limit}. {finding.note}".rstrip()
+        )
+    if (more := len(findings) - _MOST_FINDINGS) > 0:
+        lines.append(f"{more:,} more in audit.json")
+    return "\n".join(lines)

@@ -1,0 +1,121 @@
+"""A GitHub job summary or pull-request comment."""
+
+from __future__ import annotations
+
+import re
+
+from auditor.check import Finding, Status
+from auditor.record import Audit, CheckResult
+from auditor.render import standing, wording
+
+__all__ = ["MARKER", "markdown"]
+
+MARKER = "<!-- auditor -->"
+"""First line, by which a later run finds the comment that it should replace."""
+
+_MOST_FINDINGS = 10
+_MOST_UNSEEN = 10
+_LONGEST = 160
+_LONGEST_SENTENCE = 1000
+
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;"}
+_SPECIAL = re.compile(r"[\\*_\[\]~!#$&<>|`]")
+# Mentions, issue numbers and bare addresses: GitHub makes links of them, and mentions mail people.
+_LINKED = re.compile(r"(?<=[@#])(?=\w)|(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)
+_DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def escape(text: str, most: int = _LONGEST) -> str:
+    """Return a text that GitHub shows as it is: no markup, link, mention or line break.
+
+    >>> escape("a|b `c`")
+    'a&#124;b &#96;c&#96;'
+    """
+    flat = " ".join(_DIRECTION.sub("", wording.visible(text)).split())
+    cut = _LINKED.sub("\u200b", wording.shorten(flat, most))
+    return _SPECIAL.sub(lambda match: _ENTITIES.get(match[0], f"\\{match[0]}"), cut)
+
+
+def markdown(audit: Audit) -> str:
+    """Return the audit as GitHub-flavoured Markdown."""
+    verdict = wording.VERDICT[audit.verdict]
+    lines = [
+        MARKER,
+        f"## {verdict.symbol} {verdict.word}: {escape(audit.candidate.name)}",
+        "",
+        escape(audit.summary, _LONGEST_SENTENCE),
+        "",
+        _circumstances(audit),
+        "",
+        *_table(audit),
+        *_blocking(audit),
+        *_unseen(audit),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _circumstances(audit: Audit) -> str:
+    test, classes = audit.data.test, len(audit.data.classes)
+    return (
+        f"{wording.plural(test.predicted, 'test image')}, {wording.plural(classes, 'class')}, "
+        f"policy {audit.policy.preset}, {escape(audit.provenance.created)}."
+    )
+
+
+def _table(audit: Audit) -> list[str]:
+    head = ["| status | level | check | outcome |", "|---|---|---|---|"]
+    return head + [_row(check) for check in standing.by_urgency(audit)]
+
+
+def _row(check: CheckResult) -> str:
+    status = wording.STATUS[standing.shown_status(check)]
+    summary = escape(check.summary, _LONGEST_SENTENCE)
+    return f"| {status.symbol} {status.word} | {check.level} | {escape(check.title)} | {summary} |"
+
+
+def _blocking(audit: Audit) -> list[str]:
+    blockers = standing.blockers(audit)
+    if not blockers:
+        return []
+    lines = ["", "### What blocks"]
+    for check in blockers:
+        lines += ["", f"**{escape(check.title)}** ({check.status.value})", ""]
+        lines += _findings(check)
+    return lines
+
+
+def _findings(check: CheckResult) -> list[str]:
+    judged = [f for f in check.findings if f.status not in (Status.PASS, Status.SKIP)]
+    if not judged:
+        return [f"- {escape(check.summary, _LONGEST_SENTENCE)}"]
+    lines = [_finding(f, check) for f in standing.worst_first(judged)[:_MOST_FINDINGS]]
+    more = len(judged) - _MOST_FINDINGS
+    return lines + ([f"- {more:,} more in the report"] if more > 0 else [])
+
+
+def _finding(finding: Finding, check: CheckResult) -> str:
+    figures = wording.compared(finding)
+    status = "waived" if finding.subject in check.waived_subjects else finding.status.value
+    text = f"- {wording.STATUS[status].symbol} {status}: **{escape(finding.subject)}**, "
+    text += f"{escape(finding.metric)} {figures.observed}"
+    if finding.interval:
+        text += f" {escape(figures.interval)}"
+    if finding.limit is not None:
+        bound = "at least" if finding.higher_is_better else "at most"
+        text += f"; allowed is {bound} {figures.limit}"
+    if finding.n is not None:
+        text += f"; n = {finding.n:,}"
+    return text + (f". {escape(finding.note, _LONGEST_SENTENCE)}" if finding.note else "")
+
+
+def _unseen(audit: Audit) -> list[str]:
+    unseen = [f"{escape(u.subject)}: {escape(u.reason)}" for u in standing.unseen(audit)]
+    unseen += [
+        f"{escape(image.image)} ({split}): {escape(image.reason)}"
+        for split, image in standing.unreadable(audit)
+    ]
+    if not unseen:
+        return []
+    more = len(unseen) - _MOST_UNSEEN
+    lines = ["", "### What was not looked at", "", *(f"- {u}" for u in unseen[:_MOST_UNSEEN])]
+    return lines + ([f"- {more:,} more in the report"] if more > 0 else [])

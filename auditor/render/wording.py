@@ -1,0 +1,237 @@
+"""How figures, statuses and hostile names are put into words, the same in every format."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import NamedTuple
+
+from auditor.check import Finding, Status
+from auditor.record import Verdict
+
+__all__ = [
+    "MISSING",
+    "STATUS",
+    "VERDICT",
+    "Word",
+    "compared",
+    "count",
+    "interval",
+    "magnitude",
+    "plural",
+    "points",
+    "quantity",
+    "share",
+    "shorten",
+    "size",
+    "visible",
+]
+
+MISSING = "–"
+
+
+class Word(NamedTuple):
+    """A state as a symbol and a word, so that colour is never the only sign."""
+
+    symbol: str
+    word: str
+
+
+STATUS: dict[str, Word] = {
+    Status.PASS: Word("✓", "pass"),
+    Status.FAIL: Word("✗", "fail"),
+    Status.INCONCLUSIVE: Word("?", "inconclusive"),
+    Status.SKIP: Word("–", "not run"),
+    Status.ERROR: Word("!", "error"),
+    "waived": Word("⚑", "waived"),
+    "shown": Word("·", "shown"),
+    "off": Word("–", "off"),
+}
+
+VERDICT: dict[Verdict, Word] = {
+    "accepted": Word("✓", "Accepted"),
+    "rejected": Word("✗", "Rejected"),
+    "undecided": Word("?", "Undecided"),
+}
+
+# What neither HTML nor XML may hold: control characters, surrogates, non-characters.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
+    + "]"
+)
+
+
+def visible(text: str) -> str:
+    """Replace characters that no document may hold by ones that a reader sees.
+
+    >>> visible("cat\\x00dog")
+    'cat␀dog'
+    """
+    return _UNPRINTABLE.sub(_picture, text)
+
+
+def _picture(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return chr(0x2400 + code) if code < 0x20 else "\ufffd"
+
+
+def shorten(text: str, most: int) -> str:
+    """Cut a text in the middle, where file names differ least.
+
+    >>> shorten("abcdefghij", 7)
+    'abc…hij'
+    """
+    if len(text) <= most:
+        return text
+    head, tail = most // 2, (most - 1) // 2
+    return f"{text[:head]}…{text[len(text) - tail :]}"
+
+
+def plural(n: int, noun: str) -> str:
+    """Return a count with its noun.
+
+    >>> plural(1, "image"), plural(2000, "class")
+    ('1 image', '2,000 classes')
+    """
+    ending = "" if n == 1 else "es" if noun.endswith("s") else "s"
+    return f"{n:,} {noun}{ending}"
+
+
+def count(value: float) -> str:
+    """Return a whole number with thousands separators.
+
+    >>> count(12345.0)
+    '12,345'
+    """
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
+
+
+def share(value: float, digits: int = 1) -> str:
+    """Return a share in per cent, never rounded to a certainty that it is not.
+
+    >>> share(0.912), share(0.99996), share(0.00004), share(1.0)
+    ('91.2%', '99.996%', '0.004%', '100.0%')
+    """
+    while 0 < value < 1 and digits < 6 and f"{value:.{digits}%}" in _certain(digits):
+        digits += 1
+    return f"{value:.{digits}%}".replace("-", "−")
+
+
+def _certain(digits: int) -> tuple[str, str]:
+    return f"{0:.{digits}%}", f"{1:.{digits}%}"
+
+
+def points(value: float, digits: int = 1) -> str:
+    """Return a difference of two shares in percentage points.
+
+    >>> points(0.034), points(-0.0125, 2)
+    ('+3.4 pp', '−1.25 pp')
+    """
+    text = f"{100 * value:+.{digits}f}"
+    zero = not float(text)
+    return f"{text[1:] if zero else text.replace('-', '−')} pp"
+
+
+def magnitude(value: float) -> str:
+    """Return a large number in three figures.
+
+    >>> magnitude(385_814_752), magnitude(37_745_884_192), magnitude(812)
+    ('386 M', '37.7 G', '812')
+    """
+    return _scaled(value, ("", "k", "M", "G", "T", "P"))
+
+
+def size(value: float) -> str:
+    """Return bytes in decimal units.
+
+    >>> size(21_154_192), size(512)
+    ('21.2 MB', '512 B')
+    """
+    return _scaled(value, ("B", "kB", "MB", "GB", "TB", "PB"))
+
+
+def _scaled(value: float, units: tuple[str, ...]) -> str:
+    power = 0
+    while abs(value) >= 999.5 and power < len(units) - 1:
+        value, power = value / 1000, power + 1
+    number = f"{value:.0f}" if abs(value) >= 99.95 or value == int(value) else f"{value:#.3g}"
+    return f"{number.replace('-', '−')} {units[power]}".rstrip()
+
+
+def _seconds(value: float, digits: int) -> str:
+    for scale, unit in ((1e-6, "µs"), (1e-3, "ms")):
+        if 0 < abs(value) < 1000 * scale:
+            return f"{value / scale:.{digits}f} {unit}"
+    return f"{value:,.{digits}f} s"
+
+
+def _plain(value: float, digits: int) -> str:
+    if value == round(value) and abs(value) < 1e15:
+        return count(value).replace("-", "−")
+    return f"{value:.{digits + 2}g}".replace("-", "−")
+
+
+def quantity(value: float | None, unit: str, digits: int = 1) -> str:
+    """Return a value in the words of its unit, and a dash where there is none.
+
+    >>> quantity(0.912, "share"), quantity(1.54, "ratio"), quantity(None, "share")
+    ('91.2%', '1.54×', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if unit in ("share", "points"):
+        return share(value, digits) if unit == "share" else points(value, digits)
+    if unit in ("images", "classes"):
+        return count(value)
+    if unit in ("parameters", "MACs"):
+        return magnitude(value)
+    if unit == "bytes":
+        return size(value)
+    if unit == "seconds":
+        return _seconds(value, digits)
+    return _plain(value, digits) + ("×" if unit == "ratio" else "")
+
+
+def interval(bounds: tuple[float, float] | None, unit: str = "share", digits: int = 1) -> str:
+    """Return both bounds in brackets, and a dash where there are none.
+
+    >>> interval((0.87, 0.941))
+    '[87.0%, 94.1%]'
+    """
+    if bounds is None:
+        return MISSING
+    return f"[{quantity(bounds[0], unit, digits)}, {quantity(bounds[1], unit, digits)}]"
+
+
+class Compared(NamedTuple):
+    """A finding's figures, in as many digits as it takes to tell them apart."""
+
+    observed: str
+    limit: str
+    interval: str
+
+
+def compared(finding: Finding) -> Compared:
+    """Put a finding into words; 84.96% against a limit of 85% does not read "85.0%".
+
+    >>> compared(Finding(subject="test", metric="recall", observed=0.8496, limit=0.85)).observed
+    '84.96%'
+    """
+    digits = 1
+    while digits < 4 and _looks_equal(finding, digits):
+        digits += 1
+    return Compared(
+        quantity(finding.observed, finding.unit, digits),
+        quantity(finding.limit, finding.unit, digits).removeprefix("+"),
+        interval(finding.interval, finding.unit, digits),
+    )
+
+
+def _looks_equal(finding: Finding, digits: int) -> bool:
+    if finding.limit is None:
+        return False
+    limit = quantity(finding.limit, finding.unit, digits)
+    figures = (finding.observed, *(finding.interval or ()))
+    different = (f for f in figures if f is not None and f != finding.limit)
+    return any(quantity(f, finding.unit, digits) == limit for f in different)

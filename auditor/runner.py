@@ -1,0 +1,199 @@
+"""Gather → derive → check → decide: from a configuration to an audit."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from auditor.check import Check, Level, Outcome, Status
+from auditor.config import Config, ConfigSource, load_config
+from auditor.errors import InputError, OptionError, Unavailable
+from auditor.evidence.provider import find_providers
+from auditor.evidence.store import Store
+from auditor.graph import Graph
+from auditor.policy import apply_waivers, decide_verdict, describe_policy
+from auditor.progress import Progress
+from auditor.record import Audit, CheckResult
+from auditor.registry import (
+    BrokenCheck,
+    ConfiguredCheck,
+    Registry,
+    configure,
+    find_checks,
+    unknown,
+)
+
+__all__ = ["audit", "evidence_directory", "run_audit"]
+
+
+def audit(config: str | Path | None = None, **overrides: Any) -> Audit:
+    """Audit a candidate and return the result; nothing is rendered.
+
+    Parameters
+    ----------
+    config
+        Path of an ``auditor.toml``; None where the overrides are enough alone.
+    **overrides
+        Tables as in ``auditor.toml``, laid over the file.
+
+    Raises
+    ------
+    InputError
+        Where the configuration or the input is wrong.
+
+    Examples
+    --------
+    >>> result = auditor.audit(predictions={"test": "predictions.csv"})  # doctest: +SKIP
+    >>> result.verdict  # doctest: +SKIP
+    'rejected'
+    """
+    loaded, source = load_config(None if config is None else Path(config), overrides)
+    return run_audit(loaded, source)
+
+
+def evidence_directory(config: Config) -> Path:
+    """Return where an audit keeps its evidence."""
+    return config.output.directory / "evidence"
+
+
+def run_audit(
+    config: Config,
+    source: ConfigSource | None = None,
+    *,
+    gathering: bool = True,
+    progress: Progress | None = None,
+) -> Audit:
+    """Run every enabled check and decide.
+
+    Parameters
+    ----------
+    config, source
+        As ``load_config`` returns them.
+    gathering
+        Whether to gather what is not stored; without it, stored evidence is judged as it is.
+    progress
+        Who is told how far the work is; nobody where None.
+    """
+    from auditor.exhibits import describe_candidate, describe_data, show
+    from auditor.provenance import describe_run
+
+    started = time.monotonic()
+    source, progress = source or ConfigSource(), progress or Progress()
+    registry = find_checks()
+    configured = _configured(config, source, registry)
+    graph = _graph(config, configured, progress, gathering=gathering)
+    results = [_run(check, level, graph, source) for check, level in configured]
+    results += [_broken(check, config) for check in registry.broken]
+    _require_test(graph)
+
+    today = datetime.datetime.now(datetime.UTC).date()
+    results = [apply_waivers(result, config.waivers, today) for result in results]
+    preset = config.policy.preset
+    verdict, summary = decide_verdict(results, preset)
+    return Audit(
+        verdict=verdict,
+        summary=summary,
+        candidate=describe_candidate(graph),
+        data=describe_data(graph),
+        policy=describe_policy(preset, config.waivers, results, today),
+        checks=tuple(results),
+        exhibits=show(graph, results),
+        provenance=describe_run(config, source, graph, time.monotonic() - started),
+    ).sealed()
+
+
+def _configured(config: Config, source: ConfigSource, registry: Registry) -> list[ConfiguredCheck]:
+    available = frozenset({"baseline"} if config.baseline else ())
+    configured = configure(registry, config.checks, source, available)
+    known = {*registry.checks, *(check.id for check in registry.broken)}
+    for number, waiver in enumerate(config.waivers):
+        if waiver.check not in known:
+            raise source.complain(
+                ("waivers", number, "check"), unknown(waiver.check, registry.checks)
+            )
+    return configured
+
+
+def _graph(
+    config: Config, configured: Sequence[ConfiguredCheck], progress: Progress, *, gathering: bool
+) -> Graph:
+    enabled = [check for check, level in configured if level != "off"]
+    wanted = ["test", *(name for check in enabled for name in check.needs())]
+    store = Store(evidence_directory(config))
+    return Graph(config, find_providers(), store, wanted, progress, gathering=gathering)
+
+
+def _require_test(graph: Graph) -> None:
+    """Stop where nothing is known of the test set: such an audit would have no subject."""
+    try:
+        graph.get("test")
+    except Unavailable as reason:
+        raise InputError(f"there are no test predictions to judge: {reason.reason}") from None
+
+
+def _run(check: Check, level: Level, graph: Graph, source: ConfigSource) -> CheckResult:
+    try:
+        return run_check(check, level, graph)
+    except OptionError as error:
+        raise source.complain(("checks", check.id, error.option), str(error)) from None
+
+
+def run_check(check: Check, level: Level, graph: Graph) -> CheckResult:
+    """Run one check; whatever happens in it is an outcome, never a crash of the audit.
+
+    Raises
+    ------
+    OptionError
+        Where an option of the check does not fit the data.
+    """
+    outcome = _outcome(check, graph) if level != "off" else _switched_off()
+    return CheckResult(
+        id=check.id,
+        version=check.version,
+        title=check.title,
+        level=level,
+        status=outcome.status,
+        summary=outcome.summary,
+        options=check.model_dump(mode="json"),
+        findings=outcome.findings,
+        documentation=check.documentation(),
+    )
+
+
+def _switched_off() -> Outcome:
+    return Outcome(status=Status.SKIP, summary="switched off in the configuration")
+
+
+def _outcome(check: Check, graph: Graph) -> Outcome:
+    try:
+        arguments = graph.arguments(check.needs())
+    except Unavailable as reason:
+        return Outcome(status=Status(reason.status), summary=reason.reason)
+    try:
+        outcome = check.run(**arguments)
+    except OptionError:
+        raise
+    except Exception as crash:
+        text = f"the check crashed: {type(crash).__name__}: {crash}"
+        return Outcome(status=Status.ERROR, summary=text)
+    if not isinstance(outcome, Outcome):
+        text = f"the check returned {type(outcome).__name__}, not an Outcome"
+        return Outcome(status=Status.ERROR, summary=text)
+    return outcome
+
+
+def _broken(check: BrokenCheck, config: Config) -> CheckResult:
+    """Report a check that did not load; unless the policy says otherwise, it blocks."""
+    table = config.checks.get(check.id)
+    level = (table.level if table else None) or "block"
+    return CheckResult(
+        id=check.id,
+        version=0,
+        title=f"{check.id} can be loaded",
+        level=level,
+        status=Status.SKIP if level == "off" else Status.ERROR,
+        summary=f"the check did not load: {check.reason}",
+    )

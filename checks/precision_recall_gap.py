@@ -1,0 +1,118 @@
+"""Precision and recall are both high enough, and close, for every class.
+
+What it asks
+------------
+When the candidate names a class, is it right? When the class is there, does the candidate name
+it? And does one come at the price of the other?
+
+Why it matters
+--------------
+A large gap means that the candidate over- or under-uses a class: many false alarms, or many
+misses. Either is invisible in the accuracy.
+
+How it decides
+--------------
+For each class, precision and recall against ``min_precision`` and ``min_recall`` by their
+Clopper–Pearson intervals, and the size of their difference against ``max_gap``. The interval of
+the difference is found from the two Wilson intervals by squares and sums, as Newcombe does for
+independent proportions; the two share their true positives, which makes it somewhat too wide and
+so slower to pass and slower to fail. A class that is never predicted has no precision: that is
+inconclusive here, and its recall of zero fails by itself.
+
+How to fix
+----------
+Look at what the class is confused with. High recall with low precision: the class attracts
+others, so raise its threshold or add negatives. The other way round: it is under-trained.
+
+Limits
+------
+Every class is judged at the stated confidence, without a correction for their number: it advises
+by default. Precision depends on how frequent the classes are in the test set.
+
+References
+----------
+Newcombe, Statistics in Medicine 17 (1998).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from auditor.check import Check, Finding, Fraction, Outcome, Status, decide
+
+if TYPE_CHECKING:
+    from auditor.evidence.confusion import Confusion
+
+
+class PrecisionRecallGap(Check):
+    """Are precision and recall high enough and close, class by class?"""
+
+    id = "precision-recall-gap"
+    title = "Precision and recall are high and close in every class"
+    level = "advise"
+
+    min_precision: Fraction = 0.85
+    """Lowest precision of a class."""
+    min_recall: Fraction = 0.85
+    """Lowest recall of a class."""
+    max_gap: Fraction = 0.15
+    """Most by which precision and recall of a class may differ."""
+
+    def run(self, confusion: Confusion) -> Outcome:
+        """Judge every class."""
+        findings = [f for i in range(len(confusion.classes)) for f in self._class(i, confusion)]
+        return Outcome.of(findings, self._summary(findings, len(confusion.classes)))
+
+    def _class(self, i: int, confusion: Confusion) -> list[Finding]:
+        name, right = confusion.classes[i], int(confusion.correct[i])
+        named, there = int(confusion.predicted[i]), int(confusion.support[i])
+        rates = [
+            Finding.rate(name, "precision", right, named, self.min_precision, self.confidence),
+            Finding.rate(name, "recall", right, there, self.min_recall, self.confidence),
+        ]
+        return [*rates, self._gap(name, right, named, there)] if named and there else rates
+
+    def _gap(self, name: str, right: int, named: int, there: int) -> Finding:
+        gap = abs(right / named - right / there)
+        interval = _size_interval(right, named, there, self.confidence)
+        return Finding(
+            subject=name,
+            metric="gap between precision and recall",
+            observed=gap,
+            limit=self.max_gap,
+            interval=interval,
+            n=min(named, there),
+            unit="points",
+            higher_is_better=False,
+            status=decide(interval, self.max_gap, higher_is_better=False),
+        )
+
+    def _summary(self, findings: list[Finding], n_classes: int) -> str:
+        failed = {f.subject: None for f in findings if f.status is Status.FAIL}
+        if failed:
+            reasons = [_said(name, findings) for name in list(failed)[:3]]
+            more = f"; and {len(failed) - 3} more classes" if len(failed) > 3 else ""
+            return f"{len(failed)} of {n_classes} classes fall short: {'; '.join(reasons)}{more}."
+        unsettled = {f.subject for f in findings if f.status is Status.INCONCLUSIVE}
+        if unsettled:
+            return (
+                f"No class surely falls short, but {len(unsettled)} of {n_classes} have too few "
+                "test images to tell."
+            )
+        return f"Precision and recall are high and close in all {n_classes} classes."
+
+
+def _size_interval(right: int, named: int, there: int, confidence: float) -> tuple[float, float]:
+    """Return bounds of |precision - recall|: those of the difference, folded at zero."""
+    from auditor import stats
+
+    low, high = stats.difference_interval(right, named, right, there, confidence)
+    inside = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+    return inside, float(np.max(np.abs([low, high])))
+
+
+def _said(name: str, findings: list[Finding]) -> str:
+    worst = [f for f in findings if f.subject == name and f.status is Status.FAIL]
+    return f"{name} ({', '.join(f'{f.metric} {f.observed:.0%}' for f in worst)})"

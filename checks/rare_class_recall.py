@@ -1,0 +1,108 @@
+"""Every rare class is recognised.
+
+What it asks
+------------
+Of the test images of each rare class, does the candidate recognise enough?
+
+Why it matters
+--------------
+The rare class is usually why the model exists: the fraud, the tumour, the animal on the camera
+trap. Its images are too few to move any average, so it must be asked about by name.
+
+How it decides
+--------------
+A class is rare when its share is below ``rarity`` / K, with K classes; the share is that in the
+training data, or in the test set where there is no training data. Name them in ``classes``
+instead if you know better. Each rare class's recall is compared with ``min_recall`` (or its own
+minimum in ``per_class``) by its Clopper–Pearson interval. One class wholly below fails the check;
+a class without test images, or with too few to tell, makes it inconclusive and says how many
+would settle it. Without any rare class the check is skipped: there was nothing to judge.
+
+How to fix
+----------
+Collect more images of the class, weight the loss or the sampling, or lower the class's decision
+threshold and pay in precision. For an inconclusive class, collect more test images.
+
+Limits
+------
+Classes are judged one by one at the stated confidence, without a correction for their number.
+
+References
+----------
+Clopper and Pearson, Biometrika 26 (1934).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from auditor.check import Check, Finding, Fraction, Outcome, Status
+from auditor.errors import OptionError, did_you_mean
+
+if TYPE_CHECKING:
+    from auditor.evidence.confusion import Confusion
+    from auditor.evidence.counts import ClassCounts
+
+
+class RareClassRecall(Check):
+    """Is every rare class recognised often enough?"""
+
+    id = "rare-class-recall"
+    title = "Rare classes are recognised"
+    level = "block"
+
+    min_recall: Fraction = 0.85
+    """Lowest recall that a rare class may have."""
+    rarity: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """A class is rare when its share is below this, divided by the number of classes."""
+    classes: tuple[str, ...] = ()
+    """Classes to treat as rare, instead of finding them by share."""
+    per_class: dict[str, Fraction] = Field(default_factory=dict)
+    """Lowest recall of single classes, where it is not ``min_recall``; these count as rare."""
+
+    def run(self, confusion: Confusion, counts: ClassCounts) -> Outcome:
+        """Judge the recall of every rare class."""
+        self._require_known(confusion.classes)
+        chosen = set(self.classes) or counts.rare(self.rarity)
+        rare = [name for name in confusion.classes if name in chosen or name in self.per_class]
+        findings = [self._judge(name, confusion) for name in rare]
+        return Outcome.of(findings, self._summary(findings, len(confusion.classes)))
+
+    def _require_known(self, known: tuple[str, ...]) -> None:
+        for option in ("classes", "per_class"):
+            for name in getattr(self, option):
+                if name not in known:
+                    raise OptionError(
+                        option,
+                        f'"{name}" is not a class of the candidate{did_you_mean(name, known)}',
+                    )
+
+    def _judge(self, name: str, confusion: Confusion) -> Finding:
+        i = confusion.classes.index(name)
+        right, n = int(confusion.correct[i]), int(confusion.support[i])
+        minimum = self.per_class.get(name, self.min_recall)
+        return Finding.rate(name, "recall", right, n, minimum, self.confidence)
+
+    def _summary(self, findings: list[Finding], n_classes: int) -> str:
+        if not findings:
+            return f"None of the {n_classes} classes is rare, so there was nothing to judge."
+        failed = [f for f in findings if f.status is Status.FAIL]
+        open_ = [f for f in findings if f.status is Status.INCONCLUSIVE]
+        if failed or open_:
+            said = [_said(f) for f in sorted(failed or open_, key=lambda f: f.observed or 0.0)]
+            more = f", and {len(said) - 3} more" if len(said) > 3 else ""
+            text = "; ".join(said[:3]) + more
+            return f"{text}." if failed else f"Too few test images to tell: {text}."
+        lowest = min(findings, key=lambda f: f.observed or 0.0)
+        return f"All {len(findings)} rare classes are recognised; the lowest is {_said(lowest)}."
+
+
+def _said(finding: Finding) -> str:
+    if finding.observed is None:
+        return f"{finding.subject} has no test image"
+    return (
+        f"{finding.subject} is recognised in {finding.observed:.0%} of {finding.n:,} test images "
+        f"(at least {finding.limit:.0%} required)"
+    )

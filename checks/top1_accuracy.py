@@ -1,0 +1,75 @@
+"""Top-1 accuracy is at least the minimum.
+
+What it asks
+------------
+Is the share of test images that the candidate puts into the right class high enough?
+
+Why it matters
+--------------
+It is the first figure anyone asks for. It says nothing about any single class: read it together
+with ``accuracy-paradox`` and ``rare-class-recall``, which exist because it can hide so much.
+
+How it decides
+--------------
+By the Clopper–Pearson bounds of the accuracy. Wholly at or above ``min_accuracy`` passes, wholly
+below fails, across it is inconclusive, with the number of further test images that would settle
+it. Below ``bad_below`` the summary calls the accuracy bad.
+
+How to fix
+----------
+Look at the most confused pairs first; compare the preprocessing with the model's own; look for
+wrong labels. If the check is inconclusive, collect more test images.
+
+Limits
+------
+Test images are taken as independent draws from what the model will meet. Duplicates within the
+test set make the bounds too narrow.
+
+References
+----------
+Clopper and Pearson, Biometrika 26 (1934).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auditor.check import Check, Finding, Fraction, Outcome, Status
+
+if TYPE_CHECKING:
+    from auditor.evidence.confusion import Confusion
+
+
+class Top1Accuracy(Check):
+    """Is the share of correctly classified test images high enough?"""
+
+    id = "top1-accuracy"
+    title = "Top-1 accuracy is at least the minimum"
+    level = "block"
+
+    min_accuracy: Fraction = 0.80
+    """Lowest top-1 accuracy on the test set."""
+    bad_below: Fraction = 0.60
+    """Accuracy under which the summary calls the candidate bad."""
+
+    def run(self, confusion: Confusion) -> Outcome:
+        """Judge the top-1 accuracy."""
+        finding = Finding.rate(
+            "test",
+            "top-1 accuracy",
+            confusion.right,
+            confusion.n,
+            self.min_accuracy,
+            self.confidence,
+        )
+        return Outcome.of([finding], self._summary(finding))
+
+    def _summary(self, finding: Finding) -> str:
+        if finding.observed is None:
+            return "There is no test image, so there is no accuracy."
+        word = "bad: " if finding.observed < self.bad_below else ""
+        text = f"{word}{finding.observed:.1%} of {finding.n:,} test images are right"
+        need = f"at least {self.min_accuracy:.0%} is required"
+        if finding.status is Status.INCONCLUSIVE:
+            return f"{text.capitalize()}; {need}, which {finding.n:,} images cannot settle."
+        return f"{text.capitalize()}; {need}."

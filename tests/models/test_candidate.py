@@ -1,0 +1,392 @@
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from auditor.errors import InputError
+from auditor.models import CandidateSpec, load
+from auditor.models.identity import digest_file
+from auditor.models.scaling import build_efficientnet
+
+TINY = "test_efficientnet"
+Saver = Callable[..., Path]
+
+
+@pytest.fixture
+def save(tmp_path: Path, tiny: nn.Module) -> Saver:
+    def save(name: str = "best.pth.tar", **others: Any) -> Path:
+        torch.save({"state_dict": tiny.state_dict(), **others}, tmp_path / name)
+        return tmp_path / name
+
+    return save
+
+
+@pytest.fixture
+def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    def write(name: str, code: str) -> Path:
+        path = tmp_path / f"{name}.py"
+        path.write_text(textwrap.dedent(code))
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return path
+
+    monkeypatch.syspath_prepend(tmp_path)
+    return write
+
+
+def same_outputs(left: nn.Module, right: nn.Module) -> bool:
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        return torch.equal(left(images), right(images))
+
+
+def test_a_checkpoint_is_loaded_into_the_named_architecture(save: Saver, tiny: nn.Module) -> None:
+    path = save()
+    loaded = load(CandidateSpec(model=TINY, checkpoint=path))
+    assert same_outputs(loaded.model, tiny)
+    assert (loaded.num_classes, loaded.architecture, loaded.classes) == (5, TINY, None)
+    assert loaded.weights == "state_dict of best.pth.tar"
+    assert loaded.weights_digest == digest_file(path)
+    assert not loaded.model.training
+    assert loaded.notes == ()
+
+
+def test_a_training_checkpoint_says_everything_itself(save: Saver, tiny: nn.Module) -> None:
+    averaged = {name: value + 0 for name, value in tiny.state_dict().items()}
+    averaged["classifier.bias"] = averaged["classifier.bias"] + 1
+    path = save(
+        arch=TINY,
+        args=argparse.Namespace(model=TINY, mean=[0.5, 0.5, 0.5], img_size=96),
+        state_dict_ema=averaged,
+        class_to_idx={"e": 4, "d": 3, "c": 2, "b": 1, "a": 0},
+    )
+    loaded = load(CandidateSpec(checkpoint=path))
+    assert loaded.weights == "state_dict_ema of best.pth.tar"
+    assert loaded.architecture == TINY
+    assert loaded.classes == tuple("abcde")
+    assert loaded.preprocessing.input_size == (3, 96, 96)
+    averaged_note, preprocessing_note = loaded.notes
+    assert "state_dict_ema" in averaged_note
+    assert "mean (0.5, 0.5, 0.5) instead of (0.485, 0.456, 0.406)" in preprocessing_note
+
+
+def test_safetensors_with_metadata(tmp_path: Path, tiny: nn.Module) -> None:
+    path = tmp_path / "model.safetensors"
+    metadata = {"classes": json.dumps(list("abcde")), "arch": TINY, "input_size": "[3, 64, 64]"}
+    save_file(tiny.state_dict(), path, metadata)
+    loaded = load(CandidateSpec(checkpoint=path))
+    assert (loaded.weights, loaded.classes) == ("model.safetensors", tuple("abcde"))
+    assert loaded.preprocessing.input_size == (3, 64, 64)
+    assert same_outputs(loaded.model, tiny)
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
+def test_wrapped_models_round_trip(
+    tmp_path: Path, tiny: nn.Module, wrap: Callable[[nn.Module], nn.Module]
+) -> None:
+    path = tmp_path / "wrapped.pt"
+    torch.save(wrap(tiny).state_dict(), path)
+    loaded = load(CandidateSpec(model=TINY, checkpoint=path))
+    assert same_outputs(loaded.model, tiny)
+    assert "wrapper prefix" in loaded.notes[0]
+
+
+def test_half_precision_is_audited_in_full(tmp_path: Path, tiny: nn.Module) -> None:
+    path = tmp_path / "half.pt"
+    torch.save({name: value.half() for name, value in tiny.state_dict().items()}, path)
+    loaded = load(CandidateSpec(model=TINY, checkpoint=path))
+    assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.float32}
+
+
+def test_a_wrong_architecture_is_described(save: Saver) -> None:
+    with pytest.raises(InputError) as caught:
+        load(CandidateSpec(model="test_resnet", checkpoint=save()))
+    message = str(caught.value)
+    for part in ("best.pth.tar does not fit test_resnet", "keys missing (", "unexpected (", "…)"):
+        assert part in message
+    assert "of another shape" in message
+    assert "tar" in message
+
+
+def test_weights_of_another_shape_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "wide.pt"
+    torch.save(build_efficientnet(0.5, 0.3, 64, 2).state_dict(), path)
+    with pytest.raises(InputError, match=r"0 keys missing.*conv_stem\.weight 16×3×3×3 in the file"):
+        load(CandidateSpec(width=0.8, depth=0.3, checkpoint=path))
+
+
+def test_a_wrong_number_of_classes_names_both(save: Saver) -> None:
+    with pytest.raises(InputError, match="5 outputs, but 7 classes"):
+        load(CandidateSpec(model=TINY, checkpoint=save(), num_classes=7))
+    assert load(CandidateSpec(model=TINY, checkpoint=save(), num_classes=5)).num_classes == 5
+
+
+def test_class_names_that_do_not_fit_are_left_out_with_a_note(save: Saver) -> None:
+    loaded = load(CandidateSpec(model=TINY, checkpoint=save(classes=["cat", "dog"])))
+    assert loaded.classes is None
+    assert "2 class names" in loaded.notes[0]
+
+
+def test_unknown_names_come_with_a_suggestion(save: Saver) -> None:
+    with pytest.raises(InputError, match='did you mean "test_efficientnet"'):
+        load(CandidateSpec(model="test_eficientnet", checkpoint=save()))
+    with pytest.raises(InputError, match=r'did you mean "test_efficientnet\.r160_in1k"'):
+        load(CandidateSpec(model="test_efficientnet.r160_in2k", checkpoint=save()))
+    with pytest.raises(InputError, match="not a model that timm knows"):
+        load(CandidateSpec(model="local-dir:here", checkpoint=save()))
+
+
+def test_random_weights_are_never_audited() -> None:
+    with pytest.raises(InputError, match=r"no weights: give the checkpoint.*or say pretrained"):
+        load(CandidateSpec(model=TINY))
+    with pytest.raises(InputError, match=r"φ=1\.5 has no weights: give the checkpoint to audit\."):
+        load(CandidateSpec(phi=1.5, pretrained=True))
+    with pytest.raises(InputError, match="There is no candidate"):
+        load(CandidateSpec())
+
+
+def test_a_checkpoint_without_a_name_asks_for_the_architecture(save: Saver) -> None:
+    with pytest.raises(InputError, match="does not name its architecture"):
+        load(CandidateSpec(checkpoint=save()))
+
+
+def test_a_disagreement_about_the_architecture_is_noted(save: Saver) -> None:
+    loaded = load(CandidateSpec(model=TINY, checkpoint=save(arch="efficientnet")))
+    assert "efficientnet" in loaded.notes[0]
+
+
+@pytest.mark.parametrize("name", [TINY, "hf-hub:timm/test_efficientnet.r160_in1k"])
+def test_published_weights_out_of_reach_are_the_users_to_solve(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match="timm cannot build"):
+        load(CandidateSpec(model=name, pretrained=True))
+
+
+def test_the_configuration_of_the_named_weights_is_used(tmp_path: Path) -> None:
+    # AdvProp weights are the classic trap: another mean and deviation.
+    path = tmp_path / "b0.pt"
+    torch.save(timm.create_model("tf_efficientnet_b0", num_classes=2).state_dict(), path)
+    plain = load(CandidateSpec(model="tf_efficientnet_b0", checkpoint=path))
+    trained = load(CandidateSpec(model="tf_efficientnet_b0.ap_in1k", checkpoint=path))
+    assert plain.preprocessing.mean != (0.5, 0.5, 0.5)
+    assert trained.preprocessing.mean == (0.5, 0.5, 0.5)
+
+
+def test_what_the_user_says_of_preprocessing_wins_and_is_noted(save: Saver) -> None:
+    spec = CandidateSpec(model=TINY, checkpoint=save(), input_size=64, std=(0.5, 0.5, 0.5))
+    loaded = load(spec)
+    assert loaded.preprocessing.input_size == (3, 64, 64)
+    assert "input_size (3, 64, 64) instead of (3, 160, 160)" in loaded.notes[0]
+
+
+def test_fixed_size_models_are_built_for_the_size_they_were_trained_at(tmp_path: Path) -> None:
+    model = timm.create_model("test_vit", num_classes=3, img_size=96).eval()
+    path = tmp_path / "vit.pt"
+    args = argparse.Namespace(model="test_vit", img_size=96)
+    torch.save({"state_dict": model.state_dict(), "args": args}, path)
+    loaded = load(CandidateSpec(checkpoint=path))
+    assert loaded.model(torch.zeros(1, 3, 96, 96)).shape == (1, 3)
+
+
+def test_distilled_models_have_two_heads_and_one_number_of_classes(tmp_path: Path) -> None:
+    name = "deit_tiny_distilled_patch16_224"
+    path = tmp_path / "deit.pt"
+    torch.save(timm.create_model(name, num_classes=4).state_dict(), path)
+    assert load(CandidateSpec(model=name, checkpoint=path)).num_classes == 4
+
+
+def test_grey_models_are_recognised_by_their_weights(tmp_path: Path) -> None:
+    path = tmp_path / "grey.pt"
+    torch.save(timm.create_model(TINY, num_classes=2, in_chans=1).state_dict(), path)
+    loaded = load(CandidateSpec(model=TINY, checkpoint=path))
+    assert loaded.preprocessing.input_size == (1, 160, 160)
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        (CandidateSpec(phi=-5), "EfficientNet φ=-5"),
+        (CandidateSpec(model="phi:-5"), "EfficientNet φ=-5"),
+        (
+            CandidateSpec(width=0.6209, depth=0.4019),
+            "EfficientNet width=0.6209 depth=0.4019 at 224",
+        ),
+        (CandidateSpec(phi=-5, resolution=96), "EfficientNet φ=-5 at 96"),
+    ],
+)
+def test_scaled_networks_are_built_and_loaded(
+    spec: CandidateSpec, name: str, tmp_path: Path
+) -> None:
+    assert spec.scaling is not None
+    path = tmp_path / "scaled.pt"
+    trained = build_efficientnet(*spec.scaling, num_classes=3).eval()
+    torch.save(trained.state_dict(), path)
+    loaded = load(CandidateSpec(**{**vars(spec), "checkpoint": path}))
+    assert same_outputs(loaded.model, trained)
+    assert loaded.num_classes == 3
+    assert loaded.architecture == spec.name == name
+    assert loaded.preprocessing.input_size[1] == spec.scaling[2]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"model": "phi:big"}, "phi:1.5"),
+        ({"phi": 99.0}, "outside"),
+        ({"width": 0.0}, "width"),
+        ({"phi": 1.0, "width": 2.0}, "more than once"),
+        ({"model": TINY, "module": "a:b"}, "more than once"),
+        ({"model": TINY, "resolution": 64}, "input_size"),
+        ({"phi": 1.0, "resolution": 8}, "below 32"),
+    ],
+)
+def test_contradictions_are_refused_at_once(said: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        CandidateSpec(**said)
+
+
+FACTORY = """
+    from torch import nn
+
+    def build(num_classes=3):
+        return nn.Sequential(nn.Flatten(), nn.Linear(12, num_classes))
+
+    def fixed():
+        return nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).double()
+
+    def tuples():
+        return nn.LSTM(2, 2)
+
+    def broken():
+        raise ZeroDivisionError("oops")
+
+    def nothing():
+        return None
+
+    constant = 3
+"""
+
+
+def test_a_function_returns_its_trained_model(write_module: Callable[[str, str], Path]) -> None:
+    write_module("my_models", FACTORY)
+    loaded = load(CandidateSpec(module="my_models:build", input_size=2))
+    assert (loaded.num_classes, loaded.architecture) == (3, "my_models:build")
+    assert (loaded.weights, loaded.weights_digest) == ("as returned by my_models:build", None)
+    assert "names no preprocessing of its own" in loaded.notes[0]
+
+
+def test_a_function_is_told_the_number_of_classes(
+    write_module: Callable[[str, str], Path],
+) -> None:
+    write_module("my_models", FACTORY)
+    spec = CandidateSpec(module="my_models:build", input_size=2, num_classes=9)
+    assert load(spec).num_classes == 9
+    with pytest.raises(InputError, match="3 outputs, but 9 classes"):
+        load(CandidateSpec(module="my_models:fixed", input_size=2, num_classes=9))
+
+
+def test_a_functions_model_takes_a_checkpoint(
+    write_module: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    write_module("my_models", FACTORY)
+    trained = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    torch.save(trained.state_dict(), tmp_path / "w.pt")
+    for name in ("build", "fixed"):
+        spec = CandidateSpec(module=f"my_models:{name}", checkpoint=tmp_path / "w.pt", input_size=2)
+        loaded = load(spec)
+        assert loaded.weights == "w.pt"
+        assert loaded.model(torch.zeros(1, 3, 2, 2)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("my_models:biuld", 'did you mean "build"'),
+        ("my_models:broken", "ZeroDivisionError: oops"),
+        ("my_models:nothing", "returned NoneType"),
+        ("my_models:constant", "not a function"),
+        ("my_models:build", "fails on an image of 3×224×224"),
+        ("my_models", "package.module:function"),
+        ("no_such_module:f", "cannot be imported"),
+    ],
+)
+def test_a_function_that_is_no_use_is_explained(
+    write_module: Callable[[str, str], Path], reference: str, message: str
+) -> None:
+    write_module("my_models", FACTORY)
+    with pytest.raises(InputError, match=message):
+        load(CandidateSpec(module=reference))
+
+
+def test_identity_is_the_bytes_and_not_the_path(save: Saver, tmp_path: Path) -> None:
+    first = CandidateSpec(model=TINY, checkpoint=save("a.pt"))
+    (tmp_path / "elsewhere.pt").write_bytes((tmp_path / "a.pt").read_bytes())
+    moved = CandidateSpec(model=TINY, checkpoint=tmp_path / "elsewhere.pt")
+    changed = CandidateSpec(model=TINY, checkpoint=save("b.pt", epoch=2))
+    assert first.identity() == moved.identity()
+    assert first.identity() != changed.identity()
+    assert len(first.identity()) == 64
+
+
+def test_identity_covers_every_field(save: Saver) -> None:
+    path = save()
+    said: list[dict[str, Any]] = [
+        {},
+        {"input_size": 64},
+        {"mean": (0.5, 0.5, 0.5)},
+        {"crop_pct": 1.0},
+        {"num_classes": 5},
+    ]
+    specs = [CandidateSpec(model=TINY, checkpoint=path, **fields) for fields in said]
+    assert len({spec.identity() for spec in specs}) == len(specs)
+    with pytest.raises(InputError, match="cannot be read"):
+        CandidateSpec(checkpoint=path / "absent").identity()
+
+
+def test_identity_covers_the_functions_source(write_module: Callable[[str, str], Path]) -> None:
+    spec = CandidateSpec(module="my_models:build")
+    path = write_module("my_models", FACTORY)
+    before = spec.identity()
+    assert spec.identity() == before
+    path.write_text(path.read_text() + "# changed\n")
+    assert spec.identity() != before
+    with pytest.raises(InputError, match="not found"):
+        CandidateSpec(module="no_such_module:f").identity()
+
+
+def test_identity_finds_modules_in_packages_without_running_them(
+    write_module: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    package = tmp_path / "my_package" / "inner"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").write_text("raise RuntimeError('was run')")
+    (package / "nets.py").write_text("raise RuntimeError('was run')")
+    assert CandidateSpec(module="my_package.inner.nets:build").identity()
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed(save: Saver) -> None:
+    code = f"""
+        import sys
+        from pathlib import Path
+        from auditor.models import CandidateSpec, load
+        import auditor.models.checkpoint, auditor.models.complexity, auditor.models.device
+        import auditor.models.preprocessing, auditor.models.reference, auditor.models.scaling
+        spec = CandidateSpec(model="phi:1", checkpoint=Path({str(save())!r}))
+        spec.identity(), spec.name
+        assert not {{"torch", "timm", "numpy", "PIL"}} & set(sys.modules)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)

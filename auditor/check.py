@@ -194,13 +194,23 @@ class Finding(BaseModel):
 
 
 class Outcome(BaseModel):
-    """What a check found: a status, a sentence a manager understands, and the findings."""
+    """What a check found: a status, a sentence a manager understands, and the findings.
+
+    A pass rests on at least one passing finding and on none that is worse; the type refuses it
+    otherwise.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     status: Status
     summary: str
     findings: tuple[Finding, ...] = ()
+
+    @model_validator(mode="after")
+    def _pass_is_earned(self) -> Self:
+        if self.status is Status.PASS and worst(f.status for f in self.findings) != Status.PASS:
+            raise ValueError("a check passes only on findings that were judged and all pass")
+        return self
 
     @classmethod
     def of(cls, findings: Iterable[Finding], summary: str) -> Self:
@@ -224,7 +234,9 @@ class Check(BaseModel):
         What a failure does unless the policy says otherwise.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     id: ClassVar[str]
     title: ClassVar[str]
@@ -262,4 +274,5 @@ class Check(BaseModel):
 def allows_none(annotation: Any) -> bool:
     """Tell whether an annotation, evaluated or not, admits ``None``."""
     text = annotation if isinstance(annotation, str) else str(annotation)
-    return "None" in (part.strip() for part in text.split("|"))
+    optional = text.removeprefix("typing.").startswith("Optional[")
+    return optional or "None" in (part.strip() for part in text.split("|"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -176,11 +177,7 @@ class Config(Table):
     output: OutputTable = OutputTable()
 
     @model_validator(mode="after")
-    def _something_to_judge(self) -> Self:
-        if self.data.test is None and self.predictions.test is None:
-            raise ValueError(
-                "nothing to judge: give [data] test with a model, or [predictions] test"
-            )
+    def _one_candidate(self) -> Self:
         if self.candidate.model and self.candidate.module:
             raise ValueError("give either model or module, not both")
         return self
@@ -205,7 +202,8 @@ class ConfigSource:
             if headers:
                 found = headers[min(nth, len(headers) - 1)]
                 return (_key_line(lines, found, names[depth:]) or found) + 1
-        return found
+        found = _key_line(lines, -1, names)
+        return None if found is None else found + 1
 
     def complain(self, place: Sequence[str | int], message: str) -> InputError:
         """Return the error, with the file and the line where there are any."""
@@ -274,7 +272,10 @@ def _parse(source: ConfigSource) -> dict[str, Any]:
     try:
         return tomllib.loads(source.text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{source.path}: not valid TOML: {error}") from None
+        found = re.search(r"at line (\d+)", str(error))
+        name = source.path.name if source.path else ""
+        line = found[1] if found else len(source.text.splitlines())
+        raise InputError(f"{name}:{line}: not valid TOML: {error}") from None
 
 
 def _absolute(content: dict[str, Any], path: Path | None) -> dict[str, Any]:

@@ -102,7 +102,8 @@ def _if_had(graph: Graph, name: str) -> Any:
 
 
 def _metrics(confusion: Confusion, test: Predictions) -> tuple[MetricRow, ...]:
-    interval = stats.proportion_interval(confusion.right, confusion.n)
+    n = confusion.n
+    interval = stats.proportion_interval(confusion.right, n) if n else None
     rows = [
         MetricRow(
             name="top-1 accuracy",
@@ -120,7 +121,7 @@ def _metrics(confusion: Confusion, test: Predictions) -> tuple[MetricRow, ...]:
         _metric("MCC", confusion.matthews, "correlation of labels and predictions; 0 is chance"),
         _metric("Cohen's κ", confusion.kappa, "agreement beyond chance; 0 is chance"),
     ]
-    if test.top5 is not None and len(test.classes) > 5:
+    if n and test.top5 is not None and len(test.classes) > 5:
         hits = int((test.top5 == test.label[:, None]).any(axis=1).sum())
         rows.insert(
             1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from auditor.config import Config
@@ -92,7 +93,7 @@ class Graph:
                 raise
             except AuditorError:
                 raise
-            except Exception as crash:
+            except (Exception, SystemExit) as crash:
                 failed = Unavailable(f"{name} failed: {type(crash).__name__}: {crash}", "error")
                 self._remember(name, failed)
                 raise failed from crash
@@ -133,15 +134,15 @@ class Graph:
 
         observers: dict[str, tuple[str, Any]] = {}
         for provider in self._observers_beside(asked):
-            key = self._key(provider)
-            if provider is not asked and self.store.load(provider.name, key) is not None:
-                continue
             try:
+                key = self._key(provider)
+                if provider is not asked and self.store.load(provider.name, key) is not None:
+                    continue
                 made = provider.function(**self.arguments(provider.needs))
-            except Unavailable:
+            except (Exception, SystemExit):
                 if provider is asked:
                     raise
-                continue
+                continue  # it fails again, for itself, when it is asked for
             if provider.stored is not None and hasattr(made, "to_table"):
                 self.store.save(provider.name, key, made.to_table())
                 self._values[provider.name] = made
@@ -150,9 +151,19 @@ class Graph:
         if observers:
             assert asked.samples is not None
             samples = self.get(asked.samples)
-            tables = observe_samples(
-                samples, observers, self.store, self.progress, workers=self.config.engine.workers
+            look = partial(
+                observe_samples,
+                samples,
+                store=self.store,
+                progress=self.progress,
+                workers=self.config.engine.workers,
             )
+            try:
+                tables = look(observers)
+            except (Exception, SystemExit) as crash:
+                if isinstance(crash, AuditorError) or set(observers) <= {asked.name}:
+                    raise
+                tables = look({n: o for n, o in observers.items() if n == asked.name})
             for name, table in tables.items():
                 stored = self._providers[name].stored
                 assert stored is not None
@@ -169,6 +180,7 @@ class Graph:
             and provider.kind == "observe"
             and provider is not asked
             and provider.name not in self._values
+            and provider.name not in self._missing
         ]
 
     def _key(self, provider: Provider) -> str:

@@ -87,7 +87,7 @@ def decide_verdict(results: Sequence[CheckResult], preset: Preset) -> tuple[Verd
 
 def _counts_as(result: CheckResult) -> Status:
     """Return what a result weighs: a waived failure leaves what else was found, never a pass."""
-    if not result.waived:
+    if not result.waived or result.status is not Status.FAIL:
         return result.status
     rest = worst(f.status for f in result.findings if f.status is not Status.FAIL)
     return Status.SKIP if rest is Status.PASS else rest
@@ -101,7 +101,7 @@ def _accepted(ids: dict[Status, list[str]], waived: list[str], total: int) -> st
     if waived:
         text += f"; failed and waived: {', '.join(waived)}"
     if skipped := [id for id in ids[Status.SKIP] if id not in waived]:
-        text += f"; not looked at: {', '.join(skipped)}"
+        text += f"; skipped: {', '.join(skipped)}"
     return text + "."
 
 

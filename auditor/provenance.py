@@ -49,7 +49,7 @@ def describe_run(config: Config, source: ConfigSource, graph: Graph, seconds: fl
         dtype=about.get("dtype"),
         seed=SEED,
         packages={name: found for name in _PACKAGES if (found := _version(name))},
-        evidence=graph.store.digests(),
+        evidence={k: v for k, v in graph.store.digests().items() if graph.asked_for(k)},
         seconds=round(seconds, 3),
     )
 

@@ -66,7 +66,7 @@ def find_checks() -> Registry:
     for entry in sorted(entry_points(group=_GROUP), key=lambda e: e.name):
         try:
             cls = _loaded(entry.load())
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             broken.append(BrokenCheck(entry.name, f"{entry.value}: {_said(error)}"))
             continue
         if cls.id in found:
@@ -76,7 +76,7 @@ def find_checks() -> Registry:
     return Registry(dict(sorted(found.items())), tuple(broken))
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 

@@ -82,6 +82,9 @@ def run_audit(
 
     started = time.monotonic()
     source, progress = source or ConfigSource(), progress or Progress()
+    if gathering and config.data.test is None and config.predictions.test is None:
+        message = "nothing to judge: give [data] test with a model, or [predictions] test"
+        raise source.complain((), message)
     registry = find_checks()
     configured = _configured(config, source, registry)
     graph = _graph(config, configured, progress, gathering=gathering)
@@ -176,7 +179,7 @@ def _outcome(check: Check, graph: Graph) -> Outcome:
         outcome = check.run(**arguments)
     except OptionError:
         raise
-    except Exception as crash:
+    except (Exception, SystemExit) as crash:
         text = f"the check crashed: {type(crash).__name__}: {crash}"
         return Outcome(status=Status.ERROR, summary=text)
     if not isinstance(outcome, Outcome):

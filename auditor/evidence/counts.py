@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from auditor.data.classes import require_known
 from auditor.evidence.provider import derive, gather
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def rare_classes(counts: Mapping[str, int], n_classes: int, factor: float = 0.5)
     ['fraud']
     """
     total = sum(counts.values())
-    return frozenset(name for name, n in counts.items() if n * n_classes < factor * total)
+    return frozenset(c for c, n in counts.items() if n == 0 or n * n_classes < factor * total)
 
 
 @dataclass(frozen=True)
@@ -97,4 +98,6 @@ def counts(test: Predictions, train_counts: TrainCounts | None) -> ClassCounts:
     """Return the images of each class of the candidate."""
     support = np.bincount(test.label, minlength=len(test.classes))
     per_class = {name: int(n) for name, n in zip(test.classes, support, strict=True)}
+    if train_counts is not None:
+        require_known(train_counts.counts, test.classes, train_counts.source)
     return ClassCounts(test.classes, per_class, train_counts.counts if train_counts else None)

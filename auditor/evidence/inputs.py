@@ -49,7 +49,7 @@ class SavedPredictions:
 
         table = read_saved(self.path, self.classes)
         if samples is not None:
-            _require_rows(self.path, table, samples)
+            table = _matched(self.path, table, samples)
         scores, rows = table.probabilities, np.arange(len(table.images))
         return Predictions(
             classes=table.classes.names,
@@ -71,8 +71,15 @@ def _bytes(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _require_rows(path: Path, table: SavedTable, samples: Samples) -> None:
-    predicted = set(table.images)
+def _matched(path: Path, table: SavedTable, samples: Samples) -> SavedTable:
+    """Require a row for every image of the data, with the same label.
+
+    Images may be named from the data's folder or from the one above it (``test/cat/0001.jpg``).
+    """
+    above, known = f"{samples.root.name}/", set(samples.images)
+    if not known & set(table.images):
+        table = table._replace(images=[image.removeprefix(above) for image in table.images])
+    predicted = {image: row for row, image in enumerate(table.images)}
     missing = [image for image in samples.images if image not in predicted]
     if missing:
         raise InputError(
@@ -80,6 +87,20 @@ def _require_rows(path: Path, table: SavedTable, samples: Samples) -> None:
             f"{samples.source}, first: {', '.join(missing[:3])}; predict every image, named as "
             "in the data"
         )
+    for image, label in zip(samples.images, samples.labels, strict=True):
+        said = table.classes.names[table.label[predicted[image]]]
+        if said != label:
+            raise InputError(
+                f'{path}:{predicted[image] + 2}: {image} is labelled "{said}" here and "{label}" '
+                f"in {samples.source}"
+            )
+    extra = next((image for image in table.images if image not in known), None)
+    if extra is not None and not samples.sample:
+        raise InputError(
+            f"{path}:{predicted[extra] + 2}: {extra} is not among the {len(known):,} images of "
+            f"{samples.source}; predict those and no others"
+        )
+    return table
 
 
 @derive

@@ -42,12 +42,15 @@ class Overlap:
         Test images that were looked at.
     thumbnails
         ``test/IMAGE`` or ``train/IMAGE`` → a small JPEG, of the first pairs.
+    train_signed
+        Training images that were looked at; None where there was no training data.
     """
 
     pairs: tuple[OverlapPair, ...] | None
     within_test: tuple[OverlapPair, ...]
     test_signed: int
     thumbnails: Mapping[str, bytes]
+    train_signed: int | None = None
 
     @cached_property
     def test_images(self) -> frozenset[str]:
@@ -90,7 +93,11 @@ class Overlap:
             {"thumbnail_of": list(self.thumbnails), "jpeg": list(self.thumbnails.values())},
             schema=pa.schema({"thumbnail_of": pa.string(), "jpeg": pa.binary()}),
         )
-        about = {"test_signed": self.test_signed, "trained": self.pairs is not None}
+        about = {
+            "test_signed": self.test_signed,
+            "train_signed": self.train_signed,
+            "trained": self.pairs is not None,
+        }
         table = pa.concat_tables([pairs, small], promote_options="default")
         return table.replace_schema_metadata({"about": json.dumps(about)})
 
@@ -109,6 +116,7 @@ class Overlap:
             tuple(found["test"]),
             about["test_signed"],
             dict(zip(small["thumbnail_of"].to_pylist(), small["jpeg"].to_pylist(), strict=True)),
+            about.get("train_signed"),
         )
 
 
@@ -136,7 +144,7 @@ def _most_telling(pairs: Iterable[OverlapPair]) -> list[OverlapPair]:
     return order[:_SHOWN]
 
 
-@gather(Overlap)
+@gather(Overlap, version=2)
 def overlap(
     test_signatures: Signatures,
     test_samples: Samples,
@@ -146,9 +154,9 @@ def overlap(
     """Search the training images for every test image, and the test images for copies."""
     test, open_test = test_signatures.split(), _opener(test_samples)
     within = find_duplicates(test, open_test)
-    pairs, open_train = None, open_test
+    pairs, open_train, signed = None, open_test, None
     if train_signatures is not None and train_samples is not None:
-        open_train = _opener(train_samples)
+        open_train, signed = _opener(train_samples), len(train_signatures.images)
         pairs = find_overlap(test, train_signatures.split(), open_test, open_train)
     shown = _most_telling(pairs or ())
     conflicts = _most_telling(p for p in within if p.test_label != p.train_label)
@@ -156,7 +164,8 @@ def overlap(
     wanted |= {f"train/{p.train_image}": (open_train, p.train_image) for p in shown}
     wanted |= {f"test/{p.train_image}": (open_test, p.train_image) for p in conflicts}
     small = {name: thumbnail(opener(image)) for name, (opener, image) in sorted(wanted.items())}
-    return Overlap(None if pairs is None else tuple(pairs), tuple(within), len(test.images), small)
+    found = None if pairs is None else tuple(pairs)
+    return Overlap(found, tuple(within), len(test.images), small, signed)
 
 
 def _opener(samples: Samples) -> Callable[[str], Image.Image]:

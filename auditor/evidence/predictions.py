@@ -147,8 +147,8 @@ class Predictions:
         return cls(
             classes=classes,
             images=tuple(table["image"].to_pylist()),
-            label=_indices(table["label"], classes),
-            predicted=_indices(table["predicted"], classes),
+            label=_indices(table, "label", classes),
+            predicted=_indices(table, "predicted", classes),
             top5=_matrix_of(table, "top5"),
             true_probability=_vector_of(table, "true_probability"),
             probabilities=_matrix_of(table, "probabilities"),
@@ -173,11 +173,13 @@ def _names(classes: Sequence[str], indices: NDArray[np.int64]) -> pa.Array:
     return pa.DictionaryArray.from_arrays(indices.astype(np.int32), list(classes)).cast(pa.string())
 
 
-def _indices(column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[np.int64]:
+def _indices(table: pa.Table, name: str, classes: Sequence[str]) -> NDArray[np.int64]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    found = pc.index_in(column.cast(pa.string()), value_set=pa.array(classes, pa.string()))
+    if table.num_rows == 0:  # no image could be read, and a pass then knows no such column
+        return np.zeros(0, np.int64)
+    found = pc.index_in(table[name].cast(pa.string()), value_set=pa.array(classes, pa.string()))
     values: NDArray[np.int64] = found.to_numpy().astype(np.int64)
     return values
 

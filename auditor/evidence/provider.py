@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from auditor.check import allows_none
+from auditor.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,4 +138,10 @@ def _modules() -> Iterator[ModuleType]:
     for info in pkgutil.iter_modules(auditor.evidence.__path__):
         yield importlib.import_module(f"auditor.evidence.{info.name}")
     for entry in sorted(entry_points(group="auditor.providers"), key=lambda e: e.name):
-        yield entry.load()
+        try:
+            yield entry.load()
+        except (Exception, SystemExit) as error:
+            raise InputError(
+                f"the plug-in {entry.name} ({entry.value}) did not load: {type(error).__name__}: "
+                f"{error}; repair or uninstall it"
+            ) from error

@@ -81,4 +81,7 @@ def training_log(log_file: LogFile) -> TrainingLog:
     columns = (
         table[name].to_numpy().astype(np.float64) if name in names else gap for name in _COLUMNS
     )
-    return TrainingLog(*columns)
+    log = TrainingLog(*columns)
+    if not np.isfinite(log.epoch).all():
+        raise InputError(f"{path}: an epoch has no number in the column epoch")
+    return log

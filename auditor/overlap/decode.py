@@ -12,7 +12,7 @@ floats                                 × 255 within 0..1, as they are within
                                        0..255, else min–max; NaN and ∞ count as 0
 =====================================  ==========================================
 
-The EXIF orientation is not applied: neither Pillow's models' loaders nor ``imagehash`` do.
+The EXIF orientation is not applied: neither the models' loaders nor ``imagehash`` do.
 """
 
 from __future__ import annotations
@@ -26,10 +26,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-__all__ = ["FORMATS", "Unreadable", "open_image", "to_rgb"]
+__all__ = ["FORMATS", "Unreadable", "open_image", "to_rgb", "without_palette_alpha"]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "MPO")
-"""Pillow's names of the formats that are read; every other decoder stays shut."""
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""Pillow's names of the formats that are read; every other decoder stays shut.
+
+MPO, several JPEGs in one file, comes with JPEG.
+"""
+
+
+_PLAIN = {"LAB": "RGB", "La": "LA", "RGBa": "RGBA"}
+"""Modes that Pillow cannot turn grey, and what they are brought to."""
 
 
 class Unreadable(Exception):
@@ -108,10 +115,10 @@ def open_image(data: bytes) -> Image.Image:
     except Unreadable:
         raise
     except UnidentifiedImageError:
-        names = ", ".join(name for name in FORMATS if name != "MPO")
+        names = ", ".join(FORMATS)
         raise Unreadable(f"not an image in a format that is read ({names})") from None
     except Image.DecompressionBombError as error:
-        raise Unreadable(f"too large: {error}") from None
+        raise Unreadable(f"too large: {str(error).partition(',')[0]}") from None
     except Exception as error:  # decoders meet hostile bytes with any error there is
         kind = "truncated" if "truncated" in str(error).lower() else "damaged"
         raise Unreadable(f"{kind}: {error or type(error).__name__}") from error
@@ -137,6 +144,16 @@ def without_palette_alpha(image: Image.Image) -> Image.Image:
     """Resolve a palette with transparency to RGBA; leave every other picture alone.
 
     Pillow warns when such a palette is converted to anything but RGBA.
+
+    Parameters
+    ----------
+    image
+        A picture of any mode.
+
+    Returns
+    -------
+    PIL.Image.Image
+        One that converts to grey and to RGB without a warning.
     """
     indexed = image.mode == "P" and image.has_transparency_data
     return image.convert("RGBA") if indexed else image
@@ -149,7 +166,8 @@ def _decoded(data: bytes) -> Image.Image:
         # Between once and twice the limit Pillow only warns.
         raise Unreadable(f"too large: {image.width} × {image.height} pixels, limit {limit}")
     image.load()
-    return _eight_bits(image)
+    plain = _PLAIN.get(image.mode)
+    return image.convert(plain) if plain else _eight_bits(image)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

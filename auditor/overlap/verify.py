@@ -4,30 +4,37 @@ A fixed Hamming radius cannot tell. Among 5 × 10⁸ pairs of photographs it mee
 strangers by chance, and in data whose pictures all look alike (digits, forms, radiographs)
 near hashes are the rule. So two questions are asked of the pixels:
 
-1. How similar are they? Both pictures are made grey at 128 × 128, brought to the same local
-   mean and contrast (window 49 px, with 20 grey levels added to the local standard deviation,
-   so that noise in flat areas stays small), and correlated at the best shift up to 12 px.
-2. Is that more than strangers reach *in this data*? A few hundred pairs of one label with
-   distant hashes are compared too. With u = artanh(similarity), which evens out its spread
-   (Fisher 1915), and their median and spread (95% quantile − median) / 1.645, a pair counts
-   from ``median + 5.5 · spread`` on, never below .5. One fixed number cannot serve both: the
-   true overlaps of CIFAR-10 have a median of .81, where a different digit of the same class
-   reaches .98.
+1. How similar are they? Both pictures are made grey at 128 × 128, smoothed over 5 px against
+   noise, brought to the same local mean and contrast over 41 px (20 grey levels added to the
+   local deviation keep flat areas quiet), and correlated at the best shift up to 12 px.
+2. Is that more than strangers reach *in this data*? Up to 400 pairs of one label with distant
+   hashes are compared too. In u = artanh(similarity), which evens out the spread (Fisher 1915),
+   a pair counts from ``median + 6 · spread`` of theirs on, the spread being (95% quantile −
+   median) / 1.645, and never below a similarity of .5.
 
-Measured, in spreads above the median (quantiles 1, 5, 50, 95, 99%; then the limit in similarity):
+One fixed number cannot serve: the known overlaps of CIFAR-10 have a median similarity of .87,
+and a different digit of the same class reaches .98. Measured, as similarity and in spreads:
 
-====================================================  ===== ===== ===== ===== =====  ====
-CIFAR-10, 143 known pairs, at any hash distance        1.3   4.2  12.7  21.2  24.8   .58
-CIFAR-10, 242 candidates at phash ≤ 6                  2.9   6.9  14.8  23.2  25.4   .58
-CIFAR-10, 1,500 strangers of one class                −1.9  −1.2   0.0   1.6   2.8   .58
-CIFAR-10, copies: JPEG 50, noise, ±10%, size, shift   13.8  18.0  29.8  64.8  64.8   .58
-digits × 8 nearest, 1,287 distinct at phash ≤ 8        0.6   1.0   2.1   3.2   3.7   .988
-digits × 8 nearest, copies of the same kinds           6.0   6.6   9.9  15.4  15.4   .988
-digits × 8 bicubic, 1,433 distinct at phash ≤ 8        0.5   0.8   1.9   3.1   3.6   .991
-digits × 8 bicubic, copies of the same kinds           5.1   5.5   9.0  12.6  15.1   .991
-====================================================  ===== ===== ===== ===== =====  ====
+===================================================  =====================  ====================
+pairs                                                similarity 1 50 99%    spreads 1 50 99%
+===================================================  =====================  ====================
+CIFAR-10: strangers of one class (1,500)              .02   .15   .39       −1.4   0.0   2.7
+CIFAR-10: candidates at phash ≤ 6 (242)               .46   .92   .99        3.6  15.2  27.0
+CIFAR-10: candidates at phash 8 (270)                 .25   .65   .98        1.1   6.7  22.6
+CIFAR-10: known pairs at phash ≤ 8 (66)               .74   .92   .99        8.6  15.7  26.8
+CIFAR-10: known pairs at any distance (143)           .25   .87   .99        1.1  12.8  25.8
+CIFAR-10: copies (2,200)                              .95  1.00  1.00       17.5  31.1  51.6
+**limit**                                                   .61                    6.0
+digits, 64 px nearest: strangers of one class         .13   .54   .89       −1.3   0.0   2.3
+digits, 64 px nearest: distinct at phash ≤ 8 (1,280)  .67   .87   .96        0.6   2.0   3.7
+digits, 64 px nearest: copies (2,200)                 .996 1.00  1.00        6.9  10.5  12.1
+digits, 64 px bicubic: distinct at phash ≤ 8 (1,424)  .73   .89   .96        0.5   2.0   3.6
+digits, 64 px bicubic: copies (2,200)                 .992 1.00  1.00        5.9  10.2  12.5
+**limit**                                                   .992                   6.0
+===================================================  =====================  ====================
 
-The largest of the distinct digits is 4.5.
+Copies are JPEG at quality 50 and 75, brightness ± 10%, size × .75 and × 1.5, shifts of 1 and
+2 px, noise of 4 and 8 grey levels. The most alike of the distinct digits lie at 4.4 spreads.
 """
 
 from __future__ import annotations
@@ -47,6 +54,7 @@ from auditor.overlap.decode import without_palette_alpha
 __all__ = [
     "COPY_SIMILARITY",
     "MIN_SIMILARITY",
+    "MIN_STRANGERS",
     "Prepared",
     "compare",
     "prepare",

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import csv
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_images
+
+from auditor.overlap.decode import open_image
+from auditor.overlap.overlap import (
+    PARTNERS,
+    OverlapPair,
+    SplitSignatures,
+    find_duplicates,
+    find_overlap,
+)
+from auditor.overlap.signature import signature
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+Files = dict[str, bytes]
+
+
+def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def signed(files: Files) -> SplitSignatures:
+    """Sign files named LABEL/NAME."""
+    signatures = [signature(open_image(data), data) for data in files.values()]
+    return SplitSignatures(
+        images=list(files),
+        labels=[name.split("/")[0] for name in files],
+        bytes_digest=[one.bytes_digest for one in signatures],
+        pixels_digest=[one.pixels_digest for one in signatures],
+        phash=np.array([one.phash for one in signatures], np.uint64),
+        contrast=np.array([one.contrast for one in signatures], np.float32),
+    )
+
+
+def overlap(test: Files, train: Files, radius: int = 8) -> list[OverlapPair]:
+    return find_overlap(
+        signed(test),
+        signed(train),
+        lambda name: open_image(test[name]),
+        lambda name: open_image(train[name]),
+        radius,
+    )
+
+
+def duplicates(files: Files) -> list[OverlapPair]:
+    return find_duplicates(signed(files), lambda name: open_image(files[name]))
+
+
+def kinds(pairs: list[OverlapPair]) -> set[tuple[str, str, str]]:
+    return {(pair.test_image, pair.train_image, pair.kind) for pair in pairs}
+
+
+def scenes(first: int, count: int) -> Iterator[Image.Image]:
+    """Cut different scenes out of two photographs."""
+    pictures = [Image.fromarray(photograph) for photograph in load_sample_images().images]
+    random = np.random.default_rng(7)
+    corners = random.integers(0, [340, 220], (first + count, 2)).tolist()
+    for number in range(first, first + count):
+        left, top = corners[number]
+        picture = pictures[number % 2].crop((left, top, left + 100 + number, top + 100))
+        yield picture.rotate(90 * (number // 2 % 4), expand=True)
+
+
+@pytest.fixture(scope="module")
+def train() -> Files:
+    return {f"scene/{n:03}.png": encoded(image) for n, image in enumerate(scenes(0, 40))}
+
+
+@pytest.fixture(scope="module")
+def clean() -> Files:
+    return {f"scene/new{n:03}.png": encoded(image) for n, image in enumerate(scenes(40, 15))}
+
+
+def test_planted_copies_are_found_with_their_kind(train: Files, clean: Files) -> None:
+    original = open_image(train["scene/003.png"])
+    wide = original.resize((150, 140))
+    planted = {
+        "other/bytes.jpg": train["scene/001.png"],
+        "other/pixels.bmp": encoded(open_image(train["scene/002.png"]), "BMP"),
+        "scene/jpeg.jpg": encoded(original, "JPEG", quality=50),
+        "scene/wide.png": encoded(wide),
+        "scene/dark.png": encoded(original.point(lambda level: level * 0.9)),
+    }
+    pairs = overlap(clean | planted, train)
+    assert {pair for pair in kinds(pairs) if pair[0] in planted} == {
+        ("other/bytes.jpg", "scene/001.png", "same-bytes"),
+        ("other/pixels.bmp", "scene/002.png", "same-pixels"),
+        ("scene/jpeg.jpg", "scene/003.png", "near-duplicate"),
+        ("scene/wide.png", "scene/003.png", "near-duplicate"),
+        ("scene/dark.png", "scene/003.png", "near-duplicate"),
+    }
+    assert {pair.test_image for pair in pairs} == set(planted)
+    exact = next(pair for pair in pairs if pair.kind == "same-bytes")
+    assert (exact.distance, exact.similarity) == (0, 1.0)
+    assert (exact.test_label, exact.train_label) == ("other", "scene")
+    assert pairs == sorted(pairs, key=lambda pair: pair.test_image)
+
+
+def test_the_clean_twin_is_silent(train: Files, clean: Files) -> None:
+    assert overlap(clean, train) == []
+    assert duplicates(train) == []
+
+
+def test_each_image_is_opened_once(train: Files) -> None:
+    jpeg = {f"{name}.jpg": encoded(open_image(data), "JPEG") for name, data in train.items()}
+    opened: list[str] = []
+
+    def opener(name: str) -> Image.Image:
+        opened.append(name)
+        return open_image((train | jpeg)[name])
+
+    assert find_overlap(signed(jpeg), signed(train), opener, opener)
+    assert len(opened) == len(set(opened))
+
+
+def test_where_strangers_are_few_only_close_copies_count(train: Files) -> None:
+    picture = open_image(train["scene/003.png"])
+    close, far = encoded(picture, "JPEG", quality=90), encoded(picture.crop((3, 3, 97, 97)))
+    alone = {"scene/003.png": train["scene/003.png"]}
+    pairs = overlap({"scene/close.jpg": close, "scene/far.png": far}, alone, radius=20)
+    assert [pair.test_image for pair in pairs] == ["scene/close.jpg"]
+
+
+def test_order_of_the_files_does_not_matter(train: Files) -> None:
+    test = {"scene/a.png": train["scene/004.png"], "scene/b.png": train["scene/001.png"]}
+    backwards = dict(reversed(train.items()))
+    assert overlap(test, train) == overlap(dict(reversed(test.items())), backwards)
+
+
+def test_empty_splits_overlap_with_nothing(train: Files) -> None:
+    assert overlap({}, train) == overlap(train, {}) == overlap({}, {}) == duplicates({}) == []
+
+
+def test_flat_pictures_match_by_bytes_or_pixels_alone() -> None:
+    flat = [Image.new("L", (30, 30), level) for level in (90, 91, 92)]
+    train = {"sky/1.png": encoded(flat[0]), "sky/2.png": encoded(flat[1])}
+    test = {"sky/a.bmp": encoded(flat[0], "BMP"), "sky/b.png": encoded(flat[2])}
+    assert kinds(overlap(test, train)) == {("sky/a.bmp", "sky/1.png", "same-pixels")}
+
+
+def test_many_copies_list_a_few_partners(train: Files) -> None:
+    picture = open_image(train["scene/005.png"])
+    copies = {f"scene/copy{n:04}.png": encoded(picture) for n in range(100)}
+    bitmaps = {f"scene/bitmap{n}.bmp": encoded(picture, "BMP") + bytes(n) for n in range(9)}
+    test = copies | {"scene/jpeg.jpg": encoded(picture, "JPEG", quality=60)}
+    pairs = overlap(test, train | copies | bitmaps)
+    of_one = [pair.kind for pair in pairs if pair.test_image == "scene/copy0000.png"]
+    assert of_one.count("same-bytes") == of_one.count("same-pixels") == PARTNERS
+    near = [pair for pair in pairs if pair.test_image == "scene/jpeg.jpg"]
+    assert [pair.kind for pair in near] == ["near-duplicate"]
+
+
+def test_duplicates_tie_all_copies_together(train: Files) -> None:
+    picture = open_image(train["scene/003.png"])
+    jpeg = {f"scene/x{n}.jpg": encoded(picture, "JPEG", quality=90) for n in range(3)}
+    bitmap = {"scene/y.bmp": encoded(picture, "BMP")}
+    copies = {f"scene/z{n:02}.png": train["scene/003.png"] for n in range(20)}
+    files = train | jpeg | bitmap | copies
+    pairs = duplicates(files)
+    assert all(pair.test_image < pair.train_image for pair in pairs)
+    assert len({(pair.test_image, pair.train_image) for pair in pairs}) == len(pairs)
+    joined, size = {"scene/003.png"}, 0
+    while size < len(joined):
+        size = len(joined)
+        joined.update(*({a, b} for a, b, *_ in pairs if joined & {a, b}))
+    assert joined == {"scene/003.png", *jpeg, *bitmap, *copies}
+
+
+def digits(kind: Image.Resampling) -> list[tuple[str, Image.Image]]:
+    data = load_digits()
+    levels = (data.images * (255 / 16)).astype(np.uint8)
+    return [
+        (f"{label}/{number:04}.png", Image.fromarray(values).resize((64, 64), kind))
+        for number, (label, values) in enumerate(zip(data.target, levels, strict=True))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "radius"), [(Image.Resampling.NEAREST, 8), (Image.Resampling.BICUBIC, 10)]
+)
+def test_different_digits_of_one_class_are_no_copies(kind: Image.Resampling, radius: int) -> None:
+    order = np.random.default_rng(3).permutation(1797).tolist()
+    files = digits(kind)
+    shuffled = [(files[place][0], encoded(files[place][1])) for place in order]
+    assert overlap(dict(shuffled[1200:]), dict(shuffled[:1200]), radius) == []
+
+
+@pytest.mark.parametrize("kind", [Image.Resampling.NEAREST, Image.Resampling.BICUBIC])
+def test_copies_of_digits_are_found(kind: Image.Resampling) -> None:
+    files = digits(kind)[:600]
+    random = np.random.default_rng(0)
+    test: Files = {}
+    for name, image in files[::10]:
+        grain = random.normal(0, 6, (64, 64))
+        noisy = (np.asarray(image) + grain).clip(0, 255).astype(np.uint8)
+        test |= {
+            f"{name}-jpeg": encoded(image, "JPEG", quality=50),
+            f"{name}-dark": encoded(image.point(lambda level: level * 0.9)),
+            f"{name}-small": encoded(image.resize((48, 48))),
+            f"{name}-large": encoded(image.resize((96, 96))),
+            f"{name}-noisy": encoded(Image.fromarray(noisy)),
+        }
+    pairs = overlap(test, {name: encoded(image) for name, image in files})
+    assert {(pair.test_image.rsplit("-")[0], pair.train_image) for pair in pairs} == {
+        (name, name) for name, _ in files[::10]
+    }
+    assert len(pairs) == len(test)
+
+
+@pytest.mark.shared_data
+def test_known_overlap_of_cifar10_is_found() -> None:
+    archive, listing = SHARED / "cifar10.tar", SHARED / "cifar10_known_overlap.csv"
+    if not (archive.exists() and listing.exists()):
+        pytest.skip(f"the real data is absent: {archive.name} in ../shared/data")
+    with listing.open(newline="") as file:
+        known = {(row["test_image"], row["train_image"]) for row in csv.DictReader(file)}
+    test, train = sampled(archive, {name for pair in known for name in pair})
+    pairs = overlap(test, train)
+    found = {(pair.test_image, pair.train_image) for pair in pairs}
+    assert len(known & found) >= 0.44 * len(known)
+    assert len(found - known) <= 0.02 * len(test)
+
+
+def sampled(archive: Path, wanted: set[str]) -> tuple[Files, Files]:
+    """Read the wanted images and every thirtieth of the others."""
+    files: Files = {}
+    with tarfile.open(archive) as tar:
+        for number, member in enumerate(tar):
+            name = member.name.removeprefix("./")
+            if member.isfile() and (name in wanted or number % 30 == 0):
+                body = tar.extractfile(member)
+                assert body is not None
+                files[name] = body.read()
+    split = {name: data for name, data in files.items() if name.endswith(".jpg")}
+    test = {name: data for name, data in split.items() if name.startswith("test/")}
+    return test, {name: data for name, data in split.items() if name.startswith("train/")}

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from auditor.overlap import search
+from auditor.overlap.search import Pairs, near_pairs, near_pairs_within
+
+Hashes = NDArray[np.uint64]
+
+
+def brute_force(left: Hashes, right: Hashes, radius: int) -> list[tuple[int, int, int]]:
+    distance = np.bitwise_count(left[:, None] ^ right[None, :])
+    rows, columns = np.nonzero(distance <= radius)
+    return [(int(i), int(j), int(distance[i, j])) for i, j in zip(rows, columns, strict=True)]
+
+
+def listed(pairs: Pairs) -> list[tuple[int, int, int]]:
+    assert all(array.dtype == np.int64 for array in pairs)
+    return list(zip(*(array.tolist() for array in pairs), strict=True))
+
+
+@st.composite
+def hash_sets(draw: st.DrawFn) -> tuple[Hashes, Hashes]:
+    """Two sets around few centres, so that equal and near hashes are common."""
+    random = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    centres = random.integers(0, 1 << 64, draw(st.integers(1, 4)), dtype=np.uint64)
+    flips = draw(st.integers(0, 12))
+
+    def some() -> Hashes:
+        hashes = random.choice(centres, draw(st.integers(0, 60)))
+        for _ in range(flips):
+            moved = np.uint64(1) << random.integers(0, 64, len(hashes), dtype=np.uint64)
+            hashes = np.where(random.random(len(hashes)) < 0.6, hashes ^ moved, hashes)
+        return hashes
+
+    return some(), some()
+
+
+@settings(deadline=None, max_examples=40)
+@given(hash_sets(), st.integers(0, 12))
+def test_finds_exactly_what_brute_force_finds(sets: tuple[Hashes, Hashes], radius: int) -> None:
+    left, right = sets
+    assert listed(near_pairs(left, right, radius)) == brute_force(left, right, radius)
+
+
+@settings(deadline=None, max_examples=30)
+@given(hash_sets(), st.integers(0, 10))
+def test_within_one_set_each_pair_once(sets: tuple[Hashes, Hashes], radius: int) -> None:
+    hashes = sets[0]
+    expected = [pair for pair in brute_force(hashes, hashes, radius) if pair[0] < pair[1]]
+    assert listed(near_pairs_within(hashes, radius)) == expected
+
+
+@pytest.mark.parametrize("block", [1, 3, 1 << 21])
+def test_blocks_do_not_show(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_BLOCK", block)
+    hashes = np.random.default_rng(0).choice(np.arange(40, dtype=np.uint64), 120)
+    assert listed(near_pairs(hashes, hashes[:50], 3)) == brute_force(hashes, hashes[:50], 3)
+
+
+def test_every_distance_up_to_the_radius_and_none_beyond() -> None:
+    random = np.random.default_rng(1)
+    for distance in range(14):
+        flips = (random.choice(64, distance, replace=False).tolist() for _ in range(40))
+        masks = np.array([sum(1 << bit for bit in bits) for bits in flips], dtype=np.uint64)
+        hashes = random.integers(0, 1 << 64, 40, dtype=np.uint64)
+        found = near_pairs(hashes, hashes ^ masks, 10)
+        assert set(found.distance.tolist()) == ({distance} if distance <= 10 else set())
+        assert len(found.left) == (40 if distance <= 10 else 0)
+
+
+def test_large_sets_agree_with_brute_force() -> None:
+    random = np.random.default_rng(2)
+    right = random.integers(0, 1 << 64, 20_000, dtype=np.uint64)
+    left = right[:300] ^ (np.uint64(1) << random.integers(0, 64, 300, dtype=np.uint64))
+    assert listed(near_pairs(left, right, 8)) == brute_force(left, right, 8)
+
+
+def test_empty_sets_have_no_pairs() -> None:
+    none, one = np.empty(0, np.uint64), np.zeros(1, np.uint64)
+    for left, right in ((none, none), (none, one), (one, none)):
+        assert listed(near_pairs(left, right, 10)) == []
+
+
+@pytest.mark.parametrize("radius", [-1, 65])
+def test_radius_must_be_a_distance(radius: int) -> None:
+    with pytest.raises(ValueError, match="64-bit hashes is within"):
+        near_pairs(np.zeros(1, np.uint64), np.zeros(1, np.uint64), radius)

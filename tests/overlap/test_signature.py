@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+
+import imagehash
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from auditor.overlap.decode import open_image
+from auditor.overlap.signature import phashes, signature
+
+
+def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def reference(image: Image.Image) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # imagehash converts palettes with transparency loudly
+        return int(str(imagehash.phash(image)), 16)
+
+
+def photographs() -> list[Image.Image]:
+    return [Image.fromarray(photograph) for photograph in load_sample_images().images]
+
+
+def crops(count: int) -> Iterator[Image.Image]:
+    random = np.random.default_rng(0)
+    pictures = photographs()
+    for number in range(count):
+        picture = pictures[number % len(pictures)]
+        side = int(random.integers(8, 300))
+        left = int(random.integers(0, picture.width - side))
+        top = int(random.integers(0, picture.height - side))
+        yield picture.crop((left, top, left + side, top + int(random.integers(1, side))))
+
+
+def degenerate() -> Iterator[NDArray[np.uint8]]:
+    random = np.random.default_rng(0)
+    for height, width in random.integers(1, 70, (60, 2)).tolist():
+        across, down = np.linspace(0, 255, width), np.linspace(0, 255, height)[:, None]
+        checker = np.indices((height, width)).sum(0) // 3 % 2 * 255
+        for value in (np.zeros((1, 1)) + width, across, down, checker, across * down / 255):
+            yield np.broadcast_to(value, (height, width)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "P", "1", "RGBA"])
+def test_photographs_hash_as_in_imagehash(mode: str) -> None:
+    for crop in crops(60):
+        image = crop.convert(mode)
+        assert signature(image, b"").phash == reference(image)
+
+
+def test_degenerate_pictures_hash_as_in_imagehash() -> None:
+    for values in degenerate():
+        image = Image.fromarray(values)
+        assert signature(image, b"").phash == reference(image)
+
+
+def odd_files() -> dict[str, bytes]:
+    picture = photographs()[0].resize((120, 80))
+    deep = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) << 8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    veiled = picture.copy()
+    veiled.putalpha(picture.convert("L"))
+    return {
+        "sixteen bits": encoded(deep),
+        "turned by EXIF": encoded(picture, "JPEG", exif=exif),
+        "transparent": encoded(veiled),
+        "transparent palette": encoded(picture.quantize(16), transparency=bytes(range(16))),
+        "one transparent colour": encoded(picture, transparency=(0, 0, 0)),
+        "CMYK": encoded(picture.convert("CMYK"), "JPEG"),
+        "one pixel": encoded(Image.new("L", (1, 1), 77)),
+    }
+
+
+@pytest.mark.parametrize("name", list(odd_files()))
+def test_odd_files_hash_as_in_imagehash(name: str) -> None:
+    data = odd_files()[name]
+    image = open_image(data)
+    assert signature(image, data).phash == reference(image)
+
+
+def test_hashes_are_the_same_in_a_batch_and_alone() -> None:
+    grey = [np.asarray(crop.convert("L").resize((32, 32))) for crop in crops(50)]
+    batch = phashes(np.stack(grey))
+    assert batch.dtype == np.uint64
+    assert batch.tolist() == [int(phashes(one[np.newaxis])[0]) for one in grey]
+    assert phashes(np.empty((0, 32, 32), np.uint8)).shape == (0,)
+
+
+def test_sixteen_bits_are_not_white() -> None:
+    files = odd_files()
+    assert signature(open_image(files["sixteen bits"]), b"").phash != 1 << 63
+
+
+def test_palettes_are_resolved_before_pixels_are_compared() -> None:
+    indices = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    digests = set()
+    for colours in (range(48), range(48, 96)):
+        image = Image.fromarray(indices)
+        image = image.convert("P")
+        image.putpalette(list(colours))
+        digests.add(signature(open_image(encoded(image)), b"").pixels_digest)
+    assert len(digests) == 2
+
+
+def test_same_pixels_in_other_files_have_one_digest() -> None:
+    picture = photographs()[1].resize((50, 40))
+    opaque = picture.convert("RGBA")
+    files = [encoded(picture), encoded(picture, "BMP"), encoded(picture, "TIFF"), encoded(opaque)]
+    signatures = [signature(open_image(data), data) for data in files]
+    assert len({one.pixels_digest for one in signatures}) == 1
+    assert len({one.bytes_digest for one in signatures}) == 4
+
+
+def test_grey_as_grey_and_as_colours_have_one_digest() -> None:
+    grey = photographs()[0].convert("L")
+    assert signature(grey, b"").pixels_digest == signature(grey.convert("RGB"), b"").pixels_digest
+
+
+def test_shape_and_transparency_count() -> None:
+    flat = Image.new("RGB", (4, 6), "red")
+    veiled = flat.copy()
+    veiled.putalpha(128)
+    images = (flat, flat.transpose(Image.Transpose.ROTATE_90), veiled)
+    assert len({signature(image, b"").pixels_digest for image in images}) == 3
+
+
+def test_contrast_and_size() -> None:
+    half = Image.new("L", (64, 32))
+    half.paste(255, (32, 0, 64, 32))
+    one = signature(half, b"file")
+    assert one.contrast == pytest.approx(127.5, rel=0.02)
+    assert (one.width, one.height, len(one.bytes_digest), len(one.pixels_digest)) == (
+        64,
+        32,
+        16,
+        16,
+    )
+    assert signature(Image.new("L", (9, 9), 40), b"").contrast == 0

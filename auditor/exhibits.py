@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -118,8 +118,10 @@ def _metrics(confusion: Confusion, test: Predictions) -> tuple[MetricRow, ...]:
         ),
         _metric("balanced accuracy", confusion.balanced_accuracy, "mean recall over the classes"),
         _metric("macro-F1", confusion.macro_f1, "mean F1 over the classes"),
-        _metric("MCC", confusion.matthews, "correlation of labels and predictions; 0 is chance"),
-        _metric("Cohen's κ", confusion.kappa, "agreement beyond chance; 0 is chance"),
+        _metric(
+            "MCC", confusion.matthews, "correlation of labels and predictions; 0 is chance", "none"
+        ),
+        _metric("Cohen's κ", confusion.kappa, "agreement beyond chance; 0 is chance", "none"),
     ]
     if n and test.top5 is not None and len(test.classes) > 5:
         hits = int((test.top5 == test.label[:, None]).any(axis=1).sum())
@@ -135,8 +137,13 @@ def _metrics(confusion: Confusion, test: Predictions) -> tuple[MetricRow, ...]:
     return tuple(rows)
 
 
-def _metric(name: str, value: float | None, explanation: str) -> MetricRow:
-    return MetricRow(name=name, value=value, explanation=explanation)
+def _metric(
+    name: str,
+    value: float | None,
+    explanation: str,
+    unit: Literal["share", "none"] = "share",
+) -> MetricRow:
+    return MetricRow(name=name, value=value, unit=unit, explanation=explanation)
 
 
 def _per_class(graph: Graph, confusion: Confusion) -> tuple[ClassRow, ...]:

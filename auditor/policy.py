@@ -73,15 +73,15 @@ def decide_verdict(results: Sequence[CheckResult], preset: Preset) -> tuple[Verd
     ids = {status: [r.id for r in blocking if _counts_as(r) is status] for status in Status}
     total = len(blocking)
     if failed := ids[Status.FAIL]:
-        return "rejected", f"Rejected: {_of(failed, total)} {_verb(failed, 'fail')}."
+        return "rejected", f"{_of(failed, total, _verb(failed, 'fail'))}."
     if crashed := ids[Status.ERROR]:
-        return "undecided", f"Undecided: {_of(crashed, total)} could not be run."
+        return "undecided", f"{_of(crashed, total, 'could not be run')}."
     unsettled = ids[Status.INCONCLUSIVE]
     if unsettled and preset == "sign-off":
-        evidence = "the evidence does not settle"
-        return "undecided", f"Undecided: {evidence} {_of(unsettled, total)}."
+        verb = _verb(unsettled, "are not settled by the evidence", "is not settled by the evidence")
+        return "undecided", f"{_of(unsettled, total, verb)}."
     if not ids[Status.PASS]:
-        return "undecided", "Undecided: no blocking check passed, so nothing was shown."
+        return "undecided", "No blocking check passed, so nothing was shown."
     return "accepted", _accepted(ids, [r.id for r in blocking if r.waived], total)
 
 
@@ -95,7 +95,7 @@ def _counts_as(result: CheckResult) -> Status:
 
 def _accepted(ids: dict[Status, list[str]], waived: list[str], total: int) -> str:
     passed = ids[Status.PASS]
-    text = f"Accepted: {len(passed)} of {total} blocking checks {_verb(passed, 'pass', 'passes')}"
+    text = f"{len(passed)} of {total} blocking checks {_verb(passed, 'pass', 'passes')}"
     if unsettled := ids[Status.INCONCLUSIVE]:
         text += f"; not settled, noted: {', '.join(unsettled)}"
     if waived:
@@ -105,9 +105,9 @@ def _accepted(ids: dict[Status, list[str]], waived: list[str], total: int) -> st
     return text + "."
 
 
-def _of(some: list[str], total: int) -> str:
+def _of(some: list[str], total: int, verb: str) -> str:
     checks = "check" if total == 1 else "checks"
-    return f"{len(some)} of {total} blocking {checks} ({', '.join(some)})"
+    return f"{len(some)} of {total} blocking {checks} {verb}: {', '.join(some)}"
 
 
 def _verb(some: list[str], many: str, one: str | None = None) -> str:

@@ -171,6 +171,8 @@ class MetricRow(Record):
 
     name: str
     value: float | None
+    unit: Literal["share", "none"] = "share"
+    """A share in [0, 1], or a coefficient without a unit."""
     interval: tuple[float, float] | None = None
     explanation: str = ""
 

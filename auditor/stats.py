@@ -7,6 +7,8 @@ the central 90% interval.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -51,6 +53,9 @@ def proportion_interval(
     >>> proportion_interval(13, 13).low > 0.80
     False
     """
+    if method == "exact":
+        low, high = proportion_intervals(np.array([successes]), np.array([n]), confidence)
+        return Interval(float(low[0]), float(high[0]))
     ci = binomtest(successes, n).proportion_ci(2 * confidence - 1, method=method)
     return Interval(float(ci.low), float(ci.high))
 
@@ -112,6 +117,7 @@ def samples_for_perfect(minimum: float, confidence: float = 0.95) -> int:
     return int(np.ceil(np.log(1 - confidence) / np.log(minimum)))
 
 
+@lru_cache(maxsize=4096)
 def samples_to_settle(rate: float, limit: float, confidence: float = 0.95) -> int | None:
     """Return the total samples at which the bounds around ``rate`` first clear ``limit``.
 
@@ -123,12 +129,14 @@ def samples_to_settle(rate: float, limit: float, confidence: float = 0.95) -> in
     >>> [samples_to_settle(rate, 0.80) for rate in (1.0, 0.95, 0.90, 0.85)]
     [14, 30, 50, 193]
     """
-    n = np.arange(1, _COUNTED_EXACTLY + 1)
-    right = np.floor(rate * n + 1e-9).astype(np.int64)
-    low, high = proportion_intervals(right, n, confidence)
-    settled = np.flatnonzero((low >= limit) if rate >= limit else (high < limit))
-    if settled.size:
-        return int(n[settled[0]])
+
+    def settled(n: NDArray[np.int64]) -> NDArray[np.bool_]:
+        right = np.floor(rate * n + 1e-9).astype(np.int64)
+        low, high = proportion_intervals(right, n, confidence)
+        return np.asarray(low >= limit if rate >= limit else high < limit)
+
+    if found := _first(settled):
+        return found
     gap = abs(rate - limit)
     z = float(special.ndtri(confidence))
     total = z**2 * rate * (1 - rate) / gap**2 if gap else np.inf
@@ -138,15 +146,27 @@ def samples_to_settle(rate: float, limit: float, confidence: float = 0.95) -> in
 def what_would_settle(successes: int, n: int, limit: float, confidence: float) -> str:
     """Say in one sentence how many more samples an inconclusive rate needs."""
     total = samples_to_settle(successes / n, limit, confidence)
-    best = _extra_if_all_right(successes, n, limit, confidence)
+    extra = _extra_if_all_right(successes, n, limit, confidence)
+    best = f"{extra:,}" if extra else f"more than {_COUNTED_EXACTLY:,}"
     if total is None:
         return f"the rate stands on the limit; {best} more, all right, would settle it"
     more = max(total - n, 1)
     return f"about {more:,} more samples at this rate would settle it; {best} if all are right"
 
 
-def _extra_if_all_right(successes: int, n: int, limit: float, confidence: float) -> str:
-    extra = np.arange(1, _COUNTED_EXACTLY + 1)
-    low, _ = proportion_intervals(successes + extra, n + extra, confidence)
-    enough = np.flatnonzero(low >= limit)
-    return f"{extra[enough[0]]:,}" if enough.size else f"more than {_COUNTED_EXACTLY:,}"
+def _extra_if_all_right(successes: int, n: int, limit: float, confidence: float) -> int | None:
+    return _first(
+        lambda extra: proportion_intervals(successes + extra, n + extra, confidence)[0] >= limit
+    )
+
+
+def _first(holds: Callable[[NDArray[np.int64]], NDArray[np.bool_]]) -> int | None:
+    """Return the first count for which something holds, looking in growing steps."""
+    start, stop = 1, 64
+    while start <= _COUNTED_EXACTLY:
+        counts = np.arange(start, min(stop, _COUNTED_EXACTLY) + 1)
+        found = np.flatnonzero(holds(counts))
+        if found.size:
+            return int(counts[found[0]])
+        start, stop = stop + 1, stop * 4
+    return None

@@ -1,0 +1,1 @@
+"""The report's templates and stylesheet; read through ``importlib.resources``."""

@@ -9,9 +9,21 @@ from numpy.typing import NDArray
 
 from auditor.record import ConfusionExhibit
 
-__all__ = ["Matrix", "Pair", "binned", "confused_pairs", "dense", "most_confused"]
+__all__ = [
+    "OTHERS",
+    "Counts",
+    "Matrix",
+    "Pair",
+    "binned",
+    "confused_pairs",
+    "dense",
+    "most_confused",
+]
 
 Counts = NDArray[np.int64]
+
+OTHERS = "(all others)"
+"""Name of the row and column that stand for the classes left out."""
 
 
 class Matrix(NamedTuple):
@@ -63,7 +75,7 @@ def most_confused(exhibit: ConfusionExhibit, most: int = 20) -> Matrix:
     group = np.full(n, len(chosen))
     group[chosen] = np.arange(len(chosen))
     names = tuple(exhibit.classes[i] for i in chosen)
-    return Matrix((*names, "(all others)"), _gather(cells, group, len(chosen) + 1))
+    return Matrix((*names, OTHERS), _gather(cells, group, len(chosen) + 1))
 
 
 def binned(exhibit: ConfusionExhibit, most: int = 500) -> Counts:

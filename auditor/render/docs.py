@@ -27,9 +27,9 @@ class Section(NamedTuple):
 
 
 def sections(text: str) -> list[Section]:
-    """Split a docstring at its underlined headings.
+    r"""Split a docstring at its underlined headings.
 
-    >>> [s.heading for s in sections("Lead.\\n\\nLimits\\n------\\nNone known.")]
+    >>> [s.heading for s in sections("Lead.\n\nLimits\n------\nNone known.")]
     ['', 'Limits']
     """
     lead, *rest = _HEADING.split(textwrap.dedent(text).strip())
@@ -48,4 +48,5 @@ def _block(chunk: str) -> Block:
     chunk = textwrap.dedent(chunk)
     if _ITEM.match(chunk):
         return Block("list", tuple(" ".join(i.split()) for i in _ITEM.split(chunk) if i.strip()))
-    return Block("text", (" ".join(chunk.split()),))
+    # Two colons announce a literal block and read as one.
+    return Block("text", (re.sub("::$", ":", " ".join(chunk.split())),))

@@ -6,9 +6,12 @@ import re
 from typing import NamedTuple
 
 from auditor.record import Audit, ConfusionExhibit, OverlapRow
-from auditor.render import confusion, figures
+from auditor.render import confusion
 from auditor.render.confusion import Matrix, Pair
+from auditor.render.confusion_plot import draw_errors, draw_matrix
+from auditor.render.efficiency_plot import draw_efficiency
 from auditor.render.figures import Picture
+from auditor.render.training_plot import draw_training
 
 __all__ = ["ConfusionView", "Pictures", "labels_disagree", "pictures", "thumbnail"]
 
@@ -42,8 +45,8 @@ def pictures(audit: Audit) -> Pictures:
     exhibits = audit.exhibits
     return Pictures(
         _confusion(exhibits.confusion) if exhibits.confusion else None,
-        figures.efficiency(exhibits.efficiency) if exhibits.efficiency else None,
-        figures.training(exhibits.training) if exhibits.training else None,
+        draw_efficiency(exhibits.efficiency) if exhibits.efficiency else None,
+        draw_training(exhibits.training) if exhibits.training else None,
     )
 
 
@@ -51,10 +54,10 @@ def _confusion(exhibit: ConfusionExhibit) -> ConfusionView:
     pairs = confusion.confused_pairs(exhibit)
     if len(exhibit.classes) <= TABULATED_UP_TO:
         matrix = confusion.dense(exhibit)
-        return ConfusionView(matrix, figures.confusion_matrix(matrix), None, pairs)
+        return ConfusionView(matrix, draw_matrix(matrix), None, pairs)
     matrix = confusion.most_confused(exhibit)
-    errors = figures.confusion_errors(exhibit)
-    return ConfusionView(matrix, figures.confusion_matrix(matrix), errors, pairs)
+    errors = draw_errors(exhibit)
+    return ConfusionView(matrix, draw_matrix(matrix), errors, pairs)
 
 
 def labels_disagree(pair: OverlapRow) -> bool:

@@ -40,7 +40,9 @@ def finding_scales(findings: Iterable[Finding]) -> dict[str, Scale]:
     """Return an axis for each unit in which the findings have intervals."""
     drawn = [finding for finding in findings if finding.interval]
     units = dict.fromkeys(finding.unit for finding in drawn)
-    scales = {u: scale_over((v for f in drawn if f.unit == u for v in _values(f)), u) for u in units}
+    scales = {
+        u: scale_over((v for f in drawn if f.unit == u for v in _values(f)), u) for u in units
+    }
     return {unit: scale for unit, scale in scales.items() if scale}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from auditor.check import Status
+from auditor.check import Finding, Status
 from auditor.record import Audit, CheckResult
 from auditor.render import standing, wording
 
@@ -94,12 +94,11 @@ def _case(suite: ElementTree.Element, name: str, result: Result | None, details:
     case = ElementTree.SubElement(suite, "testcase", attributes)
     text = wording.visible(details)
     if result:
-        about = {"type": result.kind, "message": wording.visible(result.message)}
-        # The schema gives a skip no type.
         element = ElementTree.SubElement(
-            case, result.tag, {k: v for k, v in about.items() if result.tag != "skipped" or k != "type"}
+            case, result.tag, {"message": wording.visible(result.message)}
         )
-        if result.tag != "skipped":
+        if result.tag != "skipped":  # The schema gives a skip neither type nor text.
+            element.set("type", result.kind)
             element.text = text
             return
     if text:
@@ -110,12 +109,15 @@ def _details(check: CheckResult) -> str:
     word = wording.STATUS[standing.shown_status(check)].word
     findings = [f for f in standing.worst_first(check.findings) if f.status is not Status.SKIP]
     lines = [f"{check.title} ({check.level}): {word}. {check.summary}"]
-    for finding in findings[:_MOST_FINDINGS]:
-        figures = wording.compared(finding)
-        lines.append(
-            f"{finding.status.value}: {finding.subject}: {finding.metric} {figures.observed}, "
-            f"interval {figures.interval}, limit {figures.limit}. {finding.note}".rstrip()
-        )
+    lines += [_line(finding) for finding in findings[:_MOST_FINDINGS]]
     if (more := len(findings) - _MOST_FINDINGS) > 0:
         lines.append(f"{more:,} more in audit.json")
     return "\n".join(lines)
+
+
+def _line(finding: Finding) -> str:
+    figures = wording.compared(finding)
+    text = f"{finding.status.value}: {finding.subject}: {finding.metric} {figures.observed}"
+    text += f" {figures.interval}" if finding.interval else ""
+    text += f", limit {figures.limit}" if finding.limit is not None else ""
+    return text + (f"; {finding.note}" if finding.note else "")

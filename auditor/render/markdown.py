@@ -22,7 +22,6 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;"
 _SPECIAL = re.compile(r"[\\*_\[\]~!#$&<>|`]")
 # Mentions, issue numbers and bare addresses: GitHub makes links of them, and mentions mail people.
 _LINKED = re.compile(r"(?<=[@#])(?=\w)|(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)
-_DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def escape(text: str, most: int = _LONGEST) -> str:
@@ -31,7 +30,7 @@ def escape(text: str, most: int = _LONGEST) -> str:
     >>> escape("a|b `c`")
     'a&#124;b &#96;c&#96;'
     """
-    flat = " ".join(_DIRECTION.sub("", wording.visible(text)).split())
+    flat = " ".join(wording.visible(text).split())
     cut = _LINKED.sub("\u200b", wording.shorten(flat, most))
     return _SPECIAL.sub(lambda match: _ENTITIES.get(match[0], f"\\{match[0]}"), cut)
 
@@ -105,7 +104,7 @@ def _finding(finding: Finding, check: CheckResult) -> str:
         text += f"; allowed is {bound} {figures.limit}"
     if finding.n is not None:
         text += f"; n = {finding.n:,}"
-    return text + (f". {escape(finding.note, _LONGEST_SENTENCE)}" if finding.note else "")
+    return text + (f"; {escape(finding.note, _LONGEST_SENTENCE)}" if finding.note else "")
 
 
 def _unseen(audit: Audit) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from auditor.check import Finding, Status
+from auditor.check import Finding, Level, Status
 from auditor.record import Audit, CheckResult, UnreadableImage
 
 __all__ = [
@@ -57,9 +57,10 @@ def shown_status(check: CheckResult) -> str:
     return "waived" if check.waived else check.status.value
 
 
-def tally(audit: Audit) -> list[tuple[str, int]]:
-    """Return how many checks are in each state, the most urgent state first."""
-    states = [shown_status(check) for check in by_urgency(audit)]
+def tally(audit: Audit, level: Level | None = None) -> list[tuple[str, int]]:
+    """Return how many checks, of one level or all, are in each state; the most urgent first."""
+    checks = [check for check in by_urgency(audit) if level in (None, check.level)]
+    states = [shown_status(check) for check in checks]
     return [(state, states.count(state)) for state in dict.fromkeys(states)]
 
 
@@ -101,7 +102,8 @@ def _images_left_out(audit: Audit) -> list[Unseen]:
     return [
         Unseen(f"{left:,} of {split.images:,} {name} images", "images", _why(split.sample))
         for name, split in splits.items()
-        if split and (left := split.images - split.predicted - len(split.unreadable)) > 0
+        if split
+        and (left := split.images - split.predicted - len(split.unreadable)) > 0
         # A training set may be there only for its images' hashes: then nothing was predicted.
         and (name == "test" or split.predicted)
     ]

@@ -54,18 +54,19 @@ VERDICT: dict[Verdict, Word] = {
     "undecided": Word("?", "Undecided"),
 }
 
-# What neither HTML nor XML may hold: control characters, surrogates, non-characters.
+# What neither HTML nor XML may hold: control characters, surrogates, non-characters. And what
+# turns the direction of all text after it, so that a name cannot rewrite the sentence around it.
 _UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\u202a-\u202e\u2066-\u2069"
     + "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
     + "]"
 )
 
 
 def visible(text: str) -> str:
-    """Replace characters that no document may hold by ones that a reader sees.
+    r"""Replace characters that no document may hold by ones that a reader sees.
 
-    >>> visible("cat\\x00dog")
+    >>> visible("cat\x00dog")
     'cat␀dog'
     """
     return _UNPRINTABLE.sub(_picture, text)

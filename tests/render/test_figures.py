@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import base64
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from auditor.check import Finding, Status
+from auditor.record import Audit, ConfusionExhibit
+from auditor.render import confusion, docs, glyph, wording
+from auditor.render.exhibits import pictures
+from auditor.render.figures import Picture
+
+
+def content(uri: str, kind: str) -> bytes:
+    prefix = f"data:{kind};base64,"
+    assert uri.startswith(prefix)
+    return base64.b64decode(uri.removeprefix(prefix), validate=True)
+
+
+def drawn(audit: Audit) -> list[Picture]:
+    found = pictures(audit)
+    matrix = found.confusion.matrix_picture if found.confusion else None
+    return [p for p in (matrix, found.efficiency, found.training) if p]
+
+
+@pytest.mark.parametrize("name", ["rejected", "accepted", "hostile"])
+def test_drawings_are_well_formed_and_hold_no_date(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    for picture in drawn(request.getfixturevalue(name)):
+        for uri in (picture.light, picture.dark):
+            drawing = content(uri, "image/svg+xml")
+            ET.fromstring(drawing)
+            assert b"<dc:date>" not in drawing
+            assert b"<script" not in drawing
+        assert picture.light != picture.dark
+
+
+def test_cells_carry_their_counts(rejected: Audit) -> None:
+    matrix = drawn(rejected)[0]
+    text = " ".join(ET.fromstring(content(matrix.light, "image/svg+xml")).itertext())
+    assert {"181", "30"} <= set(text.split())
+    assert "1,704 of 2,000 images on the diagonal" in matrix.alt
+    assert "in 30 images, automobile was taken for truck" in matrix.alt
+
+
+def test_many_classes_become_one_image(thousand: Audit) -> None:
+    view = pictures(thousand).confusion
+    assert view is not None
+    assert view.errors_picture is not None
+    assert content(view.errors_picture.light, "image/png").startswith(b"\x89PNG")
+    assert len(view.matrix.names) == 21
+
+
+def test_a_model_without_a_mistake_can_be_drawn(accepted: Audit) -> None:
+    names = tuple(map(str, range(50)))
+    exhibit = ConfusionExhibit(classes=names, cells=tuple((i, i, 3) for i in range(50)))
+    exhibits = accepted.exhibits.model_copy(update={"confusion": exhibit})
+    view = pictures(accepted.model_copy(update={"exhibits": exhibits})).confusion
+    assert view is not None
+    assert view.pairs == []
+
+
+def test_cutting_the_matrix_loses_no_image(thousand: Audit) -> None:
+    exhibit = thousand.exhibits.confusion
+    assert exhibit is not None
+    whole = confusion.dense(exhibit).counts
+    assert confusion.most_confused(exhibit).counts.sum() == whole.sum()
+    for most in (1000, 300):
+        assert confusion.binned(exhibit, most).sum() == whole.sum() - whole.trace()
+    errors = whole - np.diag(np.diag(whole))
+    both = errors + errors.T
+    assert confusion.confused_pairs(exhibit)[0].total == both.max()
+
+
+def test_many_more_classes_are_binned() -> None:
+    cells = tuple((i, (i + 1) % 21_000, 1) for i in range(21_000))
+    exhibit = ConfusionExhibit(classes=tuple(map(str, range(21_000))), cells=cells)
+    assert confusion.binned(exhibit).shape == (500, 500)
+
+
+def test_glyphs_stay_on_their_axis() -> None:
+    findings = [
+        Finding(subject="a", metric="m", observed=0.9, limit=0.2, interval=(0.8, 1.0), n=9),
+        Finding(subject="b", metric="m", observed=5, interval=(4, 6), unit="seconds", n=9),
+        Finding(subject="c", metric="m", observed=7, unit="images"),
+    ]
+    scales = glyph.finding_scales(findings)
+    assert set(scales) == {"share", "seconds"}
+    assert 0 <= scales["share"].at(0.2) < scales["share"].at(0.9) <= 100
+    assert scales["share"].high == 1.0
+    assert glyph.Scale(1, 1).at(1) == 50
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.912, "share", "91.2%"),
+        (0.99999, "share", "99.999%"),
+        (1.0, "share", "100.0%"),
+        (0.034, "points", "+3.4 pp"),
+        (-0.034, "points", "−3.4 pp"),
+        (-0.00001, "points", "0.0 pp"),
+        (12345, "images", "12,345"),
+        (10, "classes", "10"),
+        (5_288_548, "parameters", "5.29 M"),
+        (385_814_752, "MACs", "386 M"),
+        (999_999_999, "MACs", "1.00 G"),
+        (21_154_192, "bytes", "21.2 MB"),
+        (1.54, "ratio", "1.54×"),
+        (0.0213, "seconds", "21.3 ms"),
+        (83.2, "seconds", "83.2 s"),
+        (0.83581, "none", "0.836"),
+        (-1e-22, "none", "−1e−22"),
+        (None, "share", "–"),
+    ],
+)
+def test_quantity(value: float | None, unit: str, text: str) -> None:
+    assert wording.quantity(value, unit) == text
+
+
+def test_a_miss_never_reads_as_a_hit() -> None:
+    finding = Finding(
+        subject="a", metric="recall", observed=0.84996, limit=0.85, interval=(0.82, 0.87), n=9
+    )
+    figures = wording.compared(finding)
+    assert (figures.observed, figures.limit) == ("84.996%", "85.000%")
+
+
+def test_every_status_has_a_word() -> None:
+    assert {status.value for status in Status} <= set(wording.STATUS)
+
+
+def test_documentation_blocks() -> None:
+    lead, section = docs.sections("Lead\nline.\n\nLimits\n------\nText::\n\n    code\n\n1. a\n2. b")
+    assert lead.blocks == (docs.Block("text", ("Lead line.",)),)
+    assert section.blocks[0].lines == ("Text:",)
+    assert [block.kind for block in section.blocks] == ["text", "code", "list"]
+    assert section.blocks[2].lines == ("a", "b")

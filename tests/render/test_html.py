@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from typing import Any
+
+import html5lib
+import jinja2
+import pytest
+
+from auditor.check import Status
+from auditor.record import Audit
+from auditor.render.html import _environment, html_report, notebook_card
+from auditor.render.wording import VERDICT
+
+NAMED = ["rejected", "accepted", "undecided", "hostile"]
+# Drawing takes a second: a page is made once, but for the test that makes it twice.
+_PAGES: dict[str, str] = {}
+DATA = re.compile(r"data:image/[a-z+]+;base64,[A-Za-z0-9+/=]+")
+
+
+@pytest.fixture(params=NAMED, scope="module")
+def audit(request: pytest.FixtureRequest) -> Audit:
+    audit: Audit = request.getfixturevalue(request.param)
+    return audit
+
+
+@pytest.fixture(scope="module")
+def page(audit: Audit) -> str:
+    return report(audit)
+
+
+def report(audit: Audit) -> str:
+    if audit.digest not in _PAGES:
+        _PAGES[audit.digest] = html_report(audit)
+    return _PAGES[audit.digest]
+
+
+@functools.cache
+def parsed(page: str) -> ET.Element:
+    parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    document: ET.Element = parser.parse(page)
+    return document
+
+
+def all_text(element: ET.Element) -> str:
+    return " ".join("".join(element.itertext()).split())
+
+
+def by_id(document: ET.Element, id: str) -> ET.Element:
+    return next(element for element in document.iter() if element.get("id") == id)
+
+
+def test_a_strict_parser_takes_the_page(page: str) -> None:
+    parsed(page)
+
+
+def test_the_page_loads_nothing_and_runs_nothing(page: str) -> None:
+    elements = list(parsed(page).iter())
+    tags = {element.tag for element in elements}
+    assert not tags & {"script", "iframe", "object", "embed", "form", "base"}
+    for element in elements:
+        for name, value in element.attrib.items():
+            assert not name.startswith("on")
+            if name in ("src", "srcset", "poster", "data", "background"):
+                assert DATA.fullmatch(value)
+            if name == "href":
+                assert value.startswith("#") or value == "data:,"
+            assert "url(" not in value
+    style = next(element for element in elements if element.tag == "style")
+    assert not re.search(r"url\(|@import|https?:", style.text or "")
+
+
+def test_headings_are_in_order_and_ids_unique(page: str) -> None:
+    elements = list(parsed(page).iter())
+    levels = [int(e.tag[1]) for e in elements if re.fullmatch(r"h[1-6]", str(e.tag))]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    ids = [e.get("id") for e in elements if e.get("id")]
+    assert len(ids) == len(set(ids))
+    targets = {(e.get("href") or "")[1:] for e in elements if (e.get("href") or "").startswith("#")}
+    assert targets <= set(ids)
+
+
+def test_every_figure_says_its_numbers_and_every_table_its_subject(page: str) -> None:
+    document = parsed(page)
+    images = [i for f in document.iter("figure") for i in f.iter("img")]
+    assert images
+    assert all(re.search(r"\d", image.get("alt") or "") for image in images)
+    assert all((image.get("alt") or "").strip() for image in document.iter("img"))
+    for table in document.iter("table"):
+        assert table.find("caption") is not None
+        assert all(head.get("scope") in ("col", "row") for head in table.iter("th"))
+        widths = {len(list(row)) for row in table.iter("tr")}
+        assert len(widths) == 1, all_text(table)[:80]
+
+
+def test_the_verdict_is_a_word_in_the_banner(audit: Audit, page: str) -> None:
+    banner = next(e for e in parsed(page).iter() if e.get("class") == f"verdict {audit.verdict}")
+    assert VERDICT[audit.verdict].word in all_text(banner)
+    assert VERDICT[audit.verdict].symbol in all_text(banner)
+
+
+def test_equal_audits_give_equal_bytes(audit: Audit, page: str) -> None:
+    assert html_report(Audit.model_validate_json(audit.to_json())) == page
+
+
+@pytest.mark.parametrize("write", [html_report, notebook_card])
+def test_hostile_names_are_never_markup(
+    write: Callable[[Audit], str], hostile: Audit, hostile_names: tuple[str, ...]
+) -> None:
+    page = write(hostile)
+    for name in hostile_names:
+        if "<" in name:
+            assert name not in page
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert "{{ 7 * 7 }}" in page
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ufffe]", page)
+    assert "nul␀bell␇end" in page
+
+
+def test_small_report_is_small(rejected: Audit) -> None:
+    assert len(report(rejected).encode()) < 400_000
+
+
+def test_what_blocks_is_what_blocks(rejected: Audit) -> None:
+    document = parsed(report(rejected))
+    text = all_text(by_id(document, "blocks"))
+    assert "Test images were not trained on" in text
+    assert "Rare classes are recognised" in text
+    assert "Training accuracy carries over" not in text  # waived
+    assert "No class is forgotten" not in text  # advises
+
+
+def test_an_accepted_audit_says_what_was_not_looked_at(accepted: Audit, rejected: Audit) -> None:
+    document = parsed(report(accepted))
+    assert "Nothing. Of the checks that block: 1 pass, 1 not run." in all_text(
+        by_id(document, "blocks")
+    )
+    unseen = all_text(by_id(document, "unseen"))
+    assert "No baseline was given" in unseen
+    assert "40 of 2,040 test images" in unseen
+    assert "test/dog/broken.png" in all_text(by_id(parsed(report(rejected)), "unseen"))
+
+
+def test_an_undecided_audit_without_blocking_checks_explains_itself(make_audit: Any) -> None:
+    audit = make_audit("undecided", summary="Undecided: no check that blocks ran.")
+    text = all_text(by_id(parsed(report(audit)), "blocks"))
+    assert "no check that blocks ran" in text
+
+
+def test_a_waived_check_is_never_a_pass(rejected: Audit) -> None:
+    card = all_text(by_id(parsed(report(rejected)), "check-overfitting"))
+    assert "⚑ waived" in card
+    assert "harder by design" in card
+    assert "2027-01-31" in card
+    assert "pass Training" not in card
+
+
+def test_documentation_is_laid_out(rejected: Audit) -> None:
+    card = by_id(parsed(report(rejected)), "check-rare-class-recall")
+    headings = [all_text(h) for h in card.iter("h4")]
+    assert headings == [
+        "What it asks", "Why it matters", "How it decides", "How to fix", "Limits", "References",
+    ]  # fmt: skip
+    assert "min_recall" in [all_text(code) for code in card.iter("code")]
+    assert any("[low, high]" in all_text(pre) for pre in card.iter("pre"))
+    assert len(list(card.iter("li"))) == 4
+
+
+def test_thumbnails_from_elsewhere_are_not_loaded(hostile: Audit) -> None:
+    assert "https://example.org/x.png" not in report(hostile)
+
+
+def test_disagreeing_labels_are_marked_in_words(rejected: Audit) -> None:
+    overlap = by_id(parsed(report(rejected)), "overlap")
+    disagreeing = [e for e in overlap.iter("li") if e.get("class") == "disagrees"]
+    pairs = rejected.exhibits.overlap
+    assert pairs is not None
+    expected = [p for p in (*pairs.pairs, *pairs.within_test) if p.test_label != p.train_label]
+    assert len(disagreeing) == len(expected) > 0
+    assert all("labels disagree" in all_text(e) for e in disagreeing)
+
+
+def test_accuracies_on_different_data_are_not_drawn_together(
+    rejected: Audit, accepted: Audit
+) -> None:
+    apart = by_id(parsed(report(rejected)), "efficiency")
+    together = by_id(parsed(report(accepted)), "efficiency")
+    assert "do not compare" in all_text(apart)
+    assert "do not compare" not in all_text(together)
+    alt = next(apart.iter("img")).get("alt") or ""
+    assert "tf_efficientnet_b2 994 M MACs;" in alt
+
+
+def test_a_thousand_classes_stay_small_and_quick(thousand: Audit) -> None:
+    started = time.process_time()
+    page = html_report(thousand)
+    assert time.process_time() - started < 10
+    assert len(page.encode()) < 3_000_000
+    document = parsed(page)
+    confusion = by_id(document, "confusion")
+    assert len(list(confusion.iter("figure"))) == 2
+    assert "(all others)" in all_text(confusion)
+    rows = [tr for table in by_id(document, "classes").iter("table") for tr in table.iter("tr")]
+    assert len(rows) == 1000 + 2
+
+
+def test_the_audit_digest_and_the_command_are_in_the_page(rejected: Audit) -> None:
+    text = all_text(by_id(parsed(report(rejected)), "method"))
+    assert rejected.digest in text
+    assert rejected.provenance.repeat in text
+    assert "one-sided" in text
+
+
+def test_the_notebook_card_is_a_fragment_with_every_check(rejected: Audit) -> None:
+    card = notebook_card(rejected)
+    parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    fragment: ET.Element = parser.parseFragment(card)
+    text = all_text(fragment)
+    assert "Rejected" in text
+    assert all(check.title in text for check in rejected.checks)
+    assert "<style" not in card
+    assert rejected._repr_html_() == card
+
+
+def test_a_check_may_have_a_card_of_its_own(
+    make_audit: Any, make_check: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loader = _environment().loader
+    assert isinstance(loader, jinja2.DictLoader)
+    own = "<p>own card of {{ check.id }}</p>"
+    monkeypatch.setitem(loader.mapping, "check_my_own.html.j2", own)
+    page = html_report(make_audit("accepted", [make_check("my-own"), make_check("../other")]))
+    assert "<p>own card of my-own</p>" in page
+    assert "The summary of ../other." in page
+
+
+def test_a_bare_audit_renders(make_audit: Any, make_check: Any) -> None:
+    for status in Status:
+        parsed(report(make_audit("undecided", [make_check("one", status, documentation="")])))
+
+
+def test_text_contrast_in_both_schemes(rejected: Audit) -> None:
+    light, dark = re.findall(r":root \{(.*?)\}", report(rejected), re.DOTALL)[:2]
+    for scheme in (light, dark):
+        colours = dict(re.findall(r"--([\w-]+): (#\w+);", scheme))
+        surfaces = [colours["paper"], colours["panel"]]
+        for ink in ("ink", "muted", "link", "pass", "fail", "inconclusive", "error", "waived"):
+            soft = colours.get(f"{ink}-soft", colours["paper"])
+            assert all(contrast(colours[ink], on) >= 4.5 for on in (*surfaces, soft)), ink
+        assert contrast(colours["muted"], colours["skip-soft"]) >= 4.5
+
+
+def contrast(a: str, b: str) -> float:
+    low, high = sorted((luminance(a), luminance(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from auditor.check import Finding, Status
+from auditor.record import Audit
+from auditor.render.markdown import MARKER, escape, markdown
+
+
+@pytest.mark.parametrize("name", ["rejected", "accepted", "undecided"])
+def test_marker_verdict_and_sentence_come_first(name: str, request: pytest.FixtureRequest) -> None:
+    audit: Audit = request.getfixturevalue(name)
+    lines = markdown(audit).splitlines()
+    assert lines[0] == MARKER == "<!-- auditor -->"
+    assert name.capitalize() in lines[1]
+    assert audit.summary in lines[3]
+
+
+def test_every_check_is_a_row_with_symbol_and_word(rejected: Audit) -> None:
+    text = markdown(rejected)
+    rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == len(rejected.checks)
+    for sign in ("✗ fail", "✓ pass", "? inconclusive", "! error", "⚑ waived", "– not run"):
+        assert any(row.startswith(f"| {sign} |") for row in rows), sign
+
+
+def test_the_worst_ten_findings_and_how_many_more(make_audit: Any, make_check: Any) -> None:
+    findings = [
+        Finding(
+            subject=f"class{i:02}", metric="recall", observed=i / 100, limit=0.9, n=50,
+            status=Status.FAIL,
+        )
+        for i in range(25)
+    ]  # fmt: skip
+    text = markdown(make_audit("rejected", [make_check("many", Status.FAIL, findings=findings)]))
+    assert [f"class{i:02}" for i in range(10)] == re.findall(r"\*\*(class\d\d)\*\*", text)
+    assert "- 15 more in the report" in text
+
+
+def test_a_table_row_stays_a_row(hostile: Audit) -> None:
+    lines = markdown(hostile).splitlines()
+    start = lines.index("|---|---|---|---|") + 1
+    rows = lines[start : start + len(hostile.checks)]
+    assert all(re.findall(r"(?<!\\)\|", row).__len__() == 5 for row in rows)
+
+
+def test_hostile_names_are_text(hostile: Audit) -> None:
+    text = markdown(hostile)
+    assert "<" not in text.removeprefix(MARKER)
+    assert "`" not in text
+    assert not re.search(r"@\w|https?://|(?<!&)#\d", text)
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202a-\u202e]", text)
+    assert len(text) < 65_536
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("a|b", "a&#124;b"),
+        ("`rm`", "&#96;rm&#96;"),
+        ("<b>", "&lt;b&gt;"),
+        ("two\nlines", "two lines"),
+        ("*bold* _em_ [x](y)", r"\*bold\* \_em\_ \[x\](y)"),
+        ("&lt;", "&amp;lt;"),
+    ],
+)
+def test_escape(raw: str, shown: str) -> None:
+    assert escape(raw) == shown
+
+
+def test_what_was_not_looked_at_is_told(rejected: Audit) -> None:
+    text = markdown(rejected)
+    assert "No baseline was given" in text
+    assert "test/cat/0412.jpg" in text
+    assert "40 of 2,042 test images" in text

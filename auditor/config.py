@@ -22,7 +22,7 @@ from pydantic import (
 from auditor.check import Level
 from auditor.errors import InputError, did_you_mean
 
-__all__ = ["Config", "ConfigSource", "Preset", "Waiver", "load_config"]
+__all__ = ["FLAGS", "Config", "ConfigSource", "Preset", "Waiver", "load_config"]
 
 Preset = Literal["sign-off", "pull-request"]
 Format = Literal["html", "junit", "markdown"]
@@ -208,8 +208,7 @@ class ConfigSource:
     def complain(self, place: Sequence[str | int], message: str) -> InputError:
         """Return the error, with the file and the line where there are any."""
         if self.path is None:
-            where = "[" + ".".join(map(str, place)) + "]: " if place else ""
-            return InputError(f"{where}{message}")
+            return InputError(message)
         line = self.line(place)
         return InputError(f"{self.path.name}:{f'{line}:' if line else ''} {message}")
 
@@ -264,8 +263,10 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; `auditor init` writes one") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text: {error}") from None
 
 
 def _parse(source: ConfigSource) -> dict[str, Any]:
@@ -295,6 +296,23 @@ def _absolute(content: dict[str, Any], path: Path | None) -> dict[str, Any]:
     return content
 
 
+FLAGS = {
+    "model": ("candidate", "model"),
+    "checkpoint": ("candidate", "checkpoint"),
+    "module": ("candidate", "module"),
+    "classes": ("candidate", "classes"),
+    "train": ("data", "train"),
+    "test": ("data", "test"),
+    "predictions": ("predictions", "test"),
+    "train_predictions": ("predictions", "train"),
+    "baseline": ("baseline", "audit"),
+    "policy": ("policy", "preset"),
+    "device": ("engine", "device"),
+    "output": ("output", "directory"),
+    "formats": ("output", "formats"),
+}
+"""Flag of the command line → table and key of ``auditor.toml``."""
+
 _PATHS = {
     "candidate": ("checkpoint", "classes", "training_log"),
     "data": ("train", "test"),
@@ -313,7 +331,8 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _first_complaint(error: ValidationError, source: ConfigSource) -> InputError:
-    first = error.errors()[0]
+    errors = error.errors()  # an unknown key explains a missing one
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     place = _place(first["loc"])
     if first["type"] == "extra_forbidden":
         return source.complain(place, _unknown_key(place))

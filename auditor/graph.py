@@ -45,7 +45,7 @@ class Graph:
         gathering: bool = True,
     ) -> None:
         self.config, self.store, self.progress = config, store, progress
-        self._providers, self._gathering = providers, gathering
+        self._providers, self.gathering = providers, gathering
         self._values: dict[str, Any] = {"config": config}
         self._missing: dict[str, Unavailable] = {}
         self._wanted = self._closure(wanted)
@@ -102,7 +102,7 @@ class Graph:
     def _remember(self, name: str, reason: Unavailable) -> None:
         self._missing[name] = reason
         provider = self._providers.get(name)
-        if self._gathering and provider is not None and provider.stored is not None:
+        if self.gathering and provider is not None and provider.stored is not None:
             self.store.save_unavailable(name, reason)
 
     def _make(self, name: str) -> Any:
@@ -111,7 +111,7 @@ class Graph:
             raise Unavailable(f"nothing that is installed provides {name}", "error")
         if provider.stored is None:
             return provider.function(**self.arguments(provider.needs))
-        key = self._key(provider) if self._gathering else None
+        key = self._key(provider) if self.gathering else None
         table = self.store.load(name, key)
         if table is not None:
             return provider.stored.from_table(table)

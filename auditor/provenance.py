@@ -8,9 +8,10 @@ import json
 import platform
 import shlex
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from auditor import __version__
-from auditor.config import Config, ConfigSource
+from auditor.config import FLAGS, Config, ConfigSource, load_config
 from auditor.evidence.inputs import SEED
 from auditor.graph import Graph
 from auditor.record import Provenance
@@ -40,7 +41,7 @@ def describe_run(config: Config, source: ConfigSource, graph: Graph, seconds: fl
     return Provenance(
         auditor=__version__,
         created=created.isoformat(),
-        repeat=repeat_command(config, source),
+        repeat=repeat_command(config, source, gathering=graph.gathering),
         config=text,
         config_digest=hashlib.sha256(text.encode()).hexdigest(),
         python=platform.python_version(),
@@ -54,22 +55,25 @@ def describe_run(config: Config, source: ConfigSource, graph: Graph, seconds: fl
     )
 
 
-def repeat_command(config: Config, source: ConfigSource) -> str:
-    """Return the command that repeats the audit, ready to paste."""
-    if source.path is not None:
-        return shlex.join(["auditor", "run", str(source.path)])
-    candidate, words = config.candidate, ["auditor", "run"]
-    for flag, value in (
-        ("--model", candidate.model),
-        ("--checkpoint", candidate.checkpoint),
-        ("--train", config.data.train),
-        ("--test", config.data.test),
-        ("--predictions", config.predictions.test),
-        ("--policy", config.policy.preset),
-        ("--output", config.output.directory),
-    ):
-        words += [flag, str(value)] if value is not None else []
+def repeat_command(config: Config, source: ConfigSource, *, gathering: bool = True) -> str:
+    """Return the command that repeats the audit, ready to paste.
+
+    It names the file and every flag by which the audit differed from it.
+    """
+    alone = Config() if source.path is None else load_config(source.path)[0]
+    words = ["auditor", "run" if gathering else "check"]
+    words += [] if source.path is None else [str(source.path)]
+    for flag, (table, key) in FLAGS.items():
+        value = getattr(getattr(config, table), key, None)
+        if value is not None and value != getattr(getattr(alone, table), key, None):
+            words += _words(flag, value)
     return shlex.join(words)
+
+
+def _words(flag: str, value: Any) -> list[str]:
+    if flag == "formats":
+        return [word for name in value for word in ("--format", name)]
+    return [f"--{flag.replace('_', '-')}", str(value)]
 
 
 def _version(name: str) -> str | None:

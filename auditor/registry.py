@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from pydantic import ValidationError
 
@@ -102,6 +102,8 @@ def _loaded(value: object) -> type[Check]:
         for name in ("id", "title", "run"):
             if not hasattr(value, name):
                 raise TypeError(f"{value.__name__} has no {name}")
+        if value.level not in get_args(Level):
+            raise TypeError(f"{value.__name__}.level is {value.level!r}, not a level")
         return value
     raise TypeError(f"{value!r} is not a subclass of auditor.Check")
 

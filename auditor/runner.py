@@ -10,6 +10,7 @@ from typing import Any
 
 from auditor.check import Check, Level, Outcome, Status
 from auditor.config import Config, ConfigSource, load_config
+from auditor.engine.threads import wait_passively
 from auditor.errors import InputError, OptionError, Unavailable
 from auditor.evidence.provider import find_providers
 from auditor.evidence.store import Store
@@ -80,6 +81,7 @@ def run_audit(
     from auditor.exhibits import describe_candidate, describe_data, show
     from auditor.provenance import describe_run
 
+    wait_passively()
     started = time.monotonic()
     source, progress = source or ConfigSource(), progress or Progress()
     if gathering and config.data.test is None and config.predictions.test is None:
@@ -88,6 +90,7 @@ def run_audit(
     registry = find_checks()
     configured = _configured(config, source, registry)
     graph = _graph(config, configured, progress, gathering=gathering)
+    graph.get("baseline", required=False)  # a wrong path is said before the work, not after
     results = [_run(check, level, graph, source) for check, level in configured]
     results += [_broken(check, config) for check in registry.broken]
     _require_test(graph)

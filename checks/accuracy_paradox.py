@@ -20,7 +20,8 @@ Three ways to fail, each on its own finding:
 2. A class is missed behind the average: the accuracy exceeds the balanced accuracy by more than
    ``max_gap`` while some class's recall is surely below ``missed_below``. A class that may be
    missed, on too few images to tell, makes this inconclusive.
-3. A class is dead: its recall is surely below ``dead_below``, whatever the averages say.
+3. A class is dead: its recall is surely below ``dead_below``, whatever the averages say. A class
+   that is hardly ever recognised, on too few images to tell, makes this inconclusive.
 
 "Surely" means that the whole Clopper–Pearson interval is below. A class without test images makes
 the check inconclusive: its recall is unknown, not zero and not fine. Balanced accuracy, Matthews
@@ -83,6 +84,9 @@ class AccuracyParadox(Check):
         rate, accuracy = confusion.no_information_rate, confusion.accuracy
         if rate is None or accuracy is None:
             return _unknown("test", "accuracy above the no-information rate", "no test images")
+        if rate == 1.0:
+            why = "all test images are of one class, so chance cannot be told"
+            return _unknown("test", "accuracy above the no-information rate", why)
         p = stats.chance_p_value(confusion.right, confusion.n, rate)
         interval = stats.proportion_interval(confusion.right, confusion.n, self.confidence)
         above, below = p < 1 - self.confidence, interval.high < rate
@@ -133,9 +137,9 @@ class AccuracyParadox(Check):
     def _dead(self, confusion: Confusion) -> list[Finding]:
         from auditor import stats
 
-        dead, _ = self._missed(confusion, self.dead_below)
+        dead, perhaps = self._missed(confusion, self.dead_below)
         found = []
-        for name in dead:
+        for name in (*dead, *perhaps):
             i = confusion.classes.index(name)
             right, n = int(confusion.correct[i]), int(confusion.support[i])
             interval = stats.proportion_interval(right, n, self.confidence)
@@ -161,7 +165,11 @@ class AccuracyParadox(Check):
             )
         if dead := [f.subject for f in others if f.status is Status.FAIL]:
             return f"{head}, yet {_named('the candidate hardly ever recognises', dead)}."
-        if chance.status is not Status.PASS:
+        if gap.status is Status.INCONCLUSIVE:
+            return f"{head}, balanced {confusion.balanced_accuracy:.1%}; {gap.note}."
+        if open_ := [f.subject for f in others if f.status is not Status.SKIP and f.n]:
+            return f"{head}, but {_named('hardly recognised, on too few images to tell', open_)}."
+        if chance.status is not Status.PASS and chance.limit is not None:
             return f"{head}; always naming the commonest class gives {chance.limit:.1%}."
         if confusion.absent:
             return f"{head}, but {_named('there is no test image of', confusion.absent)}."

@@ -66,7 +66,7 @@ def _amount(value: object) -> object:
     return round(float(found[1]) * _UNITS[found[2].upper()])
 
 
-Amount = Annotated[int, BeforeValidator(_amount), Field(gt=0)]
+Amount = Annotated[int, BeforeValidator(_amount, json_schema_input_type=int | str), Field(gt=0)]
 
 
 class Efficiency(Check):

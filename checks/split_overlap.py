@@ -16,7 +16,9 @@ pixels, and by perceptual hash within ``max_distance`` bits of 64. What only the
 counts when the pixels confirm it: the two pictures must be more alike than strangers of one class
 are in this very data. It counts images, so no interval is needed: more than ``max_share`` of the
 test set fails, and so does a picture that stands in the test set under two labels. The inflation,
-accuracy on all test images minus accuracy without the overlapping ones, is shown.
+accuracy on all test images minus accuracy without the overlapping ones, is shown. It is
+inconclusive where a predicted test image could not be read, or more training images than
+``max_share`` of the test set: any of them may be a copy.
 
 How to fix
 ----------
@@ -72,8 +74,11 @@ class SplitOverlap(Check):
         pairs = self._near_enough(overlap.pairs)
         first = {pair.test_image: pair for pair in reversed(pairs)}
         findings = self._overlapping(first, overlap.test_signed)
+        findings += _unseen(overlap, test, len(first), self.max_share)
         findings += _inflation(frozenset(first), test)
-        return Outcome.of([*findings, *conflicts], self._summary(first, overlap, conflicts))
+        return Outcome.of(
+            [*findings, *conflicts], self._summary(first, overlap, findings, conflicts)
+        )
 
     def _near_enough(self, pairs: Sequence[OverlapPair]) -> list[OverlapPair]:
         return [pair for pair in pairs if pair.distance <= self.max_distance]
@@ -90,10 +95,19 @@ class SplitOverlap(Check):
         return [_share(share, self.max_share, total, Status.SKIP, "judged image by image"), *listed]
 
     def _summary(
-        self, first: dict[str, OverlapPair], overlap: Overlap, conflicts: Sequence[Finding]
+        self,
+        first: dict[str, OverlapPair],
+        overlap: Overlap,
+        findings: Sequence[Finding],
+        conflicts: Sequence[Finding],
     ) -> str:
         total = overlap.test_signed
-        text = "No test image is in the training data"
+        unseen = [f.note for f in findings if f.status is Status.INCONCLUSIVE]
+        text = (
+            f"Leakage is not settled: {'; '.join(unseen)}"
+            if unseen
+            else "No test image is in the training data"
+        )
         if first:
             exact = sum(pair.kind != "near-duplicate" for pair in first.values())
             text = (
@@ -145,6 +159,20 @@ def _conflict(pair: OverlapPair) -> Finding:
         status=Status.FAIL,
         note=f"{pair.test_label} here, {pair.train_label} as {pair.train_image} ({pair.kind})",
     )
+
+
+def _unseen(
+    overlap: Overlap, test: Predictions | None, known: int, max_share: float
+) -> list[Finding]:
+    """Return what was not compared and therefore cannot pass."""
+    notes = []
+    if overlap.train_signed == 0:
+        notes.append("no training image could be read")
+    elif overlap.train_unread > max_share * overlap.test_signed - known:
+        notes.append(f"{overlap.train_unread:,} training images could not be read")
+    if test is not None and 0 < overlap.test_signed < len(test):
+        notes.append(f"{len(test) - overlap.test_signed:,} predicted images could not be read")
+    return [_share(None, 0.0, 0, Status.INCONCLUSIVE, note) for note in notes]
 
 
 def _inflation(overlapping: frozenset[str], test: Predictions | None) -> list[Finding]:

@@ -1,1 +1,167 @@
+"""The command line: one file a command, and here what they share: help, errors, exit status.
 
+Only click and the standard library are imported while a command line is read, so that ``--help``
+answers at once; what a command needs is imported inside it.
+
+==== ==================================================
+0    the candidate is accepted, or the command did its work
+1    the candidate is rejected, and nothing else
+2    the command, the configuration or the input is wrong
+3    the verdict is undecided
+70   a bug in Auditor
+130  interrupted
+141  the reader of the output has gone
+==== ==================================================
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from auditor import __version__
+from auditor.engine.threads import wait_passively
+
+__all__ = ["COMMANDS", "auditor", "main"]
+
+COMMANDS = ("run", "check", "render", "list", "explain", "init", "schema", "demo")
+"""In the order in which the help lists them; each is a module of this package."""
+
+WRONG, BUG, INTERRUPTED, NO_READER = 2, 70, 130, 141
+
+
+class LazyGroup(click.Group):
+    """Imports a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order of the help."""
+        del ctx
+        return [*COMMANDS]  # not list(): auditor.cli.list is a command, once it is imported
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, or None where there is none of that name."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"auditor.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest the nearest command; click knows only those that are imported already."""
+        from auditor.errors import did_you_mean
+
+        if args[0] not in COMMANDS:
+            ctx.fail(f'there is no command "{args[0]}"{did_you_mean(args[0], COMMANDS)}')
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="auditor", message="%(prog)s %(version)s")
+@click.pass_context
+def auditor(context: click.Context) -> None:
+    """Decide whether an image classifier may ship.
+
+    \b
+    auditor demo                                 see it work, with nothing of yours
+    auditor init && auditor run                  audit the model in this folder
+    auditor run --predictions predictions.csv    judge what another framework predicted
+
+    Exit status: 0 accepted, 1 rejected, 2 the command or the input is wrong, 3 undecided.
+    """  # noqa: D301 - \b is how click is told to keep the lines
+    if os.environ.get("NO_COLOR"):
+        context.color = False
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit status.
+
+    Parameters
+    ----------
+    arguments
+        The words after ``auditor``; those of this process where None.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that cannot show "✓" gets "?", rather than a crash after an hour of work.
+        sys.stdout.reconfigure(errors="replace")
+    wait_passively()
+    try:
+        status = _invoke(sys.argv[1:] if arguments is None else [*arguments])
+        if sys.stdout:
+            sys.stdout.flush()
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        return _explain(error)
+    return status
+
+
+def _invoke(arguments: list[str]) -> int:
+    # Not ``auditor.main()``: click would turn a broken pipe into status 1, which is "rejected".
+    try:
+        with auditor.make_context("auditor", arguments) as context:
+            status: Any = auditor.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    return status if isinstance(status, int) else 0
+
+
+def _explain(error: BaseException) -> int:
+    """Say on standard error what went wrong, and return the exit status."""
+    from auditor.errors import AuditorError
+
+    match error:
+        case click.ClickException():
+            error.show()
+            return WRONG
+        case AuditorError():
+            return _complain(str(error), WRONG)
+        case KeyboardInterrupt() | click.Abort():
+            click.echo(err=True)
+            return _complain(
+                "interrupted; the evidence gathered so far is kept, and the same command goes on "
+                "from there",
+                INTERRUPTED,
+            )
+        case OSError(errno=int()):
+            return _explain_system(error)
+    # A user's module may call sys.exit(1), which must not be taken for a verdict.
+    traceback.print_exception(error)
+    return _complain(
+        f"this is a bug in Auditor {__version__} and no verdict; please report it with the lines "
+        "above",
+        BUG,
+    )
+
+
+def _explain_system(error: OSError) -> int:
+    if error.errno == errno.EPIPE:
+        _silence()
+        return NO_READER
+    place = error.filename or "standard output"
+    if error.filename is None:
+        _silence()
+    return _complain(f"{place}: {error.strerror or error}", WRONG)
+
+
+def _complain(message: str, status: int) -> int:
+    from auditor.render.wording import visible
+
+    click.echo(f"auditor: {visible(message)}", err=True)
+    return status
+
+
+def _silence() -> None:
+    """Send what is still buffered nowhere: Python would fail to write it once more at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())

@@ -34,7 +34,8 @@ def _lines(path: Path) -> tuple[str, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: the class file cannot be read: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: the class file cannot be read: {why}") from None
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 

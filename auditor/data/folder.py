@@ -42,7 +42,7 @@ def _class_folders(root: Path) -> list[str]:
 
 
 def _natural(name: str) -> list[str | int]:
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name.lower())]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name.lower())]
 
 
 def _order_of(classes: list[str]) -> str:
@@ -53,8 +53,13 @@ def _order_of(classes: list[str]) -> str:
 
 
 def _images(root: Path, name: str) -> Iterator[str]:
+    seen: set[Path] = set()
     for folder, folders, files in os.walk(root / name, followlinks=True):
-        folders.sort()
+        real = Path(folder).resolve()
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and real not in seen)
+        if real in seen:  # a link to a folder above: its images would count many times
+            continue
+        seen.add(real)
         for file in sorted(files):
             if not file.startswith(".") and Path(file).suffix.lower() in IMAGE_SUFFIXES:
                 yield (Path(folder) / file).relative_to(root).as_posix()

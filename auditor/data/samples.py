@@ -65,16 +65,16 @@ class Samples:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 over names, labels, sizes and modification times: a ``stat`` a file."""
+        """SHA-256 over names, labels, sizes and times of change: a ``stat`` a file."""
         digest = hashlib.sha256(repr((self.sample, self.representative)).encode())
         for row, (image, label) in enumerate(zip(self.images, self.labels, strict=True)):
             extra = [column[row] for column in self.metadata.values()]
             digest.update(repr((image, label, extra, self._stat(image))).encode())
         return digest.hexdigest()
 
-    def _stat(self, image: str) -> tuple[int, int] | None:
+    def _stat(self, image: str) -> tuple[int, int, int] | None:
         try:
             status = self.path(image).stat()
         except OSError:
             return None
-        return status.st_size, status.st_mtime_ns
+        return status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -69,6 +69,8 @@ def _classes_of(
 ) -> ClassList:
     if scored:
         names = tuple(name.removeprefix(_PREFIX) for name in scored)
+        if len(names) < 2:
+            raise InputError(f'{path}: one class, "{names[0]}"; a classifier needs at least two')
         return ClassList(names, f"the prob_ columns of {path.name}, in their order")
     names = tuple(sorted({*label, *predicted}))
     if len(names) < 2:

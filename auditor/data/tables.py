@@ -42,6 +42,7 @@ def read_table(path: Path, numbers: Iterable[str] = ()) -> Any:
     schema = {n: pa.float64() if n in numeric else pa.string() for n in names}
     try:
         table = _read_csv(path, schema) if path.suffix.lower() == ".csv" else _read_parquet(path)
+        table = _without_nan(table, numeric)
         return table.cast(pa.schema(list(schema.items())))
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as a table: {error}") from None
@@ -66,6 +67,18 @@ def _read_parquet(path: Path) -> Any:
     return pq.read_table(path)
 
 
+def _without_nan(table: Any, numeric: set[str]) -> Any:
+    """Make NaN in a text column what it is, a gap: cast, it would be a class called "nan"."""
+    import pyarrow.compute as pc
+
+    for i, field in enumerate(table.schema):
+        if field.name not in numeric and pa.types.is_floating(field.type):
+            column = table.column(i)
+            gap = pa.scalar(None, field.type)
+            table = table.set_column(i, field.name, pc.if_else(pc.is_nan(column), gap, column))
+    return table
+
+
 def require_columns(path: Path, names: Sequence[str], required: Iterable[str]) -> None:
     """Raise ``InputError`` for the first column that is absent."""
     for name in required:
@@ -80,6 +93,6 @@ def text_column(path: Path, table: Any, name: str) -> list[str]:
     """Return a text column; ``InputError`` names the line of the first empty cell."""
     values: list[str | None] = table.column(name).to_pylist()
     for row, value in enumerate(values):
-        if value is None:
+        if not value:
             raise InputError(f'{path}:{row + 2}: "{name}" is empty')
     return [value for value in values if value is not None]

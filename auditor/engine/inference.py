@@ -40,6 +40,11 @@ class Inference:
         self.candidate, self.samples = candidate, samples
         self.images: frozenset[str] | None = frozenset(samples.images)
         self._rows = {image: row for row, image in enumerate(samples.images)}
+        if len(candidate.classes.names) < 2:
+            raise InputError(
+                f'{candidate.name} has one class, "{candidate.classes.names[0]}"; a classifier '
+                "needs at least two"
+            )
         require_known(samples.labels, candidate.classes.names, samples.source)
         index = {name: i for i, name in enumerate(candidate.classes.names)}
         self._label = np.array([index[label] for label in samples.labels], np.int64)

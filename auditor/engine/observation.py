@@ -78,7 +78,10 @@ def observe_samples(
     ):
         for number, rows in enumerate(_batched(wanted, _PART)):
             part = samples.take(rows)
-            stored = {n: store.load_part(n, key, number) for n, (key, _) in observers.items()}
+            stored = {
+                n: _fitting(store.load_part(n, key, number), part, observer)
+                for n, (key, observer) in observers.items()
+            }
             missing = {n: observers[n] for n, table in stored.items() if table is None}
             stored |= _observe_part(part, missing, pool, batch_size, advance)
             for name, table in stored.items():
@@ -99,6 +102,13 @@ def _wanted(samples: Samples, observers: Sequence[Observer]) -> list[int]:
         return list(range(len(samples)))
     union: set[str] = set().union(*(images for images in sets if images is not None))
     return [row for row, image in enumerate(samples.images) if image in union]
+
+
+def _fitting(table: pa.Table | None, part: Samples, observer: Observer) -> pa.Table | None:
+    """Return a stored part if it holds these images: beside other observers it may hold others."""
+    wanted = [i for i in part.images if observer.images is None or i in observer.images]
+    same = table is not None and sorted(table["image"].to_pylist()) == sorted(wanted)
+    return table if same else None
 
 
 def _observe_part(

@@ -44,6 +44,8 @@ class Overlap:
         ``test/IMAGE`` or ``train/IMAGE`` → a small JPEG, of the first pairs.
     train_signed
         Training images that were looked at; None where there was no training data.
+    train_unread
+        Training images that could not be read, so that nothing is known of them.
     """
 
     pairs: tuple[OverlapPair, ...] | None
@@ -51,6 +53,7 @@ class Overlap:
     test_signed: int
     thumbnails: Mapping[str, bytes]
     train_signed: int | None = None
+    train_unread: int = 0
 
     @cached_property
     def test_images(self) -> frozenset[str]:
@@ -96,6 +99,7 @@ class Overlap:
         about = {
             "test_signed": self.test_signed,
             "train_signed": self.train_signed,
+            "train_unread": self.train_unread,
             "trained": self.pairs is not None,
         }
         table = pa.concat_tables([pairs, small], promote_options="default")
@@ -117,6 +121,7 @@ class Overlap:
             about["test_signed"],
             dict(zip(small["thumbnail_of"].to_pylist(), small["jpeg"].to_pylist(), strict=True)),
             about.get("train_signed"),
+            about.get("train_unread", 0),
         )
 
 
@@ -165,7 +170,8 @@ def overlap(
     wanted |= {f"test/{p.train_image}": (open_test, p.train_image) for p in conflicts}
     small = {name: thumbnail(opener(image)) for name, (opener, image) in sorted(wanted.items())}
     found = None if pairs is None else tuple(pairs)
-    return Overlap(found, tuple(within), len(test.images), small, signed)
+    unread = 0 if train_signatures is None else len(train_signatures.unreadable)
+    return Overlap(found, tuple(within), len(test.images), small, signed, unread)
 
 
 def _opener(samples: Samples) -> Callable[[str], Image.Image]:

@@ -102,13 +102,13 @@ class Store:
         if not path.exists():
             return {}
         try:
-            entries: dict[str, dict[str, Any]] = json.loads(path.read_text())["evidence"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            entries = json.loads(path.read_text())["evidence"]
+            return {k: dict(entry) for k, entry in entries.items() if re.fullmatch(r"\w+", k)}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{path}: not an evidence manifest ({error}); remove {self.directory} to gather "
                 "again"
             ) from None
-        return {name: e for name, e in entries.items() if re.fullmatch(r"\w+", name)}
 
 
 def _read(path: Path) -> pa.Table:

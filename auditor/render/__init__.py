@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.errors import InputError, did_you_mean
-from auditor.record import Audit
+
+if TYPE_CHECKING:
+    from auditor.record import Audit
 
 __all__ = ["FORMATS", "Format", "render"]
 

@@ -110,7 +110,7 @@ def _images_left_out(audit: Audit) -> list[Unseen]:
 
 
 def _why(sample: str) -> str:
-    return f"not predicted: {sample}" if sample else "no prediction is in evidence for them"
+    return f"not predicted; the model was run on {sample}" if sample else "not predicted"
 
 
 def unreadable(audit: Audit) -> list[tuple[str, UnreadableImage]]:

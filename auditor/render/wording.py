@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.check import Finding, Status
-from auditor.record import Verdict
+
+if TYPE_CHECKING:
+    from auditor.record import Verdict
 
 __all__ = [
     "MISSING",

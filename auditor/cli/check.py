@@ -1,0 +1,48 @@
+"""``auditor check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from auditor.cli.options import file_to_use, judging_options, load
+
+__all__ = ["command"]
+
+
+@click.command("check")
+@click.argument("config", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--output",
+    "--evidence",
+    "output",
+    type=click.Path(path_type=Path),
+    help="Folder of the audit, which holds evidence/.  [default: audit]",
+)
+@judging_options
+def command(config: Path | None, **flags: Any) -> int:
+    """Judge stored evidence again, without the model or the data.
+
+    Reads what `auditor run` stored in OUTPUT/evidence, on this machine or another, and decides
+    by the policy and the options of CONFIG (./auditor.toml where there is one). Needs no torch.
+
+    \b
+    auditor check
+    auditor check --output audit --policy pull-request
+
+    Exit status: 0 accepted, 1 rejected, 2 the command or the input is wrong, 3 undecided.
+    """  # noqa: D301
+    from auditor.cli.judging import judge
+    from auditor.errors import InputError
+    from auditor.runner import evidence_directory
+
+    loaded, source = load(file_to_use(config, enough=False), flags)
+    evidence = evidence_directory(loaded)
+    if not evidence.is_dir():
+        raise InputError(
+            f"{evidence}: no evidence is stored there; `auditor run` gathers it, and --output "
+            "names the folder of another audit"
+        )
+    return judge(loaded, source, gathering=False)

@@ -1,0 +1,103 @@
+"""``auditor explain``."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from auditor.check import Check
+    from auditor.cli.toml import Option
+    from auditor.registry import Registry
+    from auditor.render.docs import Block, Section
+
+__all__ = ["command"]
+
+
+@click.command("explain")
+@click.argument("check")
+def command(check: str) -> None:
+    """Explain a check: how it decides, how to fix it, its options.
+
+    \b
+    auditor explain rare-class-recall
+    """  # noqa: D301
+    from auditor.registry import find_checks
+
+    click.echo("\n".join(_page(_find(find_checks(), check))))
+
+
+def _find(registry: Registry, id: str) -> type[Check]:
+    from auditor.errors import InputError
+
+    for broken in registry.broken:
+        if broken.id == id:
+            raise InputError(f'"{id}" did not load: {broken.reason}')
+    return registry.get(id)
+
+
+def _page(check: type[Check]) -> Iterator[str]:
+    from auditor.cli.toml import options_of
+    from auditor.render.docs import sections
+
+    yield click.style(check.title, bold=True)
+    level = f"{_LEVELS[check.level]} unless auditor.toml says otherwise"
+    yield f"{check.id}, version {check.version}; {level}"
+    for section in sections(check.documentation()):
+        yield from _section(section)
+    yield from _heading(f"Options of [checks.{check.id}]")
+    yield f'  level = "{check.level}"'
+    yield _indented('"block", "advise" or "off". What a failure does.')
+    for option in options_of(check):
+        yield from _option(option)
+    yield from _heading("Needs")
+    for name, required in check.needs().items():
+        yield f"  {name}{'' if required else ' (can do without)'}"
+
+
+_LEVELS = {"block": "blocks", "advise": "advises", "off": "is off"}
+
+
+def _heading(text: str) -> Iterator[str]:
+    yield from ("", click.style(text, bold=True))
+
+
+def _section(section: Section) -> Iterator[str]:
+    if section.heading:
+        yield from _heading(section.heading)
+    for number, block in enumerate(section.blocks):
+        if number or not section.heading:
+            yield ""
+        yield from _block(block)
+
+
+def _block(block: Block) -> Iterator[str]:
+    from auditor.cli.verdict import terminal_width
+
+    for line in block.lines:
+        if block.kind == "code":
+            yield textwrap.indent(line, "      ")
+            continue
+        first, rest = ("  - ", "    ") if block.kind == "list" else ("  ", "  ")
+        yield textwrap.fill(
+            line.replace("``", "`"),
+            terminal_width(),
+            initial_indent=first,
+            subsequent_indent=rest,
+            break_on_hyphens=False,
+        )
+
+
+def _option(option: Option) -> Iterator[str]:
+    yield f"  {option.name} = {option.default}" if option.default else f"  {option.name}  (not set)"
+    kind = option.kind[:1].upper() + option.kind[1:]
+    yield _indented(f"{kind}. {option.about}")
+
+
+def _indented(text: str) -> str:
+    from auditor.cli.verdict import wrapped
+
+    return wrapped(text, "      ")

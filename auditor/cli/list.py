@@ -1,0 +1,58 @@
+"""``auditor list``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from auditor.registry import Registry
+
+__all__ = ["command"]
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def command(as_json: bool) -> None:
+    """List the checks that are installed.
+
+    Each with its id, its level (what a failure does unless auditor.toml says otherwise) and what
+    passes. Plug-ins that did not load are listed with the reason; they block until they load or
+    are switched off.
+    """
+    from auditor.registry import find_checks
+
+    registry = find_checks()
+    click.echo(_as_json(registry) if as_json else _as_table(registry))
+
+
+def _as_json(registry: Registry) -> str:
+    checks = [
+        {
+            "id": check.id,
+            "level": check.level,
+            "title": check.title,
+            "version": check.version,
+            "needs": [name for name, required in check.needs().items() if required],
+        }
+        for check in registry.checks.values()
+    ]
+    broken = [check._asdict() for check in registry.broken]
+    return json.dumps({"checks": checks, "broken": broken}, indent=1)
+
+
+def _as_table(registry: Registry) -> str:
+    rows: list[tuple[str, str, str]]
+    rows = [(c.id, c.level, c.title) for c in registry.checks.values()]
+    rows += [(c.id, "broken", _visible(c.reason)) for c in registry.broken]
+    longest = max(len(id) for id, _, _ in rows)
+    return "\n".join(f"{id:<{longest}}  {level:<6}  {title}" for id, level, title in rows)
+
+
+def _visible(reason: str) -> str:
+    # The renderers take a tenth of a second to import, and most often nothing is broken.
+    from auditor.render.wording import visible
+
+    return visible(reason)

@@ -1,0 +1,117 @@
+"""Options that several commands share, and how they become overrides of ``auditor.toml``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from auditor.config import Config, ConfigSource
+
+__all__ = [
+    "CONFIG_NAME",
+    "FORMATS",
+    "PRESETS",
+    "file_to_use",
+    "judging_options",
+    "load",
+    "names_candidate",
+    "overrides",
+]
+
+CONFIG_NAME = "auditor.toml"
+PRESETS = ("sign-off", "pull-request")
+FORMATS = ("html", "junit", "markdown")
+"""Named here too, because the renderers are not imported to show a help text."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_NAMING = ("model", "module", "phi", "width", "depth", "resolution")
+"""Keys that name an architecture: a flag for one replaces all that the file says."""
+
+
+def judging_options(command: Command) -> Command:
+    """Add the options of every command that ends in a verdict."""
+    for option in (
+        click.option(
+            "--format",
+            "formats",
+            multiple=True,
+            type=click.Choice(FORMATS),
+            help="Report to write; may be given several times.  [default: all]",
+        ),
+        click.option(
+            "--baseline",
+            type=click.Path(path_type=Path),
+            metavar="AUDIT.json",
+            help="An earlier audit to compare the candidate with.",
+        ),
+        click.option(
+            "--policy",
+            type=click.Choice(PRESETS),
+            help="Who bears the burden of proof: the model (sign-off) or the regression "
+            "(pull-request).  [default: sign-off]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def overrides(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the flags that were given, as the tables of ``auditor.toml``.
+
+    >>> overrides({"test": "data/test", "policy": None})
+    {'data': {'test': 'data/test'}}
+    """
+    from auditor.config import FLAGS
+
+    tables: dict[str, dict[str, Any]] = {}
+    for flag, value in flags.items():
+        if value not in (None, ()):
+            table, key = FLAGS[flag]
+            tables.setdefault(table, {})[key] = value
+    candidate = tables.get("candidate", {})
+    if "model" in candidate or "module" in candidate:
+        tables["candidate"] = dict.fromkeys(_NAMING) | candidate
+    if names_candidate(flags) and not flags.get("predictions"):
+        # A model that is named is run: predictions that the file names are not its own.
+        tables["predictions"] = {"test": None, "train": None} | tables.get("predictions", {})
+    return tables
+
+
+def names_candidate(flags: Mapping[str, Any]) -> bool:
+    """Tell whether a flag names a model to run."""
+    return any(flags.get(name) for name in ("model", "checkpoint", "module"))
+
+
+def file_to_use(named: Path | None, *, enough: bool) -> Path | None:
+    """Return the configuration file, and say so where the user did not name it.
+
+    Parameters
+    ----------
+    named
+        The file that the user named, or a folder with one.
+    enough
+        Whether the flags say all that is needed: then a file that merely lies here is left out.
+    """
+    found = Path(CONFIG_NAME)
+    if named is not None and named.is_dir():
+        return named / CONFIG_NAME
+    if named is not None or not found.is_file():
+        return named
+    if enough:
+        said = f"{CONFIG_NAME} is left out, as the flags are enough; name it to use both"
+    else:
+        said = f"using {CONFIG_NAME}"
+    click.echo(f"auditor: {said}", err=True)
+    return None if enough else found
+
+
+def load(path: Path | None, flags: Mapping[str, Any]) -> tuple[Config, ConfigSource]:
+    """Read the file, where there is one, and lay the flags over it."""
+    from auditor.config import load_config
+
+    return load_config(path, overrides(flags))

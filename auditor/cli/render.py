@@ -1,0 +1,46 @@
+"""``auditor render``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from auditor.cli.options import FORMATS
+
+__all__ = ["command"]
+
+
+@click.command("render")
+@click.argument("audit", type=click.Path(path_type=Path), metavar="AUDIT.json")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder to write to.  [default: that of AUDIT.json]",
+)
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(FORMATS),
+    help="Report to write; may be given several times.  [default: all]",
+)
+def command(audit: Path, output: Path | None, formats: tuple[str, ...]) -> None:
+    """Write the reports of an audit again, from its audit.json alone.
+
+    \b
+    auditor render audit/audit.json
+    auditor render audit/audit.json --format markdown --output .
+
+    Exit status: 0 written, 2 the command or the input is wrong.
+    """  # noqa: D301
+    from auditor.cli.judging import writing
+    from auditor.record import Audit
+    from auditor.render import render
+
+    directory = output or audit.parent
+    record = Audit.read(audit)
+    with writing(directory):
+        written = render(record, directory, formats or FORMATS)
+    for path in written:
+        click.echo(path)

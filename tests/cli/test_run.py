@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+Cli = Callable[..., CompletedProcess[str]]
+
+
+def test_a_good_model_is_accepted(cli: Cli, good: str, here: Path) -> None:
+    done = cli("run", "--predictions", good)
+    assert done.returncode == 0
+    assert done.stdout.startswith("✓ Accepted: ")
+    assert "good.csv: 600 test images, 2 classes, policy sign-off" in done.stdout
+    assert "✓ pass          block   top1-accuracy" in done.stdout
+    for name in ("audit.json", "report.html", "junit.xml", "summary.md"):
+        assert f"  audit/{name}\n" in done.stdout
+        assert (here / "audit" / name).is_file()
+
+
+def test_what_was_not_looked_at_is_said_once(cli: Cli, good: str) -> None:
+    ran, _, idle = cli("run", "--predictions", good).stdout.partition("Not looked at")
+    assert "split-overlap" in idle.partition("Written")[0]
+    assert "– not run" not in ran
+
+
+def test_a_model_that_misses_fraud_is_rejected_by_both_policies(cli: Cli, fraud: str) -> None:
+    for policy in ("sign-off", "pull-request"):
+        done = cli("run", "--predictions", fraud, "--policy", policy, "--output", "out")
+        assert done.returncode == 1
+        assert done.stdout.startswith("✗ Rejected: ")
+        assert "✗ fail          block   rare-class-recall" in done.stdout
+
+
+def test_too_few_images_leave_it_undecided(cli: Cli, few: str) -> None:
+    assert cli("run", "--predictions", few).returncode == 3
+    assert cli("run", "--predictions", few, "--policy", "pull-request").returncode == 0
+
+
+def test_only_the_formats_that_are_asked_for_are_written(cli: Cli, good: str, here: Path) -> None:
+    cli("run", "--predictions", good, "--format", "junit", "--format", "markdown", "--output", "o")
+    names = {path.name for path in (here / "o").iterdir()}
+    assert names == {"audit.json", "junit.xml", "summary.md", "evidence"}
+
+
+@pytest.mark.parametrize("columns", [20, 60, 80, 100, 300])
+def test_no_line_is_wider_than_the_terminal(
+    cli: Cli, fraud: str, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = cli("run", "--predictions", fraud).stdout
+    assert max(map(len, out.splitlines())) <= max(50, min(columns, 100))
+    assert all(line == line.rstrip() for line in out.splitlines())
+
+
+def test_a_configuration_is_used_and_flags_are_laid_over_it(
+    cli: Cli, few: str, write: Callable[[str, str], Path]
+) -> None:
+    write("auditor.toml", f'[predictions]\ntest = "{few}"\n[policy]\npreset = "pull-request"\n')
+    done = cli("run")
+    assert done.returncode == 0
+    assert done.stderr.startswith("auditor: using auditor.toml\n")
+    assert cli("run", "--policy", "sign-off").returncode == 3
+    named = cli("run", "auditor.toml")
+    assert named.returncode == 0
+    assert "using" not in named.stderr
+
+
+def test_flags_that_are_enough_leave_a_file_out_that_merely_lies_here(
+    cli: Cli, good: str, fraud: str, write: Callable[[str, str], Path]
+) -> None:
+    write(
+        "auditor.toml", f'[predictions]\ntest = "{fraud}"\n[checks.top1-accuracy]\nlevel = "off"\n'
+    )
+    done = cli("run", "--predictions", good)
+    assert done.returncode == 0
+    assert "auditor.toml is left out" in done.stderr
+    assert "top1-accuracy" in done.stdout.partition("Not looked at")[0]
+    both = cli("run", "auditor.toml", "--predictions", good)
+    assert both.returncode == 0
+    assert "off" in both.stdout.partition("Not looked at")[2]
+
+
+def test_a_model_that_is_named_is_run_though_the_file_has_predictions(
+    cli: Cli,
+    few: str,
+    image_folder: Callable[..., Path],
+    module: Callable[..., str],
+    write: Callable[[str, str], Path],
+) -> None:
+    image_folder("test", {"a": 4, "b": 4})
+    write("auditor.toml", f'[predictions]\ntest = "{few}"\n[candidate]\nmodel = "other"\n')
+    flags = ("--module", f"{module()}:two", "--test", "test", "--device", "cpu")
+    done = cli("run", "auditor.toml", *flags)
+    assert ": 8 test images, 2 classes" in done.stdout
+
+
+def test_a_model_and_folders_by_flags_alone(
+    cli: Cli, here: Path, image_folder: Callable[..., Path], module: Callable[..., str]
+) -> None:
+    image_folder("train", {"a": 30, "b": 30}, seed=1)
+    image_folder("test", {"a": 60, "b": 60})
+    (here / "classes.txt").write_text("a\nb\n")
+    flags = ("--module", f"{module()}:two", "--train", "train", "--test", "test")
+    done = cli("run", *flags, "--classes", "classes.txt", "--device", "cpu")
+    assert done.returncode in (0, 3), done.stderr
+    assert "looking at test: 120 in " in done.stderr
+    audit = json.loads((here / "audit/audit.json").read_text())
+    assert audit["data"]["class_order"] == "as in classes.txt"
+    assert audit["data"]["train"]["predicted"] == 60
+
+
+def test_neither_file_nor_flags(cli: Cli) -> None:
+    done = cli("run")
+    assert done.returncode == 2
+    assert done.stderr.startswith("auditor: nothing to audit")
+    assert "auditor init" in done.stderr
+    assert "auditor demo" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "\n\n[checks.rare-clas-recall]\n",
+            'auditor: auditor.toml:5: "rare-clas-recall" is not a check; '
+            'did you mean "rare-class-recall"?',
+        ),
+        ("[checks.top1-accuracy]\nmin_acuracy = 0.9\n", 'auditor.toml:4: "min_acuracy" is not an'),
+        ("[checks.top1-accuracy]\nmin_accuracy = 90\n", "auditor.toml:4: min_accuracy: "),
+        ("[checks]\ntop1 = \n", "not valid TOML: Invalid value (at line 4"),
+        ("[cheks]\n", 'auditor.toml:3: "cheks" is not a table of auditor.toml; did you mean'),
+    ],
+)
+def test_a_wrong_configuration(
+    cli: Cli, good: str, write: Callable[[str, str], Path], text: str, said: str
+) -> None:
+    write("auditor.toml", f'[predictions]\ntest = "{good}"\n{text}')
+    done = cli("run", "auditor.toml")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "absent.toml"), "auditor: absent.toml does not exist; `auditor init` writes one"),
+        (("run", "--predictions", "absent.csv"), "absent.csv: cannot be read: No such file"),
+        (("run", "--module", "no_such:f", "--test", "no-such-folder"), "no-such-folder"),
+        (("run", "--train", "train"), "nothing to audit"),
+        (("run", "--polcy", "sign-off"), "No such option"),
+        (("run", "--policy", "strict"), "'strict' is not one of"),
+        (("rnu",), 'there is no command "rnu"; did you mean "run"?'),
+        (("explain",), "Missing argument 'CHECK'"),
+    ],
+)
+def test_a_wrong_command(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
+    done = cli(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_names_cannot_write_to_the_terminal(
+    cli: Cli, here: Path, saved: Callable[..., Path]
+) -> None:
+    counts = {"\x1b[31mcat": {"\x1b[31mcat": 300}, "\u202edog": {"\u202edog": 300}}
+    done = cli("run", "--predictions", saved(counts, "hostile.csv").name)
+    assert done.returncode == 0, textwrap.shorten(done.stderr, 500)
+    assert "\x1b" not in done.stdout
+    assert "\u202e" not in done.stdout

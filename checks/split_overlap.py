@@ -168,7 +168,7 @@ def _unseen(
     notes = []
     if overlap.train_signed == 0:
         notes.append("no training image could be read")
-    elif overlap.train_unread > max_share * overlap.test_signed - known:
+    elif overlap.train_unread and overlap.train_unread > max_share * overlap.test_signed - known:
         notes.append(f"{overlap.train_unread:,} training images could not be read")
     if test is not None and 0 < overlap.test_signed < len(test):
         notes.append(f"{len(test) - overlap.test_signed:,} predicted images could not be read")

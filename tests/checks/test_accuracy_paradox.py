@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from auditor.check import Finding, Outcome, Status
+from auditor.checks.accuracy_paradox import AccuracyParadox
+from auditor.evidence.confusion import Confusion
+
+Make = Callable[..., Confusion]
+Table = dict[str, dict[str, int]]
+
+
+def _ten(dead: int, right: int = 100) -> Table:
+    """Ten classes of 100 images, all right but the last, of which there are ``dead``, all wrong."""
+    table = {f"c{i}": {f"c{i}": right} for i in range(9)}
+    return table | {"c9": {"c0": dead}}
+
+
+def _finding(outcome: Outcome, subject: str, metric: str) -> Finding:
+    return next(f for f in outcome.findings if (f.subject, f.metric) == (subject, metric))
+
+
+def test_always_naming_the_common_class_fails(confusion: Make) -> None:
+    outcome = AccuracyParadox().run(confusion({"ok": {"ok": 970}, "rare": {"ok": 30}}))
+    assert outcome.status is Status.FAIL
+    assert "only 0% of rare is recognised" in outcome.summary
+    shown = {f.metric: f.observed for f in outcome.findings if f.status is Status.SKIP}
+    assert shown["balanced accuracy"] == pytest.approx(0.5)
+    assert shown["Cohen's kappa"] == 0.0
+    assert shown["macro-F1"] == pytest.approx(0.49, abs=0.003)
+    assert shown["Matthews correlation"] is None
+
+
+def test_chance_is_never_above_chance(confusion: Make) -> None:
+    outcome = AccuracyParadox().run(confusion({"ok": {"ok": 970}, "rare": {"ok": 30}}))
+    finding = _finding(outcome, "test", "accuracy above the no-information rate")
+    assert finding.status is Status.INCONCLUSIVE
+    assert finding.limit == pytest.approx(0.97)
+
+
+def test_below_chance_fails(confusion: Make) -> None:
+    found = confusion({"a": {"a": 700, "b": 200}, "b": {"b": 80, "a": 20}})
+    finding = AccuracyParadox().run(found).findings[0]
+    assert finding.status is Status.FAIL
+
+
+def test_fraud_of_which_an_eighth_is_found_fails(confusion: Make) -> None:
+    found = confusion(
+        {"honest": {"honest": 4888, "fraud": 12}, "fraud": {"fraud": 12, "honest": 88}}
+    )
+    assert found.accuracy == pytest.approx(0.98)
+    outcome = AccuracyParadox().run(found)
+    assert outcome.status is Status.FAIL
+    assert "only 12% of fraud is recognised" in outcome.summary
+
+
+def test_its_clean_twin_passes(confusion: Make) -> None:
+    found = confusion(
+        {"honest": {"honest": 4888, "fraud": 12}, "fraud": {"fraud": 95, "honest": 5}}
+    )
+    assert AccuracyParadox().run(found).status is Status.PASS
+
+
+def test_one_dead_class_among_ten_fails(confusion: Make) -> None:
+    outcome = AccuracyParadox().run(confusion(_ten(dead=100)))
+    assert outcome.status is Status.FAIL
+    assert "hardly ever recognises: c9" in outcome.summary
+
+
+def test_its_living_twin_passes(confusion: Make) -> None:
+    table = {f"c{i}": {f"c{i}": 100} for i in range(10)}
+    assert AccuracyParadox().run(confusion(table)).status is Status.PASS
+
+
+@pytest.mark.parametrize("n", [1, 5, 25])
+def test_a_dead_class_of_few_images_is_never_a_pass(confusion: Make, n: int) -> None:
+    outcome = AccuracyParadox().run(confusion(_ten(dead=n)))
+    assert outcome.status is Status.INCONCLUSIVE
+    finding = _finding(outcome, "c9", "recall")
+    assert (finding.observed, finding.n, finding.status) == (0, n, Status.INCONCLUSIVE)
+    assert "c9" in outcome.summary
+
+
+def test_a_class_perhaps_missed_behind_a_gap_is_inconclusive(confusion: Make) -> None:
+    outcome = AccuracyParadox().run(confusion({"a": {"a": 100}, "b": {"b": 1, "a": 2}}))
+    gap = _finding(outcome, "test", "accuracy minus balanced accuracy")
+    assert gap.status is Status.INCONCLUSIVE
+    assert "b" in gap.note
+    assert gap.note in outcome.summary
+
+
+def test_a_gap_without_a_missed_class_is_no_paradox(confusion: Make) -> None:
+    found = confusion({"a": {"a": 990, "b": 10}, "b": {"b": 65, "a": 35}})
+    gap = _finding(AccuracyParadox().run(found), "test", "accuracy minus balanced accuracy")
+    assert gap.observed is not None
+    assert gap.observed > 0.10
+    assert gap.status is Status.PASS
+
+
+def test_an_absent_class_is_inconclusive_though_the_mean_leaves_it_out(confusion: Make) -> None:
+    found = confusion({"a": {"a": 100}, "b": {"b": 100}}, ["a", "b", "ghost"])
+    assert found.balanced_accuracy == 1.0
+    outcome = AccuracyParadox().run(found)
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "no test image of: ghost" in outcome.summary
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 50])
+def test_a_test_set_of_one_class_is_inconclusive(confusion: Make, wrong: int) -> None:
+    outcome = AccuracyParadox().run(confusion({"a": {"a": 500, "b": wrong}}, ["a", "b"]))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "no test image of: b" in outcome.summary
+
+
+@pytest.mark.parametrize("table", [{"a": {"a": 1}}, {"a": {"b": 1}}])
+def test_one_image_never_passes(confusion: Make, table: Table) -> None:
+    assert AccuracyParadox().run(confusion(table, ["a", "b"])).status is Status.INCONCLUSIVE
+
+
+def test_no_image_is_inconclusive(confusion: Make) -> None:
+    outcome = AccuracyParadox().run(confusion({}, ["a", "b"]))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert outcome.summary == "There is no test image, so there is no accuracy."
+
+
+@pytest.mark.parametrize(("right", "status"), [(975, Status.INCONCLUSIVE), (980, Status.PASS)])
+def test_above_chance_as_caret_decides(confusion: Make, right: int, status: Status) -> None:
+    table = {"ok": {"ok": 970}, "rare": {"rare": right - 970, "ok": 1000 - right}}
+    assert AccuracyParadox().run(confusion(table)).findings[0].status is status

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from auditor.check import Status
+from auditor.checks.overfitting import Overfitting
+from auditor.evidence.overlap import Overlap, OverlapPair
+from auditor.evidence.predictions import Predictions
+from auditor.evidence.training_log import TrainingLog
+
+Side = Callable[[int, int], Predictions]
+
+
+@pytest.fixture
+def side(predictions: Callable[..., Predictions]) -> Side:
+    def make(right: int, wrong: int) -> Predictions:
+        return predictions({"a": {"a": right, "b": wrong}}, ["a", "b"])
+
+    return make
+
+
+def _log(train: Sequence[float], validation: Sequence[float]) -> TrainingLog:
+    epoch = np.arange(len(train), dtype=float)
+    return TrainingLog(epoch, np.array(train), np.array(validation), np.full(len(train), np.nan))
+
+
+def test_a_memorising_candidate_fails(side: Side) -> None:
+    outcome = Overfitting().run(side(1000, 0), side(800, 200), None, None)
+    assert outcome.status is Status.FAIL
+    assert "a gap of 20.0 points (at most 5 allowed)" in outcome.summary
+
+
+def test_a_candidate_that_generalises_passes(side: Side) -> None:
+    assert Overfitting().run(side(960, 40), side(950, 50), None, None).status is Status.PASS
+
+
+def test_better_on_test_than_on_training_passes(side: Side) -> None:
+    assert Overfitting().run(side(900, 100), side(990, 10), None, None).status is Status.PASS
+
+
+@pytest.mark.parametrize(("train", "test"), [((1, 0), (1, 0)), ((1, 0), (0, 1)), ((50, 0), (1, 0))])
+def test_one_image_never_settles_it(
+    side: Side, train: tuple[int, int], test: tuple[int, int]
+) -> None:
+    outcome = Overfitting().run(side(*train), side(*test), None, None)
+    assert outcome.status is Status.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "lacking"),
+    [((0, 0), (9, 0), "training"), ((9, 0), (0, 0), "test"), ((0, 0), (0, 0), "test")],
+)
+def test_no_image_is_inconclusive(
+    side: Side, train: tuple[int, int], test: tuple[int, int], lacking: str
+) -> None:
+    outcome = Overfitting().run(side(*train), side(*test), None, None)
+    assert outcome.status is Status.INCONCLUSIVE
+    assert f"there are no {lacking} images" in outcome.summary
+
+
+def test_leaked_images_do_not_hide_the_gap(side: Side) -> None:
+    test = side(900, 100)
+    pairs = tuple(OverlapPair(i, "t", "same-bytes", 0, 1.0, "a", "a") for i in test.images[:800])
+    leak = Overlap(pairs, (), 1000, {}, 1000)
+    assert Overfitting(max_gap=0.2).run(side(1000, 0), test, None, None).status is Status.PASS
+    outcome = Overfitting(max_gap=0.2).run(side(1000, 0), test, leak, None)
+    assert outcome.status is Status.FAIL
+    assert "without 800 overlapping images" in outcome.summary
+
+
+def test_nothing_but_leaked_images_is_inconclusive(side: Side) -> None:
+    test = side(50, 0)
+    pairs = tuple(OverlapPair(i, "t", "same-bytes", 0, 1.0, "a", "a") for i in test.images)
+    outcome = Overfitting().run(side(50, 0), test, Overlap(pairs, (), 50, {}, 50), None)
+    assert outcome.status is Status.INCONCLUSIVE
+
+
+def test_only_the_representative_part_of_a_sample_counts(side: Side) -> None:
+    train = replace(side(500, 500), representative=np.repeat([True, False], 500))
+    outcome = Overfitting().run(train, side(500, 500), None, None)
+    assert outcome.status is Status.FAIL
+    assert outcome.findings[1].observed == 1.0
+
+
+def test_the_limit_itself_is_allowed(side: Side) -> None:
+    wide, narrow = Overfitting(max_gap=1.0), Overfitting(max_gap=0.0)
+    assert wide.run(side(100, 0), side(0, 100), None, None).status is Status.PASS
+    assert narrow.run(side(50, 50), side(50, 50), None, None).status is Status.INCONCLUSIVE
+
+
+def test_a_rising_validation_loss_is_reported_not_judged(side: Side) -> None:
+    log = _log([1.0, 0.5, 0.2, 0.1], [1.0, 0.6, 0.7, 0.9])
+    outcome = Overfitting().run(side(960, 40), side(950, 50), None, log)
+    assert outcome.status is Status.PASS
+    assert "rose by 50% since epoch 1" in outcome.summary
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        _log([1.0, 0.5, 0.2], [1.0, 0.6, 0.5]),
+        _log([1.0, 0.5, 0.2], [1.0, 0.6, 0.65]),
+        _log([0.2, 0.5, 1.0], [0.6, 0.7, 0.9]),
+        _log([1.0], [1.0]),
+        _log([1.0, 0.5], [float("nan"), float("nan")]),
+    ],
+)
+def test_other_logs_say_nothing(side: Side, log: TrainingLog) -> None:
+    outcome = Overfitting().run(side(960, 40), side(950, 50), None, log)
+    assert "training log" not in {f.subject for f in outcome.findings}

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+from pydantic import ValidationError
+
+from auditor.check import Outcome, Status
+from auditor.checks.rare_class_recall import RareClassRecall
+from auditor.errors import OptionError
+from auditor.evidence.confusion import Confusion
+from auditor.evidence.counts import ClassCounts
+
+Make = Callable[..., Confusion]
+
+
+def _judged(
+    check: RareClassRecall, found: Confusion, train: Mapping[str, int] | None = None
+) -> Outcome:
+    test = dict(zip(found.classes, found.support.tolist(), strict=True))
+    return check.run(found, ClassCounts(found.classes, test, train))
+
+
+def _animals(confusion: Make, lynx: int, missed: int) -> Confusion:
+    return confusion({"empty": {"empty": 1000}, "lynx": {"lynx": lynx, "empty": missed}})
+
+
+def test_a_missed_rare_class_fails(confusion: Make) -> None:
+    outcome = _judged(RareClassRecall(), _animals(confusion, 12, 88))
+    assert outcome.status is Status.FAIL
+    assert outcome.summary == (
+        "lynx is recognised in 12% of 100 test images (at least 85% required)."
+    )
+
+
+def test_its_clean_twin_passes(confusion: Make) -> None:
+    outcome = _judged(RareClassRecall(), _animals(confusion, 96, 4))
+    assert outcome.status is Status.PASS
+    assert [f.subject for f in outcome.findings] == ["lynx"]
+
+
+def test_one_of_one_is_no_proof(confusion: Make) -> None:
+    outcome = _judged(RareClassRecall(), _animals(confusion, 1, 0))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "18 more samples" in outcome.findings[0].note
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "status"),
+    [
+        (19, 0, Status.PASS),
+        (18, 0, Status.INCONCLUSIVE),
+        (0, 1, Status.INCONCLUSIVE),
+        (0, 2, Status.FAIL),
+    ],
+)
+def test_boundaries(confusion: Make, right: int, wrong: int, status: Status) -> None:
+    assert _judged(RareClassRecall(), _animals(confusion, right, wrong)).status is status
+
+
+def test_a_rare_class_without_test_images_is_inconclusive(confusion: Make) -> None:
+    found = confusion({"empty": {"empty": 1000}, "deer": {"deer": 900}}, ["empty", "deer", "lynx"])
+    outcome = _judged(RareClassRecall(), found)
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "lynx has no test image" in outcome.summary
+    assert outcome.findings[0].observed is None
+
+
+def test_no_test_image_at_all_is_inconclusive_for_every_class(confusion: Make) -> None:
+    outcome = _judged(RareClassRecall(), confusion({}, ["a", "b"]))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert [f.subject for f in outcome.findings] == ["a", "b"]
+
+
+def test_without_a_rare_class_there_is_nothing_to_judge(confusion: Make) -> None:
+    outcome = _judged(RareClassRecall(), confusion({"a": {"a": 50}, "b": {"b": 50}}))
+    assert outcome.status is Status.SKIP
+    assert outcome.findings == ()
+
+
+def test_what_is_rare_is_what_training_saw_little_of(confusion: Make) -> None:
+    found = confusion({"a": {"a": 100}, "b": {"a": 100}})
+    assert _judged(RareClassRecall(), found).status is Status.SKIP
+    assert _judged(RareClassRecall(), found, {"a": 990, "b": 10}).status is Status.FAIL
+    assert _judged(RareClassRecall(), found, {"a": 990}).status is Status.FAIL
+
+
+@pytest.mark.parametrize(("rare", "status"), [(25, Status.SKIP), (24, Status.PASS)])
+def test_rare_is_strictly_below_half_an_equal_share(
+    confusion: Make, rare: int, status: Status
+) -> None:
+    found = confusion({"a": {"a": 100 - rare}, "b": {"b": rare}})
+    assert _judged(RareClassRecall(), found).status is status
+
+
+def test_named_classes_are_judged_instead(confusion: Make) -> None:
+    found = confusion({"a": {"a": 100}, "b": {"a": 100}, "c": {"c": 3}})
+    outcome = _judged(RareClassRecall(classes=("b",)), found)
+    assert outcome.status is Status.FAIL
+    assert [f.subject for f in outcome.findings] == ["b"]
+
+
+def test_a_class_has_its_own_minimum(confusion: Make) -> None:
+    found = confusion({"a": {"a": 100}, "b": {"b": 70, "a": 30}})
+    assert _judged(RareClassRecall(per_class={"b": 0.5}), found).status is Status.PASS
+    assert _judged(RareClassRecall(per_class={"b": 0.9}), found).status is Status.FAIL
+
+
+def test_one_bad_class_outweighs_the_good_ones(confusion: Make) -> None:
+    table = {"a": {"a": 5000}, "b": {"b": 99}, "c": {"c": 99}, "d": {"a": 20}, "e": {"e": 1}}
+    outcome = _judged(RareClassRecall(), confusion(table))
+    assert outcome.status is Status.FAIL
+    assert outcome.summary.startswith("d is recognised in 0%")
+
+
+@pytest.mark.parametrize(
+    "check",
+    [RareClassRecall(classes=("lynks",)), RareClassRecall(per_class={"lynks": 0.5})],
+)
+def test_an_unknown_class_is_a_complaint_with_a_suggestion(
+    confusion: Make, check: RareClassRecall
+) -> None:
+    with pytest.raises(OptionError, match=r'"lynks" is not a class .*did you mean "lynx"'):
+        _judged(check, _animals(confusion, 5, 5))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rarity": 0},
+        {"rarity": float("nan")},
+        {"min_recall": 1.5},
+        {"per_class": {"a": -1}},
+        {"per_class": {"a": float("nan")}},
+        {"clases": ["a"]},
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        RareClassRecall.model_validate(options)

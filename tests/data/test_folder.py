@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from auditor.data.folder import read_folder
+from auditor.data.manifest import read_samples
+from auditor.errors import InputError
+
+Write = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def tree(write: Write, tmp_path: Path) -> Callable[..., Path]:
+    def make(*files: str) -> Path:
+        for file in files:
+            write(f"data/{file}", "")
+        return tmp_path / "data"
+
+    return make
+
+
+def test_a_folder_a_class(tree: Callable[..., Path]) -> None:
+    samples = read_folder(tree("dog/1.jpg", "cat/2.PNG", "cat/1.jpeg"))
+    assert samples.images == ("cat/1.jpeg", "cat/2.PNG", "dog/1.jpg")
+    assert samples.labels == ("cat", "cat", "dog")
+    assert samples.classes == ("cat", "dog")
+
+
+def test_natural_order_and_its_warning(tree: Callable[..., Path]) -> None:
+    samples = read_folder(tree("10/a.png", "9/a.png", "1/a.png"))
+    assert samples.classes == ("1", "9", "10")
+    assert "torchvision's plain order differs, so give classes" in samples.class_order
+
+
+def test_case_is_ignored_in_the_order(tree: Callable[..., Path]) -> None:
+    samples = read_folder(tree("Zebra/a.png", "ant/a.png"))
+    assert samples.classes == ("ant", "Zebra")
+    assert "differs" in samples.class_order
+
+
+def test_an_order_that_is_torchvisions_too(tree: Callable[..., Path]) -> None:
+    assert "torchvision's too" in read_folder(tree("a/1.png", "b/1.png")).class_order
+
+
+@pytest.mark.parametrize("name", ["no", "1e3", "NA", "²", "m²", "a b", "naïve", "a,b"])
+def test_class_names_are_text(tree: Callable[..., Path], name: str) -> None:
+    assert name in read_folder(tree(f"{name}/1.png", "other/1.png")).classes
+
+
+def test_nested_images_belong_to_the_class_above(tree: Callable[..., Path]) -> None:
+    samples = read_folder(tree("cat/2024/may/1.png", "cat/1.png", "dog/deep/1.png"))
+    assert samples.images == ("cat/1.png", "cat/2024/may/1.png", "dog/deep/1.png")
+    assert samples.labels == ("cat", "cat", "dog")
+
+
+def test_hidden_files_and_folders_are_no_images(tree: Callable[..., Path]) -> None:
+    root = tree(
+        "cat/1.png",
+        "cat/.2.png",
+        "cat/.ipynb_checkpoints/1-checkpoint.png",
+        ".cache/1.png",
+        "dog/1.png",
+    )
+    assert read_folder(root).images == ("cat/1.png", "dog/1.png")
+
+
+def test_other_files_are_no_images(tree: Callable[..., Path]) -> None:
+    root = tree("cat/1.png", "cat/notes.txt", "cat/Thumbs.db", "dog/1.png", "readme.md")
+    assert read_folder(root).images == ("cat/1.png", "dog/1.png")
+
+
+def test_a_linked_folder_is_followed(tree: Callable[..., Path], tmp_path: Path) -> None:
+    root = tree("cat/1.png")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "2.png").touch()
+    (root / "dog").symlink_to(tmp_path / "elsewhere")
+    assert read_folder(root).images == ("cat/1.png", "dog/2.png")
+
+
+def test_a_link_to_the_folder_above_counts_no_image_twice(tree: Callable[..., Path]) -> None:
+    root = tree("cat/1.png", "dog/1.png")
+    (root / "cat" / "again").symlink_to(".")
+    assert len(read_folder(root)) == 2
+
+
+def test_an_empty_class_folder_is_still_a_class(tree: Callable[..., Path]) -> None:
+    root = tree("cat/1.png")
+    (root / "dog").mkdir()
+    assert read_folder(root).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        ((), "no such folder or manifest"),
+        (("1.png", "2.png"), "no class folders"),
+        (("cat/notes.txt",), "no images"),
+    ],
+)
+def test_nothing_to_judge(
+    tree: Callable[..., Path], files: tuple[str, ...], complaint: str
+) -> None:
+    with pytest.raises(InputError, match=complaint):
+        read_samples(tree(*files))

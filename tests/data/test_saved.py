@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from auditor.data.classes import ClassList, class_list
+from auditor.data.saved import read_saved
+from auditor.errors import InputError
+from auditor.record import Audit
+
+Write = Callable[[str, str], Path]
+SCORED = "image,label,prob_cat,prob_dog\n"
+
+
+def test_labels_and_predictions(write: Write) -> None:
+    table = read_saved(write("p.csv", "image,label,predicted\nx,dog,cat\ny,cat,cat\n"))
+    assert table.classes.names == ("cat", "dog")
+    assert "plain order" in table.classes.order
+    assert table.label.tolist() == [1, 0]
+    assert table.predicted.tolist() == [0, 0]
+    assert table.probabilities is None
+
+
+def test_probabilities_alone(write: Write) -> None:
+    table = read_saved(write("p.csv", "image,label,prob_dog,prob_cat\nx,dog,0.25,0.75\n"))
+    assert table.classes.names == ("dog", "cat")
+    assert table.predicted.tolist() == [1]
+    assert table.probabilities is not None
+    np.testing.assert_allclose(table.probabilities, [[0.25, 0.75]])
+
+
+def test_probabilities_follow_the_given_classes(write: Write) -> None:
+    given = ClassList(("cat", "dog"), "given")
+    table = read_saved(write("p.csv", "image,label,prob_dog,prob_cat\nx,dog,0.25,0.75\n"), given)
+    assert table.predicted.tolist() == [0]
+    assert table.label.tolist() == [1]
+
+
+def test_further_columns_are_kept(write: Write) -> None:
+    table = read_saved(write("p.csv", "image,label,predicted,camera\nx,a,b,north\ny,b,b,\n"))
+    assert table.metadata == {"camera": ("north", "")}
+
+
+@pytest.mark.parametrize("names", [("no", "yes"), ("1e3", "1000"), ("NA", "nan"), ("", "x")])
+def test_class_names_stay_text(write: Write, names: tuple[str, str]) -> None:
+    a, b = names
+    path = write("p.csv", f'image,label,predicted\n"x","{a or "null"}","{b}"\n')
+    assert read_saved(path).classes.names == tuple(sorted({a or "null", b}))
+
+
+def test_quotes_and_a_bom(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    text = '\ufeffimage,label,predicted\r\n"a,1.png","big, red","small\nblue"\r\n'
+    path.write_bytes(text.encode())
+    table = read_saved(path)
+    assert table.images == ["a,1.png"]
+    assert table.classes.names == ("big, red", "small\nblue")
+
+
+def test_class_names_with_a_comma_in_the_header(write: Write) -> None:
+    path = write("p.csv", 'image,label,"prob_big, red",prob_x\ni,"big, red",0.5,0.5\n')
+    assert read_saved(path).classes.names == ("big, red", "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("image,label,predicted\n", "no rows"),
+        ("", 'no column "image"'),
+        ("image,label\nx,a\n", 'no column "predicted"'),
+        ("image,label,predictd\nx,a,a\n", 'did you mean "predictd"'),
+        ("image,predicted\nx,a\n", 'no column "label"'),
+        ("image,label,predicted\nx,a,a\ny,b,b\nx,a,a\n", ':4: "x" stands already in line 2'),
+        ("image,label,predicted\nx,a,a\ny,b,\n", ':3: "predicted" is empty'),
+        ("image,label,predicted\nx,,a\n", ':2: "label" is empty'),
+        ("image,label,predicted\nx,a,a\ny,a,a\n", 'one class, "a"; a classifier needs at least'),
+        ("image,label,prob_a\nx,a,1.0\n", 'one class, "a"; a classifier needs at least two'),
+        (SCORED + "x,cat,0.5,0.5\ny,cat,nan,1\n", ":3: a probability is missing, NaN"),
+        (SCORED + "x,cat,,1\n", ":2: a probability is missing, NaN"),
+        (SCORED + "x,cat,inf,1\n", ":2: a probability is missing, NaN or infinite"),
+        (SCORED + "x,cat,3.1,-2.1\n", ":2: the probabilities sum to 1 (lowest -2.1)"),
+        (SCORED + "x,cat,0.5,0.5\ny,dog,2.5,1.5\n", ":3: the probabilities sum to 4"),
+        (SCORED + "x,cat,half,half\n", "cannot be read as a table"),
+        (SCORED + "x,bird,0.5,0.5\n", ':2: "label" is "bird"'),
+        (SCORED + "x,cta,0.5,0.5\n", 'did you mean "cat"'),
+    ],
+)
+def test_complaints(write: Write, text: str, complaint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_saved(write("p.csv", text))
+    assert "p.csv" in str(caught.value)
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize("column", ["label", "predicted"])
+def test_an_unknown_class_has_its_line_and_a_suggestion(write: Write, column: str) -> None:
+    values = {"label": "cat", "predicted": "cat", column: "cart"}
+    text = f"image,label,predicted\nx,cat,dog\ny,{values['label']},{values['predicted']}\n"
+    with pytest.raises(InputError) as caught:
+        read_saved(write("p.csv", text), ClassList(("cat", "dog"), "given"))
+    assert f':3: "{column}" is "cart"' in str(caught.value)
+    assert 'did you mean "cat"?' in str(caught.value)
+
+
+def test_a_missing_and_an_unknown_probability_column(write: Write) -> None:
+    path = write("p.csv", SCORED + "x,cat,0.5,0.5\n")
+    with pytest.raises(InputError, match='no column "prob_fox"'):
+        read_saved(path, ClassList(("cat", "dog", "fox"), "given"))
+    with pytest.raises(InputError, match='"prob_dog" is no class'):
+        read_saved(path, ClassList(("cat",), "given"))
+
+
+@pytest.mark.parametrize("gap", ["", None])
+def test_parquet_with_gaps_is_no_class(tmp_path: Path, gap: str | None) -> None:
+    path = tmp_path / "p.parquet"
+    columns = {"image": ["x", "y"], "label": ["a", gap], "predicted": ["b", gap]}
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(InputError, match=':3: "label" is empty'):
+        read_saved(path)
+
+
+def test_parquet_with_nan_labels_is_no_class(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    values = [0.0, 1.0, float("nan")]
+    columns = {"image": ["x", "y", "z"], "label": values, "predicted": values}
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(InputError, match=':4: "label" is empty'):
+        read_saved(path)
+
+
+def test_parquet_dictionaries_and_integers(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    label = pa.array(["1", "0"]).dictionary_encode()
+    pq.write_table(pa.table({"image": ["x", "y"], "label": label, "predicted": [1, 1]}), path)
+    table = read_saved(path)
+    assert table.label.tolist() == [1, 0]
+    assert table.predicted.tolist() == [1, 1]
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.csv"):
+        read_saved(tmp_path / "nowhere.csv")
+
+
+@pytest.mark.parametrize(
+    ("names", "complaint"),
+    [(("a",), "1 class"), ((), "0 class"), (("a", "b", "a"), "stands twice")],
+)
+def test_class_lists_that_are_none(names: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        class_list(names)
+
+
+def test_a_class_file_keeps_names_and_order(tmp_path: Path) -> None:
+    path = tmp_path / "classes.txt"
+    path.write_bytes("\ufeffno\r\n1e3\r\n\r\nzebra crossing\r\nant\r\n".encode())
+    assert class_list(path).names == ("no", "1e3", "zebra crossing", "ant")
+
+
+class TestAgainstTheData:
+    """Saved predictions where the data is named too."""
+
+    @pytest.fixture
+    def data(self, write: Write) -> Path:
+        return write("test.csv", "image,label\nx,a\ny,b\nz,a\n")
+
+    def test_every_image_needs_a_row(
+        self, run: Callable[..., Audit], write: Write, data: Path
+    ) -> None:
+        rows = write("p.csv", "image,label,predicted\nx,a,a\ny,b,b\n")
+        with pytest.raises(InputError, match=r"no row for 1 of the 3 images .*first: z"):
+            run(data={"test": data}, predictions={"test": rows})
+
+    def test_labels_must_agree(self, run: Callable[..., Audit], write: Write, data: Path) -> None:
+        rows = write("p.csv", "image,label,predicted\nx,a,a\ny,b,b\nz,b,b\n")
+        with pytest.raises(InputError, match=':4: z is labelled "b" here and "a" in'):
+            run(data={"test": data}, predictions={"test": rows})
+
+    def test_further_rows_are_refused(
+        self, run: Callable[..., Audit], write: Write, data: Path
+    ) -> None:
+        rows = write("p.csv", "image,label,predicted\nw,a,a\nx,a,a\ny,b,b\nz,a,a\n")
+        with pytest.raises(InputError, match=":2: w is not among the 3 images"):
+            run(data={"test": data}, predictions={"test": rows})
+
+    def test_order_does_not_matter(
+        self, run: Callable[..., Audit], write: Write, data: Path
+    ) -> None:
+        rows = write("p.csv", "image,label,predicted\nz,a,b\ny,b,b\nx,a,a\n")
+        audit = run(data={"test": data}, predictions={"test": rows})
+        assert audit.check("top1-accuracy").findings[0].observed == pytest.approx(2 / 3)
+
+    def test_a_training_class_that_the_test_set_never_names(
+        self, run: Callable[..., Audit], write: Write
+    ) -> None:
+        train = write("train.csv", "image,label\nu,a\nv,b\nw,ghost\n")
+        rows = write("p.csv", "image,label,predicted\nx,a,a\ny,b,b\n")
+        with pytest.raises(InputError, match='"ghost" is not a class of the candidate'):
+            run(data={"train": train}, predictions={"test": rows})
+        audit = run(
+            data={"train": train},
+            predictions={"test": rows},
+            candidate={"classes": ["a", "b", "ghost"]},
+        )
+        assert audit.check("accuracy-paradox").status == "inconclusive"

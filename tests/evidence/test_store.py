@@ -1,0 +1,379 @@
+"""Evidence on disk: its round trips, its keys, and what becomes of harmed files."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditor.check import Status
+from auditor.config import Config, load_config
+from auditor.errors import InputError, Unavailable
+from auditor.evidence.complexity import Complexity
+from auditor.evidence.counts import TrainCounts
+from auditor.evidence.overlap import Overlap, OverlapPair
+from auditor.evidence.predictions import Predictions
+from auditor.evidence.provider import Stored
+from auditor.evidence.signatures import Signatures
+from auditor.evidence.store import Store
+from auditor.evidence.training_log import TrainingLog
+from auditor.record import Audit
+from auditor.runner import run_audit
+
+KEY = "k" * 64
+TABLE = pa.table({"x": [1, 2, 3]})
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "evidence")
+
+
+def _again(store: Store) -> Store:
+    return Store(store.directory)
+
+
+class TestStore:
+    def test_what_was_saved_is_loaded(self, store: Store) -> None:
+        store.save("test", KEY, TABLE)
+        for opened in (store, _again(store)):
+            assert opened.load("test", KEY) == TABLE
+            assert opened.load("test") == TABLE
+            assert opened.key("test") == KEY
+
+    def test_another_key_is_another_evidence(self, store: Store) -> None:
+        store.save("test", KEY, TABLE)
+        assert store.load("test", "other") is None
+        assert store.load("train", KEY) is None
+
+    @pytest.mark.parametrize("where", [0, 60, -1])
+    def test_a_flipped_byte_is_noticed(self, store: Store, where: int) -> None:
+        store.save("test", KEY, TABLE)
+        path = store.directory / "test.parquet"
+        content = bytearray(path.read_bytes())
+        content[where] ^= 1
+        path.write_bytes(bytes(content))
+        assert _again(store).load("test", KEY) is None
+        assert _again(store).load("test") is None
+
+    def test_a_truncated_or_missing_file_is_noticed(self, store: Store) -> None:
+        store.save("test", KEY, TABLE)
+        path = store.directory / "test.parquet"
+        path.write_bytes(path.read_bytes()[:40])
+        assert _again(store).load("test", KEY) is None
+        path.unlink()
+        assert _again(store).load("test", KEY) is None
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "{", "[]", "{}", '{"evidence": 1}', '{"evidence": [1]}', '{"evidence": {"a": 1}}'],
+    )
+    def test_a_manifest_that_is_none(self, store: Store, text: str) -> None:
+        store.save("test", KEY, TABLE)
+        (store.directory / "manifest.json").write_text(text)
+        with pytest.raises(InputError, match="not an evidence manifest"):
+            Store(store.directory)
+
+    @pytest.mark.parametrize("status", ["skip", "error"])
+    def test_why_it_could_not_be_had_is_remembered(self, store: Store, status: Any) -> None:
+        store.save_unavailable("train", Unavailable("no training data", status))
+        with pytest.raises(Unavailable, match="no training data") as caught:
+            _again(store).load("train")
+        assert caught.value.status == status
+        assert _again(store).load("train", KEY) is None
+
+    def test_a_part_is_kept_until_the_whole_is_saved(self, store: Store) -> None:
+        store.save_part("test", KEY, 3, TABLE)
+        assert _again(store).load_part("test", KEY, 3) == TABLE
+        assert store.load_part("test", KEY, 2) is None
+        assert store.load_part("test", "o" * 64, 3) is None
+        store.save("test", KEY, TABLE)
+        assert store.load_part("test", KEY, 3) is None
+
+    def test_a_harmed_part_is_looked_at_again(self, store: Store) -> None:
+        store.save_part("test", KEY, 0, TABLE)
+        (part,) = store.directory.rglob("000000.parquet")
+        part.write_bytes(part.read_bytes()[:50])
+        assert store.load_part("test", KEY, 0) is None
+
+    def test_nothing_is_written_before_something_is_saved(self, store: Store) -> None:
+        assert store.load("test") is None
+        assert not store.directory.exists()
+
+    def test_digests_are_those_of_the_files(self, store: Store) -> None:
+        store.save("test", KEY, TABLE)
+        before = store.digests()
+        store.save("test", KEY, pa.table({"x": [4]}))
+        assert before["test"] != store.digests()["test"]
+
+
+def _returned(value: Stored, folder: Path) -> Any:
+    store = Store(folder)
+    store.save("it", KEY, value.to_table())
+    table = Store(folder).load("it", KEY)
+    assert table is not None
+    return type(value).from_table(table)
+
+
+def _same(a: Any, b: Any) -> None:
+    for field in dataclasses.fields(a):
+        left, right = getattr(a, field.name), getattr(b, field.name)
+        if isinstance(left, np.ndarray):
+            np.testing.assert_array_equal(left, right)
+            assert left.dtype == right.dtype, field.name
+        else:
+            assert left == right, field.name
+
+
+@st.composite
+def some_predictions(draw: st.DrawFn) -> Predictions:
+    classes = tuple(draw(st.lists(NAMES, min_size=2, max_size=7, unique=True)))
+    images = tuple(draw(st.lists(NAMES, max_size=12, unique=True)))
+    n, k = len(images), len(classes)
+    index = st.lists(st.integers(0, k - 1), min_size=n, max_size=n)
+    drawn = np.random.default_rng(draw(st.integers(0, 9))).dirichlet(np.ones(k), n)
+    scores: Any = drawn.reshape(n, k).astype(np.float32)
+    label = np.array(draw(index), np.int64)
+    full = draw(st.booleans())
+    flags = st.lists(st.booleans(), min_size=n, max_size=n)
+    lost = draw(st.dictionaries(NAMES.map(lambda name: f"lost/{name}"), NAMES, max_size=3))
+    return Predictions(
+        classes=classes,
+        images=images,
+        label=label,
+        predicted=np.array(draw(index), np.int64),
+        top5=np.argsort(-scores, axis=1)[:, :5] if full else None,
+        true_probability=scores[np.arange(n), label] if full else None,
+        probabilities=scores if full else None,
+        representative=np.array(draw(flags), bool) if draw(st.booleans()) else None,
+        unreadable=lost,
+        metadata={"camera": tuple(draw(st.lists(NAMES, min_size=n, max_size=n)))},
+        about={"source": draw(NAMES), "threads": 2},
+    )
+
+
+@given(some_predictions())
+def test_predictions_return(tmp_path_factory: pytest.TempPathFactory, it: Predictions) -> None:
+    _same(it, _returned(it, tmp_path_factory.mktemp("evidence")))
+
+
+@given(st.dictionaries(NAMES, st.integers(0, 10**9)))
+def test_train_counts_return(
+    tmp_path_factory: pytest.TempPathFactory, counts: dict[str, int]
+) -> None:
+    it = TrainCounts(counts, "train")
+    _same(it, _returned(it, tmp_path_factory.mktemp("evidence")))
+
+
+PAIR = OverlapPair("a.png", "b.png", "near-duplicate", 4, 0.97, "cat", "dog")
+
+
+@pytest.mark.parametrize(
+    "it",
+    [
+        Complexity(5, 6, 7, (3, 224, 224), 8, ("aten::sort",)),
+        Complexity(5, 6, 7, (3, 224, 224)),
+        Overlap((PAIR,), (PAIR, PAIR), 9, {"test/a.png": b"\xff\xd8\x00"}, 12, 3),
+        Overlap((), (), 9, {}, 0),
+        Overlap(None, (PAIR,), 9, {}),
+        Signatures(
+            ("a", "b"),
+            ("x", "y"),
+            (b"0" * 16, b"1" * 16),
+            (b"2" * 16, b"3" * 16),
+            np.array([0, 2**64 - 1], np.uint64),
+            np.array([0.5, 60], np.float32),
+            {"c": "truncated"},
+        ),
+        Signatures(
+            (), (), (), (), np.zeros(0, np.uint64), np.zeros(0, np.float32), {"c": "empty file"}
+        ),
+        TrainingLog(
+            np.array([0.0, 1.0]), np.array([2.0, 1.0]), np.array([2.0, np.nan]), np.full(2, np.nan)
+        ),
+    ],
+    ids=lambda it: type(it).__name__,
+)
+def test_other_evidence_returns(tmp_path: Path, it: Stored) -> None:
+    _same(it, _returned(it, tmp_path))
+
+
+COUNTED = """
+from pathlib import Path
+
+
+class Counted(ByColour):
+    def forward(self, x):
+        if len(x) > 1:  # a batch, not the probe that counts the outputs
+            with Path("looked").open("a") as stream:
+                stream.write(len(x) * "x")
+        return super().forward(x)
+
+
+def counted():
+    return Counted(2)
+"""
+
+
+class TestReuse:
+    """What an audit looks at again, and what it remembers."""
+
+    @pytest.fixture
+    def data(self, image_folder: Callable[..., Path]) -> Path:
+        return image_folder("test", {"a": 4, "b": 4})
+
+    @pytest.fixture
+    def weights(self, tmp_path: Path) -> Callable[[float], Path]:
+        def make(scale: float) -> Path:
+            import torch
+            from safetensors.torch import save_file
+
+            mix = scale * torch.tensor([[1.0, 0, 0], [0, 0, 1.0]])
+            path = tmp_path / "weights.safetensors"
+            save_file({"mix.weight": mix, "mix.bias": torch.zeros(2)}, path)
+            return path
+
+        return make
+
+    @pytest.fixture
+    def look(
+        self,
+        run: Callable[..., Audit],
+        module: Callable[..., str],
+        data: Path,
+        weights: Callable[[float], Path],
+        tmp_path: Path,
+    ) -> Callable[..., int]:
+        """Audit; return how many images the model saw meanwhile. A first audit is done."""
+        reference, checkpoint, log = f"{module(COUNTED)}:counted", weights(9.0), tmp_path / "looked"
+        log.touch()
+
+        def look(**tables: Any) -> int:
+            before = log.stat().st_size
+            candidate = {"module": reference, "checkpoint": checkpoint, "input_size": 16}
+            candidate |= tables.pop("candidate", {})
+            run(candidate=candidate, **{"data": {"test": data}, **tables})
+            return log.stat().st_size - before
+
+        assert look() == 8
+        return look
+
+    def test_nothing_changed(self, look: Callable[..., int]) -> None:
+        assert look() == 0
+
+    def test_another_threshold(self, look: Callable[..., int]) -> None:
+        assert look(checks={"top1-accuracy": {"min_accuracy": 0.5}}) == 0
+
+    def test_another_policy_and_level(self, look: Callable[..., int]) -> None:
+        policy = {"preset": "pull-request"}
+        assert look(policy=policy, checks={"overfitting": {"level": "off"}}) == 0
+
+    def test_another_batch_size(self, look: Callable[..., int]) -> None:
+        assert look(engine={"batch_size": 3, "workers": 1}) == 0
+
+    def test_other_weights(
+        self, look: Callable[..., int], weights: Callable[[float], Path]
+    ) -> None:
+        weights(3.0)
+        assert look() == 8
+
+    def test_other_preprocessing(self, look: Callable[..., int]) -> None:
+        assert look(candidate={"mean": (0.1, 0.1, 0.1)}) == 8
+
+    def test_another_class_list(self, look: Callable[..., int]) -> None:
+        assert look(candidate={"classes": ["b", "a"]}) == 8
+
+    def test_another_type(self, look: Callable[..., int]) -> None:
+        assert look(engine={"dtype": "bfloat16"}) == 8
+
+    def test_one_image_more_or_less(self, look: Callable[..., int], data: Path) -> None:
+        (data / "a" / "0000.png").rename(data / "a" / "new.png")
+        assert look() == 8
+        (data / "a" / "new.png").unlink()
+        assert look() == 7
+
+    def test_another_label(self, look: Callable[..., int], data: Path) -> None:
+        (data / "a" / "0000.png").rename(data / "b" / "moved.png")
+        assert look() == 8
+
+    def test_other_pixels_of_the_same_size_and_time(
+        self, look: Callable[..., int], data: Path
+    ) -> None:
+        path = data / "a" / "0000.png"
+        status, content = path.stat(), bytearray(path.read_bytes())
+        content[-20] ^= 1
+        path.write_bytes(bytes(content))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert look() >= 7
+
+    def test_harmed_evidence(self, look: Callable[..., int], tmp_path: Path) -> None:
+        stored = tmp_path / "out" / "evidence" / "test.parquet"
+        stored.write_bytes(stored.read_bytes()[:-8])
+        assert look() == 8
+        assert look() == 0
+
+    def test_removed_evidence(self, look: Callable[..., int], tmp_path: Path) -> None:
+        shutil.rmtree(tmp_path / "out" / "evidence")
+        assert look() == 8
+
+
+class TestJudgingAgain:
+    """Stored evidence, judged without model and images."""
+
+    @pytest.fixture
+    def config(
+        self, run: Callable[..., Audit], saved: Callable[..., Path], tmp_path: Path
+    ) -> Config:
+        table = {"a": {"a": 100}, "b": {"b": 100}}
+        tables: dict[str, Any] = {
+            "predictions": {"test": saved(table), "train": saved(table, "train.csv")},
+            "output": {"directory": tmp_path / "out"},
+        }
+        assert run(**tables).verdict == "accepted"
+        return load_config(None, tables)[0]
+
+    def test_the_files_are_not_needed(self, config: Config, tmp_path: Path) -> None:
+        (tmp_path / "predictions.csv").unlink()
+        again = run_audit(config, gathering=False)
+        assert again.verdict == "accepted"
+        assert again.check("overfitting").status is Status.PASS
+
+    @pytest.mark.parametrize("name", ["test", "train"])
+    def test_harmed_evidence_is_no_evidence(
+        self, config: Config, tmp_path: Path, name: str
+    ) -> None:
+        path = tmp_path / "out" / "evidence" / f"{name}.parquet"
+        path.write_bytes(path.read_bytes()[:-8])
+        if name == "test":
+            with pytest.raises(InputError, match="not among the stored evidence"):
+                run_audit(config, gathering=False)
+        else:
+            again = run_audit(config, gathering=False)
+            assert again.check("overfitting").status is Status.ERROR
+            assert again.verdict == "undecided"
+
+    def test_harmed_counts_are_an_error_of_who_asked(self, config: Config, tmp_path: Path) -> None:
+        (tmp_path / "out" / "evidence" / "train_counts.parquet").write_bytes(b"")
+        again = run_audit(config, gathering=False)
+        assert again.check("rare-class-recall").status is Status.ERROR
+        assert again.check("top1-accuracy").status is Status.PASS
+        assert again.verdict == "undecided"
+
+    def test_what_was_not_given_stays_a_skip(self, config: Config) -> None:
+        again = run_audit(config, gathering=False)
+        assert again.check("split-overlap").status is Status.SKIP
+
+    def test_nothing_was_ever_gathered(self, tmp_path: Path) -> None:
+        config = load_config(None, {"output": {"directory": tmp_path / "new"}})[0]
+        with pytest.raises(InputError, match="auditor run"):
+            run_audit(config, gathering=False)

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from auditor.check import Check, Finding, Outcome, Status, allows_none, decide
+
+NAN = float("nan")
+SHARES = st.floats(0, 1)
+
+
+@pytest.mark.parametrize("status", [Status.PASS, Status.FAIL])
+@pytest.mark.parametrize("missing", [{"observed": None}, {"observed": 0.5, "n": 0}])
+def test_nothing_observed_is_no_pass_and_no_failure(
+    status: Status, missing: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError, match="nothing was observed"):
+        Finding(subject="x", metric="m", status=status, **missing)
+
+
+@pytest.mark.parametrize("field", ["observed", "limit"])
+@pytest.mark.parametrize("value", [NAN, float("inf"), -float("inf")])
+def test_nan_is_no_value(field: str, value: float) -> None:
+    with pytest.raises(ValidationError):
+        Finding.model_validate({"subject": "x", "metric": "m", field: value})
+
+
+def test_nan_is_no_bound() -> None:
+    with pytest.raises(ValidationError):
+        Finding(subject="x", metric="m", interval=(NAN, 1.0))
+    with pytest.raises(ValidationError):
+        Finding.judged("x", "m", 0.5, (NAN, NAN), 0.4, n=5)
+
+
+@pytest.mark.parametrize("higher", [True, False])
+@pytest.mark.parametrize("interval", [(NAN, NAN), (NAN, 1.0), (0.0, NAN)])
+def test_nan_decides_nothing(interval: tuple[float, float], higher: bool) -> None:
+    assert decide(interval, 0.5, higher_is_better=higher) is Status.INCONCLUSIVE
+    assert decide((0.1, 0.9), NAN, higher_is_better=higher) is Status.INCONCLUSIVE
+
+
+@given(SHARES, SHARES, SHARES)
+def test_the_whole_interval_decides(a: float, b: float, limit: float) -> None:
+    low, high = sorted((a, b))
+    up = decide((low, high), limit, higher_is_better=True)
+    down = decide((low, high), limit, higher_is_better=False)
+    assert (up is Status.PASS) == (low >= limit)
+    assert (up is Status.FAIL) == (high < limit)
+    assert (down is Status.PASS) == (high <= limit)
+    assert (down is Status.FAIL) == (low > limit)
+
+
+def test_a_rate_on_nothing_is_inconclusive() -> None:
+    finding = Finding.rate("x", "recall", 0, 0, 0.85, 0.95)
+    assert finding.status is Status.INCONCLUSIVE
+    assert finding.observed is None
+    assert "19 samples" in finding.note
+
+
+@pytest.mark.parametrize(("observed", "status"), [(5, "pass"), (4, "pass"), (6, "fail")])
+def test_a_fact_on_its_limit_is_within(observed: float, status: str) -> None:
+    assert Finding.fact("x", "bytes", observed, 5, unit="bytes").status == status
+
+
+@pytest.mark.parametrize("status", [Status.FAIL, Status.INCONCLUSIVE, Status.ERROR, Status.SKIP])
+def test_an_outcome_cannot_pass_on_a_worse_finding(status: Status) -> None:
+    finding = Finding(subject="x", metric="m", observed=0.1, status=status)
+    with pytest.raises(ValidationError, match="passes only on findings"):
+        Outcome(status=Status.PASS, summary="fine", findings=(finding,))
+
+
+def test_an_outcome_cannot_pass_on_nothing() -> None:
+    with pytest.raises(ValidationError, match="passes only on findings"):
+        Outcome(status=Status.PASS, summary="fine")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "optional"),
+    [
+        ("Predictions | None", True),
+        ("None | Predictions", True),
+        ("Predictions", False),
+        ("Optional[Predictions]", True),
+        ("typing.Optional[Predictions]", True),
+        (Optional[int], True),  # noqa: UP045
+        (int | None, True),
+        (int, False),
+        ("dict[str, int | None]", False),
+        ("NoneSuch", False),
+    ],
+)
+def test_what_may_be_absent(annotation: object, optional: bool) -> None:
+    assert allows_none(annotation) is optional
+
+
+class Two(Check):
+    id = "two"
+    title = "Two"
+    limit: float = 1.0
+    """A number."""
+
+    def run(self, test: int, other: str | None) -> Outcome:
+        return Outcome(status=Status.SKIP, summary=f"{test} {other}")
+
+
+def test_a_check_needs_what_its_run_asks_for() -> None:
+    assert Two.needs() == {"test": True, "other": False}
+
+
+@pytest.mark.parametrize("value", [NAN, float("inf"), "many"])
+def test_no_option_is_nan(value: object) -> None:
+    with pytest.raises(ValidationError):
+        Two.model_validate({"limit": value})
+
+
+def test_options_are_frozen_and_known() -> None:
+    with pytest.raises(ValidationError):
+        Two().limit = 2.0  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        Two.model_validate({"limits": 1.0})

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auditor.check import Finding, Level, Outcome, Status, worst
+from auditor.config import Preset, Waiver
+from auditor.policy import apply_waivers, decide_verdict, describe_policy
+from auditor.record import CheckResult, Verdict
+
+TODAY = datetime.date(2026, 11, 23)
+LEVELS: tuple[Level, ...] = ("block", "block", "advise", "off")
+PRESETS: tuple[Preset, ...] = ("sign-off", "pull-request")
+OBSERVED = {Status.PASS: 1.0, Status.FAIL: 0.0}
+
+
+def _finding(status: Status, subject: str = "x") -> Finding:
+    return Finding(subject=subject, metric="m", observed=OBSERVED.get(status), status=status)
+
+
+def _result(
+    status: Status,
+    level: Level = "block",
+    *,
+    id: str = "c",
+    findings: Sequence[Finding] | None = None,
+) -> CheckResult:
+    found = (_finding(status),) if findings is None else tuple(findings)
+    return CheckResult(
+        id=id, version=1, title="t", level=level, status=status, summary="s", findings=found
+    )
+
+
+def _waiver(subject: str | None = None, *, days: int = 1, check: str = "c") -> Waiver:
+    expires = TODAY + datetime.timedelta(days)
+    return Waiver(check=check, subject=subject, reason="agreed", expires=expires)
+
+
+@pytest.mark.parametrize(
+    ("status", "preset", "verdict"),
+    [
+        (Status.PASS, "sign-off", "accepted"),
+        (Status.FAIL, "sign-off", "rejected"),
+        (Status.INCONCLUSIVE, "sign-off", "undecided"),
+        (Status.SKIP, "sign-off", "accepted"),
+        (Status.ERROR, "sign-off", "undecided"),
+        (Status.PASS, "pull-request", "accepted"),
+        (Status.FAIL, "pull-request", "rejected"),
+        (Status.INCONCLUSIVE, "pull-request", "accepted"),
+        (Status.SKIP, "pull-request", "accepted"),
+        (Status.ERROR, "pull-request", "undecided"),
+    ],
+)
+def test_one_blocking_check_beside_a_pass(status: Status, preset: Preset, verdict: Verdict) -> None:
+    results = [_result(Status.PASS, id="good"), _result(status, id="other")]
+    found, summary = decide_verdict(results, preset)
+    assert found == verdict
+    assert ("other" in summary) == (status is not Status.PASS)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("level", ["advise", "off"])
+@pytest.mark.parametrize("status", list(Status))
+def test_what_does_not_block_decides_nothing(status: Status, level: Level, preset: Preset) -> None:
+    passing = _result(Status.PASS, id="good")
+    assert decide_verdict([passing, _result(status, level)], preset)[0] == "accepted"
+    assert decide_verdict([_result(status, level)], preset)[0] == "undecided"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("status", [Status.SKIP, Status.INCONCLUSIVE, Status.ERROR])
+def test_without_a_blocking_pass_nothing_was_shown(status: Status, preset: Preset) -> None:
+    assert decide_verdict([_result(status)], preset)[0] == "undecided"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_zero_checks_are_undecided(preset: Preset) -> None:
+    verdict, summary = decide_verdict([], preset)
+    assert verdict == "undecided"
+    assert "nothing was shown" in summary
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_failure_outweighs_a_crash(preset: Preset) -> None:
+    results = [_result(Status.ERROR, id="a"), _result(Status.FAIL, id="b")]
+    verdict, summary = decide_verdict(results, preset)
+    assert verdict == "rejected"
+    assert "1 of 2 blocking checks fails" in summary
+    assert "b" in summary.split(": ")[1]
+
+
+def test_what_was_not_settled_or_skipped_is_said() -> None:
+    results = [
+        _result(Status.PASS, id="a"),
+        _result(Status.INCONCLUSIVE, id="b"),
+        _result(Status.SKIP, id="d"),
+    ]
+    _, summary = decide_verdict(results, "pull-request")
+    assert "not settled, noted: b" in summary
+    assert "skipped: d" in summary
+
+
+class TestWaivers:
+    def _verdict(
+        self, result: CheckResult, *waivers: Waiver, preset: Preset = "sign-off"
+    ) -> tuple[CheckResult, Verdict, str, str]:
+        waived = apply_waivers(result, waivers, TODAY)
+        verdict, summary = decide_verdict([waived, _result(Status.PASS, id="good")], preset)
+        states = describe_policy(preset, waivers, [waived], TODAY).waivers
+        return waived, verdict, summary, ",".join(w.state for w in states)
+
+    def test_an_active_waiver_accepts_and_is_shown(self) -> None:
+        result, verdict, summary, state = self._verdict(_result(Status.FAIL), _waiver("x"))
+        assert result.status is Status.FAIL
+        assert result.waived
+        assert result.waived_subjects == ("x",)
+        assert (verdict, state) == ("accepted", "active")
+        assert "failed and waived: c" in summary
+
+    def test_without_a_subject_it_covers_all(self) -> None:
+        result = _result(Status.FAIL, findings=[_finding(Status.FAIL, s) for s in "xyz"])
+        waived, verdict, *_ = self._verdict(result, _waiver())
+        assert waived.waived_subjects == ("x", "y", "z")
+        assert verdict == "accepted"
+
+    @pytest.mark.parametrize(
+        ("days", "verdict", "state"),
+        [(1, "accepted", "active"), (0, "accepted", "active"), (-1, "rejected", "expired")],
+    )
+    def test_the_last_day_counts(self, days: int, verdict: str, state: str) -> None:
+        _, found, _, became = self._verdict(_result(Status.FAIL), _waiver("x", days=days))
+        assert (found, became) == (verdict, state)
+
+    def test_partly_covered_is_not_covered(self) -> None:
+        result = _result(Status.FAIL, findings=[_finding(Status.FAIL, s) for s in "xy"])
+        waived, verdict, _, state = self._verdict(result, _waiver("x"))
+        assert not waived.waived
+        assert waived.waived_subjects == ("x",)
+        assert (verdict, state) == ("rejected", "active")
+
+    def test_two_waivers_cover_two_subjects(self) -> None:
+        result = _result(Status.FAIL, findings=[_finding(Status.FAIL, s) for s in "xy"])
+        _, verdict, _, state = self._verdict(result, _waiver("x"), _waiver("y"))
+        assert (verdict, state) == ("accepted", "active,active")
+
+    def test_an_expired_one_does_not_complete_an_active_one(self) -> None:
+        result = _result(Status.FAIL, findings=[_finding(Status.FAIL, s) for s in "xy"])
+        _, verdict, _, state = self._verdict(result, _waiver("x"), _waiver("y", days=-1))
+        assert (verdict, state) == ("rejected", "active,expired")
+
+    @pytest.mark.parametrize(
+        "waiver", [_waiver("other"), _waiver(check="good"), _waiver("x", check="good")]
+    )
+    def test_one_that_matches_nothing_is_stale(self, waiver: Waiver) -> None:
+        result, verdict, _, state = self._verdict(_result(Status.FAIL), waiver)
+        assert not result.waived
+        assert (verdict, state) == ("rejected", "stale")
+
+    @pytest.mark.parametrize("status", [Status.PASS, Status.INCONCLUSIVE, Status.SKIP])
+    def test_what_does_not_fail_needs_none(self, status: Status) -> None:
+        result, _, _, state = self._verdict(_result(status), _waiver())
+        assert not result.waived
+        assert state == "stale"
+
+    def test_waived_is_never_a_pass(self) -> None:
+        result = apply_waivers(_result(Status.FAIL), [_waiver()], TODAY)
+        for preset in PRESETS:
+            assert decide_verdict([result], preset)[0] == "undecided"
+
+    def test_waived_beside_passing_findings_is_never_a_pass(self) -> None:
+        findings = [_finding(Status.FAIL), _finding(Status.PASS, "y")]
+        result = apply_waivers(_result(Status.FAIL, findings=findings), [_waiver()], TODAY)
+        assert decide_verdict([result], "pull-request")[0] == "undecided"
+
+    @pytest.mark.parametrize("other", [Status.INCONCLUSIVE, Status.ERROR])
+    def test_what_else_was_found_still_counts(self, other: Status) -> None:
+        findings = [_finding(Status.FAIL), _finding(other, "y")]
+        result = _result(Status.FAIL, findings=findings)
+        _, verdict, *_ = self._verdict(result, _waiver())
+        assert verdict == "undecided"
+
+    def test_a_crash_cannot_be_waived(self) -> None:
+        result = _result(Status.ERROR, findings=[_finding(Status.FAIL)])
+        for preset in PRESETS:
+            _, verdict, *_ = self._verdict(result, _waiver(), preset=preset)
+            assert verdict == "undecided"
+
+    def test_a_failure_without_findings_cannot_be_waived(self) -> None:
+        _, verdict, *_ = self._verdict(_result(Status.FAIL, findings=()), _waiver())
+        assert verdict == "rejected"
+
+
+STATUS = st.sampled_from(list(Status))
+FINDINGS = st.lists(st.builds(_finding, STATUS, st.sampled_from("xyz")), max_size=4)
+WAIVERS = st.lists(
+    st.builds(
+        _waiver,
+        st.sampled_from([None, "x", "y"]),
+        days=st.sampled_from([-1, 0, 1]),
+        check=st.sampled_from("ab"),
+    ),
+    max_size=3,
+)
+
+
+@st.composite
+def results(draw: st.DrawFn) -> list[CheckResult]:
+    """Results of several checks, honest ones and ones that contradict their findings."""
+    made = []
+    for id in draw(st.sets(st.sampled_from("abcd"))):
+        findings = draw(FINDINGS)
+        honest = worst(f.status for f in findings)
+        status = draw(st.sampled_from([honest, *Status]))
+        level: Level = draw(st.sampled_from(LEVELS))
+        made.append(_result(status, level, id=id, findings=findings))
+    return made
+
+
+@settings(max_examples=600)
+@given(results(), WAIVERS, st.sampled_from(PRESETS))
+def test_accepted_is_earned(made: list[CheckResult], waivers: list[Waiver], preset: Preset) -> None:
+    after = [apply_waivers(result, waivers, TODAY) for result in made]
+    assert [r.status for r in after] == [r.status for r in made]
+    verdict, _ = decide_verdict(after, preset)
+    blocking = [r for r in after if r.level == "block"]
+    if verdict == "accepted":
+        assert any(r.status is Status.PASS for r in blocking)
+        assert not [r for r in blocking if r.status is Status.ERROR]
+        assert all(r.waived for r in blocking if r.status is Status.FAIL)
+        for result in blocking:
+            failing = {f.subject for f in result.findings if f.status is Status.FAIL}
+            if result.waived:
+                assert failing <= set(result.waived_subjects)
+        if preset == "sign-off":
+            assert not [r for r in blocking if r.status is Status.INCONCLUSIVE]
+    if verdict == "rejected":
+        assert [r for r in blocking if r.status is Status.FAIL and not r.waived]
+
+
+@given(results(), WAIVERS)
+def test_an_expired_waiver_changes_nothing(made: list[CheckResult], waivers: list[Waiver]) -> None:
+    later = TODAY + datetime.timedelta(2)
+    assert [apply_waivers(result, waivers, later) for result in made] == made
+
+
+@given(FINDINGS)
+def test_the_status_of_an_outcome_is_its_worst_finding(findings: list[Finding]) -> None:
+    status = Outcome.of(findings, "s").status
+    judged = {f.status for f in findings} - {Status.SKIP}
+    if status is Status.PASS:
+        assert judged == {Status.PASS}
+    if Status.FAIL in judged:
+        assert status is Status.FAIL
+    if not judged:
+        assert status is Status.SKIP

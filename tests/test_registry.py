@@ -1,0 +1,237 @@
+"""Finding checks and providers: ours by scanning, others by entry points, broken ones as errors."""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+import auditor.checks
+from auditor.check import Check, Status
+from auditor.errors import InputError
+from auditor.evidence.provider import find_providers
+from auditor.record import Audit
+from auditor.registry import find_checks
+
+Matrix = Mapping[str, Mapping[str, int]]
+GOOD: Matrix = {"a": {"a": 100}, "b": {"b": 100}}
+SECTIONS = [
+    "What it asks",
+    "Why it matters",
+    "How it decides",
+    "How to fix",
+    "Limits",
+    "References",
+]
+BUILT_IN = [info.name for info in pkgutil.iter_modules(auditor.checks.__path__)]
+
+CHECK = '''
+from auditor import Check, Finding, Outcome, Status
+from auditor.evidence.counts import ClassCounts
+
+
+class EnoughImages(Check):
+    id = "{id}"
+    title = "Every class has test images enough"
+    level = "block"
+
+    least: int = 10
+    """Fewest test images of a class."""
+
+    def run(self, counts: ClassCounts) -> Outcome:
+        findings = [
+            Finding.fact(name, "test images", n, self.least, unit="images", higher_is_better=True)
+            for name, n in counts.test.items()
+        ]
+        return Outcome.of(findings, "said by a plug-in")
+'''
+PROVIDER = """
+from auditor import Check, Finding, Outcome, Status
+from auditor.evidence.predictions import Predictions
+from auditor.evidence.provider import derive
+
+
+@derive
+def surprises(test: Predictions) -> int:
+    return int((~test.correct).sum())
+
+
+class NoSurprises(Check):
+    id = "no-surprises"
+    title = "No test image surprises"
+    level = "block"
+
+    def run(self, surprises: int) -> Outcome:
+        finding = Finding.fact("test", "surprises", surprises, 0, unit="images")
+        return Outcome.of([finding], "counted by a plug-in")
+"""
+
+
+def _module_of(cls: type[Check]) -> str:
+    return cls.__module__.rpartition(".")[2]
+
+
+@pytest.fixture
+def audit(run: Callable[..., Audit], saved: Callable[..., Path]) -> Callable[..., Audit]:
+    """Audit a candidate that is right about everything."""
+    return lambda **tables: run(predictions={"test": saved(GOOD)}, **tables)
+
+
+def test_every_file_is_a_check() -> None:
+    found = find_checks().checks
+    assert {"accuracy-paradox", "rare-class-recall", "split-overlap", "top1-accuracy"} <= set(found)
+    assert sorted(_module_of(cls) for cls in found.values()) == sorted(BUILT_IN)
+
+
+@pytest.mark.parametrize("cls", find_checks().checks.values(), ids=lambda cls: cls.id)
+class TestEveryCheck:
+    def test_its_id_is_its_file(self, cls: type[Check]) -> None:
+        assert cls.id == _module_of(cls).replace("_", "-")
+
+    def test_its_title_states_a_fact(self, cls: type[Check]) -> None:
+        assert cls.title
+        assert "?" not in cls.title
+        assert not cls.title.endswith(".")
+
+    def test_it_has_a_level_and_a_version(self, cls: type[Check]) -> None:
+        assert cls.level in ("block", "advise")
+        assert cls.version >= 1
+
+    def test_its_page_has_every_section(self, cls: type[Check]) -> None:
+        page = cls.documentation()
+        assert re.findall(r"^(.+)\n-+$", page, re.M) == SECTIONS
+        texts = re.split(r"^.+\n-+$", page, flags=re.M)
+        assert all(text.strip() for text in texts)
+
+    def test_every_option_is_described_and_has_a_default(self, cls: type[Check]) -> None:
+        for name, field in cls.model_fields.items():
+            assert field.description, name
+            assert not field.is_required(), name
+
+    def test_something_provides_what_it_needs(self, cls: type[Check]) -> None:
+        assert set(cls.needs()) <= set(find_providers())
+
+    def test_its_options_survive_json(self, cls: type[Check]) -> None:
+        check = cls()
+        assert cls.model_validate_json(check.model_dump_json()) == check
+
+
+@pytest.mark.parametrize("id", ["top1-acuracy", "Top1-Accuracy"])
+def test_an_unknown_check_has_a_suggestion(id: str) -> None:
+    with pytest.raises(InputError, match='did you mean "top1-accuracy"'):
+        find_checks().get(id)
+
+
+def test_a_plug_ins_check_takes_part(
+    audit: Callable[..., Audit], plug_in: Callable[..., str]
+) -> None:
+    plug_in(CHECK.format(id="enough-images"), checks={"enough-images": "{}:EnoughImages"})
+    result = audit().check("enough-images")
+    assert (result.status, result.level) == (Status.PASS, "block")
+    strict = audit(checks={"enough-images": {"least": 101}})
+    assert strict.verdict == "rejected"
+    assert strict.check("enough-images").options["least"] == 101
+
+
+def test_a_plug_ins_evidence_is_provided(
+    audit: Callable[..., Audit], plug_in: Callable[..., str]
+) -> None:
+    plug_in(PROVIDER, checks={"no-surprises": "{}:NoSurprises"}, providers={"surprises": "{}"})
+    assert audit().check("no-surprises").findings[0].observed == 0
+
+
+def test_evidence_that_nothing_provides_is_an_error(
+    audit: Callable[..., Audit], plug_in: Callable[..., str]
+) -> None:
+    plug_in(PROVIDER, checks={"no-surprises": "{}:NoSurprises"})
+    result = audit()
+    assert result.check("no-surprises").status is Status.ERROR
+    assert "nothing that is installed provides surprises" in result.check("no-surprises").summary
+    assert result.verdict == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "reason"),
+    [
+        ("raise RuntimeError('half installed')", "{}:Any", "RuntimeError: half installed"),
+        ("import not_there_at_all", "{}:Any", "ModuleNotFoundError"),
+        ("import sys; sys.exit(0)", "{}:Any", "SystemExit: 0"),
+        ("x = 1", "{}:Missing", "AttributeError"),
+        ("x = 1", "{}:x", "is not a subclass of auditor.Check"),
+        ("class X: pass", "{}:X", "is not a subclass of auditor.Check"),
+        ("from auditor import Check\nclass X(Check): pass", "{}:X", "has no id"),
+        (
+            CHECK.format(id="x").replace('"block"', '"blok"'),
+            "{}:EnoughImages",
+            "'blok', not a level",
+        ),
+        ("def", "{}:x", "SyntaxError"),
+        ("x = 1", "not_there_at_all:X", "ModuleNotFoundError"),
+    ],
+)
+@pytest.mark.parametrize("preset", ["sign-off", "pull-request"])
+def test_a_broken_plug_in_leaves_the_audit_undecided(
+    audit: Callable[..., Audit],
+    plug_in: Callable[..., str],
+    source: str,
+    target: str,
+    reason: str,
+    preset: str,
+) -> None:
+    plug_in(source, checks={"broken-one": target})
+    result = audit(policy={"preset": preset})
+    broken = result.check("broken-one")
+    assert (broken.status, broken.level) == (Status.ERROR, "block")
+    assert reason in broken.summary
+    assert result.verdict == "undecided"
+    assert "broken-one" in result.summary
+
+
+def test_a_broken_plug_in_may_be_switched_off(
+    audit: Callable[..., Audit], plug_in: Callable[..., str]
+) -> None:
+    plug_in("import not_there_at_all", checks={"broken-one": "{}:X"})
+    result = audit(checks={"broken-one": {"level": "off"}})
+    assert result.check("broken-one").status is Status.SKIP
+    assert result.verdict == "accepted"
+
+
+def test_a_taken_id_is_an_error_not_a_choice(
+    audit: Callable[..., Audit], plug_in: Callable[..., str]
+) -> None:
+    plug_in(CHECK.format(id="top1-accuracy"), checks={"mine": "{}:EnoughImages"})
+    result = audit()
+    assert result.check("top1-accuracy").title == "Top-1 accuracy is at least the minimum"
+    assert result.check("mine").status is Status.ERROR
+    assert 'the id "top1-accuracy" is taken' in result.check("mine").summary
+    assert result.verdict == "undecided"
+
+
+def test_two_plug_ins_with_one_id(audit: Callable[..., Audit], plug_in: Callable[..., str]) -> None:
+    for name in ("first", "second"):
+        plug_in(CHECK.format(id="enough-images"), checks={name: "{}:EnoughImages"})
+    result = audit()
+    assert result.check("enough-images").status is Status.PASS
+    assert result.check("second").status is Status.ERROR
+    assert result.verdict == "undecided"
+
+
+def test_a_provider_that_does_not_load_is_named(
+    audit: Callable[..., Audit], plug_in: Callable[..., str]
+) -> None:
+    plug_in("import sys; sys.exit(0)", providers={"odd": "{}"})
+    with pytest.raises(InputError, match=r"the plug-in odd .* did not load: SystemExit"):
+        audit()
+
+
+def test_of_two_providers_of_one_name_ours_stays(
+    audit: Callable[..., Audit], plug_in: Callable[..., str]
+) -> None:
+    source = (
+        "from auditor.evidence.provider import derive\n\n@derive\ndef confusion():\n    return 1\n"
+    )
+    plug_in(source, providers={"mine": "{}"})
+    assert audit().check("top1-accuracy").status is Status.PASS

@@ -1,0 +1,188 @@
+"""Intervals and sample sizes against scipy, statsmodels, hand formulas and published values."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy.stats import binom, binomtest
+from statsmodels.stats.proportion import proportion_confint
+
+from auditor import stats
+
+CONFIDENCE = st.sampled_from([0.6, 0.8, 0.9, 0.95, 0.975, 0.99, 0.999])
+COUNTS = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+FEW = st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@given(COUNTS, CONFIDENCE)
+def test_exact_bounds_equal_scipys_and_statsmodels(counts: tuple[int, int], c: float) -> None:
+    found = stats.proportion_interval(*counts, c)
+    ci = binomtest(*counts).proportion_ci(2 * c - 1, method="exact")
+    assert found == pytest.approx((ci.low, ci.high), abs=1e-9)
+    assert found == pytest.approx(
+        proportion_confint(*counts, alpha=2 * (1 - c), method="beta"), abs=1e-7
+    )
+
+
+@given(FEW, CONFIDENCE)
+def test_wilson_bounds_equal_statsmodels(counts: tuple[int, int], c: float) -> None:
+    found = stats.proportion_interval(*counts, c, method="wilson")
+    expected = proportion_confint(*counts, alpha=2 * (1 - c), method="wilson")
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.lists(COUNTS, min_size=1, max_size=20), CONFIDENCE)
+def test_many_bounds_equal_single_ones(counts: list[tuple[int, int]], c: float) -> None:
+    k, n = np.array(counts).T
+    low, high = stats.proportion_intervals(k, n, c)
+    for i, pair in enumerate(counts):
+        assert (low[i], high[i]) == pytest.approx(stats.proportion_interval(*pair, c), abs=1e-9)
+
+
+def test_many_bounds_without_samples_say_nothing() -> None:
+    low, high = stats.proportion_intervals(np.array([0, 3]), np.array([0, 3]))
+    assert (low[0], high[0]) == (0.0, 1.0)
+    assert (low[1], high[1]) == pytest.approx((0.05 ** (1 / 3), 1.0))
+
+
+@given(FEW, CONFIDENCE)
+def test_each_bound_holds_at_the_stated_confidence(counts: tuple[int, int], c: float) -> None:
+    k, n = counts
+    low, high = stats.proportion_interval(k, n, c)
+    if k > 0:
+        assert binom.sf(k - 1, n, low) == pytest.approx(1 - c, rel=1e-5)
+    if k < n:
+        assert binom.cdf(k, n, high) == pytest.approx(1 - c, rel=1e-5)
+
+
+def test_five_of_five_is_no_certainty() -> None:
+    assert stats.proportion_interval(5, 5, 0.975) == pytest.approx((0.478, 1.0), abs=5e-4)
+    assert stats.proportion_interval(5, 5, 0.975, "wilson").low == pytest.approx(0.566, abs=5e-4)
+    assert stats.proportion_interval(1, 1).low == pytest.approx(0.05)
+
+
+@given(FEW, CONFIDENCE)
+def test_more_successes_raise_both_bounds(counts: tuple[int, int], c: float) -> None:
+    k, n = counts
+    assume(k < n)
+    below, above = stats.proportion_interval(k, n, c), stats.proportion_interval(k + 1, n, c)
+    assert below.low < above.low
+    assert below.high <= above.high
+
+
+@given(FEW, CONFIDENCE, CONFIDENCE)
+def test_more_confidence_widens(counts: tuple[int, int], a: float, b: float) -> None:
+    assume(a < b)
+    narrow, wide = stats.proportion_interval(*counts, a), stats.proportion_interval(*counts, b)
+    assert wide.low <= narrow.low
+    assert wide.high >= narrow.high
+
+
+@given(FEW, st.integers(2, 5), CONFIDENCE)
+def test_more_samples_at_one_rate_narrow(counts: tuple[int, int], times: int, c: float) -> None:
+    k, n = counts
+    few, many = (
+        stats.proportion_interval(k, n, c),
+        stats.proportion_interval(k * times, n * times, c),
+    )
+    assert many.low >= few.low
+    assert many.high <= few.high
+
+
+def _newcombe(a: int, n: int, b: int, m: int, c: float) -> tuple[float, float]:
+    p, q = a / n, b / m
+    (l1, u1), (l2, u2) = (
+        proportion_confint(k, size, alpha=2 * (1 - c), method="wilson")
+        for k, size in ((a, n), (b, m))
+    )
+    low = p - q - math.sqrt((p - l1) ** 2 + (u2 - q) ** 2)
+    return low, p - q + math.sqrt((u1 - p) ** 2 + (q - l2) ** 2)
+
+
+@given(FEW, FEW, CONFIDENCE)
+def test_newcombe_equals_the_formula(a: tuple[int, int], b: tuple[int, int], c: float) -> None:
+    found = stats.difference_interval(*a, *b, c)
+    assert found == pytest.approx(_newcombe(*a, *b, c), abs=1e-9)
+
+
+@given(FEW, FEW)
+def test_newcombe_turns_with_its_sides(a: tuple[int, int], b: tuple[int, int]) -> None:
+    there, back = stats.difference_interval(*a, *b), stats.difference_interval(*b, *a)
+    assert there == pytest.approx((-back.high, -back.low), abs=1e-9)
+    assert there.low <= a[0] / a[1] - b[0] / b[1] <= there.high
+
+
+def test_newcombe_published_values() -> None:
+    # Newcombe (1998), table II, method 10: 56/70 - 48/80 and 9/10 - 3/10, two-sided 95%
+    assert stats.difference_interval(56, 70, 48, 80, 0.975) == pytest.approx(
+        (0.0524, 0.3339), abs=1e-4
+    )
+    assert stats.difference_interval(9, 10, 3, 10, 0.975) == pytest.approx(
+        (0.1705, 0.8090), abs=1e-4
+    )
+
+
+@pytest.mark.parametrize(("right", "p"), [(975, 0.20), (980, 0.033)])
+def test_chance_as_caret(right: int, p: float) -> None:
+    assert stats.chance_p_value(right, 1000, 0.97) == pytest.approx(
+        p, abs=5e-3 if p > 0.1 else 5e-4
+    )
+
+
+@given(FEW, st.floats(0.05, 0.95))
+def test_chance_is_the_upper_tail(counts: tuple[int, int], rate: float) -> None:
+    right, n = counts
+    assert stats.chance_p_value(right, n, rate) == pytest.approx(
+        binom.sf(right - 1, n, rate), abs=1e-9
+    )
+
+
+@pytest.mark.parametrize(("rate", "n"), [(1.0, 14), (0.95, 30), (0.90, 50), (0.85, 193)])
+def test_samples_to_settle_reference_values(rate: float, n: int) -> None:
+    assert stats.samples_to_settle(rate, 0.80) == n
+
+
+def test_samples_to_settle_on_the_limit_is_never() -> None:
+    assert stats.samples_to_settle(0.8, 0.8) is None
+    assert stats.samples_to_settle(1.0, 1.0) is None
+
+
+@given(st.floats(0.5, 0.9), st.floats(0.02, 0.3))
+def test_a_nearer_rate_needs_more_samples(limit: float, gap: float) -> None:
+    far, near = limit + gap, limit + gap / 4
+    assume(far <= 1)
+    few, many = stats.samples_to_settle(far, limit), stats.samples_to_settle(near, limit)
+    assert few is not None
+    assert many is None or few <= many
+
+
+@given(st.floats(0.05, 1.0), st.floats(0.05, 0.99), CONFIDENCE)
+def test_samples_to_settle_settle(rate: float, limit: float, c: float) -> None:
+    n = stats.samples_to_settle(rate, limit, c)
+    assume(n is not None and n <= 20_000)
+    assert n is not None
+    low, high = stats.proportion_interval(math.floor(rate * n + 1e-9), n, c)
+    assert low >= limit if rate >= limit else high < limit
+
+
+@given(st.floats(0.01, 0.999), CONFIDENCE)
+def test_samples_for_perfect_is_the_fewest(minimum: float, c: float) -> None:
+    n = stats.samples_for_perfect(minimum, c)
+    assert stats.proportion_interval(n, n, c).low >= minimum - 1e-9
+    assert n == 1 or stats.proportion_interval(n - 1, n - 1, c).low < minimum + 1e-9
+
+
+def test_what_would_settle_names_both_numbers() -> None:
+    text = stats.what_would_settle(9, 10, 0.80, 0.95)
+    assert "about 40 more samples" in text
+    extra = int(text.split("; ")[1].split()[0])
+    assert stats.proportion_interval(9 + extra, 10 + extra).low >= 0.80
+    assert stats.proportion_interval(8 + extra, 9 + extra).low < 0.80
+
+
+def test_what_would_settle_on_the_limit() -> None:
+    assert "stands on the limit" in stats.what_would_settle(8, 10, 0.80, 0.95)

@@ -17,6 +17,7 @@ __all__ = [
     "Check",
     "Finding",
     "Fraction",
+    "IntervalMethod",
     "Level",
     "Outcome",
     "Probability",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 Level = Literal["block", "advise", "off"]
+IntervalMethod = Literal["exact", "wilson"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0.5, lt=1.0, allow_inf_nan=False)]
 
@@ -139,16 +141,27 @@ class Finding(BaseModel):
 
     @classmethod
     def rate(
-        cls, subject: str, metric: str, successes: int, n: int, minimum: float, confidence: float
+        cls,
+        subject: str,
+        metric: str,
+        successes: int,
+        n: int,
+        minimum: float,
+        confidence: float,
+        interval: IntervalMethod = "exact",
+        *,
+        family: int = 1,
     ) -> Self:
-        """Return a finding on a proportion, decided on its Clopper–Pearson interval.
+        """Return a finding on a proportion, decided on its Clopper–Pearson or Wilson interval.
 
-        Without samples it is inconclusive and says how many would be needed.
+        Without samples it is inconclusive and says how many would be needed. ``family`` is how many
+        rates are tested together; it goes into that number, not into the status, which is corrected
+        by ``auditor.multiplicity``.
         """
         from auditor import stats
 
         if n == 0:
-            needed = stats.samples_for_perfect(minimum, confidence)
+            needed = stats.samples_for_perfect(minimum, confidence, interval)
             note = f"nothing to measure; {needed} samples, all right, would show it"
             return cls(
                 subject=subject,
@@ -158,10 +171,10 @@ class Finding(BaseModel):
                 status=Status.INCONCLUSIVE,
                 note=note,
             )
-        interval = stats.proportion_interval(successes, n, confidence)
-        finding = cls.judged(subject, metric, successes / n, interval, minimum, n=n)
+        bounds = stats.proportion_interval(successes, n, confidence, interval)
+        finding = cls.judged(subject, metric, successes / n, bounds, minimum, n=n)
         if finding.status is Status.INCONCLUSIVE:
-            note = stats.what_would_settle(successes, n, minimum, confidence)
+            note = stats.what_would_settle(successes, n, minimum, confidence, interval, family)
             return finding.model_copy(update={"note": note})
         return finding
 
@@ -232,6 +245,9 @@ class Check(BaseModel):
         Raised when the decision rule changes; outcomes of different versions do not compare.
     level
         What a failure does unless the policy says otherwise.
+    judges
+        ``candidate``, or ``data`` where a pass says nothing of the candidate itself: an audit is
+        not accepted on such passes alone.
     """
 
     model_config = ConfigDict(
@@ -242,6 +258,7 @@ class Check(BaseModel):
     title: ClassVar[str]
     version: ClassVar[int] = 1
     level: ClassVar[Level] = "advise"
+    judges: ClassVar[Literal["candidate", "data"]] = "candidate"
 
     run: ClassVar[Callable[..., Outcome]]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import datetime
+import math
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -16,10 +18,11 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
-from auditor.check import Level
+from auditor.check import Fraction, Level
 from auditor.errors import InputError, did_you_mean
 
 __all__ = ["FLAGS", "Config", "ConfigSource", "Preset", "Waiver", "load_config"]
@@ -29,6 +32,7 @@ Format = Literal["html", "junit", "markdown"]
 Triple = tuple[float, float, float]
 
 
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Located = Annotated[Path, AfterValidator(Path.expanduser)]
 """A path; in the file it is relative to the file, in a flag to the working directory."""
 
@@ -85,6 +89,8 @@ class DataTable(Table):
     """Training data. Without it nothing can be said of leakage and overfitting."""
     test: Located | None = None
     """Test data, which the verdict is about."""
+    validation: Located | None = None
+    """Validation data, on which a threshold may be chosen; never the test data."""
     train_sample: Annotated[int, Field(ge=1)] | Literal["all"] = 10_000
     """How many training images the model is run on; every image of a rare class is kept."""
 
@@ -96,13 +102,32 @@ class PredictionsTable(Table):
     """Predictions on training images."""
     test: Located | None = None
     """Predictions on test images."""
+    validation: Located | None = None
+    """Predictions on validation images."""
 
 
 class BaselineTable(Table):
     """The earlier audit that the candidate is compared with."""
 
     audit: Located
-    """An ``audit.json``."""
+    """An ``audit.json``, or the folder that holds it; its ``evidence/`` lies beside it."""
+
+
+class DeploymentTable(Table):
+    """What the candidate will meet in production, where that is not what the test set holds."""
+
+    prevalence: dict[str, Fraction]
+    """Share of each class in production; every class is named, and they sum to 1."""
+    costs: dict[str, dict[str, Cost]] = {}
+    """Cost of an image, label → predicted → cost; 0 where nothing is said."""
+
+    @field_validator("prevalence")
+    @classmethod
+    def _sums_to_one(cls, prevalence: dict[str, float]) -> dict[str, float]:
+        total = math.fsum(prevalence.values())
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"the shares sum to {total:.9g}; they must sum to 1")
+        return prevalence
 
 
 class PolicyTable(Table):
@@ -170,6 +195,7 @@ class Config(Table):
     data: DataTable = DataTable()
     predictions: PredictionsTable = PredictionsTable()
     baseline: BaselineTable | None = None
+    deployment: DeploymentTable | None = None
     policy: PolicyTable = PolicyTable()
     checks: dict[str, CheckTable] = {}
     waivers: tuple[Waiver, ...] = ()
@@ -290,7 +316,8 @@ def _absolute(content: dict[str, Any], path: Path | None) -> dict[str, Any]:
             continue
         for field in fields:
             if isinstance(values.get(field), str):
-                values[field] = str(path.parent / Path(values[field]).expanduser())
+                place = path.parent / Path(values[field]).expanduser()
+                values[field] = os.path.normpath(place)
     if isinstance(content.get("output", {}), dict):
         content.setdefault("output", {}).setdefault("directory", str(path.parent / "audit"))
     return content
@@ -315,8 +342,8 @@ FLAGS = {
 
 _PATHS = {
     "candidate": ("checkpoint", "classes", "training_log"),
-    "data": ("train", "test"),
-    "predictions": ("train", "test"),
+    "data": ("train", "test", "validation"),
+    "predictions": ("train", "test", "validation"),
     "baseline": ("audit",),
     "output": ("directory",),
 }
@@ -345,7 +372,8 @@ def _first_complaint(error: ValidationError, source: ConfigSource) -> InputError
 
 def _place(loc: Sequence[str | int]) -> Sequence[str | int]:
     """Cut what pydantic appends below an option, such as the arm of a union."""
-    return loc[:3] if loc and loc[0] in ("checks", "waivers") else loc[:2]
+    depth = {"checks": 3, "waivers": 3, "deployment": 4}
+    return loc[: depth.get(str(loc[0]), 2)] if loc else loc
 
 
 def _dotted(place: Sequence[str | int]) -> str:

@@ -2,7 +2,8 @@
 
 ``AuditorError``
   ├─ ``InputError``    the command, the configuration or the data is wrong (exit status 2)
-  │   └─ ``OptionError``   an option of a check does not fit the data
+  │   ├─ ``OptionError``   an option of a check does not fit the data
+  │   └─ ``ConfigError``   another table of ``auditor.toml`` does not fit the data
   └─ ``Unavailable``   a piece of evidence cannot be had; the checks that need it do not run
 
 Every message names the thing, the place and the next step. Anything else that escapes is a bug.
@@ -14,7 +15,14 @@ import difflib
 from collections.abc import Iterable
 from typing import Literal
 
-__all__ = ["AuditorError", "InputError", "OptionError", "Unavailable", "did_you_mean"]
+__all__ = [
+    "AuditorError",
+    "ConfigError",
+    "InputError",
+    "OptionError",
+    "Unavailable",
+    "did_you_mean",
+]
 
 
 class AuditorError(Exception):
@@ -41,6 +49,22 @@ class OptionError(InputError):
     def __init__(self, option: str, message: str) -> None:
         super().__init__(message)
         self.option = option
+
+
+class ConfigError(InputError):
+    """A table of ``auditor.toml`` does not fit the data, such as by a class that there is not.
+
+    Parameters
+    ----------
+    place
+        Table and keys.
+    message
+        What is wrong there.
+    """
+
+    def __init__(self, place: tuple[str, ...], message: str) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 class Unavailable(AuditorError):

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from auditor import stats
+from auditor import composite, stats
 from auditor.errors import Unavailable
 from auditor.record import (
+    BaselineExhibit,
+    CalibrationExhibit,
     CandidateInfo,
     CheckResult,
     ClassRow,
     ConfusionExhibit,
     DataInfo,
+    DeploymentExhibit,
     EfficiencyExhibit,
     EfficiencyPoint,
     Exhibits,
     MetricRow,
+    OperatingExhibit,
     OverlapExhibit,
     SplitInfo,
     TrainingExhibit,
@@ -88,6 +92,10 @@ def show(graph: Graph, results: Sequence[CheckResult]) -> Exhibits:
         overlap=_overlap(graph),
         efficiency=_efficiency(graph, confusion, results),
         training=_training(graph),
+        deployment=_deployment(graph),
+        calibration=_calibration(graph),
+        operating=_operating(graph, results),
+        baseline=_baseline(graph),
     )
 
 
@@ -116,12 +124,32 @@ def _metrics(confusion: Confusion, test: Predictions) -> tuple[MetricRow, ...]:
             confusion.no_information_rate,
             "accuracy of always naming the most frequent class",
         ),
-        _metric("balanced accuracy", confusion.balanced_accuracy, "mean recall over the classes"),
-        _metric("macro-F1", confusion.macro_f1, "mean F1 over the classes"),
         _metric(
-            "MCC", confusion.matthews, "correlation of labels and predictions; 0 is chance", "none"
+            "balanced accuracy",
+            confusion.balanced_accuracy,
+            "mean recall over the classes",
+            interval=composite.interval(confusion, composite.BALANCED_ACCURACY),
         ),
-        _metric("Cohen's κ", confusion.kappa, "agreement beyond chance; 0 is chance", "none"),
+        _metric(
+            "macro-F1",
+            confusion.macro_f1,
+            "mean F1 over the classes",
+            interval=composite.interval(confusion, composite.MACRO_F1),
+        ),
+        _metric(
+            "MCC",
+            confusion.matthews,
+            "correlation of labels and predictions; 0 is chance",
+            "none",
+            interval=composite.interval(confusion, composite.MATTHEWS),
+        ),
+        _metric(
+            "Cohen's κ",
+            confusion.kappa,
+            "agreement beyond chance; 0 is chance",
+            "none",
+            interval=composite.interval(confusion, composite.KAPPA),
+        ),
     ]
     if n and test.top5 is not None and len(test.classes) > 5:
         hits = int((test.top5 == test.label[:, None]).any(axis=1).sum())
@@ -142,8 +170,9 @@ def _metric(
     value: float | None,
     explanation: str,
     unit: Literal["share", "none"] = "share",
+    interval: stats.Interval | None = None,
 ) -> MetricRow:
-    return MetricRow(name=name, value=value, unit=unit, explanation=explanation)
+    return MetricRow(name=name, value=value, unit=unit, interval=interval, explanation=explanation)
 
 
 def _per_class(graph: Graph, confusion: Confusion) -> tuple[ClassRow, ...]:
@@ -219,14 +248,32 @@ def _efficiency(
     )
 
 
-def _baseline_point(baseline: Any) -> EfficiencyPoint | None:
-    if baseline is None or baseline.candidate.macs is None:
+def _baseline(graph: Graph) -> BaselineExhibit | None:
+    from auditor.baseline import NotComparable, compare
+    from auditor.diff import beside, thumbnails
+
+    baseline = _if_had(graph, "baseline")
+    if baseline is None:
         return None
-    top1 = next((m.value for m in baseline.exhibits.metrics if m.name == "top-1 accuracy"), None)
+    try:
+        comparison = compare(graph.get("test"), baseline)
+    except NotComparable:  # said by the check
+        return None
+    samples = _if_had(graph, "test_samples") if graph.gathering else None
+    name = describe_candidate(graph).name
+    shown = beside(comparison, baseline.audit.candidate.name, name)
+    return shown if samples is None else thumbnails(shown, samples.root)
+
+
+def _baseline_point(baseline: Any) -> EfficiencyPoint | None:
+    if baseline is None or baseline.audit.candidate.macs is None:
+        return None
+    audit = baseline.audit
+    top1 = next((m.value for m in audit.exhibits.metrics if m.name == "top-1 accuracy"), None)
     return EfficiencyPoint(
-        name=baseline.candidate.name,
-        macs=baseline.candidate.macs,
-        parameters=baseline.candidate.parameters or 0,
+        name=audit.candidate.name,
+        macs=audit.candidate.macs,
+        parameters=audit.candidate.parameters or 0,
         top1=top1,
     )
 
@@ -245,3 +292,25 @@ def _training(graph: Graph) -> TrainingExhibit | None:
 
 def _gaps(values: Any) -> tuple[float | None, ...]:
     return tuple(float(v) if np.isfinite(v) else None for v in values)
+
+
+def _deployment(graph: Graph) -> DeploymentExhibit | None:
+    deployment = _if_had(graph, "deployment")
+    return None if deployment is None else deployment.exhibit()
+
+
+def _calibration(graph: Graph) -> CalibrationExhibit | None:
+    calibration = _if_had(graph, "calibration")
+    return None if calibration is None or not calibration.n else calibration.exhibit()
+
+
+def _operating(graph: Graph, results: Sequence[CheckResult]) -> OperatingExhibit | None:
+    from auditor.operating import exhibit
+
+    judged = next((r for r in results if r.id == "operating-point" and r.findings), None)
+    test, validation = _if_had(graph, "test"), _if_had(graph, "validation")
+    if judged is None or validation is None:
+        return None
+    options = judged.options
+    wanted = options["critical"], options["min_recall"], options["confidence"]
+    return exhibit(test, validation, *wanted)

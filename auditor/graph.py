@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any
 
 from auditor.config import Config
@@ -48,6 +48,7 @@ class Graph:
         self._providers, self.gathering = providers, gathering
         self._values: dict[str, Any] = {"config": config}
         self._missing: dict[str, Unavailable] = {}
+        self._origins: dict[str, str] = {}
         self._wanted = self._closure(wanted)
 
     def _closure(self, names: Iterable[str]) -> list[str]:
@@ -64,6 +65,25 @@ class Graph:
     def asked_for(self, name: str) -> bool:
         """Tell whether an enabled check needs it, directly or not."""
         return name in self._wanted
+
+    def derived_from(self, name: str) -> frozenset[str]:
+        """Return what is computed in memory from a piece of evidence, directly or not."""
+        found: frozenset[str] = frozenset()
+        computed = [p for p in self._providers.values() if p.kind == "derive"]
+        while more := {p.name for p in computed if p.needs.keys() & {name, *found}} - found:
+            found |= more
+        return found
+
+    def replacing(self, name: str, value: Any) -> Graph:
+        """Return a view in which one piece of evidence is another, and what derives from it too.
+
+        What is stored stays as it is: it is kept by what it was made from.
+        """
+        stale = self.derived_from(name)
+        view = copy.copy(self)
+        view._values = {k: v for k, v in self._values.items() if k not in stale} | {name: value}
+        view._missing = {k: v for k, v in self._missing.items() if k not in stale}
+        return view
 
     def arguments(self, needs: Mapping[str, bool]) -> dict[str, Any]:
         """Return a value for every need.
@@ -114,6 +134,8 @@ class Graph:
         key = self._key(provider) if self.gathering else None
         table = self.store.load(name, key)
         if table is not None:
+            if key is None:
+                self._require_one_origin(provider)
             return provider.stored.from_table(table)
         if key is None:
             raise Unavailable(
@@ -124,14 +146,38 @@ class Graph:
         )
 
     def _gather(self, provider: Provider, key: str) -> Any:
-        value = provider.function(**self.arguments(provider.needs))
-        self.store.save(provider.name, key, value.to_table())
+        arguments = self.arguments(provider.needs)
+        self.progress.say(f"gathering {provider.name.replace('_', ' ')}")
+        value = provider.function(**arguments)
+        self.store.save(provider.name, key, value.to_table(), self._origin(provider))
         return value
 
     def _observe(self, asked: Provider) -> Any:
         """Run one pass for every wanted observer of the same images, and keep what each saw."""
         from auditor.engine.observation import observe_samples
 
+        observers = self._observers(asked)
+        if observers:
+            assert asked.samples is not None
+            tables, failed = observe_samples(
+                self.get(asked.samples),
+                observers,
+                self.store,
+                self.progress,
+                workers=self.config.engine.workers,
+            )
+            for name, table in tables.items():
+                provider = self._providers[name]
+                self.store.save(name, observers[name][0], table, self._origin(provider))
+                assert provider.stored is not None
+                self._values[name] = provider.stored.from_table(table)
+            for name, crash in failed.items():
+                if name == asked.name or isinstance(crash, AuditorError):
+                    raise crash
+        return self._values[asked.name]
+
+    def _observers(self, asked: Provider) -> dict[str, tuple[str, Any]]:
+        """Return the observers that have images to see; keep what needs no image at once."""
         observers: dict[str, tuple[str, Any]] = {}
         for provider in self._observers_beside(asked):
             try:
@@ -143,32 +189,12 @@ class Graph:
                 if provider is asked:
                     raise
                 continue  # it fails again, for itself, when it is asked for
-            if provider.stored is not None and hasattr(made, "to_table"):
-                self.store.save(provider.name, key, made.to_table())
+            if hasattr(made, "to_table"):
+                self.store.save(provider.name, key, made.to_table(), self._origin(provider))
                 self._values[provider.name] = made
             else:
                 observers[provider.name] = (key, made)
-        if observers:
-            assert asked.samples is not None
-            samples = self.get(asked.samples)
-            look = partial(
-                observe_samples,
-                samples,
-                store=self.store,
-                progress=self.progress,
-                workers=self.config.engine.workers,
-            )
-            try:
-                tables = look(observers)
-            except (Exception, SystemExit) as crash:
-                if isinstance(crash, AuditorError) or set(observers) <= {asked.name}:
-                    raise
-                tables = look({n: o for n, o in observers.items() if n == asked.name})
-            for name, table in tables.items():
-                stored = self._providers[name].stored
-                assert stored is not None
-                self._values[name] = stored.from_table(table)
-        return self._values[asked.name]
+        return observers
 
     def _observers_beside(self, asked: Provider) -> list[Provider]:
         """Return the observer that was asked for, and the other wanted ones of its images."""
@@ -182,6 +208,42 @@ class Graph:
             and provider.name not in self._values
             and provider.name not in self._missing
         ]
+
+    def _origin(self, provider: Provider) -> dict[str, str]:
+        """Return what evidence was made from: its version, and the inputs by their identity."""
+        return {"version": str(provider.version), **self._inputs(provider)}
+
+    def _inputs(self, provider: Provider) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for name in provider.needs:
+            needed = self._providers.get(name)
+            value = None if needed is None or needed.stored else self.get(name, required=False)
+            identity = getattr(value, "identity", None)
+            if identity is not None:
+                found[name] = str(identity)
+            elif needed is not None:
+                found |= self._inputs(needed)
+        return found
+
+    def _require_one_origin(self, provider: Provider) -> None:
+        """Refuse stored evidence of another version, or made from other inputs than what was read.
+
+        A folder may hold what several runs left there: judged together, they would describe an
+        audit that never took place.
+        """
+        origin = dict(self.store.origin(provider.name))
+        if origin.pop("version", None) != str(provider.version):
+            raise Unavailable(
+                f"{provider.name} was stored by another version of Auditor; run `auditor run`",
+                "error",
+            )
+        for name, identity in origin.items():
+            if self._origins.setdefault(name, identity) != identity:
+                raise Unavailable(
+                    f"{provider.name} was gathered from other {name} than the rest of the stored "
+                    "evidence; run `auditor run`",
+                    "error",
+                )
 
     def _key(self, provider: Provider) -> str:
         parts = [(name, self._identity(name)) for name in sorted(provider.needs)]

@@ -1,7 +1,8 @@
 """Outcomes → verdict: levels, presets and waivers.
 
 A verdict is ``rejected`` when a blocking check fails; ``undecided`` when one crashed, when one is
-inconclusive under ``sign-off``, or when none passed; ``accepted`` otherwise.
+inconclusive under ``sign-off``, or when none that judges the candidate passed; ``accepted``
+otherwise.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ def decide_verdict(results: Sequence[CheckResult], preset: Preset) -> tuple[Verd
     if unsettled and preset == "sign-off":
         verb = _verb(unsettled, "are not settled by the evidence", "is not settled by the evidence")
         return "undecided", f"{_of(unsettled, total, verb)}."
-    if not ids[Status.PASS]:
-        return "undecided", "No blocking check passed, so nothing was shown."
+    if not any(r.judges == "candidate" for r in blocking if _counts_as(r) is Status.PASS):
+        return "undecided", "No blocking check of the candidate passed, so nothing was shown."
     return "accepted", _accepted(ids, [r.id for r in blocking if r.waived], total)
 
 

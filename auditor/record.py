@@ -19,15 +19,25 @@ from auditor.errors import InputError
 __all__ = [
     "SCHEMA_VERSION",
     "Audit",
+    "BaselineExhibit",
+    "CalibrationBin",
+    "CalibrationExhibit",
     "CandidateInfo",
+    "ChangeRow",
     "CheckResult",
     "ClassRow",
     "ConfusionExhibit",
+    "CurvePoint",
     "DataInfo",
+    "DeploymentExhibit",
+    "DeploymentRow",
     "EfficiencyExhibit",
     "EfficiencyPoint",
     "Exhibits",
+    "FlipRow",
+    "LeakFree",
     "MetricRow",
+    "OperatingExhibit",
     "OverlapExhibit",
     "OverlapRow",
     "PolicyInfo",
@@ -123,6 +133,20 @@ class PolicyInfo(Record):
     waivers: tuple[WaiverInfo, ...] = ()
 
 
+class LeakFree(Record):
+    """A blocking check on both views of the test set: without and with the overlapping images."""
+
+    left_out: int
+    """Test images that overlap training."""
+    decides: bool
+    """Whether the status differs without them; it then is the check's own."""
+    status: Status
+    """Without them."""
+    summary: str
+    status_with_overlap: Status
+    summary_with_overlap: str
+
+
 class CheckResult(Record):
     """A check's outcome under the policy."""
 
@@ -131,6 +155,8 @@ class CheckResult(Record):
     title: str
     level: Level
     status: Status
+    judges: Literal["candidate", "data"] = "candidate"
+    """Whether a pass says something of the candidate, or only of the data."""
     summary: str
     options: dict[str, Any] = {}
     findings: tuple[Finding, ...] = ()
@@ -138,6 +164,8 @@ class CheckResult(Record):
     """Every failure is covered by an active waiver: shown, never green, does not block."""
     waived_subjects: tuple[str, ...] = ()
     documentation: str = ""
+    leak_free: LeakFree | None = None
+    """What the check says without the overlapping test images; None where there are none."""
 
 
 class ClassRow(Record):
@@ -224,6 +252,82 @@ class EfficiencyExhibit(Record):
     baseline: EfficiencyPoint | None = None
 
 
+class CurvePoint(Record):
+    """What flagging a class from a threshold on finds, on validation images."""
+
+    threshold: float
+    recall: float
+    precision: float
+
+
+class OperatingExhibit(Record):
+    """A class that is flagged from a probability on: chosen on validation, judged on test."""
+
+    critical: str
+    wanted: float
+    """Recall that is wanted."""
+    curve: tuple[CurvePoint, ...]
+    """On validation images, from the lowest threshold on."""
+    threshold: float | None
+    """None where the validation images cannot show that any threshold reaches it."""
+    recall: float | None = None
+    """On test images at the threshold, as are all that follow."""
+    recall_interval: tuple[float, float] | None = None
+    precision: float | None = None
+    precision_interval: tuple[float, float] | None = None
+    false_alarms: float | None = None
+    """Share of the images of other classes that is flagged."""
+    false_alarms_interval: tuple[float, float] | None = None
+
+
+class CalibrationBin(Record):
+    """Test images of about the same confidence."""
+
+    images: int
+    right: int
+    confidence: float
+    """Mean probability given to the class that was named."""
+    interval: tuple[float, float]
+    """Of the share that is right."""
+
+
+class CalibrationExhibit(Record):
+    """How often the candidate is right when it says how sure it is."""
+
+    error: float | None
+    """Expected calibration error, in shares."""
+    interval: tuple[float, float] | None
+    bins: tuple[CalibrationBin, ...]
+
+
+class DeploymentRow(Record):
+    """One class in production; counts are of images in 10,000, None where not known."""
+
+    name: str
+    share: float
+    """Share of the class in production, in [0, 1]."""
+    precision: float | None
+    precision_interval: tuple[float, float] | None
+    misses: float | None
+    """Images of the class that are called something else."""
+    misses_interval: tuple[float, float] | None
+    false_alarms: float | None
+    """Images of other classes that are called this one."""
+    false_alarms_interval: tuple[float, float] | None
+
+
+class DeploymentExhibit(Record):
+    """What the candidate is expected to do at the class shares of production."""
+
+    metrics: tuple[MetricRow, ...]
+    per_class: tuple[DeploymentRow, ...]
+    """By misses and false alarms together, most first."""
+    unmeasured: tuple[str, ...] = ()
+    """Classes of production without a test image: without them no sum is known."""
+    method: str
+    """How the intervals were made, as a sentence."""
+
+
 class TrainingExhibit(Record):
     """The training log, an entry an epoch; None where the log has a gap."""
 
@@ -231,6 +335,56 @@ class TrainingExhibit(Record):
     train_loss: tuple[float | None, ...]
     validation_loss: tuple[float | None, ...]
     validation_top1: tuple[float | None, ...] = ()
+
+
+class ChangeRow(Record):
+    """What became of the accuracy on the whole test set, or on one class."""
+
+    name: str
+    n_before: int
+    n_after: int
+    before: float
+    """The baseline's accuracy, a share in [0, 1]."""
+    after: float
+    difference: float
+    """Candidate minus baseline."""
+    interval: tuple[float, float]
+    lost: int | None = None
+    """Images that only the baseline had right; None where the images are not the same."""
+    won: int | None = None
+    """Images that only the candidate has right."""
+    significant: bool = False
+    """By Holm over the classes; the whole test set by itself."""
+
+
+class FlipRow(Record):
+    """An image that only one of the two models got right; the thumbnail is a ``data:`` URI."""
+
+    image: str
+    label: str
+    before: str
+    after: str
+    thumbnail: str | None = None
+
+
+class BaselineExhibit(Record):
+    """The candidate beside its baseline, cut to what a reader can look at."""
+
+    baseline: str
+    candidate: str
+    same_images: bool
+    overall: ChangeRow
+    classes: tuple[ChangeRow, ...] = ()
+    """Classes whose accuracy moved, the largest drop first."""
+    family: int = 0
+    """Classes that Holm's correction is over."""
+    mcnemar_exact: float | None = None
+    mcnemar_mid_p: float | None = None
+    """Two-sided p-values; None where the images are not the same."""
+    changed: int | None = None
+    """Images predicted differently, right or wrong."""
+    lost: tuple[FlipRow, ...] = ()
+    won: tuple[FlipRow, ...] = ()
 
 
 class Exhibits(Record):
@@ -243,6 +397,10 @@ class Exhibits(Record):
     overlap: OverlapExhibit | None = None
     efficiency: EfficiencyExhibit | None = None
     training: TrainingExhibit | None = None
+    deployment: DeploymentExhibit | None = None
+    calibration: CalibrationExhibit | None = None
+    operating: OperatingExhibit | None = None
+    baseline: BaselineExhibit | None = None
 
 
 class Provenance(Record):
@@ -296,12 +454,7 @@ class Audit(Record):
 
     def sealed(self) -> Self:
         """Return the same audit with its digest set."""
-        return self.model_copy(update={"digest": self._digest()})
-
-    def _digest(self) -> str:
-        content = self.model_dump(mode="json", exclude={"digest"})
-        text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return self.model_copy(update={"digest": _digest(self.model_dump(mode="json"))})
 
     def to_json(self) -> str:
         """Return the document: sorted keys, two spaces, no NaN, a line feed at the end."""
@@ -335,7 +488,7 @@ class Audit(Record):
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             raise InputError(f"{path}: {place}: {first['msg']}; is it an audit.json?") from None
-        if audit.digest != audit._digest():
+        if audit.digest != _digest(content):  # as written: an older one lacks later fields
             raise InputError(
                 f"{path}: the digest does not match the content: it was edited after the audit; "
                 "audit again"
@@ -346,3 +499,10 @@ class Audit(Record):
         from auditor.render.html import notebook_card
 
         return notebook_card(self)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    """Return the SHA-256 over everything but the digest itself."""
+    rest = {key: value for key, value in content.items() if key != "digest"}
+    text = json.dumps(rest, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from auditor import leak_free
 from auditor.check import Check, Level, Outcome, Status
 from auditor.config import Config, ConfigSource, load_config
 from auditor.engine.threads import wait_passively
-from auditor.errors import InputError, OptionError, Unavailable
+from auditor.errors import ConfigError, InputError, OptionError, Unavailable
 from auditor.evidence.provider import find_providers
 from auditor.evidence.store import Store
 from auditor.graph import Graph
@@ -91,7 +92,9 @@ def run_audit(
     configured = _configured(config, source, registry)
     graph = _graph(config, configured, progress, gathering=gathering)
     graph.get("baseline", required=False)  # a wrong path is said before the work, not after
+    _require_known_classes(graph, source)
     results = [_run(check, level, graph, source) for check, level in configured]
+    results = _without_leak(results, configured, graph, source)
     results += [_broken(check, config) for check in registry.broken]
     _require_test(graph)
 
@@ -101,7 +104,7 @@ def run_audit(
     verdict, summary = decide_verdict(results, preset)
     return Audit(
         verdict=verdict,
-        summary=summary,
+        summary=leak_free.lead(results) + summary,
         candidate=describe_candidate(graph),
         data=describe_data(graph),
         policy=describe_policy(preset, config.waivers, results, today),
@@ -127,9 +130,20 @@ def _graph(
     config: Config, configured: Sequence[ConfiguredCheck], progress: Progress, *, gathering: bool
 ) -> Graph:
     enabled = [check for check, level in configured if level != "off"]
-    wanted = ["test", *(name for check in enabled for name in check.needs())]
+    wanted = ["test", "deployment", *(name for check in enabled for name in check.needs())]
     store = Store(evidence_directory(config))
     return Graph(config, find_providers(), store, wanted, progress, gathering=gathering)
+
+
+def _require_known_classes(graph: Graph, source: ConfigSource) -> None:
+    """Stop where ``[deployment]`` does not fit the candidate's classes."""
+    try:
+        if graph.config.deployment is not None:
+            graph.get("deployment")
+    except ConfigError as error:
+        raise source.complain(error.place, str(error)) from None
+    except Unavailable:  # said by the checks that ask for the predictions
+        return
 
 
 def _require_test(graph: Graph) -> None:
@@ -147,6 +161,25 @@ def _run(check: Check, level: Level, graph: Graph, source: ConfigSource) -> Chec
         raise source.complain(("checks", check.id, error.option), str(error)) from None
 
 
+def _without_leak(
+    results: Sequence[CheckResult],
+    configured: Sequence[ConfiguredCheck],
+    graph: Graph,
+    source: ConfigSource,
+) -> list[CheckResult]:
+    """Judge what blocks without the overlapping test images, too."""
+    images = leak_free.overlapping(graph)
+    if not images:
+        return list(results)
+    view = leak_free.view_without(graph, images)
+    return [
+        leak_free.decided(result, _run(check, level, view, source), len(images))
+        if leak_free.rests_on_predictions(check, level, graph)
+        else result
+        for result, (check, level) in zip(results, configured, strict=True)
+    ]
+
+
 def run_check(check: Check, level: Level, graph: Graph) -> CheckResult:
     """Run one check; whatever happens in it is an outcome, never a crash of the audit.
 
@@ -162,6 +195,7 @@ def run_check(check: Check, level: Level, graph: Graph) -> CheckResult:
         title=check.title,
         level=level,
         status=outcome.status,
+        judges=check.judges,
         summary=outcome.summary,
         options=check.model_dump(mode="json"),
         findings=outcome.findings,

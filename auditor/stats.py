@@ -1,29 +1,37 @@
-"""Intervals and sample sizes: thin and typed, over scipy and statsmodels.
+"""Intervals, multiplicity and sample sizes: thin and typed, over scipy and statsmodels.
 
 Every interval is a pair of one-sided bounds, each held with the stated confidence: a check asks
 "is the recall at least 0.85?", and that is a one-sided question. At confidence 0.95 the pair is
-the central 90% interval.
+the central 90% interval. The p-values are the duals of those bounds: an upper bound at confidence c
+lies below a limit exactly where the p-value lies below 1 - c.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
-from scipy.stats import binomtest
+from scipy import optimize, special
+from scipy.stats import binom, binomtest
+
+if TYPE_CHECKING:
+    from auditor.check import IntervalMethod
 
 __all__ = [
     "Interval",
+    "benjamini_hochberg",
     "chance_p_value",
     "difference_interval",
+    "excess_p_value",
+    "holm",
     "proportion_interval",
     "proportion_intervals",
     "samples_for_perfect",
     "samples_to_settle",
+    "shortfall_p_values",
     "what_would_settle",
 ]
 
@@ -39,10 +47,7 @@ class Interval(NamedTuple):
 
 
 def proportion_interval(
-    successes: int,
-    n: int,
-    confidence: float = 0.95,
-    method: Literal["exact", "wilson"] = "exact",
+    successes: int, n: int, confidence: float = 0.95, method: IntervalMethod = "exact"
 ) -> Interval:
     """Return the Clopper–Pearson (or Wilson) bounds of a proportion.
 
@@ -53,24 +58,29 @@ def proportion_interval(
     >>> proportion_interval(13, 13).low > 0.80
     False
     """
-    if method == "exact":
-        low, high = proportion_intervals(np.array([successes]), np.array([n]), confidence)
-        return Interval(float(low[0]), float(high[0]))
-    ci = binomtest(successes, n).proportion_ci(2 * confidence - 1, method=method)
-    return Interval(float(ci.low), float(ci.high))
+    low, high = proportion_intervals(np.array([successes]), np.array([n]), confidence, method)
+    return Interval(float(low[0]), float(high[0]))
 
 
 def proportion_intervals(
-    successes: NDArray[np.integer], n: NDArray[np.integer], confidence: float = 0.95
+    successes: NDArray[np.integer],
+    n: NDArray[np.integer],
+    confidence: float = 0.95,
+    method: IntervalMethod = "exact",
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return Clopper–Pearson bounds for many proportions at once; (0, 1) where ``n`` is 0.
+    """Return the bounds of many proportions at once; (0, 1) where ``n`` is 0.
 
-    The bounds are quantiles of the beta distribution (Clopper and Pearson, Biometrika 1934).
+    The exact bounds are quantiles of the beta distribution (Clopper and Pearson, Biometrika 1934).
     """
     k, n = np.asarray(successes, float), np.asarray(n, float)
-    with np.errstate(invalid="ignore"):
-        low = special.betaincinv(k, n - k + 1, 1 - confidence)
-        high = special.betaincinv(k + 1, n - k, confidence)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if method == "exact":
+            low = special.betaincinv(k, n - k + 1, 1 - confidence)
+            high = special.betaincinv(k + 1, n - k, confidence)
+        else:
+            from statsmodels.stats.proportion import proportion_confint
+
+            low, high = proportion_confint(k, n, alpha=2 * (1 - confidence), method="wilson")
     return np.where(k == 0, 0.0, low), np.where(k == n, 1.0, high)
 
 
@@ -104,25 +114,106 @@ def chance_p_value(correct: int, n: int, no_information_rate: float) -> float:
     return float(binomtest(correct, n, no_information_rate, alternative="greater").pvalue)
 
 
-def samples_for_perfect(minimum: float, confidence: float = 0.95) -> int:
+def shortfall_p_values(
+    successes: NDArray[np.integer],
+    n: NDArray[np.integer],
+    limit: float | NDArray[np.float64],
+    method: IntervalMethod = "exact",
+) -> NDArray[np.float64]:
+    """Return one-sided p-values of "the rate is at least ``limit``"; NaN where ``n`` is 0.
+
+    Exact binomial; with ``"wilson"`` the score test, whose inversion is Wilson's interval.
+
+    >>> shortfall_p_values(np.array([10, 18]), np.array([20, 20]), 0.85).round(4).tolist()
+    [0.0002, 0.8244]
+    """
+    k, n = np.asarray(successes), np.asarray(n)
+    limits = np.broadcast_to(np.asarray(limit, float), n.shape)
+    if method == "exact":
+        return np.asarray(np.where(n > 0, binom.cdf(k, n, limits), np.nan))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = (k / n - limits) / np.sqrt(limits * (1 - limits) / n)
+    p = np.where(np.isnan(z), 1.0, special.ndtr(z))  # 0/0: the rate stands on a limit of 0 or 1
+    return np.asarray(np.where(n > 0, p, np.nan))
+
+
+def excess_p_value(
+    successes_a: int, n_a: int, successes_b: int, n_b: int, margin: float = 0.0
+) -> float:
+    """Return the one-sided p-value of "a/n_a - b/n_b is at most ``margin``", two proportions.
+
+    It is the least 1 - confidence at which Newcombe's lower bound clears the margin, from 1e-12 up
+    to 0.5.
+    """
+
+    def clearance(confidence: float) -> float:
+        low = difference_interval(successes_a, n_a, successes_b, n_b, confidence).low
+        return low - margin
+
+    least, most = 0.5, 1 - 1e-12
+    if clearance(least) <= 0:
+        return 1 - least
+    if clearance(most) > 0:
+        return 1 - most
+    return float(1 - optimize.brentq(clearance, least, most))
+
+
+def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return adjusted p-values: rejecting those ≤ α errs anywhere in the family with at most α.
+
+    Holds whatever the dependence (Holm, Scandinavian Journal of Statistics 6, 1979). NaN stays NaN
+    and is not of the family.
+
+    >>> holm(np.array([0.01, 0.04, 0.03])).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    return _adjusted(p_values, "holm")
+
+
+def benjamini_hochberg(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return adjusted p-values: of those ≤ α, at most a share α is expected to be wrong.
+
+    Holds for independent or positively dependent tests (Benjamini and Hochberg, Journal of the
+    Royal Statistical Society B 57, 1995). NaN stays NaN and is not of the family.
+    """
+    return _adjusted(p_values, "fdr_bh")
+
+
+def _adjusted(p_values: NDArray[np.float64], method: str) -> NDArray[np.float64]:
+    p = np.array(p_values, float)
+    family = np.flatnonzero(~np.isnan(p))
+    if family.size > 1:
+        from statsmodels.stats.multitest import multipletests
+
+        p[family] = multipletests(p[family], method=method)[1]
+    return p
+
+
+def samples_for_perfect(
+    minimum: float, confidence: float = 0.95, method: IntervalMethod = "exact"
+) -> int:
     """Return the fewest samples that, all right, show a rate of at least ``minimum``.
 
-    >>> samples_for_perfect(0.80)
-    14
+    >>> samples_for_perfect(0.80), samples_for_perfect(0.80, method="wilson")
+    (14, 11)
     """
     if minimum >= 1.0:
         return _MOST_SAMPLES
     if minimum <= 0.0:
         return 1
+    if method == "wilson":
+        return int(np.ceil(special.ndtri(confidence) ** 2 * minimum / (1 - minimum)))
     return int(np.ceil(np.log(1 - confidence) / np.log(minimum)))
 
 
 @lru_cache(maxsize=4096)
-def samples_to_settle(rate: float, limit: float, confidence: float = 0.95) -> int | None:
+def samples_to_settle(
+    rate: float, limit: float, confidence: float = 0.95, method: IntervalMethod = "exact"
+) -> int | None:
     """Return the total samples at which the bounds around ``rate`` first clear ``limit``.
 
-    Exact up to 20,000 samples, by the normal approximation beyond; None where the rate stands on
-    the limit and no number would do.
+    By the interval itself up to 20,000 samples, by the normal approximation beyond; None where the
+    rate stands on the limit and no number would do.
 
     Examples
     --------
@@ -132,8 +223,7 @@ def samples_to_settle(rate: float, limit: float, confidence: float = 0.95) -> in
 
     def settled(n: NDArray[np.int64]) -> NDArray[np.bool_]:
         right = np.floor(rate * n + 1e-9).astype(np.int64)
-        low, high = proportion_intervals(right, n, confidence)
-        return np.asarray(low >= limit if rate >= limit else high < limit)
+        return _shown(right, n, limit, confidence, method, at_least=rate >= limit)
 
     if found := _first(settled):
         return found
@@ -143,10 +233,24 @@ def samples_to_settle(rate: float, limit: float, confidence: float = 0.95) -> in
     return int(np.ceil(total)) if total < _MOST_SAMPLES else None
 
 
-def what_would_settle(successes: int, n: int, limit: float, confidence: float) -> str:
-    """Say in one sentence how many more samples an inconclusive rate needs."""
-    total = samples_to_settle(successes / n, limit, confidence)
-    extra = _extra_if_all_right(successes, n, limit, confidence)
+@lru_cache(maxsize=4096)
+def what_would_settle(
+    successes: int,
+    n: int,
+    limit: float,
+    confidence: float,
+    method: IntervalMethod = "exact",
+    family: int = 1,
+) -> str:
+    """Say in one sentence how many more samples an inconclusive rate needs.
+
+    Below the limit that is a failure, which must hold among ``family`` rates tested together; the
+    most that Holm may ask of one of them is Bonferroni's level.
+    """
+    rate = successes / n
+    strict = 1 - (1 - confidence) / family if rate < limit else confidence
+    total = samples_to_settle(rate, limit, strict, method)
+    extra = _extra_if_all_right(successes, n, limit, confidence, method)
     best = f"{extra:,}" if extra else f"more than {_COUNTED_EXACTLY:,}"
     if total is None:
         return f"the rate stands on the limit; {best} more, all right, would settle it"
@@ -154,10 +258,29 @@ def what_would_settle(successes: int, n: int, limit: float, confidence: float) -
     return f"about {more:,} more samples at this rate would settle it; {best} if all are right"
 
 
-def _extra_if_all_right(successes: int, n: int, limit: float, confidence: float) -> int | None:
-    return _first(
-        lambda extra: proportion_intervals(successes + extra, n + extra, confidence)[0] >= limit
-    )
+def _extra_if_all_right(
+    successes: int, n: int, limit: float, confidence: float, method: IntervalMethod
+) -> int | None:
+    def shown(extra: NDArray[np.int64]) -> NDArray[np.bool_]:
+        right, total = successes + extra, n + extra
+        return _shown(right, total, limit, confidence, method, at_least=True)
+
+    return _first(shown)
+
+
+def _shown(
+    successes: NDArray[np.int64],
+    n: NDArray[np.int64],
+    limit: float,
+    confidence: float,
+    method: IntervalMethod,
+    *,
+    at_least: bool,
+) -> NDArray[np.bool_]:
+    """Tell whether a bound clears the limit, by its p-value: much faster than by the bound."""
+    if at_least:  # enough successes are few enough failures
+        return np.asarray(shortfall_p_values(n - successes, n, 1 - limit, method) <= 1 - confidence)
+    return np.asarray(shortfall_p_values(successes, n, limit, method) < 1 - confidence)
 
 
 def _first(holds: Callable[[NDArray[np.int64]], NDArray[np.bool_]]) -> int | None:

@@ -17,15 +17,28 @@ Three ways to fail, each on its own finding:
 1. The accuracy is not above the no-information rate (the share of the most frequent class). A
    one-sided exact binomial test must show it; an accuracy whose upper bound is below the rate
    fails, anything between is inconclusive.
-2. A class is missed behind the average: the accuracy exceeds the balanced accuracy by more than
-   ``max_gap`` while some class's recall is surely below ``missed_below``. A class that may be
-   missed, on too few images to tell, makes this inconclusive.
+2. A class is missed behind the average: the accuracy exceeds the balanced accuracy by surely more
+   than ``max_gap`` while some class's recall is surely below ``missed_below``. A class that may be
+   missed behind such a gap, or a missed one behind a gap that may be such, makes this inconclusive.
 3. A class is dead: its recall is surely below ``dead_below``, whatever the averages say. A class
    that is hardly ever recognised, on too few images to tell, makes this inconclusive.
 
-"Surely" means that the whole Clopper–Pearson interval is below. A class without test images makes
-the check inconclusive: its recall is unknown, not zero and not fine. Balanced accuracy, Matthews
-correlation, Cohen's kappa and macro-F1 are shown beside the accuracy, not judged.
+Where ``[deployment]`` gives the shares of production, the first question is asked there, too: the
+expected accuracy against the largest share, by the interval of ``auditor.evidence.deployment``.
+Where it gives costs, these are what counts in production: the expected cost is judged against that
+of always naming the cheapest class, and the accuracy is left to the report.
+
+For recall, "surely" means that the whole Clopper–Pearson interval is below (or Wilson's, with
+``interval = "wilson"``) and that Holm's correction agrees. The family is all classes with test
+images, once for 2 and once for 3; the p-values are those of the one-sided exact binomial test (of
+the score test with Wilson's interval). For the gap it means that its whole interval is above: see
+``auditor.composite``. So each of the three ways fails a candidate wrongly with a chance of at most
+about 1 - ``confidence``, however many classes there are.
+
+A pass needs no correction: the accuracy must be above chance and no class may look missed or dead,
+all at once. A class without test images makes the check inconclusive: its recall is unknown, not
+zero and not fine. Balanced accuracy, Matthews correlation, Cohen's kappa and macro-F1 are shown
+beside the accuracy, with intervals, not judged.
 
 How to fix
 ----------
@@ -35,22 +48,29 @@ decision threshold. Stop reporting accuracy alone.
 Limits
 ------
 It cannot tell a hard class from a badly labelled one. Balanced accuracy is taken over the classes
-that have test images.
+that have test images. The more classes, the more test images it takes to call one of them dead;
+until then it is inconclusive. A class whose observed recall is above ``missed_below`` by luck is
+not looked at again: whether a rare class is good enough is asked by ``rare-class-recall``.
 
 References
 ----------
 Valverde-Albacete and Peláez-Moreno, PLOS ONE 9 (2014), on the paradox; Kuhn, caret
-``confusionMatrix``, for the test against the no-information rate.
+``confusionMatrix``, for the test against the no-information rate; Holm, Scandinavian Journal of
+Statistics 6 (1979).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from auditor.check import Check, Finding, Fraction, Outcome, Status
+import numpy as np
+
+from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status, decide
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
+    from auditor.evidence.deployment import Deployment
+    from auditor.multiplicity import Family
 
 
 class AccuracyParadox(Check):
@@ -58,6 +78,7 @@ class AccuracyParadox(Check):
 
     id = "accuracy-paradox"
     title = "Accuracy is real, and hides no missed class"
+    version = 2
     level = "block"
 
     max_gap: Fraction = 0.10
@@ -66,17 +87,21 @@ class AccuracyParadox(Check):
     """Recall under which a class counts as missed, where the gap is too large."""
     dead_below: Fraction = 0.10
     """Recall under which a class counts as dead, whatever the gap."""
+    interval: IntervalMethod = "exact"
+    """How accuracy and recall are bounded: exactly (Clopper–Pearson), or by Wilson, narrower."""
 
-    def run(self, confusion: Confusion) -> Outcome:
+    def run(self, confusion: Confusion, deployment: Deployment | None = None) -> Outcome:
         """Judge accuracy against chance and against the classes behind it."""
         findings = [
             self._above_chance(confusion),
             self._gap(confusion),
             *self._dead(confusion),
             *self._absent(confusion),
-            *_shown(confusion),
+            *_shown(confusion, self.confidence),
         ]
-        return Outcome.of(findings, self._summary(confusion, findings))
+        summary = self._summary(confusion, findings)
+        there = [] if deployment is None else [_in_production(deployment, self.confidence)]
+        return Outcome.of([*findings, *there], " ".join([summary, *map(_said_of, there)]))
 
     def _above_chance(self, confusion: Confusion) -> Finding:
         from auditor import stats
@@ -88,7 +113,8 @@ class AccuracyParadox(Check):
             why = "all test images are of one class, so chance cannot be told"
             return _unknown("test", "accuracy above the no-information rate", why)
         p = stats.chance_p_value(confusion.right, confusion.n, rate)
-        interval = stats.proportion_interval(confusion.right, confusion.n, self.confidence)
+        counts = confusion.right, confusion.n
+        interval = stats.proportion_interval(*counts, self.confidence, self.interval)
         above, below = p < 1 - self.confidence, interval.high < rate
         status = Status.PASS if above else Status.FAIL if below else Status.INCONCLUSIVE
         return Finding(
@@ -103,48 +129,69 @@ class AccuracyParadox(Check):
         )
 
     def _gap(self, confusion: Confusion) -> Finding:
+        from auditor import composite
+
         accuracy, balanced = confusion.accuracy, confusion.balanced_accuracy
-        if accuracy is None or balanced is None:
+        interval = composite.interval(confusion, composite.ACCURACY_GAP, self.confidence)
+        if accuracy is None or balanced is None or interval is None:
             return _unknown("test", "accuracy minus balanced accuracy", "no test images")
-        gap = accuracy - balanced
-        surely, maybe = self._missed(confusion, self.missed_below)
-        status = Status.PASS
-        if gap > self.max_gap and (surely or maybe):
-            status = Status.FAIL if surely else Status.INCONCLUSIVE
+        surely, maybe = self._missed(confusion)
+        status = decide(interval, self.max_gap, higher_is_better=False)
+        if not surely:
+            status = Status.INCONCLUSIVE if maybe and status is not Status.PASS else Status.PASS
+        note = _named("missed", surely) or _named("perhaps missed, on too few images", maybe)
+        if surely and status is Status.INCONCLUSIVE:
+            note += ", behind a gap that may be small enough"
         return Finding(
             subject="test",
             metric="accuracy minus balanced accuracy",
-            observed=gap,
+            observed=accuracy - balanced,
             limit=self.max_gap,
+            interval=interval,
             n=confusion.n,
             unit="points",
             higher_is_better=False,
             status=status,
-            note=_named("missed", surely) or _named("perhaps missed, on too few images", maybe),
+            note=note,
         )
 
-    def _missed(self, confusion: Confusion, below: float) -> tuple[list[str], list[str]]:
-        """Return the classes whose recall is surely, and those where it is perhaps, below."""
+    def _missed(self, confusion: Confusion) -> tuple[list[str], list[str]]:
+        """Return the classes whose recall is surely, and those where it is perhaps, too low."""
         from auditor import stats
 
-        bounds = stats.proportion_intervals(confusion.correct, confusion.support, self.confidence)
-        rows = zip(confusion.classes, confusion.support, confusion.recall, *bounds, strict=True)
-        known = [(name, recall, low, high) for name, n, recall, low, high in rows if n]
-        surely = [name for name, _, _, high in known if high < below]
-        maybe = [name for name, recall, low, high in known if recall < below and high >= below]
-        return surely, maybe
+        counts = confusion.correct, confusion.support
+        _, high = stats.proportion_intervals(*counts, self.confidence, self.interval)
+        surely = high < self.missed_below
+        if surely.any():
+            surely &= self._family(confusion, self.missed_below).upheld
+        maybe = ~surely & (confusion.recall < self.missed_below)
+        names = np.array(confusion.classes, object)
+        return names[surely].tolist(), names[maybe].tolist()
+
+    def _family(self, confusion: Confusion, below: float) -> Family:
+        from auditor import stats
+        from auditor.multiplicity import Family
+
+        counts = confusion.correct, confusion.support
+        p_values = stats.shortfall_p_values(*counts, below, self.interval)
+        return Family(p_values, "Holm", "classes", self.confidence, self.interval)
 
     def _dead(self, confusion: Confusion) -> list[Finding]:
-        from auditor import stats
+        family = self._family(confusion, self.dead_below)
+        low = np.flatnonzero(confusion.recall < self.dead_below).tolist()
+        return [family.judge(i, self._recall(confusion, i, family.size)) for i in low]
 
-        dead, perhaps = self._missed(confusion, self.dead_below)
-        found = []
-        for name in (*dead, *perhaps):
-            i = confusion.classes.index(name)
-            right, n = int(confusion.correct[i]), int(confusion.support[i])
-            interval = stats.proportion_interval(right, n, self.confidence)
-            found.append(Finding.judged(name, "recall", right / n, interval, self.dead_below, n=n))
-        return found
+    def _recall(self, confusion: Confusion, i: int, family: int) -> Finding:
+        return Finding.rate(
+            confusion.classes[i],
+            "recall",
+            int(confusion.correct[i]),
+            int(confusion.support[i]),
+            self.dead_below,
+            self.confidence,
+            self.interval,
+            family=family,
+        )
 
     def _absent(self, confusion: Confusion) -> list[Finding]:
         return [
@@ -157,7 +204,7 @@ class AccuracyParadox(Check):
         head = f"Accuracy is {confusion.accuracy:.1%}"
         chance, gap, *others = findings
         if gap.status is Status.FAIL:
-            missed, _ = self._missed(confusion, self.missed_below)
+            missed, _ = self._missed(confusion)
             recall, name = min((_recall(confusion, name), name) for name in missed)
             return (
                 f"{head}, but only {recall:.0%} of {name} is recognised: with every class counted "
@@ -191,16 +238,59 @@ def _unknown(subject: str, metric: str, why: str) -> Finding:
     return Finding(subject=subject, metric=metric, n=0, status=Status.INCONCLUSIVE, note=why)
 
 
-def _shown(confusion: Confusion) -> list[Finding]:
+def _shown(confusion: Confusion, confidence: float) -> list[Finding]:
+    from auditor import composite
+
     figures = {
-        "balanced accuracy": confusion.balanced_accuracy,
-        "Matthews correlation": confusion.matthews,
-        "Cohen's kappa": confusion.kappa,
-        "macro-F1": confusion.macro_f1,
+        "balanced accuracy": (confusion.balanced_accuracy, composite.BALANCED_ACCURACY),
+        "Matthews correlation": (confusion.matthews, composite.MATTHEWS),
+        "Cohen's kappa": (confusion.kappa, composite.KAPPA),
+        "macro-F1": (confusion.macro_f1, composite.MACRO_F1),
     }
     return [
         Finding(
-            subject="test", metric=name, observed=value, n=confusion.n, note="shown, not judged"
+            subject="test",
+            metric=name,
+            observed=value,
+            interval=composite.interval(confusion, figure, confidence),
+            n=confusion.n,
+            note="shown, not judged",
         )
-        for name, value in figures.items()
+        for name, (value, figure) in figures.items()
     ]
+
+
+def _in_production(deployment: Deployment, confidence: float) -> Finding:
+    """Judge the expected accuracy, or cost, against always naming one class of production."""
+    constant = deployment.constant_cost()
+    estimate = deployment.accuracy(confidence) if constant is None else deployment.cost(confidence)
+    metric = "expected accuracy" if constant is None else "expected cost of 10,000 images"
+    value, interval = estimate.at(0)
+    if value is None or interval is None:
+        lacking = _named("no test image of", deployment.unmeasured)
+        return _unknown("production", metric, lacking)
+    index, limit = constant or (deployment.commonest, float(deployment.share.max()))
+    return Finding.judged(
+        "production",
+        metric,
+        value,
+        interval,
+        limit,
+        n=deployment.confusion.n,
+        unit="share" if constant is None else "cost",
+        higher_is_better=constant is None,
+        note=f'always naming "{deployment.confusion.classes[index]}" is the limit',
+    )
+
+
+def _said_of(there: Finding) -> str:
+    if there.observed is None or there.limit is None:
+        return f"In production it is not known: there is {there.note}."
+    figures = [
+        f"{v:.2%}" if there.unit == "share" else f"{v:,.4g}" for v in (there.observed, there.limit)
+    ]
+    settled = ", which is not settled" if there.status is Status.INCONCLUSIVE else ""
+    return (
+        f"In production the {there.metric} is {figures[0]}, always naming one class gives "
+        f"{figures[1]}{settled}."
+    )

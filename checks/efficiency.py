@@ -50,9 +50,9 @@ from pydantic import BeforeValidator, Field
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status, worst
 
 if TYPE_CHECKING:
+    from auditor.evidence.baseline import Baseline
     from auditor.evidence.complexity import Complexity
     from auditor.evidence.confusion import Confusion
-    from auditor.record import Audit
 
 _UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "KB": 1e3, "MB": 1e6, "GB": 1e9}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -94,7 +94,9 @@ class Efficiency(Check):
         budgets = (self.max_parameters, self.max_macs, self.max_bytes)
         return "block" if "baseline" in available or any(budgets) else "advise"
 
-    def run(self, complexity: Complexity, confusion: Confusion, baseline: Audit | None) -> Outcome:
+    def run(
+        self, complexity: Complexity, confusion: Confusion, baseline: Baseline | None
+    ) -> Outcome:
         """Judge budgets, baseline and the published family."""
         findings = [
             *self._budgets(complexity),
@@ -121,10 +123,10 @@ class Efficiency(Check):
             else:
                 yield Finding.fact("candidate", metric, cost, limit, n=1, unit=metric)
 
-    def _against(self, complexity: Complexity, baseline: Audit | None) -> Iterator[Finding]:
+    def _against(self, complexity: Complexity, baseline: Baseline | None) -> Iterator[Finding]:
         if baseline is None:
             return
-        before = baseline.candidate
+        before = baseline.audit.candidate
         for metric, old in (
             ("parameters", before.parameters),
             ("MACs", before.macs),
@@ -166,7 +168,7 @@ class Efficiency(Check):
 
     def _summary(self, complexity: Complexity, findings: list[Finding]) -> str:
         head = (
-            f"{complexity.parameters / 1e6:.2f} M parameters, {complexity.macs / 1e9:.3f} G MACs "
+            f"{complexity.parameters / 1e6:.2f} M parameters, {_macs(complexity.macs)} "
             f"at {complexity.input_size[1]} × {complexity.input_size[2]}"
         )
         failed = [f for f in findings if f.status is Status.FAIL]
@@ -177,6 +179,10 @@ class Efficiency(Check):
             return f"{head}; no budget, no baseline and no comparable reference to judge them by."
         open_ = [f for f in findings if f.status is Status.INCONCLUSIVE]
         return f"{head}; {'not all could be settled' if open_ else 'within every limit given'}."
+
+
+def _macs(macs: int) -> str:
+    return f"{macs / 1e9:.2f} G MACs" if macs >= 1e8 else f"{macs / 1e6:.2f} M MACs"
 
 
 def _costs(complexity: Complexity) -> dict[str, int | None]:

@@ -118,8 +118,8 @@ class Overfitting(Check):
             observed=rise,
             n=int(known.sum()),
             higher_is_better=False,
-            note=f"it rose by {rise:.0%} since epoch {epoch:g} while the training loss fell: "
-            "the candidate was trained too long",
+            note=f"the validation loss rose by {rise:.0%} since epoch {epoch:g} while the training "
+            "loss fell: the candidate was trained too long",
         )
 
     def _summary(

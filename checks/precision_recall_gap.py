@@ -13,11 +13,17 @@ misses. Either is invisible in the accuracy.
 How it decides
 --------------
 For each class, precision and recall against ``min_precision`` and ``min_recall`` by their
-Clopper–Pearson intervals, and the size of their difference against ``max_gap``. The interval of
-the difference is found from the two Wilson intervals by squares and sums, as Newcombe does for
-independent proportions; the two share their true positives, which makes it somewhat too wide and
-so slower to pass and slower to fail. A class that is never predicted has no precision: that is
-inconclusive here, and its recall of zero fails by itself.
+Clopper–Pearson intervals, or Wilson's with ``interval = "wilson"``, and the size of their
+difference against ``max_gap``. The interval of the difference is found from the two Wilson
+intervals by squares and sums, as Newcombe does for independent proportions; the two share their
+true positives, which makes it somewhat too wide and so slower to pass and slower to fail. A class
+that is never predicted has no precision: that is inconclusive here, and its recall of zero fails by
+itself.
+
+What is listed as falling short is wholly on the wrong side and upheld by Benjamini and Hochberg's
+correction over the family of all figures (precision, recall and gap of every class): of what is
+listed, at most a share of 1 - ``confidence`` is expected to be wrong. What is not upheld is
+inconclusive. A pass needs no correction, since every figure of every class must pass.
 
 How to fix
 ----------
@@ -26,12 +32,14 @@ others, so raise its threshold or add negatives. The other way round: it is unde
 
 Limits
 ------
-Every class is judged at the stated confidence, without a correction for their number: it advises
-by default. Precision depends on how frequent the classes are in the test set.
+It is a list to look through, with a share of errors in it, and so it advises by default. The
+correction takes the figures as independent or positively dependent. Precision depends on how
+frequent the classes are in the test set.
 
 References
 ----------
-Newcombe, Statistics in Medicine 17 (1998).
+Newcombe, Statistics in Medicine 17 (1998); Benjamini and Hochberg, Journal of the Royal Statistical
+Society B 57 (1995).
 """
 
 from __future__ import annotations
@@ -40,10 +48,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from auditor.check import Check, Finding, Fraction, Outcome, Status, decide
+from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status, decide
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
+
+
+_GAP = "gap between precision and recall"
 
 
 class PrecisionRecallGap(Check):
@@ -51,6 +62,7 @@ class PrecisionRecallGap(Check):
 
     id = "precision-recall-gap"
     title = "Precision and recall are high and close in every class"
+    version = 2
     level = "advise"
 
     min_precision: Fraction = 0.85
@@ -59,18 +71,44 @@ class PrecisionRecallGap(Check):
     """Lowest recall of a class."""
     max_gap: Fraction = 0.15
     """Most by which precision and recall of a class may differ."""
+    interval: IntervalMethod = "exact"
+    """How precision and recall are bounded: exactly (Clopper–Pearson), or by Wilson."""
 
     def run(self, confusion: Confusion) -> Outcome:
         """Judge every class."""
-        findings = [f for i in range(len(confusion.classes)) for f in self._class(i, confusion)]
+        findings = self._corrected(
+            [f for i in range(len(confusion.classes)) for f in self._class(i, confusion)], confusion
+        )
         return Outcome.of(findings, self._summary(findings, len(confusion.classes)))
+
+    def _corrected(self, findings: list[Finding], confusion: Confusion) -> list[Finding]:
+        from auditor.multiplicity import Family, rate_p_values
+
+        p_values = rate_p_values(findings, self.interval)
+        for i, finding in enumerate(findings):
+            if finding.metric == _GAP:
+                p_values[i] = self._gap_p_value(finding, confusion)
+        what = "figures (precision, recall and gap of each class)"
+        family = Family(p_values, "Benjamini–Hochberg", what, self.confidence, self.interval)
+        return [family.judge(i, finding) for i, finding in enumerate(findings)]
+
+    def _gap_p_value(self, finding: Finding, confusion: Confusion) -> float:
+        from auditor import stats
+
+        if finding.status is not Status.FAIL:
+            return 1.0  # beyond 1 - confidence, so the correction cannot reject it nor be moved
+        i = confusion.classes.index(finding.subject)
+        right, named, there = confusion.correct[i], confusion.predicted[i], confusion.support[i]
+        sizes = sorted((int(named), int(there)))  # the larger rate has the smaller divisor
+        return stats.excess_p_value(int(right), sizes[0], int(right), sizes[1], self.max_gap)
 
     def _class(self, i: int, confusion: Confusion) -> list[Finding]:
         name, right = confusion.classes[i], int(confusion.correct[i])
         named, there = int(confusion.predicted[i]), int(confusion.support[i])
+        how = self.confidence, self.interval
         rates = [
-            Finding.rate(name, "precision", right, named, self.min_precision, self.confidence),
-            Finding.rate(name, "recall", right, there, self.min_recall, self.confidence),
+            Finding.rate(name, "precision", right, named, self.min_precision, *how),
+            Finding.rate(name, "recall", right, there, self.min_recall, *how),
         ]
         return [*rates, self._gap(name, right, named, there)] if named and there else rates
 
@@ -79,7 +117,7 @@ class PrecisionRecallGap(Check):
         interval = _size_interval(right, named, there, self.confidence)
         return Finding(
             subject=name,
-            metric="gap between precision and recall",
+            metric=_GAP,
             observed=gap,
             limit=self.max_gap,
             interval=interval,

@@ -14,9 +14,21 @@ How it decides
 A class is rare when its share is below ``rarity`` / K, with K classes; the share is that in the
 training data, or in the test set where there is no training data. Name them in ``classes``
 instead if you know better. Each rare class's recall is compared with ``min_recall`` (or its own
-minimum in ``per_class``) by its Clopper–Pearson interval. One class wholly below fails the check;
-a class without test images, or with too few to tell, makes it inconclusive and says how many
-would settle it. Without any rare class the check is skipped: there was nothing to judge.
+minimum in ``per_class``) by its Clopper–Pearson interval, or Wilson's with
+``interval = "wilson"``.
+
+- A class fails if it is wholly below and Holm's correction agrees. The family is all rare classes
+  with test images; the p-values are those of the one-sided exact binomial test of "the recall is at
+  least the minimum" (of the score test with Wilson's interval). So with classes that are all good
+  enough, the check fails with a chance of at most 1 - ``confidence``, however many they are.
+- A class that is wholly below by itself while Holm does not agree is inconclusive. So is one
+  without test images, or with too few to tell; each says how many would settle it.
+- The check passes if every class is wholly at or above its minimum, each at ``confidence`` and
+  without a correction. None is needed: a wrong pass takes a class that is not good enough, and that
+  class must itself pass, which happens with a chance of at most 1 - ``confidence`` (an
+  intersection–union test).
+
+Without any rare class the check is skipped: there was nothing to judge.
 
 How to fix
 ----------
@@ -25,11 +37,14 @@ threshold and pay in precision. For an inconclusive class, collect more test ima
 
 Limits
 ------
-Classes are judged one by one at the stated confidence, without a correction for their number.
+The more rare classes, the more test images each needs: to fail, because of Holm; to pass, because
+all of them must. Test images are taken as independent draws of their class. Wilson's bounds, and
+the test that belongs to them, err at the stated rate on average only.
 
 References
 ----------
-Clopper and Pearson, Biometrika 26 (1934).
+Clopper and Pearson, Biometrika 26 (1934); Holm, Scandinavian Journal of Statistics 6 (1979);
+Berger, Technometrics 24 (1982), on intersection–union tests.
 """
 
 from __future__ import annotations
@@ -38,7 +53,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from auditor.check import Check, Finding, Fraction, Outcome, Status
+from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status
 from auditor.errors import OptionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -51,6 +66,7 @@ class RareClassRecall(Check):
 
     id = "rare-class-recall"
     title = "Rare classes are recognised"
+    version = 2
     level = "block"
 
     min_recall: Fraction = 0.85
@@ -61,13 +77,15 @@ class RareClassRecall(Check):
     """Classes to treat as rare, instead of finding them by share."""
     per_class: dict[str, Fraction] = Field(default_factory=dict)
     """Lowest recall of single classes, where it is not ``min_recall``; these count as rare."""
+    interval: IntervalMethod = "exact"
+    """How recall is bounded: exactly (Clopper–Pearson), or by Wilson, narrower."""
 
     def run(self, confusion: Confusion, counts: ClassCounts) -> Outcome:
         """Judge the recall of every rare class."""
         self._require_known(confusion.classes)
         chosen = set(self.classes) or counts.rare(self.rarity)
         rare = [name for name in confusion.classes if name in chosen or name in self.per_class]
-        findings = [self._judge(name, confusion) for name in rare]
+        findings = self._corrected([self._judge(name, confusion, len(rare)) for name in rare])
         return Outcome.of(findings, self._summary(findings, len(confusion.classes)))
 
     def _require_known(self, known: tuple[str, ...]) -> None:
@@ -79,11 +97,20 @@ class RareClassRecall(Check):
                         f'"{name}" is not a class of the candidate{did_you_mean(name, known)}',
                     )
 
-    def _judge(self, name: str, confusion: Confusion) -> Finding:
+    def _corrected(self, findings: list[Finding]) -> list[Finding]:
+        from auditor.multiplicity import Family, rate_p_values
+
+        p_values = rate_p_values(findings, self.interval)
+        family = Family(p_values, "Holm", "rare classes", self.confidence, self.interval)
+        return [family.judge(i, finding) for i, finding in enumerate(findings)]
+
+    def _judge(self, name: str, confusion: Confusion, family: int) -> Finding:
         i = confusion.classes.index(name)
         right, n = int(confusion.correct[i]), int(confusion.support[i])
         minimum = self.per_class.get(name, self.min_recall)
-        return Finding.rate(name, "recall", right, n, minimum, self.confidence)
+        return Finding.rate(
+            name, "recall", right, n, minimum, self.confidence, self.interval, family=family
+        )
 
     def _summary(self, findings: list[Finding], n_classes: int) -> str:
         if not findings:
@@ -96,7 +123,7 @@ class RareClassRecall(Check):
             text = "; ".join(said[:3]) + more
             return f"{text}." if failed else f"Too few test images to tell: {text}."
         lowest = min(findings, key=lambda f: f.observed or 0.0)
-        return f"All {len(findings)} rare classes are recognised; the lowest is {_said(lowest)}."
+        return f"Every rare class is recognised; the lowest: {_said(lowest)}."
 
 
 def _said(finding: Finding) -> str:

@@ -15,7 +15,9 @@ Every test image is compared with every training image: by the bytes of the file
 pixels, and by perceptual hash within ``max_distance`` bits of 64. What only the hash brings up
 counts when the pixels confirm it: the two pictures must be more alike than strangers of one class
 are in this very data. It counts images, so no interval is needed: more than ``max_share`` of the
-test set fails, and so does a picture that stands in the test set under two labels. The inflation,
+test set fails, and so does a picture that stands in the test set under two labels. So does a test
+set of which more than ``max_copies`` are exact copies of other test images: they count one picture
+many times, and every interval of the audit becomes too narrow. The inflation,
 accuracy on all test images minus accuracy without the overlapping ones, is shown. It is
 inconclusive where a predicted test image could not be read, or more training images than
 ``max_share`` of the test set: any of them may be a copy.
@@ -43,7 +45,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from auditor.check import Check, Finding, Fraction, Outcome, Status
+from auditor.check import Check, Finding, Fraction, Outcome, Status, worst
 
 if TYPE_CHECKING:
     from auditor.evidence.overlap import Overlap, OverlapPair
@@ -56,29 +58,47 @@ class SplitOverlap(Check):
     id = "split-overlap"
     title = "Training and test images do not overlap"
     level = "block"
+    judges = "data"
 
     max_share: Fraction = 0.0
     """Largest share of test images that may overlap the training data."""
+    max_copies: Fraction = 0.05
+    """Largest share of test images that may be exact copies of other test images."""
     max_distance: Annotated[int, Field(ge=0, le=8)] = 8
     """Bits of 64 in which the hashes of near-duplicates may differ; even on natural pictures."""
 
     def run(self, overlap: Overlap, test: Predictions | None) -> Outcome:
         """Count the overlapping images and the conflicting labels."""
-        conflicts = [
-            _conflict(pair)
-            for pair in self._near_enough(overlap.within_test)
-            if pair.test_label != pair.train_label
-        ]
+        within = [*self._conflicts(overlap), *self._copies(overlap)]
         if overlap.pairs is None:
-            return _without_training(conflicts)
+            return _without_training(within)
         pairs = self._near_enough(overlap.pairs)
         first = {pair.test_image: pair for pair in reversed(pairs)}
         findings = self._overlapping(first, overlap.test_signed)
         findings += _unseen(overlap, test, len(first), self.max_share)
         findings += _inflation(frozenset(first), test)
-        return Outcome.of(
-            [*findings, *conflicts], self._summary(first, overlap, findings, conflicts)
-        )
+        return Outcome.of([*findings, *within], self._summary(first, overlap, findings, within))
+
+    def _conflicts(self, overlap: Overlap) -> list[Finding]:
+        pairs = self._near_enough(overlap.within_test)
+        return [_conflict(pair) for pair in pairs if pair.test_label != pair.train_label]
+
+    def _copies(self, overlap: Overlap) -> list[Finding]:
+        exact = {p.train_image for p in overlap.within_test if p.kind != "near-duplicate"}
+        if not exact:
+            return []
+        share = len(exact) / overlap.test_signed
+        return [
+            Finding.fact(
+                "test",
+                "copies of other test images",
+                share,
+                self.max_copies,
+                n=overlap.test_signed,
+                unit="share",
+                note=f"{len(exact):,} of {overlap.test_signed:,} images repeat another one",
+            )
+        ]
 
     def _near_enough(self, pairs: Sequence[OverlapPair]) -> list[OverlapPair]:
         return [pair for pair in pairs if pair.distance <= self.max_distance]
@@ -99,7 +119,7 @@ class SplitOverlap(Check):
         first: dict[str, OverlapPair],
         overlap: Overlap,
         findings: Sequence[Finding],
-        conflicts: Sequence[Finding],
+        within: Sequence[Finding],
     ) -> str:
         total = overlap.test_signed
         unseen = [f.note for f in findings if f.status is Status.INCONCLUSIVE]
@@ -114,9 +134,7 @@ class SplitOverlap(Check):
                 f"{len(first):,} of {total:,} test images ({len(first) / total:.1%}) are in the "
                 f"training data: {exact:,} exact, {len(first) - exact:,} near-duplicates"
             )
-        if conflicts:
-            text += f"; {len(conflicts):,} pairs within the test set carry two labels"
-        return text + "."
+        return "; ".join([text, *_said(within)]) + "."
 
 
 def _share(observed: float | None, limit: float, n: int, status: Status, note: str = "") -> Finding:
@@ -194,11 +212,16 @@ def _inflation(overlapping: frozenset[str], test: Predictions | None) -> list[Fi
     ]
 
 
-def _without_training(conflicts: Sequence[Finding]) -> Outcome:
-    if conflicts:
-        text = f"{len(conflicts):,} pairs within the test set carry two labels"
-        return Outcome.of(conflicts, f"{text}; without training data, leakage was not looked at.")
-    return Outcome(
-        status=Status.SKIP,
-        summary="no training images were given ([data] train), so leakage was not looked at",
-    )
+def _said(within: Sequence[Finding]) -> list[str]:
+    """Say what is wrong inside the test set, if anything is."""
+    failed = [finding for finding in within if finding.status is Status.FAIL]
+    conflicts = sum(finding.unit == "labels" for finding in failed)
+    said = [f"{conflicts:,} pairs within the test set carry two labels"] if conflicts else []
+    return said + [f"within the test set, {f.note}" for f in failed if f.unit == "share"]
+
+
+def _without_training(within: Sequence[Finding]) -> Outcome:
+    text = "no training images were given ([data] train), so leakage was not looked at"
+    said = "; ".join([text, *_said(within)])
+    status = Status.FAIL if worst(f.status for f in within) is Status.FAIL else Status.SKIP
+    return Outcome(status=status, summary=said, findings=tuple(within))

@@ -11,9 +11,9 @@ with ``accuracy-paradox`` and ``rare-class-recall``, which exist because it can 
 
 How it decides
 --------------
-By the Clopper–Pearson bounds of the accuracy. Wholly at or above ``min_accuracy`` passes, wholly
-below fails, across it is inconclusive, with the number of further test images that would settle
-it. Below ``bad_below`` the summary calls the accuracy bad.
+By the Clopper–Pearson bounds of the accuracy, or Wilson's with ``interval = "wilson"``. Wholly at
+or above ``min_accuracy`` passes, wholly below fails, across it is inconclusive, with the number of
+further test images that would settle it. Below ``bad_below`` the summary calls the accuracy bad.
 
 How to fix
 ----------
@@ -23,7 +23,8 @@ wrong labels. If the check is inconclusive, collect more test images.
 Limits
 ------
 Test images are taken as independent draws from what the model will meet. Duplicates within the
-test set make the bounds too narrow.
+test set make the bounds too narrow. Wilson's bounds err at the stated rate on average only; with
+few images Clopper–Pearson's are the ones that hold.
 
 References
 ----------
@@ -34,7 +35,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from auditor.check import Check, Finding, Fraction, Outcome, Status
+from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
@@ -51,6 +52,8 @@ class Top1Accuracy(Check):
     """Lowest top-1 accuracy on the test set."""
     bad_below: Fraction = 0.60
     """Accuracy under which the summary calls the candidate bad."""
+    interval: IntervalMethod = "exact"
+    """How the accuracy is bounded: exactly (Clopper–Pearson), or by Wilson, narrower."""
 
     def run(self, confusion: Confusion) -> Outcome:
         """Judge the top-1 accuracy."""
@@ -61,6 +64,7 @@ class Top1Accuracy(Check):
             confusion.n,
             self.min_accuracy,
             self.confidence,
+            self.interval,
         )
         return Outcome.of([finding], self._summary(finding))
 

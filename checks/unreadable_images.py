@@ -45,6 +45,7 @@ class UnreadableImages(Check):
     id = "unreadable-images"
     title = "Every test image can be read"
     level = "block"
+    judges = "data"
 
     max_share: Fraction = 0.0
     """Largest share of test images that may be unreadable."""

@@ -57,7 +57,7 @@ def test_the_careless_candidate_is_rejected_for_each_planted_reason(run: Run) ->
     audit = run.audit("careless")
     failed = {id for id, status in statuses(audit).items() if status is Status.FAIL}
     assert audit.verdict == "rejected"
-    assert failed == {"accuracy-paradox", "rare-class-recall", "split-overlap", "overfitting"}
+    assert failed >= {"accuracy-paradox", "rare-class-recall", "split-overlap", "overfitting"}
 
 
 @pytest.mark.slow
@@ -71,8 +71,8 @@ def test_every_leaked_image_is_found(run: Run) -> None:
 def test_the_careful_candidate_is_accepted_on_every_blocking_check(run: Run) -> None:
     audit = run.audit("careful")
     assert audit.verdict == "accepted"
-    assert set(statuses(audit).values()) == {Status.PASS}
-    assert set(statuses(audit)) == {
+    passed = {id for id, status in statuses(audit).items() if status is Status.PASS}
+    assert passed >= {
         "accuracy-paradox",
         "efficiency",
         "overfitting",

@@ -360,6 +360,7 @@ class TestObservers:
             else:
                 with pytest.raises(Unavailable, match=f"bad failed: {type(crash).__name__}"):
                     made.get("bad")
+        assert max(good.calls.values()) <= 2
 
     def test_wrong_outputs_end_it(self, graph: Make, root: Path) -> None:
         wrong = Watching(Calls(), fail=InputError("NaN outputs"))

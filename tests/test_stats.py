@@ -146,6 +146,37 @@ def test_samples_to_settle_reference_values(rate: float, n: int) -> None:
     assert stats.samples_to_settle(rate, 0.80) == n
 
 
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+@pytest.mark.parametrize("minimum", [0.5, 0.8, 0.85, 0.99])
+def test_wilson_needs_its_own_number_of_perfect_samples(minimum: float, confidence: float) -> None:
+    n = stats.samples_for_perfect(minimum, confidence, "wilson")
+    assert stats.proportion_interval(n, n, confidence, "wilson").low >= minimum - 1e-9
+    assert stats.proportion_interval(n - 1, n - 1, confidence, "wilson").low < minimum
+
+
+@given(st.floats(0.05, 1.0), st.floats(0.05, 0.99), CONFIDENCE)
+def test_samples_to_settle_settle_with_wilson(rate: float, limit: float, c: float) -> None:
+    n = stats.samples_to_settle(rate, limit, c, "wilson")
+    assume(n is not None and n <= 20_000)
+    assert n is not None
+    low, high = stats.proportion_interval(math.floor(rate * n + 1e-9), n, c, "wilson")
+    assert low >= limit if rate >= limit else high < limit
+
+
+def test_wilson_bounds_of_many_without_samples_say_nothing() -> None:
+    low, high = stats.proportion_intervals(np.array([0, 3, 0]), np.array([0, 3, 3]), 0.95, "wilson")
+    assert (low[0], high[0]) == (0.0, 1.0)
+    assert (high[1], low[2]) == (1.0, 0.0)
+
+
+def test_a_failure_in_a_family_takes_more_samples_and_a_pass_does_not() -> None:
+    alone, among = (stats.what_would_settle(8, 12, 0.85, 0.95, family=k) for k in (1, 50))
+    assert int(alone.split()[1]) < int(among.split()[1])
+    assert alone.split("; ")[1] == among.split("; ")[1]
+    above = (stats.what_would_settle(11, 12, 0.85, 0.95, family=k) for k in (1, 50))
+    assert len(set(above)) == 1
+
+
 def test_samples_to_settle_on_the_limit_is_never() -> None:
     assert stats.samples_to_settle(0.8, 0.8) is None
     assert stats.samples_to_settle(1.0, 1.0) is None

@@ -13,7 +13,7 @@ __all__ = ["command"]
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    default=Path("demo"),
+    default=Path("audit-demo"),
     show_default=True,
     help="Where the images, the models and the audits are written.",
 )

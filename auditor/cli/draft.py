@@ -29,6 +29,11 @@ preset = "sign-off"
 # An earlier audit.json to compare the candidate with.
 # audit = "baseline/audit.json"
 
+# [deployment]
+# Share of every class in production, and what mistakes cost there: label, predicted, cost.
+# prevalence = { fraud = 0.001, normal = 0.999 }
+# costs = { fraud = { normal = 100.0 }, normal = { fraud = 1.0 } }
+
 # [engine]
 # device = "auto"  # CUDA, then MPS, then the CPU
 
@@ -115,6 +120,7 @@ def _data(folder: Folder) -> Iterator[str]:
             yield "# chosen on it, the verdict is too kind."
         path = folder.relative(split.path) if split else f"data/{name}"
         yield f"{'' if split else '# '}{name} = {literal(path)}"
+    yield '# validation = "data/validation"  # where operating-point may choose a threshold'
 
 
 def _predictions(folder: Folder) -> Iterator[str]:

@@ -78,7 +78,8 @@ def overrides(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         tables["candidate"] = dict.fromkeys(_NAMING) | candidate
     if names_candidate(flags) and not flags.get("predictions"):
         # A model that is named is run: predictions that the file names are not its own.
-        tables["predictions"] = {"test": None, "train": None} | tables.get("predictions", {})
+        none = dict.fromkeys(("train", "test", "validation"))
+        tables["predictions"] = none | tables.get("predictions", {})
     return tables
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from auditor.data.samples import Samples
 from auditor.errors import InputError
 
-__all__ = ["IMAGE_SUFFIXES", "read_folder"]
+__all__ = ["IMAGE_SUFFIXES", "natural", "read_folder"]
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+    {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+    | {".heic", ".heif", ".avif", ".jxl", ".jp2"}
 )
+"""What counts as an image; the second row cannot be read yet, and is counted as unreadable."""
 
 
 def read_folder(root: Path) -> Samples:
@@ -38,10 +40,11 @@ def _class_folders(root: Path) -> list[str]:
         raise InputError(
             f"{root}: no class folders; it needs one folder a class, with images in it"
         )
-    return sorted(names, key=_natural)
+    return sorted(names, key=natural)
 
 
-def _natural(name: str) -> list[str | int]:
+def natural(name: str) -> list[str | int]:
+    """Return timm's sorting key: numbers by value, letters without regard to case."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name.lower())]
 
 

@@ -141,6 +141,7 @@ class Inference:
             "classes": list(self.candidate.classes.names),
             "class_order": self.candidate.classes.order,
             "candidate": self.candidate.about(),
+            "preprocessing": self.candidate.preprocessing(),
             "device": describe_device(self._device),
             "dtype": self.candidate.engine.dtype,
             "threads": torch.get_num_threads(),

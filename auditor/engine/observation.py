@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
@@ -18,7 +18,10 @@ from auditor.evidence.store import Store
 from auditor.overlap.decode import Unreadable, open_image
 from auditor.progress import Progress
 
-__all__ = ["observe_samples"]
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["Observed", "observe_samples"]
 
 _PART = 512
 """Images a stored part: what an interrupted pass can lose."""
@@ -33,6 +36,19 @@ def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     remaining = iter(items)  # itertools.batched needs Python 3.12
     while batch := list(islice(remaining, size)):
         yield batch
+
+
+class Observed(NamedTuple):
+    """What came of a pass: a table for each observer, or what it died of."""
+
+    tables: dict[str, pa.Table]
+    failed: dict[str, BaseException]
+
+
+class _Crash(NamedTuple):
+    """What an observer raised in a worker thread."""
+
+    error: BaseException
 
 
 class _Seen(NamedTuple):
@@ -50,7 +66,7 @@ def observe_samples(
     progress: Progress,
     *,
     workers: int | None = None,
-) -> dict[str, pa.Table]:
+) -> Observed:
     """Show every image to the observers that want it; return a table for each.
 
     Parameters
@@ -64,10 +80,12 @@ def observe_samples(
 
     Returns
     -------
-    dict
+    Observed
         Evidence name → table with ``image``, ``label``, ``error`` (null where it was read), the
-        observer's columns and the split's metadata; also saved in the store.
+        observer's columns and the split's metadata. An observer that raises is left out of the
+        rest of the pass; the others go on.
     """
+    living, failed = dict(observers), dict[str, BaseException]()
     parts: dict[str, list[pa.Table]] = {name: [] for name in observers}
     sizes = [observer.batch_size for _, observer in observers.values()]
     batch_size = min((size for size in sizes if size is not None), default=_BATCH)
@@ -80,20 +98,22 @@ def observe_samples(
             part = samples.take(rows)
             stored = {
                 n: _fitting(store.load_part(n, key, number), part, observer)
-                for n, (key, observer) in observers.items()
+                for n, (key, observer) in living.items()
             }
-            missing = {n: observers[n] for n, table in stored.items() if table is None}
-            stored |= _observe_part(part, missing, pool, batch_size, advance)
-            for name, table in stored.items():
-                if name in missing:
-                    store.save_part(name, observers[name][0], number, table)
+            missing = {n: living[n] for n, table in stored.items() if table is None}
+            seen = _observe_part(part, missing, pool, batch_size, advance)
+            for name, table in seen.tables.items():
+                store.save_part(name, living[name][0], number, table)
+            for name, table in {**stored, **seen.tables}.items():
                 parts[name].append(table)
+            failed |= seen.failed
+            living = {name: pair for name, pair in living.items() if name not in failed}
+            if not living:
+                break
             if not missing:
                 advance(len(part))
-    return {
-        name: _finish(name, key, observer, parts[name], store)
-        for name, (key, observer) in observers.items()
-    }
+    tables = {name: _finished(observer, parts[name]) for name, (_, observer) in living.items()}
+    return Observed(tables, failed)
 
 
 def _wanted(samples: Samples, observers: Sequence[Observer]) -> list[int]:
@@ -117,19 +137,27 @@ def _observe_part(
     pool: ThreadPoolExecutor,
     batch_size: int,
     advance: Any,
-) -> dict[str, pa.Table]:
+) -> Observed:
     tables: dict[str, list[pa.Table]] = {name: [] for name in observers}
+    failed: dict[str, BaseException] = {}
     if not observers:
-        return {}
+        return Observed({}, {})
     for batch in _batched(_looked_at(part, observers, pool, 4 * batch_size), batch_size):
-        for name, (_, observer) in observers.items():
-            tables[name].append(_rows(name, observer, batch))
+        for name in observers.keys() - failed.keys():
+            try:
+                tables[name].append(_rows(name, observers[name][1], batch))
+            except (Exception, SystemExit) as crash:
+                failed[name] = crash
+        if len(failed) == len(observers):
+            break
         advance(len(batch))
     described = _description(part)
-    return {
+    joined = {
         name: _joined(pa.concat_tables(found, promote_options="default"), described)
         for name, found in tables.items()
+        if name not in failed
     }
+    return Observed(joined, failed)
 
 
 def _looked_at(
@@ -157,17 +185,27 @@ def _look(part: Samples, image: str, observers: Mapping[str, tuple[str, Observer
     except Unreadable as error:
         return _Seen(image, {}, str(error))
     prepared = {
-        name: observer.prepare(picture, data)
+        name: _prepared(observer, picture, data)
         for name, (_, observer) in observers.items()
         if observer.images is None or image in observer.images
     }
     return _Seen(image, prepared, None)
 
 
+def _prepared(observer: Observer, picture: Image.Image, data: bytes) -> Any:
+    try:
+        return observer.prepare(picture, data)
+    except (Exception, SystemExit) as crash:
+        return _Crash(crash)
+
+
 def _rows(name: str, observer: Observer, batch: Sequence[_Seen]) -> pa.Table:
     seen = [s for s in batch if name in s.prepared]
     wants = observer.images
     lost = [s for s in batch if s.error and (wants is None or s.image in wants)]
+    for crash in (s.prepared[name] for s in seen):
+        if isinstance(crash, _Crash):
+            raise crash.error
     columns: dict[str, Any] = {"image": pa.array([s.image for s in seen], pa.string())}
     if seen:
         columns |= observer.rows([s.image for s in seen], [s.prepared[name] for s in seen])
@@ -193,11 +231,7 @@ def _joined(found: pa.Table, described: pa.Table) -> pa.Table:
     return found
 
 
-def _finish(
-    name: str, key: str, observer: Observer, parts: Sequence[pa.Table], store: Store
-) -> pa.Table:
+def _finished(observer: Observer, parts: Sequence[pa.Table]) -> pa.Table:
     table = pa.concat_tables(parts, promote_options="default")
     about = json.dumps(observer.about(), sort_keys=True)
-    table = table.replace_schema_metadata({"about": about})
-    store.save(name, key, table)
-    return table
+    return table.replace_schema_metadata({"about": about})

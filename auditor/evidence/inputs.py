@@ -123,6 +123,18 @@ def train_samples(config: Config) -> Samples:
     return _samples("train", config.data.train)
 
 
+@derive
+def validation_samples(config: Config) -> Samples:
+    """Return the validation images; a threshold chosen on the test set would judge itself."""
+    validation, test = config.data.validation, config.data.test
+    if validation is not None and test is not None and validation.resolve() == test.resolve():
+        raise InputError(
+            f"{validation}: the same images are given for validation and for test; what is chosen "
+            "on the test set cannot be judged on it"
+        )
+    return _samples("validation", validation)
+
+
 def _samples(split: str, path: Path | None) -> Samples:
     if path is None:
         raise Unavailable(f"no {split} images were given ([data] {split})")
@@ -173,7 +185,28 @@ def saved_test(config: Config, classes: ClassList | None) -> SavedPredictions:
 @derive
 def saved_train(config: Config, classes: ClassList | None) -> SavedPredictions:
     """Return the saved predictions on the training images."""
-    return _saved("train", config.predictions.train, classes)
+    saved = _saved("train", config.predictions.train, classes)
+    if config.predictions.test is not None and _bytes(saved.path) == _bytes(
+        config.predictions.test
+    ):
+        raise InputError(
+            f"{saved.path}: the same predictions are given for training and for test; they say "
+            "nothing of overfitting"
+        )
+    return saved
+
+
+@derive
+def saved_validation(config: Config, classes: ClassList | None) -> SavedPredictions:
+    """Return the saved predictions on the validation images."""
+    saved = _saved("validation", config.predictions.validation, classes)
+    test = config.predictions.test
+    if test is not None and _bytes(saved.path) == _bytes(test):
+        raise InputError(
+            f"{saved.path}: the same predictions are given for validation and for test; what is "
+            "chosen on the test set cannot be judged on it"
+        )
+    return saved
 
 
 def _saved(split: str, path: Path | None, classes: ClassList | None) -> SavedPredictions:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from auditor.models.handle import Candidate
 
-__all__ = ["Predictions", "test", "train"]
+__all__ = ["Predictions", "test", "train", "validation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +204,7 @@ def _vector_of(table: pa.Table, name: str) -> Any:
     return table[name].to_numpy() if name in table.column_names else None
 
 
-@observe(Predictions, samples="test_samples")
+@observe(Predictions, samples="test_samples", version=2)
 def test(
     saved_test: SavedPredictions | None,
     test_samples: Samples | None,
@@ -217,11 +217,45 @@ def test(
 @observe(Predictions, samples="train_samples")
 def train(
     saved_train: SavedPredictions | None,
+    saved_test: SavedPredictions | None,
     train_sample: Samples | None,
     candidate: Candidate | None,
 ) -> Observer | Predictions:
     """Return the candidate's predictions on the training images, or a sample of them."""
+    if saved_train is not None or train_sample is not None:
+        _require_one_candidate("train", saved_train, saved_test, candidate)
     return _predictions("train", saved_train, train_sample, candidate)
+
+
+@observe(Predictions, samples="validation_samples")
+def validation(
+    saved_validation: SavedPredictions | None,
+    saved_test: SavedPredictions | None,
+    validation_samples: Samples | None,
+    candidate: Candidate | None,
+) -> Observer | Predictions:
+    """Return the candidate's predictions on the validation images, where a threshold is chosen."""
+    if saved_validation is not None or validation_samples is not None:
+        _require_one_candidate("validation", saved_validation, saved_test, candidate)
+    return _predictions("validation", saved_validation, validation_samples, candidate)
+
+
+def _require_one_candidate(
+    split: str,
+    saved_split: SavedPredictions | None,
+    saved_test: SavedPredictions | None,
+    candidate: Candidate | None,
+) -> None:
+    """Refuse to take one split's predictions from a file and the other's from a model."""
+    from auditor.errors import Unavailable
+
+    if candidate is not None and (saved_split is None) != (saved_test is None):
+        run, saved = (split, "test") if saved_split is None else ("test", split)
+        raise Unavailable(
+            f"the {saved} predictions were saved and those on {run} would come from the model "
+            "given here: two candidates cannot be compared as one; save both or neither",
+            "error",
+        )
 
 
 def _predictions(

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,11 +60,22 @@ class Store:
             return None
         return _read(path)
 
-    def save(self, name: str, key: str, table: pa.Table) -> None:
-        """Store evidence in one step."""
+    def origin(self, name: str) -> Mapping[str, str]:
+        """Return what stored evidence was made from."""
+        found: Mapping[str, str] = self._entries[name].get("origin", {})
+        return found
+
+    def save(self, name: str, key: str, table: pa.Table, origin: Mapping[str, str]) -> None:
+        """Store evidence in one step, with the identities of what it was made from."""
         path = self.directory / f"{name}.parquet"
         _write(table, path)
-        entry = {"key": key, "file": path.name, "sha256": _sha256(path), "rows": table.num_rows}
+        entry = {
+            "key": key,
+            "origin": dict(origin),
+            "file": path.name,
+            "sha256": _sha256(path),
+            "rows": table.num_rows,
+        }
         self._record(name, entry)
         shutil.rmtree(self._parts(name), ignore_errors=True)
 

@@ -99,3 +99,9 @@ class Candidate:
             "input_size": list(loaded.preprocessing.input_size),
             "notes": list(loaded.notes),
         }
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Return the preprocessing used and the model's own, as JSON values."""
+        from auditor.models.preprocessing import side_by_side
+
+        return side_by_side(self.loaded.preprocessing, self.loaded.model)

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor, nn
 
-__all__ = ["Preprocessing", "differences", "own_configuration", "resolve"]
+__all__ = ["Preprocessing", "differences", "own_configuration", "resolve", "side_by_side"]
 
 _FIELDS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
+_CALLED = dict.fromkeys(("img_size", "in_chans", "chans"), "input_size")
 _INTERPOLATIONS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 _CROP_MODES = ("center", "squash", "border")
 _MODES = {1: "L", 3: "RGB"}
@@ -45,6 +46,8 @@ class Preprocessing:
         ``center``, ``squash`` or ``border``, as in timm.
     source
         Who said so, as a phrase.
+    trained
+        The fields that the training run's arguments decided.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class Preprocessing:
     crop_pct: float
     crop_mode: str
     source: str
+    trained: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require_word("interpolation", self.interpolation, _INTERPOLATIONS)
@@ -131,6 +135,7 @@ def resolve(
         crop_pct=float(config["crop_pct"]),
         crop_mode=str(config["crop_mode"] or "center"),
         source=_source(said, trained, model),
+        trained=tuple(sorted({_CALLED.get(name, name) for name in trained})),
     )
 
 
@@ -150,6 +155,31 @@ def differences(chosen: Preprocessing, model: nn.Module) -> tuple[str, ...]:
         for name in _FIELDS
         if getattr(chosen, name) != getattr(own, name)
     )
+
+
+def side_by_side(chosen: Preprocessing, model: nn.Module) -> dict[str, Any]:
+    """Return the chosen preprocessing and the model's own as JSON values.
+
+    ``own`` is None where the model names none. The size and crop that timm recommends for testing
+    stand in it as ``test_input_size`` and ``test_crop_pct``, where there are any.
+    """
+    config = own_configuration(model)
+    tested = {f"test_{name}": config.get(f"test_{name}") for name in ("input_size", "crop_pct")}
+    own = _facts(resolve(model, {}, {})) | {k: _json(v) for k, v in tested.items() if v is not None}
+    return {
+        "used": _facts(chosen),
+        "own": own if config else None,
+        "source": chosen.source,
+        "trained": list(chosen.trained),
+    }
+
+
+def _facts(steps: Preprocessing) -> dict[str, Any]:
+    return {name: _json(getattr(steps, name)) for name in _FIELDS}
+
+
+def _json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _apply(mode: str, steps: Callable[[Image], Tensor], image: Image) -> Tensor:

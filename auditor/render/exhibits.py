@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 from auditor.record import Audit, ConfusionExhibit, OverlapRow
 from auditor.render import confusion
+from auditor.render.calibration_plot import draw_calibration
 from auditor.render.confusion import Matrix, Pair
 from auditor.render.confusion_plot import draw_errors, draw_matrix
 from auditor.render.efficiency_plot import draw_efficiency
 from auditor.render.figures import Picture
+from auditor.render.operating_plot import draw_operating
 from auditor.render.training_plot import draw_training
 
 __all__ = ["ConfusionView", "Pictures", "labels_disagree", "pictures", "thumbnail"]
@@ -38,6 +40,8 @@ class Pictures(NamedTuple):
     confusion: ConfusionView | None
     efficiency: Picture | None
     training: Picture | None
+    calibration: Picture | None
+    operating: Picture | None
 
 
 def pictures(audit: Audit) -> Pictures:
@@ -47,6 +51,8 @@ def pictures(audit: Audit) -> Pictures:
         _confusion(exhibits.confusion) if exhibits.confusion else None,
         draw_efficiency(exhibits.efficiency) if exhibits.efficiency else None,
         draw_training(exhibits.training) if exhibits.training else None,
+        draw_calibration(exhibits.calibration) if exhibits.calibration else None,
+        draw_operating(exhibits.operating) if exhibits.operating else None,
     )
 
 

@@ -15,13 +15,20 @@ from auditor.render import docs, exhibits, glyph, standing, wording
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["html_report", "notebook_card"]
+    from auditor.diff import Diff
+
+__all__ = ["html_diff", "html_report", "notebook_card"]
 
 
 def html_report(audit: Audit) -> str:
     """Return the whole report as one self-contained page."""
     template = _environment().get_template("report.html.j2")
     return template.render(audit=audit, pictures=exhibits.pictures(audit))
+
+
+def html_diff(diff: Diff) -> str:
+    """Return the comparison of two audits as one self-contained page."""
+    return _environment().get_template("diff.html.j2").render(diff=diff)
 
 
 def notebook_card(audit: Audit) -> str:

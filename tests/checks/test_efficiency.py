@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from auditor.check import Finding, Outcome, Status
 from auditor.checks.efficiency import Efficiency
+from auditor.evidence.baseline import Baseline
 from auditor.evidence.complexity import Complexity
 from auditor.evidence.confusion import Confusion
 from auditor.record import Audit, CandidateInfo, DataInfo, PolicyInfo, Provenance, SplitInfo
@@ -19,10 +20,10 @@ def balanced(confusion: Callable[..., Confusion]) -> Confusion:
     return confusion({"a": {"a": 50}, "b": {"b": 50}})
 
 
-def _baseline(**costs: int | None) -> Audit:
+def _baseline(**costs: int | None) -> Baseline:
     given = {"parameters": 5_000_000, "macs": 380_000_000, "bytes_on_disk": 20_500_000, **costs}
     candidate = CandidateInfo.model_validate({"name": "old", **given})
-    return Audit(
+    audit = Audit(
         verdict="accepted",
         summary="",
         candidate=candidate,
@@ -37,6 +38,7 @@ def _baseline(**costs: int | None) -> Audit:
             auditor="0", created="", repeat="", config="", config_digest="", python="", platform=""
         ),
     )
+    return Baseline(audit, None, "not needed here")
 
 
 def _status(outcome: Outcome, subject: str, metric: str) -> Status:

@@ -45,20 +45,20 @@ def _again(store: Store) -> Store:
 
 class TestStore:
     def test_what_was_saved_is_loaded(self, store: Store) -> None:
-        store.save("test", KEY, TABLE)
+        store.save("test", KEY, TABLE, {})
         for opened in (store, _again(store)):
             assert opened.load("test", KEY) == TABLE
             assert opened.load("test") == TABLE
             assert opened.key("test") == KEY
 
     def test_another_key_is_another_evidence(self, store: Store) -> None:
-        store.save("test", KEY, TABLE)
+        store.save("test", KEY, TABLE, {})
         assert store.load("test", "other") is None
         assert store.load("train", KEY) is None
 
     @pytest.mark.parametrize("where", [0, 60, -1])
     def test_a_flipped_byte_is_noticed(self, store: Store, where: int) -> None:
-        store.save("test", KEY, TABLE)
+        store.save("test", KEY, TABLE, {})
         path = store.directory / "test.parquet"
         content = bytearray(path.read_bytes())
         content[where] ^= 1
@@ -67,7 +67,7 @@ class TestStore:
         assert _again(store).load("test") is None
 
     def test_a_truncated_or_missing_file_is_noticed(self, store: Store) -> None:
-        store.save("test", KEY, TABLE)
+        store.save("test", KEY, TABLE, {})
         path = store.directory / "test.parquet"
         path.write_bytes(path.read_bytes()[:40])
         assert _again(store).load("test", KEY) is None
@@ -79,7 +79,7 @@ class TestStore:
         ["", "{", "[]", "{}", '{"evidence": 1}', '{"evidence": [1]}', '{"evidence": {"a": 1}}'],
     )
     def test_a_manifest_that_is_none(self, store: Store, text: str) -> None:
-        store.save("test", KEY, TABLE)
+        store.save("test", KEY, TABLE, {})
         (store.directory / "manifest.json").write_text(text)
         with pytest.raises(InputError, match="not an evidence manifest"):
             Store(store.directory)
@@ -97,7 +97,7 @@ class TestStore:
         assert _again(store).load_part("test", KEY, 3) == TABLE
         assert store.load_part("test", KEY, 2) is None
         assert store.load_part("test", "o" * 64, 3) is None
-        store.save("test", KEY, TABLE)
+        store.save("test", KEY, TABLE, {})
         assert store.load_part("test", KEY, 3) is None
 
     def test_a_harmed_part_is_looked_at_again(self, store: Store) -> None:
@@ -111,15 +111,15 @@ class TestStore:
         assert not store.directory.exists()
 
     def test_digests_are_those_of_the_files(self, store: Store) -> None:
-        store.save("test", KEY, TABLE)
+        store.save("test", KEY, TABLE, {})
         before = store.digests()
-        store.save("test", KEY, pa.table({"x": [4]}))
+        store.save("test", KEY, pa.table({"x": [4]}), {})
         assert before["test"] != store.digests()["test"]
 
 
 def _returned(value: Stored, folder: Path) -> Any:
     store = Store(folder)
-    store.save("it", KEY, value.to_table())
+    store.save("it", KEY, value.to_table(), {})
     table = Store(folder).load("it", KEY)
     assert table is not None
     return type(value).from_table(table)
@@ -335,8 +335,9 @@ class TestJudgingAgain:
         self, run: Callable[..., Audit], saved: Callable[..., Path], tmp_path: Path
     ) -> Config:
         table = {"a": {"a": 100}, "b": {"b": 100}}
+        more = {"a": {"a": 110}, "b": {"b": 100}}
         tables: dict[str, Any] = {
-            "predictions": {"test": saved(table), "train": saved(table, "train.csv")},
+            "predictions": {"test": saved(table), "train": saved(more, "train.csv")},
             "output": {"directory": tmp_path / "out"},
         }
         assert run(**tables).verdict == "accepted"

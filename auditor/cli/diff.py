@@ -1,0 +1,163 @@
+"""``auditor diff``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from auditor.diff import CheckChange, Diff, Setting
+    from auditor.record import Audit, BaselineExhibit, ChangeRow, FlipRow
+
+__all__ = ["command"]
+
+_NOT_COMPARABLE = 3
+_CLASSES = 5
+
+
+@click.command("diff")
+@click.argument("baseline", type=click.Path(path_type=Path))
+@click.argument("candidate", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder to write diff.html, with the images that flipped, and diff.json to.",
+)
+def command(baseline: Path, candidate: Path, output: Path | None) -> int:
+    """Tell what changed from one audit to another.
+
+    BASELINE and CANDIDATE are audit.json files or the folders that hold them. Shows the accuracy
+    difference with its interval, the images that only one of the two models got right, the classes
+    that fell most, and what is different in the checks and in the configuration.
+
+    \b
+    auditor diff audits/main audit
+    auditor diff audits/main audit --output diff
+
+    Exit status: 0 compared, whatever the difference; 2 the command or the input is wrong; 3 not
+    comparable, with the reason.
+    """  # noqa: D301
+    from auditor.cli.judging import writing
+    from auditor.diff import diff
+    from auditor.evidence.baseline import read_baseline
+
+    before, after = read_baseline(baseline), read_baseline(candidate)
+    found = diff(before, after)
+    parts = _parts(found)
+    if output is not None:
+        with writing(output):
+            parts.append(
+                _titled("Written", [f"  {path}" for path in _write(found, after.audit, output)])
+            )
+    click.echo("\n\n".join(part for part in parts if part))
+    return 0 if found.comparison else _NOT_COMPARABLE
+
+
+def _write(found: Diff, candidate: Audit, directory: Path) -> list[Path]:
+    from auditor.diff import thumbnails
+    from auditor.render.html import html_diff
+
+    if found.comparison:
+        source = Path(candidate.data.test.source)
+        root = source if source.is_dir() else source.parent
+        found = found.model_copy(update={"comparison": thumbnails(found.comparison, root)})
+    directory.mkdir(parents=True, exist_ok=True)
+    texts = {"diff.html": html_diff(found), "diff.json": found.to_json()}
+    for name, text in texts.items():
+        (directory / name).write_text(text, encoding="utf-8", newline="\n")
+    return [directory / name for name in texts]
+
+
+def _parts(found: Diff) -> list[str]:
+    from auditor.cli.verdict import hanging, wrapped
+    from auditor.render.wording import visible
+
+    parts = [wrapped(visible(f"{found.baseline.name} → {found.candidate.name}"))]
+    if found.comparison is None:
+        parts.append(
+            click.style(wrapped(f"? Not comparable: {visible(found.not_comparable)}"), fg="yellow")
+        )
+    else:
+        parts += _comparison(found.comparison)
+    return [
+        *parts,
+        _titled("Checks", map(hanging, map(_check, found.checks))),
+        _titled("Classes", map(hanging, _class_list(found))),
+        _titled("Configuration", map(hanging, map(_setting, found.config))),
+    ]
+
+
+def _titled(title: str, lines: Sequence[str] | Iterator[str]) -> str:
+    rows = list(lines)
+    return "\n".join([click.style(title, bold=True), *rows]) if rows else ""
+
+
+def _comparison(versus: BaselineExhibit) -> Iterator[str]:
+    from auditor.cli.verdict import hanging, wrapped
+
+    yield wrapped(_accuracy(versus))
+    if versus.mcnemar_exact is not None and versus.mcnemar_mid_p is not None:
+        yield wrapped(
+            f"{versus.overall.lost:,} lost, {versus.overall.won:,} won, "
+            f"{versus.changed:,} predicted differently; McNemar p = {versus.mcnemar_exact:.3g} "
+            f"exact, {versus.mcnemar_mid_p:.3g} mid-p"
+        )
+    fallen = [row for row in versus.classes if row.difference < 0]
+    yield _titled("Worst classes", map(hanging, map(_class, fallen[:_CLASSES])))
+    for title, flips, total in (
+        ("Lost", versus.lost, versus.overall.lost),
+        ("Won", versus.won, versus.overall.won),
+    ):
+        shown = f", the first {len(flips)} of {total:,}" if total and total > len(flips) else ""
+        yield _titled(title + shown, map(hanging, map(_flip, flips)))
+
+
+def _accuracy(versus: BaselineExhibit) -> str:
+    from auditor.render.wording import interval, points, share
+
+    row = versus.overall
+    images = (
+        f"the same {row.n_after:,} images"
+        if versus.same_images
+        else f"different images ({row.n_before:,} and {row.n_after:,}), which may be all of it"
+    )
+    return (
+        f"Accuracy {share(row.before, 2)} → {share(row.after, 2)}: {points(row.difference, 2)} "
+        f"{interval(row.interval, 'points', 2)} on {images}"
+    )
+
+
+def _class(row: ChangeRow) -> str:
+    from auditor.render.wording import interval, points, share
+
+    flips = "" if row.lost is None else f", {row.lost:,} lost, {row.won:,} won"
+    significant = ", significant" if row.significant else ""
+    return (
+        f"{row.name}: {share(row.before)} → {share(row.after)}, {points(row.difference)} "
+        f"{interval(row.interval, 'points')} of {row.n_after:,}{flips}{significant}"
+    )
+
+
+def _flip(flip: FlipRow) -> str:
+    return f"{flip.image}: {flip.label}; {flip.before} → {flip.after}"
+
+
+def _check(check: CheckChange) -> str:
+    note = f" ({check.note})" if check.note else ""
+    return f"{check.id}: {check.before or 'absent'} → {check.after or 'absent'}{note}"
+
+
+def _setting(setting: Setting) -> str:
+    return f"{setting.key}: {setting.before or 'not set'} → {setting.after or 'not set'}"
+
+
+def _class_list(found: Diff) -> Iterator[str]:
+    for title, names in (("gone", found.classes_gone), ("new", found.classes_new)):
+        if names:
+            more = f" and {len(names) - 20:,} more" if len(names) > 20 else ""
+            yield f"{title}: {', '.join(names[:20])}{more}"
+    if found.classes_reordered:
+        yield "the same, in another order"

@@ -1,0 +1,212 @@
+"""The candidate is not worse than the baseline.
+
+What it asks
+------------
+Did the accuracy fall since the earlier audit? And did any single class pay for a good average?
+
+Why it matters
+--------------
+A new model replaces one that works. Two models of equal accuracy differ on hundreds of images, so
+comparing two percentages finds regressions that are none, and misses the class that died while
+another grew.
+
+How it decides
+--------------
+On the same images (same names, same labels) it counts the lost, which only the baseline had right,
+and the won, which only the candidate has. The accuracy difference has an interval that needs no
+assumption of many flips: the exact bounds of the two shares, combined. Wholly at or above
+``-margin`` passes (non-inferiority). Wholly below fails, if McNemar's test agrees. Across it is
+inconclusive, with the number of images that would settle it. An identical candidate passes: every
+image predicted as by the baseline and, where both audits hold them, with the same probability. That
+is a fact and needs no interval.
+
+A class fails whose recall fell by more than ``class_margin`` and significantly: one-sided exact
+McNemar with mid-p, Holm over the family of all classes in which the flipped images could show
+anything (Tarone). A class with such a drop is inconclusive if only Benjamini and Hochberg's
+correction finds it, or if it has too few images to ever tell; other drops are shown and not judged.
+The test set as a whole and the family of classes share 1 - ``confidence`` equally, so that of
+equal models no more than that fail.
+
+On test sets without a common image it compares two samples: Newcombe's interval, and Fisher's exact
+test for classes. What may not be compared is inconclusive, with the reason: predictions that are
+missing or are not those audited, other classes, test sets that overlap in part, other labels,
+another version of this check.
+
+It blocks once a baseline is given.
+
+How to fix
+----------
+Look at the lost images first: ``auditor diff BASELINE CANDIDATE --output diff`` shows them. A class
+that fell alone points at its training images: relabelled, reweighted, lost. If the check is
+inconclusive, add test images, audit the baseline on them too, or state a wider ``margin``.
+
+Limits
+------
+Images are known by their names; a picture changed under its name is not noticed. On different
+images a difference may be that of the images. Nothing is said of a class without test images.
+Saved predictions without probabilities hide what tells two models apart: on few images, another
+model may predict them all alike and pass as identical.
+
+References
+----------
+Fagerland, Lydersen and Laake, BMC Medical Research Methodology 13:91 (2013), mid-p; Zou and Donner,
+Statistics in Medicine 27 (2008), the interval; Tarone, Biometrics 46 (1990); Newcombe, Statistics
+in Medicine 17 (1998), method 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from auditor.check import Check, Finding, Fraction, Level, Outcome, Status, decide
+
+if TYPE_CHECKING:
+    from auditor.baseline import Change, Comparison
+    from auditor.evidence.baseline import Baseline
+    from auditor.evidence.predictions import Predictions
+
+
+class BaselineRegression(Check):
+    """Is the candidate at least as good as the baseline, overall and for every class?"""
+
+    id = "baseline-regression"
+    title = "The candidate is not worse than the baseline"
+    level = "advise"
+
+    margin: Fraction = 0.005
+    """Non-inferiority margin: how far the accuracy may lie below the baseline's."""
+    class_margin: Fraction = 0.05
+    """How far the recall of a class may fall."""
+
+    def default_level(self, available: frozenset[str]) -> Level:
+        """Block once there is something to hold the candidate to."""
+        return "block" if "baseline" in available else "advise"
+
+    def run(self, test: Predictions, baseline: Baseline) -> Outcome:
+        """Compare the candidate with the baseline, overall and class by class."""
+        from auditor.baseline import NotComparable, compare, require_version
+
+        try:
+            require_version(baseline.audit, self.id, self.version)
+            comparison = compare(test, baseline, self.confidence)
+        except NotComparable as reason:
+            return self._not_comparable(str(reason))
+        findings = [*self._overall(comparison), *map(self._of_class, comparison.moved)]
+        return Outcome.of(findings, self._summary(comparison, findings, baseline))
+
+    def _not_comparable(self, reason: str) -> Outcome:
+        finding = Finding(
+            subject="test",
+            metric="accuracy difference",
+            limit=-self.margin,
+            unit="points",
+            status=Status.INCONCLUSIVE,
+            note=f"not comparable: {reason}",
+        )
+        return Outcome.of([finding], f"not comparable: {reason}")
+
+    def _overall(self, comparison: Comparison) -> Iterator[Finding]:
+        change = comparison.overall
+        status = decide(change.interval, -self.margin, higher_is_better=True)
+        if status is Status.FAIL and change.p_worse > comparison.level:
+            status = Status.INCONCLUSIVE
+        note = _flipped(change)
+        if comparison.identical:
+            yield Finding.fact(
+                "test", "images predicted differently", 0, 0, n=change.n_after, unit="images"
+            )
+            status, note = Status.SKIP, "identical on every image, so there is nothing to estimate"
+        elif status is Status.INCONCLUSIVE:
+            note += self._what_would_settle(change)
+        yield _finding(change, "accuracy difference", -self.margin, status, note)
+
+    def _what_would_settle(self, change: Change) -> str:
+        from auditor.baseline import images_to_settle
+
+        more, best = (
+            images_to_settle(change, self.margin, self.confidence, agreeing=agreeing)
+            for agreeing in (False, True)
+        )
+        if change.lost is None:
+            return "; more images on both sides would settle it, the same images with fewer"
+        said = f"about {more:,} more images at this rate" if more else "no number of such images"
+        return f"; {said} would settle it" + (f"; {best:,} if the two agree on all" if best else "")
+
+    def _of_class(self, change: Change) -> Finding:
+        status, note = Status.SKIP, _flipped(change)
+        if change.interval.low >= -self.class_margin:
+            status = Status.PASS
+        elif change.difference < -self.class_margin:
+            status, why = self._fallen(change)
+            note += f"; {why}"
+        return _finding(change, "recall difference", -self.class_margin, status, note)
+
+    def _fallen(self, change: Change) -> tuple[Status, str]:
+        """Judge a class that fell by more than the margin."""
+        level = (1 - self.confidence) / 2
+        if change.p_worse <= level:
+            return Status.FAIL, f"p = {change.p_worse:.2g} after Holm"
+        if change.q_worse <= level:
+            return Status.INCONCLUSIVE, f"suspect: q = {change.q_worse:.2g}, but not after Holm"
+        if change.blind:
+            return Status.INCONCLUSIVE, f"{change.n_after:,} images are too few to tell"
+        return Status.SKIP, "not significant among the classes"
+
+    def _summary(self, comparison: Comparison, findings: list[Finding], baseline: Baseline) -> str:
+        overall, name = comparison.overall, baseline.audit.candidate.name
+        if comparison.identical:
+            return f"Every one of {overall.n_after:,} images is predicted as by {name}."
+        whole = next(f for f in findings if f.subject == "test")
+        fallen = [f for f in findings[1:] if f.status in (Status.FAIL, Status.INCONCLUSIVE)]
+        head = "Better than" if overall.interval.low > 0 else _HEADS[whole.status]
+        if whole.status is not Status.FAIL and any(f.status is Status.FAIL for f in fallen):
+            head = "Worse for some classes than"
+        images = f"{'the same ' if comparison.paired else ''}{overall.n_after:,} images"
+        text = (
+            f"{head} {name}: accuracy {overall.before:.2%} → {overall.after:.2%} "
+            f"({_points(overall.difference)}, at worst {_points(overall.interval.low)}) on {images}"
+        )
+        text += f", {_flipped(overall)}" if comparison.paired else _OTHER_IMAGES
+        return f"{text}{_classes(fallen, comparison)}."
+
+
+_HEADS = {
+    Status.PASS: "Not worse than",
+    Status.FAIL: "Worse than",
+    Status.INCONCLUSIVE: "It is not settled whether it is worse than",
+}
+_OTHER_IMAGES = ", which are not the baseline's: the difference may be that of the images"
+
+
+def _finding(change: Change, metric: str, limit: float, status: Status, note: str) -> Finding:
+    return Finding(
+        subject=change.name,
+        metric=metric,
+        observed=change.difference,
+        limit=limit,
+        interval=change.interval,
+        n=change.n_after,
+        unit="points",
+        status=status,
+        note=note,
+    )
+
+
+def _flipped(change: Change) -> str:
+    if change.lost is None:
+        return f"{change.before:.1%} of {change.n_before:,} images before"
+    return f"{change.lost:,} lost, {change.won:,} won"
+
+
+def _classes(fallen: list[Finding], comparison: Comparison) -> str:
+    said = [f"{f.subject} fell by {_points(-(f.observed or 0.0))[1:]}" for f in fallen]
+    text = f"; {', '.join(said[:3])}" if said else ""
+    text += f" and {len(said) - 3:,} more classes" if len(said) > 3 else ""
+    gained = [change.name for change in comparison.better]
+    text += f"; better: {', '.join(gained[:3])}" if gained else ""
+    return text + (f" and {len(gained) - 3:,} more" if len(gained) > 3 else "")
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:+.2f} points".replace("-", "−")

@@ -1,0 +1,112 @@
+"""The candidate is as sure as it is right.
+
+What it asks
+------------
+When the candidate says 90%, is it right nine times out of ten?
+
+Why it matters
+--------------
+Whatever acts on the probability, a threshold, a queue for human review, a sum of expected costs,
+is wrong when the probability is. Networks trained to the end are usually too sure of themselves,
+and accuracy does not show it.
+
+How it decides
+--------------
+Test images are sorted by confidence (the probability given to the class that was named) into 15
+bins of equal mass; images with the same confidence stay together. The expected calibration error
+is the mean distance between the share that is right and the mean confidence of a bin, weighted by
+images. Its interval is compared with ``max_ece``: wholly at or below passes, wholly above fails,
+across it is inconclusive. Chance alone makes the plain error too large, the more so the better the
+calibration; each bound of the interval takes the worst case (``auditor.composite``).
+
+How to fix
+----------
+Temperature scaling on validation data, one number, repairs most of it without touching the
+accuracy. Label smoothing, mixup and earlier stopping help in training.
+
+Limits
+------
+It looks at the class that was named, not at the probabilities of the others. What cancels within a
+bin is not seen. Probabilities are needed: saved predictions must have ``prob_CLASS`` columns.
+
+References
+----------
+Naeini, Cooper and Hauskrecht, AAAI 2015; Guo et al., ICML 2017, on modern networks; Kumar, Liang
+and Ma, NeurIPS 2019, on the bias of binned estimates.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from auditor.check import Check, Finding, Fraction, Outcome, Status
+
+if TYPE_CHECKING:
+    from auditor.evidence.calibration import Calibration as Bins
+
+_METRIC = "expected calibration error"
+
+
+class Calibration(Check):
+    """Do stated probabilities agree with what happens?"""
+
+    id = "calibration"
+    title = "The candidate is as sure as it is right"
+    level = "advise"
+
+    max_ece: Fraction = 0.05
+    """Largest expected calibration error."""
+
+    def run(self, calibration: Bins) -> Outcome:
+        """Judge the expected calibration error."""
+        error, interval = calibration.bins.error, calibration.bins.interval(self.confidence)
+        if error is None or interval is None:
+            finding = Finding(
+                subject="test", metric=_METRIC, limit=self.max_ece, n=0, higher_is_better=False,
+                status=Status.INCONCLUSIVE, note="no test image",
+            )  # fmt: skip
+            return Outcome.of([finding], "There is no test image, so calibration is not known.")
+        finding = Finding.judged(
+            "test",
+            _METRIC,
+            error,
+            interval,
+            self.max_ece,
+            n=calibration.n,
+            unit="points",
+            higher_is_better=False,
+        )
+        if finding.status is Status.INCONCLUSIVE:
+            note = _what_would_settle(error, interval, self.max_ece, calibration.n)
+            finding = finding.model_copy(update={"note": note})
+        return Outcome.of([finding, *_shown(calibration)], self._summary(finding, calibration))
+
+    def _summary(self, finding: Finding, calibration: Bins) -> str:
+        text = (
+            f"The candidate is {calibration.confidence:.1%} sure on average and right in "
+            f"{calibration.accuracy:.1%}; the two differ by {100 * (finding.observed or 0):.1f} "
+            f"points in a bin on average (at most {100 * self.max_ece:g} allowed)"
+        )
+        settled = finding.status is not Status.INCONCLUSIVE
+        return f"{text}." if settled else f"{text}, which {finding.n:,} images cannot settle."
+
+
+def _what_would_settle(error: float, interval: tuple[float, float], limit: float, n: int) -> str:
+    """Say how many more images would do: a bound draws near as the root of their number grows."""
+    apart = interval[1] - error if error <= limit else error - interval[0]
+    room = abs(limit - error)
+    if room * 1000 < apart:
+        return "the error stands on the limit; no number of images would settle it"
+    more = math.ceil(n * (apart / room) ** 2) - n
+    return f"about {max(more, 1):,} more images at this error would settle it"
+
+
+def _shown(calibration: Bins) -> list[Finding]:
+    figures = {"mean confidence": calibration.confidence, "top-1 accuracy": calibration.accuracy}
+    return [
+        Finding(
+            subject="test", metric=name, observed=value, n=calibration.n, note="shown, not judged"
+        )
+        for name, value in figures.items()
+    ]

@@ -1,0 +1,213 @@
+"""The outputs stand in the order of the classes.
+
+What it asks
+------------
+Do the predictions look like right answers under wrong names?
+
+Why it matters
+--------------
+timm orders class folders naturally and without regard to case (``item2`` before ``item10``),
+torchvision plainly. A checkpoint trained under one order and read under the other knows
+everything and is called useless, and two classes that have merely changed places are easily taken
+for hard ones.
+
+How it decides
+--------------
+A renaming says which class each output really stands for. Two kinds are judged, by the images that
+the candidate puts into the renamed classes: right before and wrong after, or wrong before and
+right after.
+
+1. The orders that timm and torchvision read class folders in, on all test images.
+2. The best of all renamings (an assignment problem on the confusion matrix). The best of so many
+   wins something by luck alone, even for a model that guesses. So it is chosen on one half of the
+   test images, drawn with a fixed seed, and judged on the other half, where that luck does not
+   count. Each cycle of classes in it is judged by itself, too, so that two classes that have
+   changed places are found among a thousand.
+
+A renaming whose gain in accuracy is surely above ``max_gain`` fails, with the paired interval of
+Zou and Donner and with Bonferroni's correction for the number of renamings judged; McNemar's exact
+p-value is given beside it. A gain surely below is a pass, across it is inconclusive. Where no
+renaming does better on the first half, none was found to judge, and as in the rule of three that
+is a pass from 11 test images on.
+
+How to fix
+----------
+Give ``[candidate] classes``: a file with one name a line, in the order of the model's outputs, as
+the training code had it. Predictions that were saved elsewhere must be saved again with the right
+names. Then audit again; every other figure of this audit is about the wrong names.
+
+Limits
+------
+A model that really takes two classes for one another more often than not looks the same as one
+whose labels changed places. The order of classes without test images is not seen.
+
+References
+----------
+Fagerland, Lydersen and Laake, BMC Medical Research Methodology 13:91 (2013), on McNemar's test;
+Zou and Donner, Statistics in Medicine 27 (2008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from auditor.check import Check, Finding, Fraction, Outcome, Status, decide
+
+if TYPE_CHECKING:
+    from auditor.evidence.predictions import Predictions
+    from auditor.renaming import Gain, Renaming
+
+_SEED = 0
+_SHOWN = 5
+
+
+class Suspect(NamedTuple):
+    """A renaming, and the images that it is judged on."""
+
+    subject: str
+    renaming: Renaming
+    judged_on: Predictions
+
+
+class LabelOrder(Check):
+    """Do the predictions look like a permutation of the labels?"""
+
+    id = "label-order"
+    title = "The outputs stand in the order of the classes"
+    level = "block"
+    judges = "data"
+
+    max_gain: Fraction = 0.25
+    """Most accuracy that a renaming may win, on the images put into the renamed classes."""
+
+    def run(self, test: Predictions) -> Outcome:
+        """Judge the folder orders and the best renaming."""
+        from auditor.renaming import best_renaming, cycles
+
+        if not len(test):
+            finding = Finding(
+                subject="test",
+                metric=_METRIC,
+                n=0,
+                status=Status.INCONCLUSIVE,
+                note="no test image",
+            )
+            return Outcome.of([finding], "There is no test image, so no order can be told.")
+        first, second = _halves(test)
+        best = best_renaming(first)
+        parts = cycles(best)
+        suspects = [*_orders(test), Suspect("best renaming", best, second if parts else test)]
+        parts = parts if len(parts) > 1 else []
+        confidence = 1 - (1 - self.confidence) / (len(suspects) + len(parts))
+        findings = [self._judge(suspect, confidence) for suspect in suspects]
+        single = [self._judge(_part(part, second), confidence) for part in parts]
+        findings += [finding for finding in single if finding.status is Status.FAIL]
+        return self._outcome(test, suspects, findings)
+
+    def _judge(self, suspect: Suspect, confidence: float) -> Finding:
+        from auditor.renaming import renaming_gain
+
+        gain = renaming_gain(suspect.judged_on, suspect.renaming)
+        moves = bool((suspect.renaming != np.arange(len(suspect.renaming))).any())
+        n = gain.n if moves else len(suspect.judged_on)
+        interval = _interval(gain, n, confidence)
+        note = (
+            f"{gain.won:,} images won, {gain.lost:,} lost; McNemar's exact p = {gain.p_value:.2g}"
+        )
+        return Finding(
+            subject=suspect.subject,
+            metric=_METRIC,
+            observed=gain.share if n else None,
+            limit=self.max_gain,
+            interval=interval,
+            n=n,
+            unit="points",
+            higher_is_better=False,
+            status=decide(interval, self.max_gain, higher_is_better=False),
+            note=note if moves else "no renaming does better",
+        )
+
+    def _outcome(
+        self, test: Predictions, suspects: list[Suspect], findings: list[Finding]
+    ) -> Outcome:
+        from auditor.renaming import best_renaming
+
+        failed = [f.subject for f in findings if f.status is Status.FAIL]
+        if not failed:
+            return Outcome.of(findings, _unmoved(findings))
+        named = next((s for s in suspects[:-1] if s.subject in failed), None)
+        renaming = named.renaming if named else best_renaming(test)
+        moved = list(_moved(test, renaming))
+        summary = _summary(test, renaming, named.subject if named else "", moved)
+        return Outcome.of([*findings, *moved], summary)
+
+
+_METRIC = "accuracy gained by renaming"
+
+
+def _halves(test: Predictions) -> tuple[Predictions, Predictions]:
+    chosen = np.random.default_rng(_SEED).permutation(len(test)) < len(test) // 2
+    return test.where(chosen), test.where(~chosen)
+
+
+def _orders(test: Predictions) -> list[Suspect]:
+    from auditor.renaming import folder_orders
+
+    orders = folder_orders(test.classes)
+    return [Suspect(name, renaming, test) for name, renaming in orders.items()]
+
+
+def _part(renaming: Renaming, judged_on: Predictions) -> Suspect:
+    moved = np.flatnonzero(renaming != np.arange(len(renaming)))
+    names = [judged_on.classes[i] for i in moved]
+    more = ", …" if len(names) > _SHOWN else ""
+    return Suspect(", ".join(names[:_SHOWN]) + more, renaming, judged_on)
+
+
+def _interval(gain: Gain, n: int, confidence: float) -> tuple[float, float]:
+    from auditor.baseline import paired_intervals
+
+    lost, won, total = (np.array([count]) for count in (gain.lost, gain.won, n))
+    low, high = paired_intervals(lost, won, total, confidence)
+    return (float(low[0]), float(high[0])) if n else (-1.0, 1.0)
+
+
+def _moved(test: Predictions, renaming: Renaming) -> Iterator[Finding]:
+    """Yield what each moved output really is, where images speak for it."""
+    for output in np.flatnonzero(renaming != np.arange(len(renaming))):
+        put = test.label[test.predicted == output]
+        really = int((put == renaming[output]).sum())
+        if really:
+            name, true = test.classes[output], test.classes[renaming[output]]
+            yield Finding(
+                subject=name,
+                metric="images of another class",
+                observed=really / len(put),
+                n=len(put),
+                higher_is_better=False,
+                note=f'what is called "{name}" is "{true}"',
+            )
+
+
+def _summary(test: Predictions, renaming: Renaming, order: str, moved: list[Finding]) -> str:
+    now, then = test.correct.mean(), (renaming[test.predicted] == test.label).mean()
+    better = f"then {then:.1%} of {len(test):,} test images are right, not {now:.1%}"
+    if order:
+        head = f"The outputs stand in the {order}, and are read in another"
+    else:
+        said = "; ".join(finding.note for finding in moved[:_SHOWN])
+        more = f"; and {len(moved) - _SHOWN:,} more" if len(moved) > _SHOWN else ""
+        head = f"{len(moved):,} classes have changed places: {said}{more}"
+    fix = "give [candidate] classes in the order of the outputs"
+    if "candidate" not in test.about:
+        fix = "save the predictions again under the right names"
+    return f"{head}; {better}. To repair it, {fix}."
+
+
+def _unmoved(findings: list[Finding]) -> str:
+    if all(finding.status is Status.PASS for finding in findings):
+        return "No renaming of the outputs makes the candidate much better."
+    return "There are too few test images to tell whether classes have changed places."

@@ -1,0 +1,164 @@
+"""Measures how often checks decide wrongly, and what they find; prints Markdown tables.
+
+python tests/benchmarks/decisions.py [AUDITS] [PLOT]
+
+Every audit goes through the check's own ``run``. A candidate just under the limit may pass, and one
+on the limit may fail, in at most 5% of audits. Simulated shares have a standard error of 0.7 points
+per 1000 audits; those of ``top1-accuracy`` and the power are exact: sums over all counts.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom
+
+from auditor.check import Outcome, Status
+from auditor.checks.rare_class_recall import RareClassRecall
+from auditor.checks.top1_accuracy import Top1Accuracy
+from auditor.evidence.confusion import Confusion
+from auditor.evidence.counts import ClassCounts
+
+SIZES = (5, 10, 20, 50, 100, 200, 500)
+CLASSES = (2, 5, 20, 100)
+SHOWN = (20, 50, 100, 200, 500)
+LIMIT, UNDER = 0.85, 0.849
+GREY = "#777777"
+COLOURS = ("#b8860b", "#d1495b", "#8a63d2", "#2a8fbd", "#2f9e44")
+"""As legible on white as on black: about 4 : 1 on both."""
+
+
+def audit(right: NDArray[np.int64], n: int) -> Outcome:
+    """Judge rare classes of ``n`` images each, of which so many are recognised."""
+    k = len(right)
+    names, index = tuple(f"rare-{i}" for i in range(k)), np.arange(k)
+    rows, columns = np.r_[index, index], np.r_[index, np.full(k, k)]
+    images, classes = np.r_[right, n - right], (*names, "common")
+    some = images > 0
+    found = Confusion(classes, rows[some], columns[some], images[some])
+    return RareClassRecall(classes=names, min_recall=LIMIT).run(found, ClassCounts(classes, {}))
+
+
+def share(status: Status, outcomes: list[Outcome]) -> float:
+    """Return how many of the outcomes are so, in percent."""
+    return 100 * sum(outcome.status is status for outcome in outcomes) / len(outcomes)
+
+
+def fails_uncorrected(outcome: Outcome) -> bool:
+    """Tell whether some class is below by its own interval alone."""
+    return any(f.interval is not None and f.interval[1] < LIMIT for f in outcome.findings)
+
+
+def rare_classes(audits: int, random: np.random.Generator) -> None:
+    """Print how often rare-class-recall passes just under the limit, and fails on it."""
+    print(
+        f"\nrare-class-recall, limit {LIMIT}, {audits} audits a row, in %\n\n"
+        f"| classes | n of each | passes: one at {UNDER}, others perfect | passes: all at {UNDER} "
+        f"| fails: all at {LIMIT} | … without Holm |\n|---|---|---|---|---|---|"
+    )
+    for k in CLASSES:
+        for n in SIZES:
+            others = np.full((audits, k - 1), n)
+            one = np.c_[random.binomial(n, UNDER, audits), others]
+            under, on = random.binomial(n, [[[UNDER]], [[LIMIT]]], (2, audits, k))
+            judged = [[audit(right, n) for right in drawn] for drawn in (one, under, on)]
+            bare = 100 * np.mean([fails_uncorrected(outcome) for outcome in judged[2]])
+            passes = [share(Status.PASS, outcomes) for outcomes in judged[:2]]
+            cells = [*passes, share(Status.FAIL, judged[2]), bare]
+            print(f"| {k} | {n} | {' | '.join(f'{cell:.1f}' for cell in cells)} |", flush=True)
+
+
+@cache
+def top1(right: int, n: int) -> Status:
+    """Judge an accuracy."""
+    images = np.array([right, n - right])
+    some = images > 0
+    found = Confusion(("a", "b"), np.zeros(2, int)[some], np.arange(2)[some], images[some])
+    return Top1Accuracy().run(found).status
+
+
+@cache
+def one_class(right: int, n: int) -> Status:
+    """Judge a single rare class."""
+    return audit(np.array([right]), n).status
+
+
+def chance(status: Status, judge: Any, n: int, rate: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the exact probability that a check says so, at each true rate."""
+    said = np.array([judge(right, n) is status for right in range(n + 1)])
+    return np.asarray(binom.pmf(np.arange(n + 1), n, np.atleast_1d(rate)[:, None]) @ said)
+
+
+def accuracies() -> None:
+    """Print how often top1-accuracy passes just under the limit, and fails on it."""
+    print("\ntop1-accuracy, limit 0.80, exact, in %\n\n| n | passes at 0.799 | fails at 0.80 |")
+    print("|---|---|---|")
+    for n in SIZES:
+        passes = 100 * chance(Status.PASS, top1, n, np.array([0.799]))[0]
+        fails = 100 * chance(Status.FAIL, top1, n, np.array([0.8]))[0]
+        print(f"| {n} | {passes:.1f} | {fails:.1f} |")
+
+
+def power() -> None:
+    """Print how often one rare class passes and fails, by its true recall."""
+    rates = np.array([0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0])
+    print(f"\none rare class, limit {LIMIT}, exact: passes / fails in %, by true recall\n")
+    print(f"| n | {' | '.join(f'{rate:g}' for rate in rates)} |\n" + "|---" * 11 + "|")
+    for n in SIZES:
+        passes, fails = (100 * chance(s, one_class, n, rates) for s in (Status.PASS, Status.FAIL))
+        cells = (f"{good:.0f} / {bad:.0f}" for good, bad in zip(passes, fails, strict=True))
+        print(f"| {n} | {' | '.join(cells)} |")
+
+
+def plot(path: Path) -> None:
+    """Draw the chance to be passed and to be failed against the true recall."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+    style: dict[Any, Any] = dict.fromkeys(inked, GREY)
+    style |= {"svg.hashsalt": "auditor", "svg.fonttype": "none", "font.size": 9}
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+        draw(figure.add_subplot())
+        path.parent.mkdir(exist_ok=True)
+        figure.savefig(path, transparent=True, metadata={"Date": None})
+
+
+def draw(axes: Any) -> None:
+    """Draw a solid line for passing and a dashed one for failing, a colour a size."""
+    rates = np.linspace(0.5, 1.0, 101)
+    draws = partial(axes.plot, rates * 100)
+    for n, colour in zip(SHOWN, COLOURS, strict=True):
+        draws(100 * chance(Status.PASS, one_class, n, rates), color=colour, label=f"n = {n}")
+        draws(100 * chance(Status.FAIL, one_class, n, rates), color=colour, ls="--")
+    axes.axvline(100 * LIMIT, color=GREY, lw=1)
+    axes.axhline(5, color=GREY, lw=1, ls=":")
+    axes.set_xlabel("true recall of a rare class in %; at least 85 is required")
+    axes.set_ylabel("audits in %")
+    axes.text(60, 78, "fails (dashed)", ha="left")
+    axes.text(99.5, 78, "passes", ha="right")
+    axes.margins(x=0)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def main(audits: int, path: Path) -> None:
+    """Print the tables and draw the plot."""
+    audit(np.zeros(2, int), 5)  # imports all that is needed …
+    gc.freeze()  # … for multipletests collects garbage at each call: longer than the whole audit
+    rare_classes(audits, np.random.default_rng(20261123))
+    accuracies()
+    power()
+    plot(path)
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    here = Path(__file__).parents[2] / "docs" / "power.svg"
+    main(int(given[0]) if given else 1000, Path(given[1]) if given[1:] else here)

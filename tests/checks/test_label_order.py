@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import binom
+
+from auditor.check import Status
+from auditor.checks.label_order import LabelOrder
+from auditor.evidence.predictions import Predictions
+from auditor.renaming import best_renaming, cycles, folder_orders, renaming_gain
+
+Codes = NDArray[np.int64]
+ITEMS = tuple(f"item{k}" for k in range(1, 13))  # natural order: item2 before item10
+
+
+def _predictions(classes: Sequence[str], label: Codes, predicted: Codes) -> Predictions:
+    images = tuple(f"{i}.jpg" for i in range(len(label)))
+    return Predictions(tuple(classes), images, label, predicted, about={"candidate": {}})
+
+
+def _model(
+    k: int, n: int, accuracy: float, outputs: Codes | None = None, seed: int = 0
+) -> Predictions:
+    """A model that is right as often as told; ``outputs`` says what each class is called."""
+    random = np.random.default_rng(seed)
+    label = random.integers(0, k, n)
+    wrong = (label + random.integers(1, k, n)) % k
+    predicted = np.where(random.random(n) < accuracy, label, wrong)
+    names = [f"c{i:04}" for i in range(k)]
+    return _predictions(names, label, predicted if outputs is None else outputs[predicted])
+
+
+def _swapped(k: int, a: int, b: int) -> Codes:
+    outputs = np.arange(k)
+    outputs[[a, b]] = b, a
+    return outputs
+
+
+def test_plain_order_read_as_natural_is_named() -> None:
+    plain = sorted(ITEMS)
+    random = np.random.default_rng(0)
+    label = random.integers(0, 12, 600)
+    right = random.random(600) < 0.85
+    true = np.where(right, label, random.integers(0, 12, 600))
+    said = np.array([plain.index(ITEMS[i]) for i in true])  # the output, as plain order has it
+    outcome = LabelOrder().run(_predictions(ITEMS, label, said))
+    assert outcome.status is Status.FAIL
+    assert "The outputs stand in the plain order (torchvision's)" in outcome.summary
+    assert "[candidate] classes" in outcome.summary
+    assert outcome.findings[0].subject == "plain order (torchvision's)"
+    notes = {f.subject: f.note for f in outcome.findings}
+    assert notes["item2"] == 'what is called "item2" is "item10"'
+    assert "item1" not in notes
+
+
+def test_natural_order_read_as_plain_is_named() -> None:
+    plain = sorted(ITEMS)
+    label = np.arange(600) % 12
+    said = np.array([ITEMS.index(plain[i]) for i in label])
+    outcome = LabelOrder().run(_predictions(plain, label, said))
+    assert "in the natural order (timm's)" in outcome.summary
+    assert "then 100.0% of 600 test images are right, not 8.3%" in outcome.summary
+
+
+def test_its_clean_twin_passes() -> None:
+    label = np.arange(600) % 12
+    for classes in (ITEMS, sorted(ITEMS)):
+        outcome = LabelOrder().run(_predictions(classes, label, label))
+        assert outcome.status is Status.PASS
+        assert outcome.summary == "No renaming of the outputs makes the candidate much better."
+
+
+@pytest.mark.parametrize("accuracy", [0.5, 0.8, 0.95])
+def test_an_order_of_its_own_is_written_out(accuracy: float) -> None:
+    outcome = LabelOrder().run(_model(10, 800, accuracy, np.roll(np.arange(10), 1)))
+    assert outcome.status is Status.FAIL
+    assert outcome.summary.startswith("10 classes have changed places: ")
+    assert 'what is called "c0000" is "c0001"' in outcome.summary
+
+
+def test_two_classes_that_changed_places_are_found_among_a_thousand() -> None:
+    """Beside pairs of look-alikes, of which chance alone makes the best renaming move some."""
+    random = np.random.default_rng(0)
+    label = random.integers(0, 1000, 30_000)
+    wrong = np.where(label < 900, label ^ 1, (label + 7) % 1000)
+    predicted = np.where(random.random(30_000) < np.where(label < 900, 0.6, 0.9), label, wrong)
+    names = [f"c{i:04}" for i in range(1000)]
+    test = _predictions(names, label, _swapped(1000, 917, 960)[predicted])
+    outcome = LabelOrder().run(test)
+    assert outcome.status is Status.FAIL
+    failed = [f.subject for f in outcome.findings if f.status is Status.FAIL]
+    assert failed == ["c0917, c0960"]
+    notes = [f.note for f in outcome.findings]
+    assert 'what is called "c0917" is "c0960"' in notes
+
+
+@pytest.mark.parametrize("k", [2, 10, 100, 1000])
+def test_a_good_model_passes(k: int) -> None:
+    assert LabelOrder().run(_model(k, 10 * k + 20, 0.95)).status is Status.PASS
+
+
+@pytest.mark.parametrize(("k", "accuracy"), [(2, 0.55), (10, 0.3), (10, 0.15), (100, 0.1)])
+def test_a_poor_model_passes(k: int, accuracy: float) -> None:
+    assert LabelOrder().run(_model(k, 2000, accuracy)).status is Status.PASS
+
+
+def test_a_model_that_misses_a_class_passes() -> None:
+    label = np.repeat([0, 1, 2], [300, 300, 60])
+    predicted = np.repeat([0, 1, 0], [300, 300, 60])
+    outcome = LabelOrder().run(_predictions("abc", label, predicted))
+    assert outcome.status is Status.PASS
+
+
+def test_guessing_is_called_a_permutation_at_most_at_the_nominal_rate() -> None:
+    """The best of all renamings wins by luck; of 400 guessing models, 5% may fail."""
+    random = np.random.default_rng(5)
+    sizes = [(2, 40), (5, 60), (10, 100), (20, 60)]
+    failed = 0
+    for k, n in sizes * 100:
+        guess = _predictions(
+            [f"c{i:02}" for i in range(k)], random.integers(0, k, n), random.integers(0, k, n)
+        )
+        best = renaming_gain(guess, best_renaming(guess))
+        assert best.won >= best.lost
+        failed += LabelOrder(max_gain=0.0).run(guess).status is Status.FAIL
+    assert failed <= binom.ppf(0.999, 400, 0.05)
+
+
+@pytest.mark.parametrize(("n", "status"), [(1, "inconclusive"), (10, "inconclusive"), (11, "pass")])
+def test_few_images_that_are_all_right(n: int, status: str) -> None:
+    label = np.arange(n) % 2
+    assert LabelOrder().run(_predictions("ab", label, label)).status == status
+
+
+def test_few_images_that_are_all_wrong_are_never_a_pass() -> None:
+    for n in range(1, 30):
+        label = np.arange(n) % 2
+        assert LabelOrder().run(_predictions("ab", label, 1 - label)).status is not Status.PASS
+
+
+def test_no_image_is_inconclusive() -> None:
+    nothing = np.zeros(0, np.int64)
+    outcome = LabelOrder().run(_predictions("ab", nothing, nothing))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert outcome.summary == "There is no test image, so no order can be told."
+
+
+def test_absent_classes_close_a_cycle() -> None:
+    """A shift by one, with a class that has no image: what is left over is not named."""
+    label = np.repeat([1, 2, 3], 50)
+    outcome = LabelOrder().run(_predictions("abcd", label, label - 1))
+    assert outcome.status is Status.FAIL
+    assert 'what is called "a" is "b"' in outcome.summary
+    assert 'what is called "d"' not in outcome.summary
+
+
+def test_saved_predictions_are_repaired_where_they_were_saved() -> None:
+    label = np.arange(100) % 2
+    test = replace(_predictions(("cat", "dog"), label, 1 - label), about={})
+    assert "save the predictions again" in LabelOrder().run(test).summary
+
+
+def test_swapped_folders_of_which_both_orders_are_one() -> None:
+    label = np.arange(100) % 2
+    outcome = LabelOrder().run(_predictions(("dog", "cat"), label, 1 - label))
+    assert "order of the class folders (timm's and torchvision's)" in outcome.summary
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_best_renaming_is_scipys_dense_assignment(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    k, n = int(random.integers(2, 30)), int(random.integers(1, 300))
+    label, predicted = random.integers(0, k, (2, n))
+    test = _predictions([str(i) for i in range(k)], label, predicted)
+    counts = np.zeros((k, k))
+    np.add.at(counts, (label, predicted), 1)
+    renaming = best_renaming(test)
+    assert sorted(renaming) == list(range(k))
+    right = int((renaming[predicted] == label).sum())
+    assert right == counts[linear_sum_assignment(-counts)].sum()
+
+
+def test_nothing_is_renamed_without_need() -> None:
+    label = np.array([0, 0, 1, 1])
+    tie = _predictions("abc", label, np.array([0, 1, 1, 0]))
+    assert best_renaming(tie).tolist() == [0, 1, 2]
+
+
+def test_cycles_are_independent_parts() -> None:
+    renaming = np.array([1, 0, 2, 4, 5, 3])
+    assert [part.tolist() for part in cycles(renaming)] == [
+        [1, 0, 2, 3, 4, 5],
+        [0, 1, 2, 4, 5, 3],
+    ]
+    assert cycles(np.arange(4)) == []
+
+
+def test_folder_orders_are_those_that_differ() -> None:
+    assert list(folder_orders(ITEMS)) == ["plain order (torchvision's)"]
+    assert list(folder_orders(sorted(ITEMS))) == ["natural order (timm's)"]
+    assert folder_orders(("cat", "dog")) == {}
+    (one,) = folder_orders(("dog", "cat")).values()
+    assert one.tolist() == [1, 0]

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import html5lib
+import numpy as np
+import pytest
+from scipy.stats import binom
+from sklearn.metrics import precision_score, recall_score
+
+from auditor.check import Finding, Outcome, Status
+from auditor.checks.operating_point import OperatingPoint
+from auditor.errors import InputError, OptionError
+from auditor.evidence.predictions import Predictions
+from auditor.operating import Scores, choose_threshold, curve
+from auditor.record import Audit
+from auditor.render.html import html_report
+from auditor.render.operating_plot import draw_operating
+
+CHECK = OperatingPoint(critical="fraud", min_recall=0.9)
+
+
+def _split(fraud: int, normal: int, apart: float = 2.0, seed: int = 0) -> Predictions:
+    """Fraud scores higher than normal, by ``apart`` standard deviations."""
+    random = np.random.default_rng(seed)
+    label = np.repeat([0, 1], [fraud, normal])
+    logit = random.normal(np.where(label == 0, apart, 0.0) - 4, 1.0)
+    score = 1 / (1 + np.exp(-logit))
+    scores = np.stack([score, 1 - score], axis=1).astype(np.float32)
+    images = tuple(f"{seed}-{i}.jpg" for i in range(len(label)))
+    return Predictions(
+        ("fraud", "normal"), images, label, scores.argmax(axis=1), probabilities=scores
+    )
+
+
+def _finding(outcome: Outcome, subject: str, metric: str) -> Finding:
+    return next(f for f in outcome.findings if (f.subject, f.metric) == (subject, metric))
+
+
+def test_a_threshold_that_was_promised_and_holds_passes() -> None:
+    test, validation = _split(600, 4000), _split(150, 2000, seed=1)
+    outcome = CHECK.run(test, validation)
+    assert outcome.status is Status.PASS
+    threshold = _finding(outcome, "threshold", "probability of fraud").observed
+    assert threshold is not None
+    flagged = test.probabilities[:, 0] >= threshold  # type: ignore[index]
+    truth = test.label == 0
+    assert outcome.findings[0].observed == pytest.approx(recall_score(truth, flagged))
+    precision = _finding(outcome, "at the threshold", "precision").observed
+    assert precision == pytest.approx(precision_score(truth, flagged))
+    alarms = _finding(outcome, "at the threshold", "false alarms among other images")
+    assert alarms.observed == pytest.approx(flagged[~truth].mean())
+    assert alarms.interval is not None
+    assert f"{1e4 * flagged[~truth].mean():,.0f} false alarms in 10,000" in outcome.summary
+
+
+def test_at_the_largest_probability_it_is_missed() -> None:
+    """Why a threshold is wanted: the planted detector never says fraud by itself."""
+    outcome = CHECK.run(_split(600, 4000), _split(150, 2000, seed=1))
+    recall = _finding(outcome, "where it is the largest", "recall").observed
+    assert recall is not None
+    assert recall < 0.1
+
+
+def test_a_test_set_that_is_harder_than_validation_fails() -> None:
+    outcome = CHECK.run(_split(600, 4000, apart=1.0), _split(150, 2000, apart=3.0, seed=1))
+    assert outcome.status is Status.FAIL
+    assert "at least 90% wanted" in outcome.summary
+
+
+def test_few_test_images_are_inconclusive() -> None:
+    outcome = CHECK.run(_split(20, 400), _split(150, 2000, seed=1))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "more" in outcome.findings[0].note
+
+
+@pytest.mark.parametrize("fraud", [0, 1, 28])
+def test_few_validation_images_show_no_threshold(fraud: int) -> None:
+    outcome = CHECK.run(_split(600, 4000), _split(fraud, 400, seed=1))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert f"the {fraud} validation images of fraud cannot show a recall of 90%" in outcome.summary
+    assert "at least 29" in outcome.summary
+
+
+def test_no_test_image_of_the_class_is_inconclusive() -> None:
+    outcome = CHECK.run(_split(0, 400), _split(150, 400, seed=1))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "it has no test image" in outcome.summary
+
+
+def test_no_test_image_at_all_is_inconclusive() -> None:
+    assert CHECK.run(_split(0, 0), _split(150, 400, seed=1)).status is Status.INCONCLUSIVE
+
+
+def test_without_a_critical_class_it_is_skipped() -> None:
+    outcome = OperatingPoint().run(_split(5, 5), None)
+    assert outcome.status is Status.SKIP
+    assert "no critical class" in outcome.summary
+
+
+def test_without_validation_it_is_skipped_with_that_reason() -> None:
+    outcome = CHECK.run(_split(600, 4000), None)
+    assert outcome.status is Status.SKIP
+    assert "[data] validation or [predictions] validation" in outcome.summary
+    assert "never chosen on the test set" in outcome.summary
+
+
+def test_without_probabilities_it_is_skipped() -> None:
+    test, validation = _split(50, 50), replace(_split(50, 50, seed=1), probabilities=None)
+    assert CHECK.run(test, validation).status is Status.SKIP
+    assert CHECK.run(validation, test).status is Status.SKIP
+
+
+def test_an_unknown_class_has_a_suggestion() -> None:
+    with pytest.raises(OptionError, match=r'"fruad" is not a class.*did you mean "fraud"'):
+        OperatingPoint(critical="fruad").run(_split(5, 5), None)
+
+
+def test_validation_of_other_classes_is_an_error() -> None:
+    other = replace(_split(50, 50), classes=("scam", "normal"))
+    assert CHECK.run(_split(50, 50), other).status is Status.ERROR
+
+
+def test_the_classes_of_the_splits_may_stand_in_another_order() -> None:
+    validation = _split(150, 2000, seed=1)
+    assert validation.probabilities is not None
+    turned = replace(
+        validation,
+        classes=("normal", "fraud"),
+        label=1 - validation.label,
+        predicted=1 - validation.predicted,
+        probabilities=validation.probabilities[:, ::-1],
+    )
+    test = _split(600, 4000)
+    assert CHECK.run(test, turned) == CHECK.run(test, validation)
+
+
+def test_the_threshold_keeps_its_promise_at_the_nominal_rate() -> None:
+    """Of 500 thresholds chosen on 60 images, 5% may reach less than the wanted recall."""
+    short, new = 0, Scores.of(_split(20_000, 1, seed=9999), "fraud")
+    for seed in range(500):
+        scores = Scores.of(_split(60, 1, seed=seed), "fraud")
+        threshold = choose_threshold(scores, 0.8, 0.95)
+        assert threshold is not None
+        short += new.flagged(threshold).hits < 16_000
+    assert short <= binom.ppf(0.999, 500, 0.05)
+
+
+def test_the_curve_goes_down_in_recall_and_is_thinned() -> None:
+    points = curve(Scores.of(_split(150, 2000), "fraud"))
+    assert 50 < len(points) <= 100
+    recalls = [p.recall for p in points]
+    assert recalls == sorted(set(recalls), reverse=True)
+    assert recalls[0] == 1.0
+    assert max(np.diff(recalls[::-1])) < 0.03
+    assert curve(Scores.of(_split(0, 20), "fraud")) == ()
+
+
+@pytest.fixture
+def scored(write: Callable[[str, str], Path]) -> Callable[[str, Predictions], Path]:
+    """Saved predictions with probabilities."""
+
+    def make(name: str, test: Predictions) -> Path:
+        assert test.probabilities is not None
+        names = test.classes
+        rows = zip(test.images, test.label, test.predicted, test.probabilities, strict=True)
+        lines = [f"{i},{names[a]},{names[b]},{p[0]:.7f},{p[1]:.7f}" for i, a, b, p in rows]
+        head = f"image,label,predicted,prob_{names[0]},prob_{names[1]}"
+        return write(name, "\n".join([head, *lines]) + "\n")
+
+    return make
+
+
+def test_from_saved_predictions_to_the_report(
+    run: Callable[..., Audit], scored: Callable[..., Path]
+) -> None:
+    predictions = {
+        "test": scored("test.csv", _split(600, 4000)),
+        "validation": scored("validation.csv", _split(150, 2000, seed=1)),
+    }
+    audit = run(predictions=predictions, checks={"operating-point": {"critical": "fraud"}})
+    assert audit.check("operating-point").status is Status.PASS
+    shown = audit.exhibits.operating
+    assert shown is not None
+    assert shown.recall == audit.check("operating-point").findings[0].observed
+    page = html_report(audit)
+    html5lib.HTMLParser(strict=True).parse(page)
+    assert 'id="operating"' in page
+    picture = draw_operating(shown)
+    assert picture.alt in page
+    assert "on test images recall 9" in picture.alt
+    assert run(predictions=predictions).exhibits.operating is None
+
+
+def test_a_model_is_run_on_the_validation_images(
+    run: Callable[..., Audit], image_folder: Callable[..., Path], module: Callable[..., str]
+) -> None:
+    data = {
+        "test": image_folder("test", {"cat": 40, "dog": 40}),
+        "validation": image_folder("validation", {"cat": 40, "dog": 40}),
+    }
+    candidate = {"module": f"{module()}:two", "input_size": 16}
+    critical = {"operating-point": {"critical": "cat"}}
+    audit = run(data=data, candidate=candidate, checks=critical)
+    assert audit.check("operating-point").status is Status.PASS
+    assert "validation" in audit.provenance.evidence
+
+
+def test_the_test_set_is_no_validation_split(
+    run: Callable[..., Audit],
+    scored: Callable[..., Path],
+    image_folder: Callable[..., Path],
+    module: Callable[..., str],
+) -> None:
+    critical: dict[str, Any] = {"operating-point": {"critical": "fraud"}}
+    test = scored("test.csv", _split(60, 400))
+    with pytest.raises(InputError, match="cannot be judged on it"):
+        run(predictions={"test": test, "validation": test}, checks=critical)
+    images = image_folder("test", {"cat": 2, "dog": 2})
+    with pytest.raises(InputError, match="cannot be judged on it"):
+        run(data={"test": images, "validation": images}, candidate={"module": f"{module()}:two"})
+
+
+def test_an_unknown_class_is_named_with_its_line(
+    run: Callable[..., Audit], scored: Callable[..., Path], write: Callable[[str, str], Path]
+) -> None:
+    scored("p.csv", _split(60, 400))
+    text = '[predictions]\ntest = "p.csv"\n[checks.operating-point]\ncritical = "fruad"\n'
+    with pytest.raises(InputError, match=r'auditor\.toml:4: "fruad" is not a class'):
+        run(write("auditor.toml", text))

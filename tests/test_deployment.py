@@ -1,0 +1,269 @@
+"""Expected figures at the class shares of production."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import html5lib
+import numpy as np
+import pytest
+
+from auditor.check import Status
+from auditor.checks.accuracy_paradox import AccuracyParadox
+from auditor.errors import InputError
+from auditor.evidence.confusion import Confusion
+from auditor.evidence.deployment import Deployment, Estimates
+from auditor.record import Audit
+from auditor.render.html import html_report
+
+Run = Callable[..., Audit]
+Write = Callable[[str, str], Path]
+Saved = Callable[..., Path]
+Costs = Mapping[tuple[int, int], float]
+FRAUD = {"fraud": {"fraud": 95, "normal": 5}, "normal": {"fraud": 10, "normal": 990}}
+RARE = {"fraud": 0.001, "normal": 0.999}
+
+
+def _deployment(
+    rows: Sequence[Sequence[int]], share: Sequence[float], costs: Costs | None = None
+) -> Deployment:
+    counts = np.array(rows)
+    label, predicted = np.nonzero(counts)
+    names = tuple("abcdefghijklmnopqrst"[: len(rows)])
+    return Deployment(
+        Confusion(names, label, predicted, counts[label, predicted]), np.array(share), costs
+    )
+
+
+def _fraud(costs: Costs | None = None) -> Deployment:
+    return _deployment([[95, 5], [10, 990]], [0.001, 0.999], costs)
+
+
+def test_the_figures_of_a_fraud_detector() -> None:
+    found = _fraud()
+    assert found.accuracy().value == pytest.approx(0.001 * 0.95 + 0.999 * 0.99)
+    assert found.misses().value == pytest.approx([0.5, 99.9])
+    assert found.false_alarms().value == pytest.approx([99.9, 0.5])
+    assert found.precision().value == pytest.approx([0.00095 / (0.00095 + 0.00999), 0.99995], 1e-4)
+
+
+def test_costs_and_the_cheapest_constant_answer() -> None:
+    found = _fraud({(0, 1): 100.0, (1, 0): 1.0})
+    assert found.cost().value == pytest.approx(0.5 * 100 + 99.9)
+    assert found.constant_cost() == (1, 1000.0)
+    assert _fraud().cost().at(0) == (None, None)
+    assert _fraud({}).cost().value == [0.0]
+
+
+def test_at_the_shares_of_the_test_set_it_is_the_test_set() -> None:
+    rows = [[50, 3, 7], [1, 80, 9], [4, 4, 42]]
+    n = np.sum(rows)
+    found = _deployment(rows, np.sum(rows, axis=1) / n)
+    confusion = found.confusion
+    assert found.accuracy().value == pytest.approx(confusion.accuracy)
+    assert found.precision().value == pytest.approx(confusion.precision)
+    wrong = confusion.predicted - confusion.correct
+    assert found.false_alarms().value == pytest.approx(1e4 * wrong / n)
+
+
+def test_nothing_wrong_leaves_room() -> None:
+    found = _deployment([[5, 0], [0, 50]], [0.5, 0.5])
+    assert found.accuracy().value == 1.0
+    assert 0.7 < found.accuracy().low[0] < 0.8
+    assert found.false_alarms().value.tolist() == [0, 0]
+    assert found.false_alarms().high[1] > 1e4 * 0.5 * 0.4
+    assert found.precision().low[1] < 0.7
+
+
+def test_what_production_does_not_hold_need_not_be_known() -> None:
+    found = _deployment([[90, 10, 0], [5, 95, 0], [0, 0, 0]], [0.5, 0.5, 0.0])
+    assert found.unmeasured == ()
+    assert found.accuracy().value == pytest.approx(0.925)
+
+
+def test_a_class_without_test_images_leaves_the_sums_unknown() -> None:
+    found = _deployment([[90, 10, 0], [5, 95, 0], [0, 0, 0]], [0.5, 0.4, 0.1], {(0, 1): 1.0})
+    assert found.unmeasured == ("c",)
+    for estimate in (found.accuracy(), found.false_alarms(), found.precision(), found.cost()):
+        assert estimate.at(0) == (None, None)
+    assert found.misses().at(0)[0] == pytest.approx(500)
+    assert found.misses().at(2) == (None, None)
+    shown = found.exhibit()
+    assert shown.unmeasured == ("c",)
+    assert shown.metrics[0].value is None
+
+
+def test_no_test_image_at_all() -> None:
+    found = _deployment([[0, 0], [0, 0]], [0.5, 0.5])
+    assert found.accuracy().at(0) == (None, None)
+    assert found.exhibit().per_class[0].misses is None
+
+
+def _covered(
+    truth: Sequence[Sequence[float]], n: Sequence[int], share: Sequence[float], audits: int
+) -> dict[str, tuple[float, float]]:
+    """Return how often the lower and the upper bound hold."""
+    random, rates, weight = np.random.default_rng(0), np.array(truth), np.array(share)
+    costs = {(0, 1): 10.0, (1, 0): 1.0}
+    right = weight * rates.diagonal()
+    real = {
+        "accuracy": right.sum(),
+        "false_alarms": 1e4 * (weight @ rates - right)[0],
+        "precision": (right / (weight @ rates))[0],
+        "cost": 1e4 * sum(weight[i] * rates[i, j] * c for (i, j), c in costs.items()),
+    }
+    held = {name: np.zeros(2) for name in real}
+    for _ in range(audits):
+        rows = [random.multinomial(k, row).tolist() for k, row in zip(n, rates, strict=True)]
+        found = _deployment(rows, share, costs)
+        for name, value in real.items():
+            estimate: Estimates = getattr(found, name)()
+            held[name] += estimate.low[0] <= value + 1e-9, estimate.high[0] >= value - 1e-9
+    return {name: (low / audits, high / audits) for name, (low, high) in held.items()}
+
+
+@pytest.mark.parametrize(
+    ("truth", "n", "share"),
+    [
+        ([[0.9, 0.1], [0.01, 0.99]], [20, 1000], [0.001, 0.999]),
+        ([[0.8, 0.1, 0.1], [0.05, 0.9, 0.05], [0.01, 0.02, 0.97]], [10, 50, 200], [0.1, 0.3, 0.6]),
+        (np.full((10, 10), 0.02) + 0.8 * np.eye(10), [5] * 10, [0.1] * 10),
+    ],
+)
+def test_the_intervals_hold_the_truth(
+    truth: Sequence[Sequence[float]], n: Sequence[int], share: Sequence[float]
+) -> None:
+    for name, bounds in _covered(truth, n, share, 800).items():
+        least = 0.90 if name == "accuracy" else 0.93
+        assert min(bounds) >= least - 0.01, (name, bounds)
+
+
+class TestAccuracyParadox:
+    def test_a_detector_worse_than_always_saying_normal_fails(self) -> None:
+        found = _fraud()
+        outcome = AccuracyParadox().run(found.confusion, found)
+        assert outcome.status is Status.FAIL
+        assert outcome.findings[-1].subject == "production"
+        assert outcome.findings[-1].limit == pytest.approx(0.999)
+        assert "In production the expected accuracy is 99.00%" in outcome.summary
+        assert AccuracyParadox().run(found.confusion).status is Status.PASS
+
+    def test_its_clean_twin_passes(self) -> None:
+        found = _deployment([[95, 5], [10, 990]], [0.3, 0.7])
+        outcome = AccuracyParadox().run(found.confusion, found)
+        assert outcome.status is Status.PASS
+
+    def test_costs_are_what_counts_where_they_are_given(self) -> None:
+        found = _fraud({(0, 1): 100.0, (1, 0): 1.0})
+        outcome = AccuracyParadox().run(found.confusion, found)
+        assert outcome.status is Status.PASS
+        assert outcome.findings[-1].metric == "expected cost of 10,000 images"
+        dear = _fraud({(0, 1): 100.0, (1, 0): 50.0})
+        assert AccuracyParadox().run(dear.confusion, dear).status is Status.FAIL
+
+    def test_too_few_images_are_inconclusive(self) -> None:
+        found = _deployment([[30, 2], [0, 20]], [0.1, 0.9])
+        outcome = AccuracyParadox().run(found.confusion, found)
+        assert outcome.status is Status.INCONCLUSIVE
+        assert "not settled" in outcome.summary
+
+    def test_a_class_without_test_images_is_inconclusive(self) -> None:
+        found = _deployment([[90, 0, 0], [0, 90, 0], [0, 0, 0]], [0.4, 0.4, 0.2])
+        finding = AccuracyParadox().run(found.confusion, found).findings[-1]
+        assert (finding.status, finding.note) == (Status.INCONCLUSIVE, "no test image of: c")
+
+
+class TestAudit:
+    def test_the_report_has_the_section(self, run: Run, saved: Saved) -> None:
+        costs = {"fraud": {"normal": 100.0}, "normal": {"fraud": 1.0}}
+        deployment = {"prevalence": RARE, "costs": costs}
+        audit = run(predictions={"test": saved(FRAUD)}, deployment=deployment)
+        shown = audit.exhibits.deployment
+        assert shown is not None
+        assert [row.name for row in shown.metrics] == [
+            "expected accuracy",
+            "largest share",
+            "cost",
+            "least constant cost",
+        ]
+        assert {row.name for row in shown.per_class} == {"fraud", "normal"}
+        assert audit.check("accuracy-paradox").findings[-1].subject == "production"
+        page = html_report(audit)
+        html5lib.HTMLParser(strict=True).parse(page)
+        for text in ('id="deployment"', "Misses", "False alarms", "Fay and Feuer"):
+            assert text in page
+
+    def test_without_it_there_is_none(self, run: Run, saved: Saved) -> None:
+        audit = run(predictions={"test": saved(FRAUD)})
+        assert audit.exhibits.deployment is None
+        assert 'id="deployment"' not in html_report(audit)
+
+    def test_it_is_shown_though_the_check_is_off(self, run: Run, saved: Saved) -> None:
+        off = {"accuracy-paradox": {"level": "off"}}
+        audit = run(predictions={"test": saved(FRAUD)}, deployment={"prevalence": RARE}, checks=off)
+        assert audit.exhibits.deployment is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "parts"),
+    [
+        ("prevalence = { fraud = 0.1, normal = 0.8 }", 4, ["deployment.prevalence", "sum to 0.9;"]),
+        ("prevalence = { fraud = -0.1, normal = 1.1 }", 4, ["deployment.prevalence.fraud", "-0.1"]),
+        ("prevalence = { fraud = nan, normal = 1.0 }", 4, ["deployment.prevalence.fraud"]),
+        ("prevalence = { fraud = 'x', normal = 1.0 }", 4, ["deployment.prevalence.fraud", "'x'"]),
+        ("\nprevalence = { fruad = 0.1, normal = 0.9 }", 5, ['"fruad"', 'did you mean "fraud"']),
+        ("prevalence = { normal = 1.0 }", 4, ['no share for "fraud"', "every class"]),
+        ("prevalence = {}", 4, ["sum to 0"]),
+        ("costs = { fraud = { normal = 1 } }", 3, ["deployment.prevalence", "required"]),
+        ("[deployment.prevalence]\nfruad = 0.1\nnormal = 0.9", 5, ['did you mean "fraud"']),
+        (
+            "prevalence = { fraud = 0.1, normal = 0.9 }\ncosts = { fraud = { normal = -1 } }",
+            5,
+            ["deployment.costs.fraud.normal", "greater than or equal to 0", "-1"],
+        ),
+        (
+            "prevalence = { fraud = 0.1, normal = 0.9 }\ncosts = { fraud = { norml = 1 } }",
+            5,
+            ["deployment.costs.fraud", '"norml"', 'did you mean "normal"'],
+        ),
+        (
+            "prevalence = { fraud = 0.1, normal = 0.9 }\n[deployment.costs.fruad]\nnormal = 1",
+            5,
+            ['"fruad" is not a class', 'did you mean "fraud"'],
+        ),
+        ("prevalance = { fraud = 1.0 }", 4, ['"prevalance"', 'did you mean "prevalence"']),
+    ],
+)
+def test_a_complaint_names_the_line(
+    write: Write, run: Run, saved: Saved, text: str, line: int, parts: list[str]
+) -> None:
+    saved(FRAUD, "p.csv")
+    path = write("auditor.toml", f'[predictions]\ntest = "p.csv"\n[deployment]\n{text}\n')
+    with pytest.raises(InputError) as caught:
+        run(path)
+    said = str(caught.value)
+    assert said.startswith(f"auditor.toml:{line}: ")
+    for part in parts:
+        assert part in said
+
+
+def test_init_and_the_schema_know_it(tmp_path: Path) -> None:
+    import tomllib
+
+    from auditor.cli.draft import draft
+    from auditor.cli.folder import look
+    from auditor.cli.schema import config_schema
+    from auditor.config import DeploymentTable
+    from auditor.registry import find_checks
+
+    schema = config_schema()
+    assert {"prevalence", "costs"} <= schema["$defs"]["DeploymentTable"]["properties"].keys()
+    text = draft(look(tmp_path), find_checks())
+    for id in ("calibration", "label-order", "operating-point", "preprocessing"):
+        assert id in schema["properties"]["checks"]["properties"]
+        assert f"[checks.{id}]" in text
+    assert "# validation =" in text
+    lines = text[text.index("# [deployment]") :].split("\n\n")[0].splitlines()
+    example = tomllib.loads("\n".join(line[2:] for line in lines if "=" in line))
+    DeploymentTable.model_validate(example)

@@ -1,0 +1,112 @@
+"""Ways by which an audit could once be accepted without having earned it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from auditor.config import load_config
+from auditor.errors import InputError
+from auditor.record import Audit
+from auditor.runner import run_audit
+
+Run = Callable[..., Audit]
+Make = Callable[..., Path]
+
+
+def test_evidence_of_two_test_sets_is_not_judged_as_one(
+    run: Run, module: Callable[..., str], image_folder: Make, tmp_path: Path
+) -> None:
+    classes = {"cat": 60, "dog": 60}
+    train, clean = image_folder("train", classes), image_folder("clean", classes)
+    leaky = tmp_path / "leaky"
+    shutil.copytree(clean, leaky)
+    for path in list((train / "cat").iterdir())[:40]:
+        shutil.copy(path, leaky / "cat" / path.name)
+    candidate = {"module": f"{module()}:two", "input_size": 16}
+    off = {name: {"level": "off"} for name in ("split-overlap", "overfitting")}
+    run(data={"train": train, "test": clean}, candidate=candidate)
+    run(data={"train": train, "test": leaky}, candidate=candidate, checks=off)
+    config, source = load_config(
+        None,
+        {
+            "data": {"train": train, "test": leaky},
+            "candidate": candidate,
+            "output": {"directory": tmp_path / "out"},
+        },
+    )
+    audit = run_audit(config, source, gathering=False)
+    assert audit.check("split-overlap").status == "error"
+    assert "other test_samples" in audit.check("split-overlap").summary
+    assert audit.verdict == "undecided"
+
+
+def test_growing_the_training_data_leaves_stored_evidence_of_one_audit(
+    run: Run, module: Callable[..., str], image_folder: Make, tmp_path: Path
+) -> None:
+    train = image_folder("train", {"cat": 60, "dog": 60})
+    test = image_folder("test", {"cat": 60, "dog": 60})
+    candidate = {"module": f"{module()}:two", "input_size": 16}
+    run(data={"train": train, "test": test}, candidate=candidate)
+    shutil.copy(train / "cat" / "0000.png", train / "cat" / "more.png")
+    again = run(data={"train": train, "test": test}, candidate=candidate)
+    config, source = load_config(None, {"output": {"directory": tmp_path / "out"}})
+    judged = run_audit(config, source, gathering=False)
+    assert [r.status for r in judged.checks] == [r.status for r in again.checks]
+
+
+def test_copies_within_the_test_set_do_not_make_few_pictures_many(
+    run: Run, module: Callable[..., str], image_folder: Make
+) -> None:
+    test = image_folder("test", {"cat": 3, "dog": 3})
+    for path in list(test.rglob("*.png")):
+        for k in range(20):
+            shutil.copy(path, path.with_stem(f"{path.stem}-{k}"))
+    audit = run(data={"test": test}, candidate={"module": f"{module()}:two", "input_size": 16})
+    assert audit.check("split-overlap").status == "fail"
+    assert "120 of 126 images repeat another one" in audit.check("split-overlap").summary
+    assert audit.verdict == "rejected"
+
+
+def test_passes_that_say_nothing_of_the_candidate_do_not_accept_it(
+    run: Run, module: Callable[..., str], image_folder: Make
+) -> None:
+    audit = run(
+        data={"test": image_folder("test", {"cat": 2, "dog": 2})},
+        candidate={"module": f"{module()}:two", "input_size": 16},
+        policy={"preset": "pull-request"},
+    )
+    assert audit.check("unreadable-images").status == "pass"
+    assert audit.verdict == "undecided"
+
+
+def test_one_file_as_training_and_test_predictions_is_refused(run: Run, saved: Make) -> None:
+    path = saved({"a": {"a": 100}, "b": {"b": 100}})
+    with pytest.raises(InputError, match="the same predictions are given"):
+        run(predictions={"test": path, "train": path})
+
+
+def test_saved_test_predictions_do_not_meet_a_model_on_the_training_images(
+    run: Run, module: Callable[..., str], image_folder: Make, saved: Make
+) -> None:
+    audit = run(
+        predictions={"test": saved({"cat": {"cat": 100}, "dog": {"dog": 100}})},
+        data={"train": image_folder("train", {"cat": 60, "dog": 60})},
+        candidate={"module": f"{module()}:two", "input_size": 16},
+    )
+    assert audit.check("overfitting").status == "error"
+    assert audit.verdict == "undecided"
+
+
+def test_an_image_of_a_format_that_cannot_be_read_is_counted(
+    run: Run, module: Callable[..., str], image_folder: Make
+) -> None:
+    test = image_folder("test", {"cat": 60, "dog": 60})
+    for k in range(60):
+        (test / "dog" / f"{k}.heic").write_bytes(b"not read")
+    audit = run(data={"test": test}, candidate={"module": f"{module()}:two", "input_size": 16})
+    assert audit.data.test.images == 180
+    assert audit.check("unreadable-images").status == "fail"

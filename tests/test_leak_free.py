@@ -1,0 +1,246 @@
+"""What blocks is judged without the test images that overlap training, and that decides."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auditor import leak_free
+from auditor.check import Check, Finding, Outcome, Status
+from auditor.config import Config
+from auditor.errors import Unavailable
+from auditor.evidence.overlap import Overlap, OverlapPair
+from auditor.evidence.predictions import Predictions
+from auditor.evidence.provider import Provider, derive, gather
+from auditor.evidence.store import Store
+from auditor.graph import Graph
+from auditor.progress import Progress
+from auditor.record import Audit, CheckResult
+from auditor.render.html import html_report
+from auditor.render.markdown import markdown
+
+Run = Callable[..., Audit]
+Folder = Callable[..., Path]
+
+
+@pytest.fixture
+def leaky(image_folder: Folder, module: Callable[..., str]) -> dict[str, Any]:
+    """A test set of 100 copies of training images, and 60 new images of which half are wrong."""
+    train = image_folder("train", {"cat": 60, "dog": 60})
+    test = image_folder("test", {"cat": 15, "dog": 15}, seed=1)
+    swapped = image_folder("swapped", {"dog": 15, "cat": 15}, seed=2)  # colours of the other
+    for name in ("cat", "dog"):
+        for k in range(15):
+            shutil.copy(swapped / name / f"{k:04}.png", test / name / f"swapped-{k:04}.png")
+        for k in range(50):
+            shutil.copy(train / name / f"{k:04}.png", test / name / f"copy-{k:04}.png")
+    data = {"train": train, "test": test}
+    return {"data": data, "candidate": {"module": f"{module()}:two", "input_size": 16}}
+
+
+def test_the_leak_free_view_decides_and_says_so_first(run: Run, leaky: dict[str, Any]) -> None:
+    audit = run(**leaky, checks={"top1-accuracy": {"min_accuracy": 0.7}})
+    result = audit.check("top1-accuracy")
+    assert result.status is Status.FAIL
+    assert result.summary.startswith("Without the 100 overlapping test images: ")
+    assert result.summary.endswith("; with them it would pass.")
+    assert [(f.observed, f.n) for f in result.findings] == [(0.5, 60)]
+    leak = result.leak_free
+    assert leak is not None
+    assert (leak.left_out, leak.decides) == (100, True)
+    assert (leak.status, leak.status_with_overlap) == (Status.FAIL, Status.PASS)
+    assert "81.2% of 160" in leak.summary_with_overlap
+    assert audit.summary.startswith("Judged without the 100 overlapping test images; with them ")
+    assert "top1-accuracy would pass" in audit.summary
+
+
+def test_it_is_told_in_the_reports(run: Run, leaky: dict[str, Any], tmp_path: Path) -> None:
+    audit = run(**leaky, checks={"top1-accuracy": {"min_accuracy": 0.7}})
+    said = "Without the 100 overlapping test images: "
+    assert said in markdown(audit)
+    page = html_report(audit)
+    assert page.count(said) >= 3
+    assert "With the 100 overlapping test images:" in page
+    audit.write(tmp_path / "audit.json")
+    assert Audit.read(tmp_path / "audit.json") == audit
+
+
+def test_where_nothing_changes_both_are_shown(run: Run, leaky: dict[str, Any]) -> None:
+    audit = run(**leaky, checks={"top1-accuracy": {"min_accuracy": 0.95}})
+    result = audit.check("top1-accuracy")
+    assert result.status is Status.FAIL
+    assert result.findings[0].n == 160
+    assert result.leak_free is not None
+    assert not result.leak_free.decides
+    assert "50.0% of 60" in result.leak_free.summary
+    assert "Without the 100 overlapping test images:" in html_report(audit)
+
+
+def test_only_what_blocks_on_the_predictions_is_judged_twice(
+    run: Run, leaky: dict[str, Any]
+) -> None:
+    audit = run(**leaky)
+    twice = {result.id for result in audit.checks if result.leak_free}
+    assert {"top1-accuracy", "accuracy-paradox", "rare-class-recall"} <= twice
+    assert twice.isdisjoint(
+        {"split-overlap", "overfitting", "unreadable-images", "precision-recall-gap"}
+    )
+
+
+def test_without_an_overlap_nothing_is_judged_twice(
+    run: Run, image_folder: Folder, module: Callable[..., str]
+) -> None:
+    classes = {"cat": 20, "dog": 20}
+    data = {"train": image_folder("train", classes), "test": image_folder("test", classes)}
+    audit = run(data=data, candidate={"module": f"{module()}:two", "input_size": 16})
+    assert not any(result.leak_free for result in audit.checks)
+    assert not audit.summary.startswith("Judged without")
+
+
+def test_a_test_set_that_is_all_leaked_shows_nothing(
+    run: Run, image_folder: Folder, module: Callable[..., str]
+) -> None:
+    train = image_folder("train", {"cat": 60, "dog": 60})
+    shutil.copytree(train, train.parent / "test")
+    data = {"train": train, "test": train.parent / "test"}
+    audit = run(data=data, candidate={"module": f"{module()}:two", "input_size": 16})
+    assert audit.check("top1-accuracy").status is Status.INCONCLUSIVE
+    assert audit.check("top1-accuracy").summary.startswith("Without the 120 overlapping")
+    assert audit.check("unreadable-images").status is Status.PASS
+
+
+def _result(status: Status) -> CheckResult:
+    return CheckResult(id="c", version=1, title="t", level="block", status=status, summary="Said.")
+
+
+@pytest.mark.parametrize(
+    ("everything", "clean", "counts"),
+    [
+        ("pass", "pass", "pass"),
+        ("pass", "fail", "fail"),
+        ("pass", "inconclusive", "inconclusive"),
+        ("pass", "error", "error"),
+        ("pass", "skip", "inconclusive"),
+        ("fail", "pass", "pass"),
+        ("fail", "inconclusive", "fail"),
+        ("fail", "skip", "fail"),
+        ("inconclusive", "pass", "pass"),
+        ("inconclusive", "skip", "inconclusive"),
+        ("error", "pass", "error"),
+        ("skip", "fail", "fail"),
+        ("skip", "skip", "skip"),
+    ],
+)
+def test_the_clean_status_counts_but_is_no_excuse(everything: str, clean: str, counts: str) -> None:
+    found = leak_free.decided(_result(Status(everything)), _result(Status(clean)), 3)
+    assert found.status == counts
+    assert found.leak_free is not None
+    assert found.leak_free.decides is (counts != everything)
+    assert ("overlapping" in found.summary) is found.leak_free.decides
+
+
+class TestGraph:
+    def make(self, tmp_path: Path, *functions: Any) -> Graph:
+        providers: dict[str, Provider] = {f.__name__: f.__provider__ for f in functions}
+        store = Store(tmp_path / "evidence")
+        return Graph(Config(), providers, store, tuple(providers), Progress())
+
+    def test_what_is_derived_follows_and_the_rest_stays(self, tmp_path: Path) -> None:
+        @derive
+        def base() -> int:
+            return 1
+
+        @derive
+        def other() -> int:
+            return 10
+
+        @derive
+        def double(base: int) -> int:
+            return 2 * base
+
+        @derive
+        def both(double: int, other: int) -> int:
+            return double + other
+
+        @derive
+        def missing(base: int) -> int:
+            if base < 5:
+                raise Unavailable("too low")
+            return base
+
+        graph = self.make(tmp_path, base, other, double, both, missing)
+        assert graph.get("both") == 12
+        assert graph.get("missing", required=False) is None
+        assert graph.derived_from("base") == {"double", "both", "missing"}
+        view = graph.replacing("base", 5)
+        assert (view.get("base"), view.get("double"), view.get("both")) == (5, 10, 20)
+        assert view.get("missing") == 5
+        assert graph.get("both") == 12
+        assert graph.get("missing", required=False) is None
+
+    def test_what_is_stored_stays(self, tmp_path: Path) -> None:
+        from auditor.evidence.counts import TrainCounts
+
+        @derive
+        def base() -> str:
+            return "before"
+
+        @gather(TrainCounts)
+        def kept(base: str) -> TrainCounts:
+            return TrainCounts({"a": 1}, base)
+
+        @derive
+        def above(kept: TrainCounts) -> str:
+            return kept.source
+
+        graph = self.make(tmp_path, base, kept, above)
+        assert graph.get("above") == "before"
+        assert graph.derived_from("base") == frozenset()
+        assert graph.replacing("base", "after").get("above") == "before"
+
+
+def test_a_check_that_asks_for_the_overlap_sees_to_it_itself(tmp_path: Path) -> None:
+    class Asks(Check):
+        """Asks for both."""
+
+        id, title, level = "asks", "It asks", "block"
+
+        def run(self, test: Predictions, overlap: Overlap | None) -> Outcome:
+            return Outcome.of([Finding.fact("a", "b", 0, 0, unit="images")], "")
+
+    class Leaves(Check):
+        """Asks for the predictions alone."""
+
+        id, title, level = "leaves", "It leaves it", "block"
+
+        def run(self, test: Predictions) -> Outcome:
+            return Outcome.of([Finding.fact("a", "b", 0, 0, unit="images")], "")
+
+    graph = Graph(Config(), {}, Store(tmp_path), ["test"], Progress())
+    assert not leak_free.rests_on_predictions(Asks(), "block", graph)
+    assert leak_free.rests_on_predictions(Leaves(), "block", graph)
+    assert not leak_free.rests_on_predictions(Leaves(), "advise", graph)
+
+
+def test_images_without_a_prediction_are_not_counted(tmp_path: Path) -> None:
+    pair = OverlapPair("nowhere", "t", "same-bytes", 0, 1.0, "a", "a")
+    graph = Graph(Config(), {}, Store(tmp_path), ["test", "overlap"], Progress())
+    view = graph.replacing("test", Predictions.of(["a"], ["b"]))
+    view = view.replacing("overlap", Overlap((pair,), (), 1, {}, 1))
+    assert leak_free.overlapping(view) == frozenset()
+
+
+def test_the_baseline_is_compared_without_the_same_images(
+    run: Run, leaky: dict[str, Any], tmp_path: Path
+) -> None:
+    first = run(**leaky, output={"directory": tmp_path / "before"})
+    first.write(tmp_path / "before" / "audit.json")
+    baseline = {"audit": tmp_path / "before" / "audit.json"}
+    result = run(**leaky, baseline=baseline).check("baseline-regression")
+    assert result.status is Status.PASS
+    assert result.leak_free is not None
+    assert result.leak_free.status is Status.PASS

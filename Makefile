@@ -26,11 +26,11 @@ unit: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 
 .venv/installed: pyproject.toml | .venv/bin/pip
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install -qq --editable .
 	touch $@
 
 .venv/installed-dev: pyproject.toml | .venv/bin/pip
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install -qq --editable . --group dev
 	touch $@ .venv/installed
 
 clean:

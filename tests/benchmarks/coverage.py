@@ -29,7 +29,7 @@ FIGURES = {
     "κ": composite.KAPPA,
     "accuracy − balanced": composite.ACCURACY_GAP,
 }
-TRUTHS = ("good", "nearly perfect", "paradox", "uniform errors", "uneven")
+TRUTHS = ("good", "nearly perfect", "paradox", "collapse", "uniform errors", "uneven")
 CALIBRATIONS = ("calibrated", "overconfident", "underconfident", "uneven")
 RESAMPLES = 300
 AIM = 88.0
@@ -54,6 +54,7 @@ def candidate(truth: str, n: Counts) -> Floats:
         "good": (np.full(k, 0.95), share),
         "nearly perfect": (np.full(k, 0.995), share),
         "paradox": (np.where(rare, 0.1, 0.99), commonest + 1e-4 * share),
+        "collapse": (np.where(n < n.max(), 0.1, 0.99), commonest + 1e-4 * share),
         "uniform errors": (np.full(k, 0.7), np.full(k, 1 / k)),
         "uneven": (np.linspace(0.3, 1.0, k)[np.argsort(np.arange(k) * 7919 % k)], share + 1 / k),
     }[truth]

@@ -13,7 +13,7 @@ import gc
 import sys
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,14 +45,19 @@ def audit(right: NDArray[np.int64], n: int) -> Outcome:
     return RareClassRecall(classes=names, min_recall=LIMIT).run(found, ClassCounts(classes, {}))
 
 
-def share(status: Status, outcomes: list[Outcome]) -> float:
-    """Return how many of the outcomes are so, in percent."""
-    return 100 * sum(outcome.status is status for outcome in outcomes) / len(outcomes)
+class Decided(NamedTuple):
+    """What became of an audit; a kept ``Outcome`` would slow down every collection of garbage."""
+
+    status: Status
+    bare: bool
+    """Whether some class is below by its own interval alone."""
 
 
-def fails_uncorrected(outcome: Outcome) -> bool:
-    """Tell whether some class is below by its own interval alone."""
-    return any(f.interval is not None and f.interval[1] < LIMIT for f in outcome.findings)
+def decide(right: NDArray[np.int64], n: int) -> Decided:
+    """Audit, and keep what counts."""
+    outcome = audit(right, n)
+    below = (f.interval is not None and f.interval[1] < LIMIT for f in outcome.findings)
+    return Decided(outcome.status, any(below))
 
 
 def rare_classes(audits: int, random: np.random.Generator) -> None:
@@ -67,11 +72,12 @@ def rare_classes(audits: int, random: np.random.Generator) -> None:
             others = np.full((audits, k - 1), n)
             one = np.c_[random.binomial(n, UNDER, audits), others]
             under, on = random.binomial(n, [[[UNDER]], [[LIMIT]]], (2, audits, k))
-            judged = [[audit(right, n) for right in drawn] for drawn in (one, under, on)]
-            bare = 100 * np.mean([fails_uncorrected(outcome) for outcome in judged[2]])
-            passes = [share(Status.PASS, outcomes) for outcomes in judged[:2]]
-            cells = [*passes, share(Status.FAIL, judged[2]), bare]
-            print(f"| {k} | {n} | {' | '.join(f'{cell:.1f}' for cell in cells)} |", flush=True)
+            judged = [[decide(right, n) for right in drawn] for drawn in (one, under, on)]
+            passes = [np.mean([d.status is Status.PASS for d in row]) for row in judged[:2]]
+            fails = [np.mean([d.status is Status.FAIL for d in judged[2]])]
+            cells = [*passes, *fails, np.mean([d.bare for d in judged[2]])]
+            shown = " | ".join(f"{100 * cell:.1f}" for cell in cells)
+            print(f"| {k} | {n} | {shown} |", flush=True)
 
 
 @cache

@@ -129,3 +129,60 @@ def test_no_image_is_inconclusive(confusion: Make) -> None:
 def test_above_chance_as_caret_decides(confusion: Make, right: int, status: Status) -> None:
     table = {"ok": {"ok": 970}, "rare": {"rare": right - 970, "ok": 1000 - right}}
     assert AccuracyParadox().run(confusion(table)).findings[0].status is status
+
+
+def test_among_many_classes_a_dead_one_must_survive_holm(confusion: Make) -> None:
+    def judged(classes: int, dead: int) -> tuple[Status, str]:
+        table = {f"c{i}": {f"c{i}": 100} for i in range(classes)}
+        outcome = AccuracyParadox().run(confusion(table | {"dead": {"c0": dead}}))
+        return outcome.status, _finding(outcome, "dead", "recall").note
+
+    assert judged(9, 40)[0] is Status.INCONCLUSIVE
+    assert "Holm over 10 classes: p = 0.15" in judged(9, 40)[1]
+    status, note = judged(9, 60)
+    assert status is Status.FAIL
+    assert note.startswith("Holm over 10 classes: p = ")
+
+
+def test_classes_below_one_by_one_are_not_missed_together(confusion: Make) -> None:
+    table = {"a": {"a": 20_000}} | {f"c{i}": {f"c{i}": 12, "a": 20} for i in range(3)}
+    table |= {f"g{i}": {f"g{i}": 30} for i in range(3)}
+    gap = _finding(
+        AccuracyParadox(missed_below=0.53).run(confusion(table)),
+        "test",
+        "accuracy minus balanced accuracy",
+    )
+    assert gap.status is Status.INCONCLUSIVE
+    assert gap.note.startswith("perhaps missed")
+
+
+def test_a_gap_that_may_be_small_enough_is_not_settled(confusion: Make) -> None:
+    table = {f"c{i}": {f"c{i}": 500} for i in range(5)} | {"low": {"low": 2, "c0": 11}}
+    outcome = AccuracyParadox().run(confusion(table))
+    gap = _finding(outcome, "test", "accuracy minus balanced accuracy")
+    assert gap.interval is not None
+    assert gap.interval[0] < 0.10 < gap.interval[1]
+    assert gap.status is Status.INCONCLUSIVE
+    assert gap.note == "missed: low, behind a gap that may be small enough"
+    assert gap.note in outcome.summary
+
+
+def test_what_is_shown_has_intervals(confusion: Make) -> None:
+    outcome = AccuracyParadox().run(confusion({"a": {"a": 95, "b": 5}, "b": {"b": 5}}))
+    shown = [f for f in outcome.findings if f.status is Status.SKIP]
+    assert len(shown) == 4
+    for finding in shown:
+        assert finding.observed is not None
+        assert finding.interval is not None
+        assert finding.interval[0] < finding.observed < finding.interval[1]
+
+
+@pytest.mark.parametrize(("interval", "dead"), [("exact", 29), ("wilson", 25)])
+def test_wilson_may_be_asked_for(confusion: Make, interval: str, dead: int) -> None:
+    def judged(n: int) -> Status:
+        found = confusion({"a": {"a": 400}, "dead": {"a": n}})
+        check = AccuracyParadox.model_validate({"interval": interval, "max_gap": 1.0})
+        return _finding(check.run(found), "dead", "recall").status
+
+    assert judged(100) is Status.FAIL
+    assert judged(dead) is not judged(200)

@@ -82,3 +82,40 @@ def test_the_gap_is_judged_on_its_size_either_way(confusion: Make) -> None:
 
 def test_it_advises() -> None:
     assert PrecisionRecallGap().default_level(frozenset()) == "advise"
+
+
+def _one_low(good: int, right: int, wrong: int) -> dict[str, dict[str, int]]:
+    table = {f"good{i}": {f"good{i}": 200} for i in range(good)}
+    return table | {"low": {"low": right, "good0": wrong}}
+
+
+def test_what_is_listed_survives_benjamini_and_hochberg(confusion: Make) -> None:
+    few = confusion(_one_low(1, 12, 7))
+    many = confusion(_one_low(30, 12, 7))
+    assert _status(few, "low", "recall") is Status.FAIL
+    assert _status(many, "low", "recall") is Status.INCONCLUSIVE
+    assert _status(confusion(_one_low(30, 12, 28)), "low", "recall") is Status.FAIL
+
+
+def test_the_family_is_named(confusion: Make) -> None:
+    outcome = PrecisionRecallGap().run(confusion(_one_low(30, 12, 28)))
+    notes = [f.note for f in outcome.findings if f.status is Status.FAIL]
+    assert notes
+    assert all(note.startswith("Benjamini–Hochberg over 93 figures (prec") for note in notes)
+
+
+def test_many_failures_uphold_each_other(confusion: Make) -> None:
+    low = {f"low{i}": {f"low{i}": 12, "good": 7} for i in range(30)}
+    found = confusion({"good": {"good": 5000}} | low)
+    assert _status(found, "low0", "recall") is Status.FAIL
+
+
+def test_a_gap_is_corrected_by_newcombes_p_value(confusion: Make) -> None:
+    gaps = {k: _status(confusion(_one_low(k, 30, 22)), "low", GAP) for k in (1, 60)}
+    assert gaps == {1: Status.FAIL, 60: Status.INCONCLUSIVE}
+
+
+def test_wilson_may_be_asked_for(confusion: Make) -> None:
+    found = confusion({"a": {"a": 16}, "b": {"b": 16}})
+    assert PrecisionRecallGap(interval="wilson", max_gap=1.0).run(found).status is Status.PASS
+    assert PrecisionRecallGap(max_gap=1.0).run(found).status is Status.INCONCLUSIVE

@@ -138,3 +138,39 @@ def test_an_unknown_class_is_a_complaint_with_a_suggestion(
 def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         RareClassRecall.model_validate(options)
+
+
+def _low_and_good(confusion: Make, low: tuple[int, int], good: int) -> Confusion:
+    """A common class, a rare one with (right, wrong) images, and good rare ones of 20 images."""
+    table = {"z": {"z": 9000}, "low": {"low": low[0], "z": low[1]}}
+    return confusion(table | {f"good{i}": {f"good{i}": 20} for i in range(good)})
+
+
+def test_among_many_rare_classes_a_failure_must_survive_holm(confusion: Make) -> None:
+    alone = _judged(RareClassRecall(), _low_and_good(confusion, (6, 4), 0))
+    assert (alone.status, alone.findings[0].note) == (Status.FAIL, "")
+    among = _judged(RareClassRecall(), _low_and_good(confusion, (6, 4), 9))
+    assert among.status is Status.INCONCLUSIVE
+    assert among.summary.startswith("Too few test images to tell: low is recognised in 60%")
+    low = next(f for f in among.findings if f.subject == "low")
+    assert "Holm over 10 rare classes" in low.note
+    assert "more samples at this rate would settle it" in low.note
+
+
+def test_a_clear_failure_survives_holm(confusion: Make) -> None:
+    outcome = _judged(RareClassRecall(), _low_and_good(confusion, (20, 80), 9))
+    assert outcome.status is Status.FAIL
+    low = next(f for f in outcome.findings if f.status is Status.FAIL)
+    assert low.note.startswith("Holm over 10 rare classes: p = ")
+
+
+@pytest.mark.parametrize(("right", "status"), [(16, Status.PASS), (15, Status.INCONCLUSIVE)])
+def test_wilson_may_be_asked_for(confusion: Make, right: int, status: Status) -> None:
+    found = _animals(confusion, right, 0)
+    assert _judged(RareClassRecall(interval="wilson"), found).status is status
+    assert _judged(RareClassRecall(), found).status is Status.INCONCLUSIVE
+
+
+def test_each_class_is_corrected_at_its_own_minimum(confusion: Make) -> None:
+    check = RareClassRecall(per_class={"low": 0.3})
+    assert _judged(check, _low_and_good(confusion, (50, 50), 9)).status is Status.PASS

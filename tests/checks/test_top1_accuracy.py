@@ -74,3 +74,20 @@ def test_a_minimum_is_a_share(value: float) -> None:
 def test_a_confidence_is_a_probability(value: float) -> None:
     with pytest.raises(ValidationError):
         Top1Accuracy(confidence=value)
+
+
+@pytest.mark.parametrize(("right", "status"), [(11, Status.PASS), (10, Status.INCONCLUSIVE)])
+def test_wilson_may_be_asked_for(confusion: Make, right: int, status: Status) -> None:
+    found = confusion({"a": {"a": right}}, ["a", "b"])
+    assert Top1Accuracy(interval="wilson").run(found).status is status
+    assert Top1Accuracy().run(found).status is Status.INCONCLUSIVE
+
+
+def test_without_images_wilson_names_its_own_number(confusion: Make) -> None:
+    outcome = Top1Accuracy(interval="wilson").run(confusion({}, ["a", "b"]))
+    assert "11 samples" in outcome.findings[0].note
+
+
+def test_an_unknown_interval_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        Top1Accuracy.model_validate({"interval": "wald"})

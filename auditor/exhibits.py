@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -110,59 +110,45 @@ def _if_had(graph: Graph, name: str) -> Any:
 
 
 def _metrics(confusion: Confusion, test: Predictions) -> tuple[MetricRow, ...]:
-    n = confusion.n
-    interval = stats.proportion_interval(confusion.right, n) if n else None
-    rows = [
-        MetricRow(
-            name="top-1 accuracy",
-            value=confusion.accuracy,
-            interval=interval,
-            explanation="share of test images put into the right class",
-        ),
-        _metric(
-            "no-information rate",
-            confusion.no_information_rate,
-            "accuracy of always naming the most frequent class",
-        ),
+    def bounds(figure: composite.Figure) -> stats.Interval | None:
+        return composite.interval(confusion, figure)
+
+    always = "accuracy of always naming the most frequent class"
+    balanced, f1 = bounds(composite.BALANCED_ACCURACY), bounds(composite.MACRO_F1)
+    matthews, kappa = bounds(composite.MATTHEWS), bounds(composite.KAPPA)
+    linked = "correlation of labels and predictions; 0 is chance"
+    beyond = "agreement beyond chance; 0 is chance"
+    return (
+        *_accuracies(confusion, test),
+        _metric("no-information rate", confusion.no_information_rate, always),
         _metric(
             "balanced accuracy",
             confusion.balanced_accuracy,
             "mean recall over the classes",
-            interval=composite.interval(confusion, composite.BALANCED_ACCURACY),
+            interval=balanced,
         ),
-        _metric(
-            "macro-F1",
-            confusion.macro_f1,
-            "mean F1 over the classes",
-            interval=composite.interval(confusion, composite.MACRO_F1),
-        ),
-        _metric(
-            "MCC",
-            confusion.matthews,
-            "correlation of labels and predictions; 0 is chance",
-            "none",
-            interval=composite.interval(confusion, composite.MATTHEWS),
-        ),
-        _metric(
-            "Cohen's κ",
-            confusion.kappa,
-            "agreement beyond chance; 0 is chance",
-            "none",
-            interval=composite.interval(confusion, composite.KAPPA),
-        ),
-    ]
+        _metric("macro-F1", confusion.macro_f1, "mean F1 over the classes", interval=f1),
+        _metric("MCC", confusion.matthews, linked, "none", interval=matthews),
+        _metric("Cohen's κ", confusion.kappa, beyond, "none", interval=kappa),
+    )
+
+
+def _accuracies(confusion: Confusion, test: Predictions) -> Iterator[MetricRow]:
+    n = confusion.n
+    yield _metric(
+        "top-1 accuracy",
+        confusion.accuracy,
+        "share of test images put into the right class",
+        interval=stats.proportion_interval(confusion.right, n) if n else None,
+    )
     if n and test.top5 is not None and len(test.classes) > 5:
         hits = int((test.top5 == test.label[:, None]).any(axis=1).sum())
-        rows.insert(
-            1,
-            MetricRow(
-                name="top-5 accuracy",
-                value=hits / len(test),
-                interval=stats.proportion_interval(hits, len(test)),
-                explanation="share of test images whose class is among the first five",
-            ),
+        yield _metric(
+            "top-5 accuracy",
+            hits / n,
+            "share of test images whose class is among the first five",
+            interval=stats.proportion_interval(hits, n),
         )
-    return tuple(rows)
 
 
 def _metric(

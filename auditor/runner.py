@@ -79,26 +79,32 @@ def run_audit(
     progress
         Who is told how far the work is; nobody where None.
     """
-    from auditor.exhibits import describe_candidate, describe_data, show
-    from auditor.provenance import describe_run
-
     wait_passively()
     started = time.monotonic()
-    source, progress = source or ConfigSource(), progress or Progress()
+    source = source or ConfigSource()
     if gathering and config.data.test is None and config.predictions.test is None:
         message = "nothing to judge: give [data] test with a model, or [predictions] test"
         raise source.complain((), message)
     registry = find_checks()
     configured = _configured(config, source, registry)
-    graph = _graph(config, configured, progress, gathering=gathering)
+    graph = _graph(config, configured, progress or Progress(), gathering=gathering)
     graph.get("baseline", required=False)  # a wrong path is said before the work, not after
     _require_known_classes(graph, source)
     results = [_run(check, level, graph, source) for check, level in configured]
     results = _without_leak(results, configured, graph, source)
     results += [_broken(check, config) for check in registry.broken]
     _require_test(graph)
+    return _decided(results, graph, source, started)
 
-    today = datetime.datetime.now(datetime.UTC).date()
+
+def _decided(
+    results: Sequence[CheckResult], graph: Graph, source: ConfigSource, started: float
+) -> Audit:
+    """Apply the policy, and put the audit together."""
+    from auditor.exhibits import describe_candidate, describe_data, show
+    from auditor.provenance import describe_run
+
+    config, today = graph.config, datetime.datetime.now(datetime.UTC).date()
     results = [apply_waivers(result, config.waivers, today) for result in results]
     preset = config.policy.preset
     verdict, summary = decide_verdict(results, preset)

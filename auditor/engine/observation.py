@@ -96,15 +96,12 @@ def observe_samples(
     ):
         for number, rows in enumerate(_batched(wanted, _PART)):
             part = samples.take(rows)
-            stored = {
-                n: _fitting(store.load_part(n, key, number), part, observer)
-                for n, (key, observer) in living.items()
-            }
-            missing = {n: living[n] for n, table in stored.items() if table is None}
+            kept = _kept_parts(part, living, store, number)
+            missing = {name: living[name] for name in living if name not in kept}
             seen = _observe_part(part, missing, pool, batch_size, advance)
             for name, table in seen.tables.items():
                 store.save_part(name, living[name][0], number, table)
-            for name, table in {**stored, **seen.tables}.items():
+            for name, table in {**kept, **seen.tables}.items():
                 parts[name].append(table)
             failed |= seen.failed
             living = {name: pair for name, pair in living.items() if name not in failed}
@@ -114,6 +111,17 @@ def observe_samples(
                 advance(len(part))
     tables = {name: _finished(observer, parts[name]) for name, (_, observer) in living.items()}
     return Observed(tables, failed)
+
+
+def _kept_parts(
+    part: Samples, observers: Mapping[str, tuple[str, Observer]], store: Store, number: int
+) -> dict[str, pa.Table]:
+    """Return what an earlier, interrupted pass kept of these images."""
+    kept = {
+        name: _fitting(store.load_part(name, key, number), part, observer)
+        for name, (key, observer) in observers.items()
+    }
+    return {name: table for name, table in kept.items() if table is not None}
 
 
 def _wanted(samples: Samples, observers: Sequence[Observer]) -> list[int]:

@@ -157,7 +157,7 @@ def test_classes_below_one_by_one_are_not_missed_together(confusion: Make) -> No
 
 
 def test_a_gap_that_may_be_small_enough_is_not_settled(confusion: Make) -> None:
-    table = {f"c{i}": {f"c{i}": 500} for i in range(5)} | {"low": {"low": 2, "c0": 11}}
+    table = {f"c{i}": {f"c{i}": 500} for i in range(6)} | {"low": {"low": 2, "c0": 14}}
     outcome = AccuracyParadox().run(confusion(table))
     gap = _finding(outcome, "test", "accuracy minus balanced accuracy")
     assert gap.interval is not None
@@ -177,12 +177,13 @@ def test_what_is_shown_has_intervals(confusion: Make) -> None:
         assert finding.interval[0] < finding.observed < finding.interval[1]
 
 
-@pytest.mark.parametrize(("interval", "dead"), [("exact", 29), ("wilson", 25)])
-def test_wilson_may_be_asked_for(confusion: Make, interval: str, dead: int) -> None:
-    def judged(n: int) -> Status:
-        found = confusion({"a": {"a": 400}, "dead": {"a": n}})
-        check = AccuracyParadox.model_validate({"interval": interval, "max_gap": 1.0})
-        return _finding(check.run(found), "dead", "recall").status
+@pytest.mark.parametrize(("interval", "n"), [("exact", 36), ("wilson", 35)])
+def test_wilson_may_be_asked_for(confusion: Make, interval: str, n: int) -> None:
+    check = AccuracyParadox.model_validate({"interval": interval})
 
-    assert judged(100) is Status.FAIL
-    assert judged(dead) is not judged(200)
+    def dead(n: int) -> Status:
+        outcome = check.run(confusion({"a": {"a": 4000}, "dead": {"a": n}}))
+        return _finding(outcome, "dead", "recall").status
+
+    assert dead(n) is Status.FAIL
+    assert dead(n - 1) is Status.INCONCLUSIVE

@@ -1,0 +1,36 @@
+"""``auditor.toml`` → ``Config``. Every complaint names the file, the line and the next step."""
+
+from auditor.config.load import FLAGS, load_config
+from auditor.config.source import ConfigSource
+from auditor.config.tables import (
+    BaselineTable,
+    CandidateTable,
+    CheckTable,
+    Config,
+    DataTable,
+    DeploymentTable,
+    EngineTable,
+    OutputTable,
+    PolicyTable,
+    PredictionsTable,
+    Preset,
+    Waiver,
+)
+
+__all__ = [
+    "FLAGS",
+    "BaselineTable",
+    "CandidateTable",
+    "CheckTable",
+    "Config",
+    "ConfigSource",
+    "DataTable",
+    "DeploymentTable",
+    "EngineTable",
+    "OutputTable",
+    "PolicyTable",
+    "PredictionsTable",
+    "Preset",
+    "Waiver",
+    "load_config",
+]

@@ -1,0 +1,158 @@
+"""Reads ``auditor.toml``, lays the flags over it, and complains with file, line and next step."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from auditor.config.source import ConfigSource
+from auditor.config.tables import Config, Waiver
+from auditor.errors import InputError, did_you_mean
+
+__all__ = ["FLAGS", "load_config"]
+
+
+def load_config(
+    path: Path | None, overrides: Mapping[str, Any] | None = None
+) -> tuple[Config, ConfigSource]:
+    """Read ``auditor.toml`` and lay the overrides over it.
+
+    Parameters
+    ----------
+    path
+        The file; None where the overrides are enough alone. Paths in it are relative to it.
+    overrides
+        Nested tables as in the file. Paths in them are relative to the working directory.
+
+    Raises
+    ------
+    InputError
+        With the file, the line and the next step.
+    """
+    source = ConfigSource() if path is None else ConfigSource(_read(path), path)
+    content = _absolute(_parse(source), path)
+    merged = _merge(content, overrides or {})
+    try:
+        return Config.model_validate(merged), source
+    except ValidationError as error:
+        raise _first_complaint(error, source) from None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; `auditor init` writes one") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text: {error}") from None
+
+
+def _parse(source: ConfigSource) -> dict[str, Any]:
+    try:
+        return tomllib.loads(source.text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"at line (\d+)", str(error))
+        name = source.path.name if source.path else ""
+        line = found[1] if found else len(source.text.splitlines())
+        raise InputError(f"{name}:{line}: not valid TOML: {error}") from None
+
+
+def _absolute(content: dict[str, Any], path: Path | None) -> dict[str, Any]:
+    """Resolve the file's own paths against its folder, before overrides are laid over them."""
+    if path is None:
+        return content
+    content = copy.deepcopy(content)
+    for table, fields in _PATHS.items():
+        values = content.get(table)
+        if not isinstance(values, dict):
+            continue
+        for field in fields:
+            if isinstance(values.get(field), str):
+                place = path.parent / Path(values[field]).expanduser()
+                values[field] = os.path.normpath(place)
+    if isinstance(content.get("output", {}), dict):
+        content.setdefault("output", {}).setdefault("directory", str(path.parent / "audit"))
+    return content
+
+
+FLAGS = {
+    "model": ("candidate", "model"),
+    "checkpoint": ("candidate", "checkpoint"),
+    "module": ("candidate", "module"),
+    "classes": ("candidate", "classes"),
+    "train": ("data", "train"),
+    "test": ("data", "test"),
+    "predictions": ("predictions", "test"),
+    "train_predictions": ("predictions", "train"),
+    "baseline": ("baseline", "audit"),
+    "policy": ("policy", "preset"),
+    "device": ("engine", "device"),
+    "output": ("output", "directory"),
+    "formats": ("output", "formats"),
+}
+"""Flag of the command line → table and key of ``auditor.toml``."""
+
+_PATHS = {
+    "candidate": ("checkpoint", "classes", "training_log"),
+    "data": ("train", "test", "validation"),
+    "predictions": ("train", "test", "validation"),
+    "baseline": ("audit",),
+    "output": ("directory",),
+}
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged
+
+
+def _first_complaint(error: ValidationError, source: ConfigSource) -> InputError:
+    errors = error.errors()  # an unknown key explains a missing one
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    place = _place(first["loc"])
+    if first["type"] == "extra_forbidden":
+        return source.complain(place, _unknown_key(place))
+    message = first["msg"].removeprefix("Value error, ")
+    if not place:
+        return source.complain(place, message)
+    given = f", not {first['input']!r}" if isinstance(first["input"], str | int | float) else ""
+    return source.complain(place, f"{_dotted(place)}: {message}{given}")
+
+
+def _place(loc: Sequence[str | int]) -> Sequence[str | int]:
+    """Cut what pydantic appends below an option, such as the arm of a union."""
+    depth = {"checks": 3, "waivers": 3, "deployment": 4}
+    return loc[: depth.get(str(loc[0]), 2)] if loc else loc
+
+
+def _dotted(place: Sequence[str | int]) -> str:
+    return ".".join(str(part) for part in place)
+
+
+def _unknown_key(place: Sequence[str | int]) -> str:
+    key = str(place[-1])
+    if len(place) == 1:
+        return f'"{key}" is not a table of auditor.toml{did_you_mean(key, Config.model_fields)}'
+    known = _fields_of(str(place[0]))
+    table = f"[{place[0]}]" if place[0] != "waivers" else "[[waivers]]"
+    return f'"{key}" is not an option of {table}{did_you_mean(key, known)}'
+
+
+def _fields_of(table: str) -> list[str]:
+    if table == "waivers":
+        return list(Waiver.model_fields)
+    annotation = Config.model_fields[table].annotation
+    models = [annotation, *getattr(annotation, "__args__", ())]
+    return [name for m in models if hasattr(m, "model_fields") for name in m.model_fields]

@@ -1,0 +1,216 @@
+"""The tables of ``auditor.toml`` and their keys: defaults, types, documentation."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from auditor.check import Fraction, Level
+
+__all__ = [
+    "BaselineTable",
+    "CandidateTable",
+    "CheckTable",
+    "Config",
+    "DataTable",
+    "DeploymentTable",
+    "EngineTable",
+    "OutputTable",
+    "PolicyTable",
+    "PredictionsTable",
+    "Preset",
+    "Table",
+    "Waiver",
+]
+
+Preset = Literal["sign-off", "pull-request"]
+Format = Literal["html", "junit", "markdown"]
+Triple = tuple[float, float, float]
+
+
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Located = Annotated[Path, AfterValidator(Path.expanduser)]
+"""A path; in the file it is relative to the file, in a flag to the working directory."""
+
+
+class Table(BaseModel):
+    """Base of every table of the file."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class CandidateTable(Table):
+    """The model under audit."""
+
+    name: str | None = None
+    """What to call the candidate in the report."""
+    model: str | None = None
+    """A timm name, ``hf-hub:…``, or ``phi:1.5``; read from the checkpoint where absent."""
+    module: str | None = None
+    """``package.module:function`` that returns a ``torch.nn.Module``."""
+    checkpoint: Located | None = None
+    """``.safetensors``, or ``.pth`` with weights only; timm's training checkpoints too."""
+    pretrained: bool = False
+    """Use timm's published weights where there is no checkpoint."""
+    classes: tuple[str, ...] | Located | None = None
+    """Class names in the order of the model's outputs, or a file with one name a line."""
+    phi: float | None = Field(default=None, ge=0)
+    """Compound scaling coefficient of an EfficientNet."""
+    width: float | None = Field(default=None, gt=0)
+    """Width multiplier of an EfficientNet, beside ``depth`` and ``resolution``."""
+    depth: float | None = Field(default=None, gt=0)
+    """Depth multiplier of an EfficientNet."""
+    resolution: int | None = Field(default=None, gt=0)
+    """Input side of an EfficientNet, in pixels."""
+    input_size: int | None = Field(default=None, gt=0)
+    """Input side in pixels, where it is not the model's own."""
+    mean: Triple | None = None
+    """Channel means after scaling to [0, 1], where they are not the model's own."""
+    std: Triple | None = None
+    """Channel standard deviations, where they are not the model's own."""
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] | None = None
+    """How images are resized, where it is not the model's own way."""
+    crop_pct: float | None = Field(default=None, gt=0, le=1)
+    """Share of the resized side that the centre crop keeps."""
+    training_log: Located | None = None
+    """timm's ``summary.csv``, or a CSV with ``epoch``, ``train_loss``, ``eval_loss``."""
+
+
+class DataTable(Table):
+    """Where the images and labels are: a folder of class folders, or a CSV/Parquet manifest."""
+
+    train: Located | None = None
+    """Training data. Without it nothing can be said of leakage and overfitting."""
+    test: Located | None = None
+    """Test data, which the verdict is about."""
+    validation: Located | None = None
+    """Validation data, on which a threshold may be chosen; never the test data."""
+    train_sample: Annotated[int, Field(ge=1)] | Literal["all"] = 10_000
+    """How many training images the model is run on; every image of a rare class is kept."""
+
+
+class PredictionsTable(Table):
+    """Saved predictions (``image,label,predicted``, ``prob_CLASS``), instead of running a model."""
+
+    train: Located | None = None
+    """Predictions on training images."""
+    test: Located | None = None
+    """Predictions on test images."""
+    validation: Located | None = None
+    """Predictions on validation images."""
+
+
+class BaselineTable(Table):
+    """The earlier audit that the candidate is compared with."""
+
+    audit: Located
+    """An ``audit.json``, or the folder that holds it; its ``evidence/`` lies beside it."""
+
+
+class DeploymentTable(Table):
+    """What the candidate will meet in production, where that is not what the test set holds."""
+
+    prevalence: dict[str, Fraction]
+    """Share of each class in production; every class is named, and they sum to 1."""
+    costs: dict[str, dict[str, Cost]] = {}
+    """Cost of an image, label → predicted → cost; 0 where nothing is said."""
+
+    @field_validator("prevalence")
+    @classmethod
+    def _sums_to_one(cls, prevalence: dict[str, float]) -> dict[str, float]:
+        total = math.fsum(prevalence.values())
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"the shares sum to {total:.9g}; they must sum to 1")
+        return prevalence
+
+
+class PolicyTable(Table):
+    """How outcomes become a verdict."""
+
+    preset: Preset = "sign-off"
+    """``sign-off`` puts the burden of proof on the model, ``pull-request`` on the regression."""
+
+
+class EngineTable(Table):
+    """Where and how the model runs."""
+
+    device: str = "auto"
+    """``auto`` takes CUDA, then MPS, then CPU."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Verdicts are made in float32 unless asked otherwise."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Images a forward pass; chosen by device where absent."""
+    workers: int | None = Field(default=None, ge=1)
+    """Threads that decode images; the number of cores where absent."""
+
+
+class OutputTable(Table):
+    """Where the audit goes."""
+
+    directory: Located = Path("audit")
+    """``audit.json``, the reports and the evidence are written here."""
+    formats: tuple[Format, ...] = ("html", "junit", "markdown")
+    """Reports to write beside ``audit.json``."""
+
+
+class Waiver(Table):
+    """An accepted failure: shown, never hidden, never green."""
+
+    check: str
+    """The check's id."""
+    subject: str | None = None
+    """The finding's subject; every failing finding of the check where absent."""
+    reason: str = Field(min_length=1)
+    """Why the failure is accepted."""
+    owner: str | None = None
+    """Who answers for it."""
+    expires: datetime.date
+    """Last day on which it counts."""
+
+
+class CheckTable(BaseModel):
+    """A check's level; its further keys are the options that ``auditor explain`` lists."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+    level: Level | None = None
+    """``block``, ``advise`` or ``off``; the check's own where absent."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options as given."""
+        return dict(self.model_extra or {})
+
+
+class Config(Table):
+    """All of ``auditor.toml``."""
+
+    candidate: CandidateTable = CandidateTable()
+    data: DataTable = DataTable()
+    predictions: PredictionsTable = PredictionsTable()
+    baseline: BaselineTable | None = None
+    deployment: DeploymentTable | None = None
+    policy: PolicyTable = PolicyTable()
+    checks: dict[str, CheckTable] = {}
+    waivers: tuple[Waiver, ...] = ()
+    engine: EngineTable = EngineTable()
+    output: OutputTable = OutputTable()
+
+    @model_validator(mode="after")
+    def _one_candidate(self) -> Self:
+        if self.candidate.model and self.candidate.module:
+            raise ValueError("give either model or module, not both")
+        return self

@@ -1,0 +1,75 @@
+"""The audit as a document: the JSON that every renderer and every later comparison reads.
+
+``audit.json`` is sorted, holds no NaN, and ends in a digest over everything else, so that a
+hand-edited one is noticed. Fields are only added within a ``schema_version``.
+"""
+
+from auditor.record.audit import (
+    SCHEMA_VERSION,
+    Audit,
+    CandidateInfo,
+    CheckResult,
+    DataInfo,
+    LeakFree,
+    PolicyInfo,
+    Provenance,
+    SplitInfo,
+    UnreadableImage,
+    Verdict,
+    WaiverInfo,
+)
+from auditor.record.base import Record
+from auditor.record.exhibits import (
+    BaselineExhibit,
+    CalibrationBin,
+    CalibrationExhibit,
+    ChangeRow,
+    ClassRow,
+    ConfusionExhibit,
+    CurvePoint,
+    DeploymentExhibit,
+    DeploymentRow,
+    EfficiencyExhibit,
+    EfficiencyPoint,
+    Exhibits,
+    FlipRow,
+    MetricRow,
+    OperatingExhibit,
+    OverlapExhibit,
+    OverlapRow,
+    TrainingExhibit,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Audit",
+    "BaselineExhibit",
+    "CalibrationBin",
+    "CalibrationExhibit",
+    "CandidateInfo",
+    "ChangeRow",
+    "CheckResult",
+    "ClassRow",
+    "ConfusionExhibit",
+    "CurvePoint",
+    "DataInfo",
+    "DeploymentExhibit",
+    "DeploymentRow",
+    "EfficiencyExhibit",
+    "EfficiencyPoint",
+    "Exhibits",
+    "FlipRow",
+    "LeakFree",
+    "MetricRow",
+    "OperatingExhibit",
+    "OverlapExhibit",
+    "OverlapRow",
+    "PolicyInfo",
+    "Provenance",
+    "Record",
+    "SplitInfo",
+    "TrainingExhibit",
+    "UnreadableImage",
+    "Verdict",
+    "WaiverInfo",
+]

@@ -1,0 +1,245 @@
+"""The audit itself: what was judged, by which rules, what came of it, and how it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError
+
+from auditor.check import Finding, Level, Status
+from auditor.errors import InputError
+from auditor.record.base import Record
+from auditor.record.exhibits import Exhibits
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Audit",
+    "CandidateInfo",
+    "CheckResult",
+    "DataInfo",
+    "LeakFree",
+    "PolicyInfo",
+    "Provenance",
+    "SplitInfo",
+    "UnreadableImage",
+    "Verdict",
+    "WaiverInfo",
+]
+
+SCHEMA_VERSION = 1
+
+Verdict = Literal["accepted", "rejected", "undecided"]
+
+
+class CandidateInfo(Record):
+    """The model under audit."""
+
+    name: str
+    architecture: str | None = None
+    checkpoint: str | None = None
+    weights: str | None = None
+    """Where the weights came from, as a sentence."""
+    weights_digest: str | None = None
+    """SHA-256 of the checkpoint file."""
+    preprocessing: str | None = None
+    parameters: int | None = None
+    macs: int | None = None
+    """Multiply–accumulate operations of one image; FLOPs are twice this."""
+    activations: int | None = None
+    """Output elements of convolution and linear layers for one image."""
+    bytes_on_disk: int | None = None
+    input_size: tuple[int, int, int] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class UnreadableImage(Record):
+    """An image that could not be read, and why."""
+
+    image: str
+    reason: str
+
+
+class SplitInfo(Record):
+    """One split as it was looked at."""
+
+    source: str
+    images: int
+    """Images that the split names, readable or not."""
+    predicted: int
+    """Images whose prediction is in evidence."""
+    sample: str = ""
+    """How the predicted images were chosen, where they are not all."""
+    unreadable: tuple[UnreadableImage, ...] = ()
+
+
+class DataInfo(Record):
+    """The data that the candidate was judged on."""
+
+    classes: tuple[str, ...]
+    class_order: str
+    """Where the order of the classes came from, as a sentence."""
+    test: SplitInfo
+    train: SplitInfo | None = None
+
+
+class WaiverInfo(Record):
+    """An accepted failure and whether it still counts."""
+
+    check: str
+    subject: str | None
+    reason: str
+    owner: str | None
+    expires: str
+    state: Literal["active", "expired", "stale"]
+
+
+class PolicyInfo(Record):
+    """The rules by which outcomes became a verdict."""
+
+    preset: Literal["sign-off", "pull-request"]
+    inconclusive: str
+    """What an inconclusive blocking check does, as a sentence."""
+    waivers: tuple[WaiverInfo, ...] = ()
+
+
+class LeakFree(Record):
+    """A blocking check on both views of the test set: without and with the overlapping images."""
+
+    left_out: int
+    """Test images that overlap training."""
+    decides: bool
+    """Whether the status differs without them; it then is the check's own."""
+    status: Status
+    """Without them."""
+    summary: str
+    status_with_overlap: Status
+    summary_with_overlap: str
+
+
+class CheckResult(Record):
+    """A check's outcome under the policy."""
+
+    id: str
+    version: int
+    title: str
+    level: Level
+    status: Status
+    judges: Literal["candidate", "data"] = "candidate"
+    """Whether a pass says something of the candidate, or only of the data."""
+    summary: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    waived: bool = False
+    """Every failure is covered by an active waiver: shown, never green, does not block."""
+    waived_subjects: tuple[str, ...] = ()
+    documentation: str = ""
+    leak_free: LeakFree | None = None
+    """What the check says without the overlapping test images; None where there are none."""
+
+
+class Provenance(Record):
+    """All that is needed to repeat the audit."""
+
+    auditor: str
+    created: str
+    """UTC, ISO 8601."""
+    repeat: str
+    """The command that repeats the audit."""
+    config: str
+    """The effective configuration, as TOML-like JSON."""
+    config_digest: str
+    python: str
+    platform: str
+    device: str | None = None
+    dtype: str | None = None
+    seed: int | None = None
+    packages: dict[str, str] = Field(default_factory=dict)
+    evidence: dict[str, str] = Field(default_factory=dict)
+    """Evidence name → SHA-256 of its stored form."""
+    seconds: float | None = None
+
+
+class Audit(Record):
+    """One audit: the verdict and all that it stands on."""
+
+    schema_version: int = SCHEMA_VERSION
+    verdict: Verdict
+    summary: str
+    """The verdict in one sentence."""
+    candidate: CandidateInfo
+    data: DataInfo
+    policy: PolicyInfo
+    checks: tuple[CheckResult, ...]
+    exhibits: Exhibits = Exhibits()
+    provenance: Provenance
+    digest: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+
+    @property
+    def exit_status(self) -> int:
+        """0 accepted, 1 rejected, 3 undecided."""
+        return {"accepted": 0, "rejected": 1, "undecided": 3}[self.verdict]
+
+    def check(self, id: str) -> CheckResult:
+        """Return one check's result; raise ``KeyError`` where it did not take part."""
+        for result in self.checks:
+            if result.id == id:
+                return result
+        raise KeyError(id)
+
+    def sealed(self) -> Self:
+        """Return the same audit with its digest set."""
+        return self.model_copy(update={"digest": _digest(self.model_dump(mode="json"))})
+
+    def to_json(self) -> str:
+        """Return the document: sorted keys, two spaces, no NaN, a line feed at the end."""
+        content = self.model_dump(mode="json")
+        return json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"
+
+    def write(self, path: Path) -> None:
+        """Write ``audit.json`` in one step, so that no reader sees half of it."""
+        partial = path.with_suffix(".partial")
+        partial.write_text(self.to_json(), encoding="utf-8")
+        partial.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read and verify an audit; ``InputError`` where it is absent, foreign or edited."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        except ValueError as error:
+            raise InputError(f"{path}: is not JSON: {error}") from None
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if version != SCHEMA_VERSION:
+            raise InputError(
+                f"{path}: schema version {version!r}, but this Auditor reads {SCHEMA_VERSION}; "
+                "audit again with this version"
+            )
+        try:
+            audit = cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise InputError(f"{path}: {place}: {first['msg']}; is it an audit.json?") from None
+        if audit.digest != _digest(content):  # as written: an older one lacks later fields
+            raise InputError(
+                f"{path}: the digest does not match the content: it was edited after the audit; "
+                "audit again"
+            )
+        return audit
+
+    def _repr_html_(self) -> str:
+        from auditor.render.html import notebook_card
+
+        return notebook_card(self)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    """Return the SHA-256 over everything but the digest itself."""
+    rest = {key: value for key, value in content.items() if key != "digest"}
+    text = json.dumps(rest, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -130,7 +130,8 @@ def _schema() -> pa.Schema:
 
     text = ("other", "test_image", "train_image", "kind", "test_label", "train_label")
     types = dict.fromkeys(text, pa.string())
-    types |= {"distance": pa.int64(), "similarity": pa.float64()}
+    types |= {"distance": pa.int64(), "similarity": pa.float64(), "transform": pa.string()}
+    types |= {"score": pa.float64(), "verified": pa.bool_()}
     return pa.schema({name: types[name] for name in ("other", *OverlapPair._fields)})
 
 
@@ -149,7 +150,7 @@ def _most_telling(pairs: Iterable[OverlapPair]) -> list[OverlapPair]:
     return order[:_SHOWN]
 
 
-@gather(Overlap, version=2)
+@gather(Overlap, version=3)
 def overlap(
     test_signatures: Signatures,
     test_samples: Samples,
@@ -158,20 +159,19 @@ def overlap(
 ) -> Overlap:
     """Search the training images for every test image, and the test images for copies."""
     test, open_test = test_signatures.split(), _opener(test_samples)
-    within = find_duplicates(test, open_test)
+    within = find_duplicates(test, open_test).pairs
     pairs, open_train, signed = None, open_test, None
     if train_signatures is not None and train_samples is not None:
         open_train, signed = _opener(train_samples), len(train_signatures.images)
-        pairs = find_overlap(test, train_signatures.split(), open_test, open_train)
+        pairs = find_overlap(test, train_signatures.split(), open_test, open_train).pairs
     shown = _most_telling(pairs or ())
     conflicts = _most_telling(p for p in within if p.test_label != p.train_label)
     wanted = {f"test/{p.test_image}": (open_test, p.test_image) for p in (*shown, *conflicts)}
     wanted |= {f"train/{p.train_image}": (open_train, p.train_image) for p in shown}
     wanted |= {f"test/{p.train_image}": (open_test, p.train_image) for p in conflicts}
     small = {name: thumbnail(opener(image)) for name, (opener, image) in sorted(wanted.items())}
-    found = None if pairs is None else tuple(pairs)
     unread = 0 if train_signatures is None else len(train_signatures.unreadable)
-    return Overlap(found, tuple(within), len(test.images), small, signed, unread)
+    return Overlap(pairs, within, len(test.images), small, signed, unread)
 
 
 def _opener(samples: Samples) -> Callable[[str], Image.Image]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.evidence.provider import observe
+from auditor.overlap.soft import SOFT_BYTES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +37,8 @@ class Signatures:
         ``imagehash.phash`` as uint64, shape (n,).
     contrast
         Standard deviation of the 32×32 grey thumbnail, shape (n,).
+    soft
+        Soft hashes, int8, shape (n, 256).
     unreadable
         Image → why it could not be read.
     """
@@ -46,6 +49,7 @@ class Signatures:
     pixels_digest: tuple[bytes, ...]
     phash: NDArray[np.uint64]
     contrast: NDArray[np.float32]
+    soft: NDArray[np.int8]
     unreadable: Mapping[str, str] = field(default_factory=dict)
 
     def split(self) -> SplitSignatures:
@@ -59,6 +63,7 @@ class Signatures:
             list(self.pixels_digest),
             self.phash,
             self.contrast,
+            self.soft,
         )
 
     def to_table(self) -> pa.Table:
@@ -73,6 +78,7 @@ class Signatures:
                 "pixels_digest": list(self.pixels_digest),
                 "phash": self.phash,
                 "contrast": self.contrast,
+                "soft": pa.array([row.tobytes() for row in self.soft], pa.binary(SOFT_BYTES)),
             }
         )
         schema = pa.schema({"image": pa.string(), "error": pa.string()})
@@ -96,6 +102,7 @@ class Signatures:
             pixels_digest=columns["pixels_digest"],
             phash=_numbers(table, "phash", np.uint64),
             contrast=_numbers(table, "contrast", np.float32),
+            soft=_soft(table),
             unreadable=dict(zip(lost["image"].to_pylist(), lost["error"].to_pylist(), strict=True)),
         )
 
@@ -104,6 +111,11 @@ def _numbers(table: pa.Table, name: str, dtype: Any) -> Any:
     if name not in table.column_names:
         return np.zeros(0, dtype)
     return table[name].to_numpy().astype(dtype)
+
+
+def _soft(table: pa.Table) -> NDArray[np.int8]:
+    rows = table["soft"].to_pylist() if "soft" in table.column_names else []
+    return np.frombuffer(b"".join(rows), np.int8).reshape(-1, SOFT_BYTES)
 
 
 class Signing:
@@ -129,6 +141,7 @@ class Signing:
             "pixels_digest": pa.array([s.pixels_digest for s in prepared], digest),
             "phash": pa.array([s.phash for s in prepared], pa.uint64()),
             "contrast": pa.array([s.contrast for s in prepared], pa.float32()),
+            "soft": pa.array([s.soft for s in prepared], pa.binary(SOFT_BYTES)),
         }
 
     def about(self) -> dict[str, Any]:
@@ -136,14 +149,14 @@ class Signing:
         return {"hash": "phash", "bits": 64}
 
 
-@observe(Signatures, samples="test_samples")
+@observe(Signatures, samples="test_samples", version=2)
 def test_signatures(test_samples: Samples) -> Signing:
     """Sign every test image."""
     del test_samples
     return Signing()
 
 
-@observe(Signatures, samples="train_samples")
+@observe(Signatures, samples="train_samples", version=2)
 def train_signatures(train_samples: Samples) -> Signing:
     """Sign every training image."""
     del train_samples

@@ -33,9 +33,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple
 
 from auditor.overlap.near import near_matches
+from auditor.overlap.result import OverlapPair, OverlapSearch, OverlapSettings, Threshold
 from auditor.overlap.splits import (
     MIN_CONTRAST,
     Kind,
@@ -52,7 +52,10 @@ __all__ = [
     "PARTNERS",
     "OpenImage",
     "OverlapPair",
+    "OverlapSearch",
+    "OverlapSettings",
     "SplitSignatures",
+    "Threshold",
     "find_duplicates",
     "find_overlap",
 ]
@@ -62,35 +65,24 @@ MAX_DISTANCE = 8
 PARTNERS = 5
 """Partners listed for a picture and a kind."""
 
-_STRENGTH: dict[Kind, int] = {"same-bytes": 0, "same-pixels": 1, "near-duplicate": 2}
+_STRENGTH: dict[Kind, int] = {
+    "same-bytes": 0,
+    "same-pixels": 1,
+    "near-duplicate": 2,
+    "transformed": 3,
+}
 
 
-class OverlapPair(NamedTuple):
-    """Two pictures that are copies of one another."""
-
-    test_image: str
-    """Path relative to the test split's root; of duplicates, the first member."""
-    train_image: str
-    """Path relative to the training split's root; of duplicates, the second member."""
-    kind: Kind
-    """The strongest kind that holds."""
-    distance: int
-    """Bits in which the perceptual hashes differ; 0 for the exact kinds."""
-    similarity: float
-    """Within −1..1, from :func:`auditor.overlap.verify.similarity`; 1 for the exact kinds."""
-    test_label: str
-    """Class of the test image."""
-    train_label: str
-    """Class of the training image."""
+_FIXED = Threshold(0.5, "fallback", note="fixed limit of the pixels' similarity")
 
 
 def find_overlap(
     test: SplitSignatures,
     train: SplitSignatures,
-    open_test: OpenImage,
-    open_train: OpenImage,
-    max_distance: int = MAX_DISTANCE,
-) -> list[OverlapPair]:
+    open_test: OpenImage | None,
+    open_train: OpenImage | None,
+    settings: OverlapSettings | None = None,
+) -> OverlapSearch:
     """Find the test images that the training split holds too.
 
     Parameters
@@ -98,28 +90,28 @@ def find_overlap(
     test, train
         The two splits.
     open_test, open_train
-        Open an image by its path within the split; what they raise is passed on.
-    max_distance
-        Bits in which hashes of near-duplicates may differ, 0..64.
+        Open an image by its path within the split; what they raise is passed on. None where the
+        pictures may not be seen: near pairs are then judged by their signatures alone.
+    settings
+        What the search may be told.
 
     Returns
     -------
-    list of OverlapPair
-        At most ``PARTNERS`` a test image and kind, ordered by test image, kind and distance.
-
-    Raises
-    ------
-    ValueError
-        ``max_distance`` is not within 0..64.
+    OverlapSearch
+        At most ``PARTNERS`` pairs a test image and kind, ordered by test image, kind and distance.
     """
-    left, right = Side(test, open_test), Side(train, open_train)
-    matches = [*_exact(test, train), *near_matches(left, right, max_distance, PARTNERS)]
-    return sorted((_pair(test, train, match) for match in matches), key=_order)
+    del settings
+    matches = list(_exact(test, train))
+    if open_test is not None and open_train is not None:
+        left, right = Side(test, open_test), Side(train, open_train)
+        matches += near_matches(left, right, MAX_DISTANCE, PARTNERS)
+    pairs = sorted((_pair(test, train, match) for match in matches), key=_order)
+    return OverlapSearch(tuple(pairs), _FIXED)
 
 
 def find_duplicates(
-    split: SplitSignatures, open_image: OpenImage, max_distance: int = MAX_DISTANCE
-) -> list[OverlapPair]:
+    split: SplitSignatures, open_image: OpenImage | None, settings: OverlapSettings | None = None
+) -> OverlapSearch:
     """Find the images that one split holds more than once.
 
     Parameters
@@ -127,27 +119,27 @@ def find_duplicates(
     split
         The split.
     open_image
-        Opens an image by its path within the split; what it raises is passed on.
-    max_distance
-        Bits in which hashes of near-duplicates may differ, 0..64.
+        Opens an image by its path within the split; what it raises is passed on. None where the
+        pictures may not be seen.
+    settings
+        What the search may be told.
 
     Returns
     -------
-    list of OverlapPair
+    OverlapSearch
         Each pair once, ``test_image`` < ``train_image``. Of many copies each is listed with at
         most ``PARTNERS`` that come before it, which still ties all of them together.
-
-    Raises
-    ------
-    ValueError
-        ``max_distance`` is not within 0..64.
     """
+    del settings
     named = _by_name(split)
-    side = Side(named, open_image)
-    matches = [*_exact(named, named), *near_matches(side, side, max_distance, PARTNERS)]
+    matches = list(_exact(named, named))
+    if open_image is not None:
+        side = Side(named, open_image)
+        matches += near_matches(side, side, MAX_DISTANCE, PARTNERS)
     earlier = [match for match in matches if match.right < match.left]
     turned = (match._replace(left=match.right, right=match.left) for match in earlier)
-    return sorted((_pair(named, named, match) for match in turned), key=_order)
+    pairs = sorted((_pair(named, named, match) for match in turned), key=_order)
+    return OverlapSearch(tuple(pairs), _FIXED)
 
 
 def _exact(left: SplitSignatures, right: SplitSignatures) -> Iterator[Match]:
@@ -172,6 +164,8 @@ def _by_name(split: SplitSignatures) -> SplitSignatures:
         [split.pixels_digest[place] for place in order],
         split.phash[order],
         split.contrast[order],
+        split.soft[order],
+        None if split.views is None else split.views[order],
     )
 
 

@@ -1,8 +1,9 @@
-"""Sums a picture up in a few bytes: two digests, a perceptual hash and its contrast.
+"""Sums a picture up in a few bytes: two digests, two perceptual hashes and its contrast.
 
 The perceptual hash is pHash as ``imagehash.phash`` computes it, bit for bit: grey, Lanczos to
 32 × 32, type-II DCT along both axes, the 8 × 8 lowest frequencies, each compared with their
-median. Hashes are ``uint64`` because sets of ``ImageHash`` collide and compare slowly.
+median. Hashes are ``uint64`` because sets of ``ImageHash`` collide and compare slowly. The soft
+hash (:mod:`auditor.overlap.soft`) is made of 16 × 16 frequencies of the same transform.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from auditor.overlap.decode import to_rgb, without_palette_alpha
+from auditor.overlap.soft import soft_hashes
 
 __all__ = ["Signature", "phashes", "signature"]
 
 _SIDE = 32
 _LOW = 8
+_SOFT_LOW = 16
 _DIGEST_BYTES = 16
+_AXIS_NORM = np.full(_SOFT_LOW, np.sqrt(1 / (2 * _SIDE)))
+_AXIS_NORM[0] = np.sqrt(1 / (4 * _SIDE))
+_ORTHONORMAL = np.outer(_AXIS_NORM, _AXIS_NORM)
 
 
 class Signature(NamedTuple):
@@ -39,6 +45,10 @@ class Signature(NamedTuple):
     """Pixels."""
     height: int
     """Pixels."""
+    soft: bytes
+    """256 signed bytes, from :func:`auditor.overlap.soft.soft_hashes`."""
+    views: bytes = b""
+    """Soft hashes of the stored views, 256 bytes each; empty where they were not asked for."""
 
 
 def signature(image: Image.Image, data: bytes) -> Signature:
@@ -57,13 +67,15 @@ def signature(image: Image.Image, data: bytes) -> Signature:
         Its digests, hash, contrast and size.
     """
     thumbnail = _grey_thumbnail(image)
+    low = _low_frequencies(thumbnail[np.newaxis])
     return Signature(
         bytes_digest=_digest(data),
         pixels_digest=_pixels_digest(image),
-        phash=int(phashes(thumbnail[np.newaxis])[0]),
+        phash=int(_phashes(low)[0]),
         contrast=float(thumbnail.std()),
         width=image.width,
         height=image.height,
+        soft=soft_hashes(low * _ORTHONORMAL).tobytes(),
     )
 
 
@@ -85,8 +97,16 @@ def phashes(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint64]:
     A DCT by matrix product rounds differently, which flips bits of degenerate pictures whose
     coefficients equal their median; ``scipy.fft.dct`` agrees with ``imagehash`` on those too.
     """
+    return _phashes(_low_frequencies(thumbnails))
+
+
+def _low_frequencies(thumbnails: NDArray[np.uint8]) -> NDArray[np.float64]:
     columns = scipy.fft.dct(thumbnails.astype(np.float64), axis=1)
-    low = scipy.fft.dct(columns[:, :_LOW], axis=2)[:, :, :_LOW].reshape(-1, _LOW * _LOW)
+    return np.asarray(scipy.fft.dct(columns[:, :_SOFT_LOW], axis=2)[:, :, :_SOFT_LOW])
+
+
+def _phashes(frequencies: NDArray[np.float64]) -> NDArray[np.uint64]:
+    low = frequencies[:, :_LOW, :_LOW].reshape(-1, _LOW * _LOW)
     bits = low > np.median(low, axis=1, keepdims=True)
     return np.packbits(bits, axis=1).view(">u8").astype(np.uint64).ravel()
 

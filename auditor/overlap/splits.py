@@ -14,7 +14,7 @@ from auditor.overlap.verify import Prepared, prepare
 
 __all__ = ["MIN_CONTRAST", "Kind", "Match", "OpenImage", "Side", "SplitSignatures", "grouped"]
 
-Kind = Literal["same-bytes", "same-pixels", "near-duplicate"]
+Kind = Literal["same-bytes", "same-pixels", "near-duplicate", "transformed"]
 OpenImage = Callable[[str], Image.Image]
 Key = TypeVar("Key", bound=Hashable)
 
@@ -44,6 +44,10 @@ class SplitSignatures(NamedTuple):
     """Perceptual hashes, shape (n,)."""
     contrast: NDArray[np.float32]
     """Standard deviations of the grey thumbnails, grey levels, shape (n,)."""
+    soft: NDArray[np.int8]
+    """Soft hashes, shape (n, 256)."""
+    views: NDArray[np.int8] | None = None
+    """Soft hashes of the stored views, shape (n, views, 256); None where there are none."""
 
 
 class Match(NamedTuple):

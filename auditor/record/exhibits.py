@@ -76,6 +76,11 @@ class OverlapRow(Record):
     similarity: float
     test_label: str
     train_label: str
+    transform: str = ""
+    """What was done to one of the two: mirrored, turned, cropped; empty for the other kinds."""
+    score: float = 1.0
+    verified: bool = True
+    """Whether the pixels of both were compared."""
     test_thumbnail: str | None = None
     train_thumbnail: str | None = None
 

@@ -193,10 +193,18 @@ PAIR = OverlapPair("a.png", "b.png", "near-duplicate", 4, 0.97, "cat", "dog")
             (b"2" * 16, b"3" * 16),
             np.array([0, 2**64 - 1], np.uint64),
             np.array([0.5, 60], np.float32),
+            np.arange(-256, 256).reshape(2, 256).clip(-127, 127).astype(np.int8),
             {"c": "truncated"},
         ),
         Signatures(
-            (), (), (), (), np.zeros(0, np.uint64), np.zeros(0, np.float32), {"c": "empty file"}
+            (),
+            (),
+            (),
+            (),
+            np.zeros(0, np.uint64),
+            np.zeros(0, np.float32),
+            np.zeros((0, 256), np.int8),
+            {"c": "empty file"},
         ),
         TrainingLog(
             np.array([0.0, 1.0]), np.array([2.0, 1.0]), np.array([2.0, np.nan]), np.full(2, np.nan)

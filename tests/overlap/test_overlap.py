@@ -42,21 +42,22 @@ def signed(files: Files) -> SplitSignatures:
         pixels_digest=[one.pixels_digest for one in signatures],
         phash=np.array([one.phash for one in signatures], np.uint64),
         contrast=np.array([one.contrast for one in signatures], np.float32),
+        soft=np.frombuffer(b"".join(one.soft for one in signatures), np.int8).reshape(-1, 256),
     )
 
 
-def overlap(test: Files, train: Files, radius: int = 8) -> list[OverlapPair]:
-    return find_overlap(
+def overlap(test: Files, train: Files) -> list[OverlapPair]:
+    found = find_overlap(
         signed(test),
         signed(train),
         lambda name: open_image(test[name]),
         lambda name: open_image(train[name]),
-        radius,
     )
+    return list(found.pairs)
 
 
 def duplicates(files: Files) -> list[OverlapPair]:
-    return find_duplicates(signed(files), lambda name: open_image(files[name]))
+    return list(find_duplicates(signed(files), lambda name: open_image(files[name])).pairs)
 
 
 def kinds(pairs: list[OverlapPair]) -> set[tuple[str, str, str]]:
@@ -122,7 +123,7 @@ def test_each_image_is_opened_once(train: Files) -> None:
         opened.append(name)
         return open_image((train | jpeg)[name])
 
-    assert find_overlap(signed(jpeg), signed(train), opener, opener)
+    assert find_overlap(signed(jpeg), signed(train), opener, opener).pairs
     assert len(opened) == len(set(opened))
 
 
@@ -130,7 +131,7 @@ def test_where_strangers_are_few_only_close_copies_count(train: Files) -> None:
     picture = open_image(train["scene/003.png"])
     close, far = encoded(picture, "JPEG", quality=90), encoded(picture.crop((3, 3, 97, 97)))
     alone = {"scene/003.png": train["scene/003.png"]}
-    pairs = overlap({"scene/close.jpg": close, "scene/far.png": far}, alone, radius=20)
+    pairs = overlap({"scene/close.jpg": close, "scene/far.png": far}, alone)
     assert [pair.test_image for pair in pairs] == ["scene/close.jpg"]
 
 
@@ -188,14 +189,12 @@ def digits(kind: Image.Resampling) -> list[tuple[str, Image.Image]]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "radius"), [(Image.Resampling.NEAREST, 8), (Image.Resampling.BICUBIC, 10)]
-)
-def test_different_digits_of_one_class_are_no_copies(kind: Image.Resampling, radius: int) -> None:
+@pytest.mark.parametrize("kind", [Image.Resampling.NEAREST, Image.Resampling.BICUBIC])
+def test_different_digits_of_one_class_are_no_copies(kind: Image.Resampling) -> None:
     order = np.random.default_rng(3).permutation(1797).tolist()
     files = digits(kind)
     shuffled = [(files[place][0], encoded(files[place][1])) for place in order]
-    assert overlap(dict(shuffled[1200:]), dict(shuffled[:1200]), radius) == []
+    assert overlap(dict(shuffled[1200:]), dict(shuffled[:1200])) == []
 
 
 @pytest.mark.parametrize("kind", [Image.Resampling.NEAREST, Image.Resampling.BICUBIC])

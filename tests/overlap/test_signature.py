@@ -7,12 +7,14 @@ from collections.abc import Iterator
 import imagehash
 import numpy as np
 import pytest
+import scipy.fft
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from auditor.overlap.decode import open_image
 from auditor.overlap.signature import phashes, signature
+from auditor.overlap.soft import SCALE, SOFT_BYTES
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
@@ -147,3 +149,22 @@ def test_contrast_and_size() -> None:
         16,
     )
     assert signature(Image.new("L", (9, 9), 40), b"").contrast == 0
+
+
+def test_the_soft_hash_is_the_logarithm_of_the_low_frequencies() -> None:
+    for crop in crops(20):
+        grey = crop.convert("L").resize((32, 32), Image.Resampling.LANCZOS)
+        low = scipy.fft.dctn(np.asarray(grey, np.float64), norm="ortho")[:16, :16].ravel()
+        expected = np.sign(low) * np.log1p(np.abs(low) / 8)
+        expected[0] = 0
+        soft = np.frombuffer(signature(crop, b"").soft, np.int8)
+        assert soft.shape == (SOFT_BYTES,)
+        np.testing.assert_allclose(soft / SCALE, expected, atol=0.5 / SCALE + 1e-9)
+
+
+def test_no_picture_overflows_the_soft_hash() -> None:
+    checker = np.indices((32, 32)).sum(0) % 2 * 255
+    stripes = [np.indices((32, 32))[0] // width % 2 * 255 for width in (1, 2, 4, 8, 16)]
+    for values in (checker, *stripes, *(stripe.T for stripe in stripes)):
+        soft = signature(Image.fromarray(values.astype(np.uint8)), b"").soft
+        assert np.abs(np.frombuffer(soft, np.int8)).max() < 127

@@ -235,8 +235,8 @@ def _efficiency(
 
 
 def _baseline(graph: Graph) -> BaselineExhibit | None:
-    from auditor.baseline import NotComparable, compare
-    from auditor.diff import beside, thumbnails
+    from auditor.comparison import NotComparable, compare
+    from auditor.comparison.exhibit import beside, thumbnails
 
     baseline = _if_had(graph, "baseline")
     if baseline is None:

@@ -62,7 +62,7 @@ from typing import TYPE_CHECKING
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status, decide
 
 if TYPE_CHECKING:
-    from auditor.baseline import Change, Comparison
+    from auditor.comparison import Change, Comparison
     from auditor.evidence.baseline import Baseline
     from auditor.evidence.predictions import Predictions
 
@@ -85,7 +85,8 @@ class BaselineRegression(Check):
 
     def run(self, test: Predictions, baseline: Baseline) -> Outcome:
         """Compare the candidate with the baseline, overall and class by class."""
-        from auditor.baseline import NotComparable, compare, require_version
+        from auditor.comparison import NotComparable, compare
+        from auditor.comparison.comparable import require_version
 
         try:
             require_version(baseline.audit, self.id, self.version)
@@ -122,7 +123,7 @@ class BaselineRegression(Check):
         yield _finding(change, "accuracy difference", -self.margin, status, note)
 
     def _what_would_settle(self, change: Change) -> str:
-        from auditor.baseline import images_to_settle
+        from auditor.comparison.settling import images_to_settle
 
         more, best = (
             images_to_settle(change, self.margin, self.confidence, agreeing=agreeing)

@@ -168,7 +168,7 @@ def _part(renaming: Renaming, judged_on: Predictions) -> Suspect:
 
 
 def _interval(gain: Gain, n: int, confidence: float) -> tuple[float, float]:
-    from auditor.baseline import paired_intervals
+    from auditor.comparison.paired import paired_intervals
 
     lost, won, total = (np.array([count]) for count in (gain.lost, gain.won, n))
     low, high = paired_intervals(lost, won, total, confidence)

@@ -16,17 +16,12 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from auditor.baseline import (
-    Comparison,
-    NotComparable,
-    compare,
-    images_to_settle,
-    mid_p,
-    paired_intervals,
-    require_version,
-)
 from auditor.check import Status
 from auditor.checks.baseline_regression import BaselineRegression
+from auditor.comparison import Comparison, NotComparable, compare
+from auditor.comparison.comparable import require_version
+from auditor.comparison.paired import mid_p, paired_intervals
+from auditor.comparison.settling import images_to_settle
 from auditor.data.saved import read_saved
 from auditor.errors import InputError
 from auditor.evidence.baseline import Baseline, read_baseline

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from auditor.diff import CheckChange, Diff, Setting
+    from auditor.comparison.diff import CheckChange, Diff, Setting
     from auditor.record import Audit, BaselineExhibit, ChangeRow, FlipRow
 
 __all__ = ["command"]
@@ -41,7 +41,7 @@ def command(baseline: Path, candidate: Path, output: Path | None) -> int:
     comparable, with the reason.
     """  # noqa: D301
     from auditor.cli.judging import writing
-    from auditor.diff import diff
+    from auditor.comparison.diff import diff
     from auditor.evidence.baseline import read_baseline
 
     before, after = read_baseline(baseline), read_baseline(candidate)
@@ -57,7 +57,7 @@ def command(baseline: Path, candidate: Path, output: Path | None) -> int:
 
 
 def _write(found: Diff, candidate: Audit, directory: Path) -> list[Path]:
-    from auditor.diff import thumbnails
+    from auditor.comparison.exhibit import thumbnails
     from auditor.render.html import html_diff
 
     if found.comparison:

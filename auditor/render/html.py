@@ -15,7 +15,7 @@ from auditor.render import docs, exhibits, glyph, standing, wording
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from auditor.diff import Diff
+    from auditor.comparison.diff import Diff
 
 __all__ = ["html_diff", "html_report", "notebook_card"]
 

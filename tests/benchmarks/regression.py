@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from auditor.baseline import paired_intervals
+from auditor.comparison.paired import paired_intervals
 from auditor.checks.baseline_regression import BaselineRegression
 from auditor.evidence.baseline import Baseline
 from auditor.evidence.predictions import Predictions

@@ -1,0 +1,87 @@
+"""What may be compared with what; everything else is refused, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.errors import AuditorError
+
+if TYPE_CHECKING:
+    from auditor.comparison.side import Side
+    from auditor.evidence.predictions import Predictions
+    from auditor.record import Audit
+
+__all__ = [
+    "NotComparable",
+    "require_images_of_same_classes",
+    "require_same_classes",
+    "require_same_images",
+    "require_same_labels",
+    "require_version",
+]
+
+
+class NotComparable(AuditorError):
+    """Two audits say nothing about each other; the message is the reason."""
+
+
+def require_version(audit: Audit, id: str, version: int) -> None:
+    """Raise ``NotComparable`` where an audit was made by another version of a check."""
+    for result in audit.checks:
+        if result.id == id and result.version not in (0, version):
+            raise NotComparable(
+                f"the baseline was audited with {id} version {result.version}, this is version "
+                f"{version}; audit the baseline again"
+            )
+
+
+def require_same_classes(before: Sequence[str], after: Sequence[str]) -> None:
+    """Raise ``NotComparable`` where the names of the classes differ; their order may."""
+    gone, new = sorted(set(before) - set(after)), sorted(set(after) - set(before))
+    if gone or new:
+        said = [f"without {_some(gone)}"] * bool(gone) + [f"with {_some(new)}"] * bool(new)
+        raise NotComparable(f"other classes than the baseline: {', '.join(said)}")
+
+
+def require_same_images(before: set[str], after: set[str], shared: int) -> None:
+    """Raise ``NotComparable`` where only some images are the same."""
+    gone, new = sorted(before - after), sorted(after - before)
+    if gone or new:
+        said = [f"{len(gone):,} of the baseline's are missing ({_some(gone)})"] * bool(gone)
+        said += [f"{len(new):,} are new ({_some(new)})"] * bool(new)
+        raise NotComparable(
+            f"the test sets overlap in part: {shared:,} images are the same, "
+            f"{', '.join(said)}; use the same images, or none of them"
+        )
+
+
+def require_same_labels(before: Side, after: Side, test: Predictions) -> None:
+    """Raise ``NotComparable`` where an image carries another label than it did."""
+    other = np.flatnonzero(before.label != after.label)
+    if other.size:
+        row = int(other[0])
+        names = test.classes
+        raise NotComparable(
+            f"{other.size:,} images carry another label than in the baseline, such as "
+            f'{test.images[row]}: "{names[before.label[row]]}" there, '
+            f'"{names[after.label[row]]}" here'
+        )
+
+
+def require_images_of_same_classes(
+    before: NDArray[np.bool_], after: NDArray[np.bool_], classes: Sequence[str]
+) -> None:
+    """Raise ``NotComparable`` where only one test set has images of some class, (k,) each."""
+    one_sided = np.flatnonzero(before[1:] != after[1:]).tolist()
+    if one_sided:
+        names = _some([classes[i] for i in one_sided])
+        raise NotComparable(f"only one of the two test sets has images of {names}")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return ", ".join(f'"{name}"' for name in names[:3]) + more

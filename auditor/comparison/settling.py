@@ -1,0 +1,58 @@
+"""How many more images would settle a comparison."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.comparison.paired import mid_p, paired_intervals
+from auditor.comparison.result import Change
+from auditor.comparison.side import Counts
+
+__all__ = ["images_to_settle"]
+
+_MOST_IMAGES = 10_000_000
+
+
+def images_to_settle(
+    change: Change, margin: float, confidence: float, *, agreeing: bool = False
+) -> int | None:
+    """Return about how many more images would settle whether the drop is within ``margin``.
+
+    It is once the interval lies on one side of ``-margin`` and, below it, McNemar's test agrees.
+
+    Parameters
+    ----------
+    change
+        An inconclusive one, on the same images.
+    margin
+        Largest drop that is allowed, in shares.
+    confidence
+        Of each bound, one-sided.
+    agreeing
+        Whether the models agree on all further images, instead of flipping at the rates seen.
+
+    Returns
+    -------
+    int | None
+        None where ten million images would not do.
+    """
+    if change.lost is None or change.won is None:
+        return None
+    lost, won, start = change.lost, change.won, change.n_after
+
+    def settled(n: Counts) -> NDArray[np.bool_]:
+        scale = np.ones(len(n)) if agreeing else n / start
+        b, c = (np.rint(k * scale).astype(np.int64) for k in (lost, won))
+        low, high = paired_intervals(b, c, n, confidence)
+        worse = (high < -margin) & (mid_p(b, c) <= (1 - confidence) / 2)
+        return np.asarray((low >= -margin) | worse)
+
+    low, high = start, _MOST_IMAGES
+    for space in (np.geomspace, np.linspace, np.linspace):  # by powers, then within the step found
+        totals = np.unique(np.rint(space(low + 1, high, 25)).astype(np.int64))
+        found = np.flatnonzero(settled(totals))
+        if not found.size:
+            return None
+        low, high = int(totals[max(found[0] - 1, 0)]), int(totals[found[0]])
+    return high - start

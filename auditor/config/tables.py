@@ -27,6 +27,7 @@ __all__ = [
     "DeploymentTable",
     "EngineTable",
     "OutputTable",
+    "OverlapTable",
     "PolicyTable",
     "PredictionsTable",
     "Preset",
@@ -157,6 +158,21 @@ class EngineTable(Table):
     """Threads that decode images; the number of cores where absent."""
 
 
+class OverlapTable(Table):
+    """How copies are looked for between the splits and within them."""
+
+    false_discovery_rate: float = Field(default=0.02, gt=0, lt=1)
+    """Share of strangers among the near-duplicates that is put up with."""
+    transforms: bool = True
+    """Look for mirrored, turned and upside-down copies too."""
+    views: bool = False
+    """Look for crops too; each picture is then signed eight times."""
+    groups: tuple[str, ...] = ()
+    """Columns of the manifests, such as a patient or a scene, whose values may not be in both."""
+    features: bool = False
+    """Show the most similar scenes by the candidate's own features; never counted as copies."""
+
+
 class OutputTable(Table):
     """Where the audit goes."""
 
@@ -207,6 +223,7 @@ class Config(Table):
     checks: dict[str, CheckTable] = {}
     waivers: tuple[Waiver, ...] = ()
     engine: EngineTable = EngineTable()
+    overlap: OverlapTable = OverlapTable()
     output: OutputTable = OutputTable()
 
     @model_validator(mode="after")

@@ -167,6 +167,8 @@ class OverlapTable(Table):
     """Look for mirrored, turned and upside-down copies too."""
     views: bool = False
     """Look for crops too; each picture is then signed eight times."""
+    hash_mode: Literal["exact", "fast"] = "exact"
+    """``fast`` decodes JPEGs at a fraction of their size where no model looks at them."""
     groups: tuple[str, ...] = ()
     """Columns of the manifests, such as a patient or a scene, whose values may not be in both."""
     features: bool = False

@@ -1,0 +1,192 @@
+"""What an overlap means: how much of a test set was trained on, and what that does to accuracy.
+
+Copies of the same bytes or pixels are certain. Near-duplicates and transformed copies are not:
+the search estimates how many of them are strangers, and their number is corrected by that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor import stats
+
+if TYPE_CHECKING:
+    from auditor.evidence.overlap import Overlap
+    from auditor.evidence.predictions import Predictions
+    from auditor.overlap.result import OverlapPair
+
+__all__ = [
+    "EXACT",
+    "Contaminated",
+    "Inflation",
+    "Without",
+    "conflicting",
+    "contaminated",
+    "inflation",
+    "strongest",
+    "without",
+]
+
+Flags = NDArray[np.bool_]
+
+EXACT = ("same-bytes", "same-pixels")
+"""Kinds that need no estimate."""
+
+
+class Contaminated(NamedTuple):
+    """Test images that the training data holds too."""
+
+    flagged: int
+    """Test images with a partner."""
+    exact: int
+    """Those with the same bytes or pixels."""
+    strangers: float | None
+    """How many of the others are estimated to be no copies; None where that is not known."""
+    total: int
+    """Test images that were looked at."""
+    interval: stats.Interval
+    """Of the share: more or fewer of the flagged may be strangers than is estimated."""
+
+    @property
+    def images(self) -> float:
+        """Contaminated test images, corrected by the estimate."""
+        return self.flagged - (self.strangers or 0.0)
+
+    @property
+    def share(self) -> float | None:
+        """Share of the test images; None where there are none."""
+        return self.images / self.total if self.total else None
+
+
+class Inflation(NamedTuple):
+    """By how much the overlapping images lift the accuracy."""
+
+    points: float
+    """Accuracy on all minus accuracy without them, as a share."""
+    interval: stats.Interval
+    everything: float
+    """Accuracy on all test images."""
+    clean: float
+    """Accuracy without the overlapping ones."""
+    n: int
+    """Test images without the overlapping ones."""
+
+
+class Without(NamedTuple):
+    """The recall of one class, or the accuracy over all, with and without the overlapping images."""
+
+    name: str
+    images: int
+    overlapping: int
+    everything: float | None
+    """None where there is no image."""
+    clean: float | None
+    inflation: Inflation | None
+    """None where none or all of the images overlap."""
+
+
+def strongest(pairs: Iterable[OverlapPair]) -> dict[str, OverlapPair]:
+    """Return the first pair of each test image; the search lists the strongest kind first."""
+    first: dict[str, OverlapPair] = {}
+    for pair in pairs:
+        first.setdefault(pair.test_image, pair)
+    return first
+
+
+def conflicting(pair: OverlapPair) -> bool:
+    """Tell whether two copies carry different labels; a label that is not known is none."""
+    return bool(pair.test_label and pair.train_label) and pair.test_label != pair.train_label
+
+
+def contaminated(overlap: Overlap, confidence: float = 0.95) -> Contaminated:
+    """Count the test images that are in the training data, less the estimated strangers.
+
+    Parameters
+    ----------
+    overlap
+        The evidence.
+    confidence
+        Of each bound, one-sided.
+
+    Notes
+    -----
+    The strangers among the flagged are taken as Poisson around their estimate: they are rare and
+    many pairs could have given one.
+    """
+    from scipy.stats import poisson
+
+    kinds = Counter(pair.kind for pair in strongest(overlap.pairs or ()).values())
+    flagged, exact = kinds.total(), sum(kinds[kind] for kind in EXACT)
+    limits = {"near-duplicate": overlap.near, "transformed": overlap.transformed}
+    rates = [
+        (kinds[kind], None if limit is None else limit.false_discovery_rate)
+        for kind, limit in limits.items()
+        if kinds[kind]
+    ]
+    known = all(rate is not None for _, rate in rates)
+    strangers = sum(n * (rate or 0.0) for n, rate in rates)
+    most, fewest = poisson.ppf([confidence, 1 - confidence], strangers) if known else (0, 0)
+    total = overlap.test_signed
+    low, high = (max(exact, flagged - n) / total if total else 0.0 for n in (most, fewest))
+    bounds = stats.Interval(float(low), float(high))
+    return Contaminated(flagged, exact, strangers if known else None, total, bounds)
+
+
+def inflation(
+    test: Predictions, overlapping: frozenset[str], confidence: float = 0.95
+) -> Inflation | None:
+    """Return by how much the overlapping images lift the accuracy; None where none or all are.
+
+    Notes
+    -----
+    With a share s of overlapping images, accuracy on all minus accuracy on the others is
+    s · (accuracy on the overlapping − accuracy on the others): two independent proportions, whose
+    difference has Newcombe's bounds.
+    """
+    return _inflation(test.correct, _held(test, overlapping), confidence)
+
+
+def without(
+    test: Predictions, overlapping: frozenset[str], confidence: float = 0.95
+) -> list[Without]:
+    """Return accuracy, then the recall of each class, with and without the overlapping images."""
+    held = _held(test, overlapping)
+    order = np.argsort(test.label, kind="stable")
+    bounds = np.searchsorted(test.label[order], np.arange(len(test.classes) + 1))
+    rows = [_without("all", test.correct, held, confidence)]
+    for place, name in enumerate(test.classes):
+        of = order[bounds[place] : bounds[place + 1]]
+        rows.append(_without(name, test.correct[of], held[of], confidence))
+    return rows
+
+
+def _held(test: Predictions, overlapping: frozenset[str]) -> Flags:
+    return np.array([image in overlapping for image in test.images], bool)
+
+
+def _inflation(correct: Flags, held: Flags, confidence: float) -> Inflation | None:
+    n, copies = len(held), int(held.sum())
+    if not 0 < copies < n:
+        return None
+    right, right_copies = int(correct.sum()), int(correct[held].sum())
+    rest = (right - right_copies, n - copies)
+    bounds = stats.difference_interval(right_copies, copies, *rest, confidence)
+    everything, clean = right / n, rest[0] / rest[1]
+    scaled = stats.Interval(bounds.low * copies / n, bounds.high * copies / n)
+    return Inflation(everything - clean, scaled, everything, clean, rest[1])
+
+
+def _without(name: str, correct: Flags, held: Flags, confidence: float) -> Without:
+    return Without(
+        name=name,
+        images=len(held),
+        overlapping=int(held.sum()),
+        everything=float(correct.mean()) if len(held) else None,
+        clean=float(correct[~held].mean()) if not held.all() else None,
+        inflation=_inflation(correct, held, confidence),
+    )

@@ -1,0 +1,113 @@
+"""Images without a model: class folders, a folder of images, or a manifest whose label may lack."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from auditor.data.folder import IMAGE_SUFFIXES, natural
+from auditor.data.manifest import read_manifest, refuse_duplicates
+from auditor.data.samples import Samples
+from auditor.data.tables import column_names, is_table, read_table, require_columns, text_column
+from auditor.errors import InputError
+
+__all__ = ["read_images", "refuse_nested"]
+
+
+def read_images(path: Path) -> Samples:
+    """List images whose labels need not be known.
+
+    Parameters
+    ----------
+    path
+        A folder or a manifest. In a folder the label is the class folder, unless an image lies
+        in the folder itself: then no label is known. A manifest needs ``image`` alone.
+
+    Returns
+    -------
+    Samples
+        Labels that are not known are empty.
+
+    Raises
+    ------
+    InputError
+        There is no such folder or manifest, or no image in it.
+    """
+    if path.is_dir():
+        return _folder(path)
+    if path.exists() and is_table(path):
+        return _table(path)
+    missing = f"{path}: no such folder or file"
+    raise InputError(f"{path}: neither a folder nor a manifest" if path.exists() else missing)
+
+
+def refuse_nested(train: Path, test: Path) -> None:
+    """Raise ``InputError`` where both are one source, or one folder lies in the other.
+
+    Links are followed first. Manifests may lie side by side.
+    """
+    a, b = train.resolve(), test.resolve()
+    if a == b:
+        raise InputError(
+            f"{train} and {test}: the same images are given for training and for test; "
+            "give two different sources"
+        )
+    for inner, outer, names in ((b, a, (test, train)), (a, b, (train, test))):
+        if outer.is_dir() and inner.is_dir() and inner.is_relative_to(outer):
+            raise InputError(
+                f"{names[0]} lies inside {names[1]}: its images would count for both splits; "
+                "give two folders side by side, or manifests"
+            )
+
+
+def _folder(root: Path) -> Samples:
+    images = sorted(_images(root))
+    if not images:
+        raise InputError(f"{root}: no images in it ({', '.join(sorted(IMAGE_SUFFIXES)[:6])}, …)")
+    flat = any("/" not in image for image in images)
+    labels = ["" if flat else image.partition("/")[0] for image in images]
+    return _samples(root, images, labels, root)
+
+
+def _images(root: Path) -> Iterator[str]:
+    seen: set[Path] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = Path(folder).resolve()
+        if real in seen:  # a link to a folder above, or one folder by two ways
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                yield (Path(folder) / name).relative_to(root).as_posix()
+
+
+def _table(path: Path) -> Samples:
+    names = column_names(path)
+    if "label" in names:
+        return read_manifest(path)
+    require_columns(path, names, ("image",))
+    table = read_table(path)
+    images = text_column(path, table, "image")
+    if not images:
+        raise InputError(f"{path}: no rows; there is nothing to look at")
+    refuse_duplicates(path, images)
+    further = [name for name in names if name != "image"]
+    metadata = {n: tuple(v or "" for v in table.column(n).to_pylist()) for n in further}
+    return _samples(path.parent, images, [""] * len(images), path, metadata)
+
+
+def _samples(
+    root: Path,
+    images: list[str],
+    labels: list[str],
+    source: Path,
+    metadata: dict[str, tuple[str, ...]] | None = None,
+) -> Samples:
+    classes = tuple(sorted({*labels} - {""}, key=natural))
+    order = "not asked for"
+    return Samples(
+        root, tuple(images), tuple(labels), classes, order, str(source), metadata or {}
+    )

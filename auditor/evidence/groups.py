@@ -1,0 +1,133 @@
+"""Groups that stand in both splits: one patient, scene or video is one observation, not many."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from auditor.config import Config
+from auditor.data.samples import Samples
+from auditor.errors import ConfigError, Unavailable, did_you_mean
+from auditor.evidence.provider import derive, gather
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["GroupColumn", "Groups", "SharedGroup", "groups"]
+
+
+class SharedGroup(NamedTuple):
+    """A group that both splits hold."""
+
+    column: str
+    group: str
+    test_images: int
+    train_images: int
+
+
+class GroupColumn(NamedTuple):
+    """What one column says of the two splits."""
+
+    column: str
+    test_groups: int
+    train_groups: int
+    test_images: int
+    """Test images that name a group."""
+    unnamed: int
+    """Images of both splits that name none: any of them may belong to a group of the other."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups in both splits, by column and name.
+
+    Parameters
+    ----------
+    columns
+        What was looked at.
+    shared
+        Every group in both.
+    """
+
+    columns: tuple[GroupColumn, ...]
+    shared: tuple[SharedGroup, ...]
+
+    def to_table(self) -> pa.Table:
+        """Return a row a shared group."""
+        import pyarrow as pa
+
+        types = (pa.string(), pa.string(), pa.int64(), pa.int64())
+        schema = pa.schema(list(zip(SharedGroup._fields, types, strict=True)))
+        rows = [group._asdict() for group in self.shared]
+        about = json.dumps({"columns": [list(column) for column in self.columns]})
+        return pa.Table.from_pylist(rows, schema).replace_schema_metadata({"about": about})
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Self:
+        """Return what ``to_table`` wrote."""
+        about = json.loads(table.schema.metadata[b"about"])
+        columns = tuple(GroupColumn(*column) for column in about["columns"])
+        return cls(columns, tuple(SharedGroup(**row) for row in table.to_pylist()))
+
+
+class GroupColumns(NamedTuple):
+    """The columns that the user named."""
+
+    names: tuple[str, ...]
+
+    @property
+    def identity(self) -> str:
+        """What evidence is keyed by."""
+        return repr(self.names)
+
+
+@derive
+def group_columns(config: Config) -> GroupColumns:
+    """Return the columns that hold groups."""
+    if not config.overlap.groups:
+        raise Unavailable("no group columns were named ([overlap] groups)")
+    return GroupColumns(config.overlap.groups)
+
+
+@gather(Groups)
+def group_counts(
+    group_columns: GroupColumns, test_samples: Samples, train_samples: Samples
+) -> Groups:
+    """Count every group's images in both splits."""
+    columns, shared = [], list[SharedGroup]()
+    for name in group_columns.names:
+        test, train = (_counted(samples, name) for samples in (test_samples, train_samples))
+        unnamed = test.pop("", 0) + train.pop("", 0)
+        columns.append(GroupColumn(name, len(test), len(train), test.total(), unnamed))
+        both = sorted(test.keys() & train.keys())
+        shared += [SharedGroup(name, group, test[group], train[group]) for group in both]
+    return Groups(tuple(columns), tuple(shared))
+
+
+@derive
+def groups(config: Config, group_counts: Groups) -> Groups:
+    """Return the groups in both splits, of the columns that the configuration names now."""
+    counted = tuple(column.column for column in group_counts.columns)
+    if counted != config.overlap.groups:
+        names = ", ".join(config.overlap.groups) or "none"
+        raise Unavailable(
+            f"the stored evidence is of the group columns {', '.join(counted)}, and [overlap] "
+            f"groups names {names}; run `auditor run`",
+            "error",
+        )
+    return group_counts
+
+
+def _counted(samples: Samples, column: str) -> Counter[str]:
+    values: Sequence[str] | None = samples.metadata.get(column)
+    if values is None:
+        has = list(samples.metadata)
+        hint = did_you_mean(column, has)
+        said = f"it has: {', '.join(has[:8])}" if has else "it names no column but image and label"
+        raise ConfigError(
+            ("overlap", "groups"), f'{samples.source} has no column "{column}"{hint} ({said})'
+        )
+    return Counter(value.strip() for value in values)

@@ -13,6 +13,9 @@ floats                                 × 255 within 0..1, as they are within
 =====================================  ==========================================
 
 The EXIF orientation is not applied: neither the models' loaders nor ``imagehash`` do.
+
+Where only a hash is wanted, a JPEG may be decoded at a fraction of its size, in grey: libjpeg then
+leaves out most of the inverse transform and all of the colour. The file is still read to its end.
 """
 
 from __future__ import annotations
@@ -26,7 +29,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-__all__ = ["FORMATS", "Unreadable", "open_image", "to_rgb", "without_palette_alpha"]
+__all__ = [
+    "FORMATS",
+    "REDUCED_SIDE",
+    "Unreadable",
+    "full_size",
+    "open_image",
+    "to_rgb",
+    "without_palette_alpha",
+]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """Pillow's names of the formats that are read; every other decoder stays shut.
@@ -34,7 +45,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MPO, several JPEGs in one file, comes with JPEG.
 """
 
+REDUCED_SIDE = 128
+"""Pixels that a reduced picture keeps on its shorter side, at least."""
 
+_FULL_SIZE = "auditor_full_size"
 _PLAIN = {"LAB": "RGB", "La": "LA", "RGBa": "RGBA"}
 """Modes that Pillow cannot turn grey, and what they are brought to."""
 
@@ -88,13 +102,16 @@ class _QuietPillow:
 _quiet_pillow = _QuietPillow()
 
 
-def open_image(data: bytes) -> Image.Image:
+def open_image(data: bytes, *, reduced: bool = False) -> Image.Image:
     """Decode a file to its last pixel, with eight bits a channel.
 
     Parameters
     ----------
     data
         The whole file. Its content decides the format, never its name.
+    reduced
+        Whether a picture of a half, a quarter or an eighth of the size will do, in grey. Only
+        JPEGs that keep ``REDUCED_SIDE`` are reduced; :func:`full_size` tells.
 
     Returns
     -------
@@ -111,7 +128,7 @@ def open_image(data: bytes) -> Image.Image:
         raise Unreadable("empty file")
     try:
         with _quiet_pillow:
-            return _decoded(data)
+            return _decoded(data, reduced)
     except Unreadable:
         raise
     except UnidentifiedImageError:
@@ -122,6 +139,23 @@ def open_image(data: bytes) -> Image.Image:
     except Exception as error:  # decoders meet hostile bytes with any error there is
         kind = "truncated" if "truncated" in str(error).lower() else "damaged"
         raise Unreadable(f"{kind}: {error or type(error).__name__}") from error
+
+
+def full_size(image: Image.Image) -> tuple[int, int] | None:
+    """Return the size that a reduced picture has in its file.
+
+    Parameters
+    ----------
+    image
+        A picture from :func:`open_image`.
+
+    Returns
+    -------
+    (int, int) or None
+        Width and height in pixels; None where the picture was decoded as a whole.
+    """
+    size: tuple[int, int] | None = image.info.get(_FULL_SIZE)
+    return size
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -159,12 +193,16 @@ def without_palette_alpha(image: Image.Image) -> Image.Image:
     return image.convert("RGBA") if indexed else image
 
 
-def _decoded(data: bytes) -> Image.Image:
+def _decoded(data: bytes, reduced: bool) -> Image.Image:
     image = Image.open(BytesIO(data), formats=FORMATS)
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
         # Between once and twice the limit Pillow only warns.
         raise Unreadable(f"too large: {image.width} × {image.height} pixels, limit {limit}")
+    image.info.pop(_FULL_SIZE, None)  # the texts of a PNG have any name they like
+    if reduced and image.format == "JPEG" and min(image.size) >= 2 * REDUCED_SIDE:
+        image.info[_FULL_SIZE] = image.size
+        image.draft("L", (REDUCED_SIDE, REDUCED_SIDE))
     image.load()
     plain = _PLAIN.get(image.mode)
     return image.convert(plain) if plain else _eight_bits(image)

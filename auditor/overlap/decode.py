@@ -12,7 +12,8 @@ floats                                 × 255 within 0..1, as they are within
                                        0..255, else min–max; NaN and ∞ count as 0
 =====================================  ==========================================
 
-The EXIF orientation is not applied: neither the models' loaders nor ``imagehash`` do.
+The EXIF orientation is not applied: neither the models' loaders nor ``imagehash`` do. (Pillow turns
+a TIFF by its own orientation tag, for all of them alike.)
 
 Where only a hash is wanted, a JPEG may be decoded at a fraction of its size, in grey: libjpeg then
 leaves out most of the inverse transform and all of the colour. The file is still read to its end.
@@ -27,7 +28,7 @@ from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 __all__ = [
     "FORMATS",
@@ -72,12 +73,14 @@ class _QuietPillow:
 
     ``warnings.catch_warnings`` alone leaves the filters changed for good when two threads
     enter and leave it crosswise, so the first one in opens it and the last one out closes it.
+    Meanwhile truncated files are refused, even where a user's module has Pillow fill them up.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
         self._filters = warnings.catch_warnings()
+        self._fill_up = False
 
     def __enter__(self) -> None:
         with self._lock:
@@ -85,6 +88,8 @@ class _QuietPillow:
                 self._filters = warnings.catch_warnings()
                 self._filters.__enter__()
                 warnings.filterwarnings("ignore", module=r"PIL\.")
+                self._fill_up = ImageFile.LOAD_TRUNCATED_IMAGES
+                ImageFile.LOAD_TRUNCATED_IMAGES = False
             self._inside += 1
 
     def __exit__(
@@ -97,6 +102,7 @@ class _QuietPillow:
             self._inside -= 1
             if self._inside == 0:
                 self._filters.__exit__(kind, error, traceback)
+                ImageFile.LOAD_TRUNCATED_IMAGES = self._fill_up
 
 
 _quiet_pillow = _QuietPillow()

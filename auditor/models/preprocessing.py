@@ -84,12 +84,20 @@ class Preprocessing:
             f"{self.crop_mode} crop {self.crop_pct:.4g}, mean ({mean}), std ({std}); {self.source}"
         )
 
-    def transform(self) -> Callable[[Image], Tensor]:
+    def transform(self, *, reference: bool = True) -> Callable[[Image], Tensor]:
         """Return a function from an image of any mode to a float tensor of shape ``input_size``.
 
         It can be pickled, so that worker processes can be given it.
+
+        Parameters
+        ----------
+        reference
+            Exactly timm's steps on PIL's pictures. Without, the same on 8-bit tensors where that
+            can be done: faster, and within a few grey levels (``auditor.models.tensor_transform``).
         """
         from timm.data.transforms_factory import create_transform
+
+        from auditor.models.tensor_transform import on_tensors
 
         steps = create_transform(
             input_size=self.input_size,
@@ -100,7 +108,8 @@ class Preprocessing:
             crop_pct=self.crop_pct,
             crop_mode=self.crop_mode,
         )
-        return partial(_apply, _MODES[self.input_size[0]], steps)
+        fast = None if reference else on_tensors(steps)
+        return partial(_apply, _MODES[self.input_size[0]], fast or steps)
 
 
 def resolve(

@@ -1,0 +1,70 @@
+"""The transform on tensors against timm's own on PIL's pictures."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
+
+from auditor.models.preprocessing import Preprocessing, resolve
+
+GREY_LEVEL = 1 / 255
+
+
+def steps(**changes: object) -> Preprocessing:
+    plain = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    return resolve(nn.Identity(), {}, plain | changes)
+
+
+def smooth(width: int, height: int, seed: int = 0) -> Image.Image:
+    """A picture with edges and gradients, as photographs have, rather than noise."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(20, 400),
+    st.integers(20, 400),
+    st.sampled_from(["bilinear", "bicubic"]),
+    st.sampled_from([0.8, 0.875, 0.95, 1.0]),
+    st.sampled_from([32, 48, 96]),
+)
+def test_stays_within_two_grey_levels_of_timms_steps(
+    width: int, height: int, interpolation: str, crop: float, size: int
+) -> None:
+    chosen = steps(input_size=size, interpolation=interpolation, crop_pct=crop)
+    picture = smooth(width, height)
+    difference = chosen.transform(reference=False)(picture) - chosen.transform()(picture)
+    assert difference.abs().max().item() <= 2.01 * GREY_LEVEL
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK", "1"])
+def test_takes_every_mode_that_the_reference_takes(mode: str) -> None:
+    chosen = steps(input_size=32)
+    picture = smooth(60, 50).convert(mode)
+    tensor = chosen.transform(reference=False)(picture)
+    assert tensor.shape == (3, 32, 32)
+    assert (tensor - chosen.transform()(picture)).abs().max().item() <= 2.01 * GREY_LEVEL
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"interpolation": "lanczos"}, {"crop_mode": "border"}],
+)
+def test_is_the_reference_where_tensors_cannot_do_the_same(changes: dict[str, object]) -> None:
+    chosen = steps(input_size=32, **changes)
+    picture = smooth(60, 50)
+    assert torch.equal(chosen.transform(reference=False)(picture), chosen.transform()(picture))
+
+
+def test_worker_processes_can_be_given_it() -> None:
+    transform = steps(input_size=32).transform(reference=False)
+    picture = smooth(60, 50)
+    assert torch.equal(pickle.loads(pickle.dumps(transform))(picture), transform(picture))

@@ -32,7 +32,19 @@ from auditor.engine.threads import wait_passively
 
 __all__ = ["COMMANDS", "auditor", "main"]
 
-COMMANDS = ("run", "check", "diff", "render", "list", "explain", "init", "schema", "demo")
+COMMANDS = (
+    "run",
+    "check",
+    "diff",
+    "ladder",
+    "profile",
+    "render",
+    "list",
+    "explain",
+    "init",
+    "schema",
+    "demo",
+)
 """In the order in which the help lists them; each is a module of this package."""
 
 WRONG, BUG, INTERRUPTED, NO_READER = 2, 70, 130, 141

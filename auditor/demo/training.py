@@ -46,6 +46,7 @@ class Recipe:
     careful: bool
     epochs: int
     seed: int = 0
+    phi: float = PHI
 
 
 CARELESS = Recipe("careless", careful=False, epochs=10)
@@ -88,7 +89,7 @@ def train(recipe: Recipe, data: Path, directory: Path, progress: Progress) -> No
 
     with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(recipe.seed)
-        model = _model()
+        model = _model(recipe.phi)
         steps = preprocessing.resolve(model, _TRANSFORM_ARGS, {})
         learnt = _read(data / recipe.name / "train", steps)
         held_out = _read(data / "validation", steps)
@@ -114,13 +115,13 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _model() -> nn.Module:
+def _model(phi: float) -> nn.Module:
     import torch
 
     from auditor.models.device import choose_device
     from auditor.models.scaling import build_efficientnet, compound
 
-    model = build_efficientnet(*compound(PHI), len(CLASSES), dropout=0.0, drop_path=0.0)
+    model = build_efficientnet(*compound(phi), len(CLASSES), dropout=0.0, drop_path=0.0)
     return model.to(choose_device("auto")).to(memory_format=torch.channels_last)
 
 

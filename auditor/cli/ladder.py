@@ -1,0 +1,214 @@
+"""``auditor ladder``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from auditor.ladder import Ladder
+    from auditor.ladder.record import RungRow
+
+__all__ = ["command"]
+
+_NOT_COMPARABLE = 3
+_NAME, _CLASS = 20, 16
+"""Columns that a name may take in a table; it is whole in the report."""
+_NOTHING = "–"
+_SIGNS = {"pays": "✓", "does not pay": "✗", "not shown": "?"}
+_COLOURS = {"pays": "green", "does not pay": "red", "not shown": "yellow"}
+
+
+@click.command("ladder")
+@click.argument("rungs", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--min-gain",
+    type=click.FloatRange(0, 100),
+    default=0.5,
+    show_default=True,
+    metavar="POINTS",
+    help="Accuracy that every step up is wanted to gain, in percentage points.",
+)
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0.5, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="Of every claim, one-sided.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder to write ladder.html, with the plots, and ladder.json to.",
+)
+def command(
+    rungs: tuple[Path, ...], min_gain: float, confidence: float, output: Path | None
+) -> int:
+    """Tell whether the bigger model is worth it, step by step.
+
+    RUNGS are candidates of one family in several sizes, in any order: finished audits (an
+    audit.json, or the folder that holds it), which are compared as they are, or auditor.toml files,
+    which are audited first, as `auditor run` does. All must be audited on the same test images.
+
+    Shows accuracy and cost side by side, each step's gain with its interval, the points gained for
+    each doubling of multiply–adds, the step at which scaling stops paying, and where a bigger model
+    recognises a rare class less or overfits more.
+
+    \b
+    auditor ladder audits/b0 audits/b1 audits/b2
+    auditor ladder b0/auditor.toml b1/auditor.toml --min-gain 1 --output ladder
+
+    Exit status: 0 compared, whatever the gain; 2 the command or the input is wrong; 3 a rung cannot
+    be compared, with the reason.
+    """  # noqa: D301
+    from auditor.cli.judging import writing
+    from auditor.ladder import climb
+    from auditor.ladder.gathering import gather
+    from auditor.progress import Progress
+
+    found = climb(gather(rungs, Progress.on_stderr()), min_gain / 100, confidence)
+    parts = list(_parts(found))
+    if output is not None:
+        with writing(output):
+            parts.append(_titled("Written", [f"  {path}" for path in _write(found, output)]))
+    click.echo("\n\n".join(part for part in parts if part))
+    return 0 if found.compared else _NOT_COMPARABLE
+
+
+def _write(found: Ladder, directory: Path) -> list[Path]:
+    from auditor.render.ladder import html_ladder
+
+    directory.mkdir(parents=True, exist_ok=True)
+    texts = {"ladder.html": html_ladder(found), "ladder.json": found.to_json()}
+    for name, text in texts.items():
+        (directory / name).write_text(text, encoding="utf-8", newline="\n")
+    return [directory / name for name in texts]
+
+
+def _parts(found: Ladder) -> Iterator[str]:
+    from auditor.cli.verdict import hanging, wrapped
+    from auditor.render.wording import visible
+
+    if found.steps:
+        yield wrapped(_subject(found))
+        for rows in (_accuracies(found), _costs(found.rungs), _gains(found), _changes(found)):
+            yield _table(rows)
+    colour, sign = _COLOURS.get(found.state, "yellow"), _SIGNS.get(found.state, "?")
+    summary = wrapped(visible(f"{sign} {found.summary}")).splitlines()
+    yield "\n".join(click.style(line, fg=colour, bold=True) for line in summary)
+    yield "\n".join(hanging(remark) for remark in found.remarks)
+    left = [f"{rung.name} ({rung.path}): {rung.reason}" for rung in found.not_compared]
+    yield _titled("Not compared", map(hanging, left))
+
+
+def _titled(title: str, lines: Iterable[str]) -> str:
+    rows = list(lines)
+    return "\n".join([click.style(title, bold=True), *rows]) if rows else ""
+
+
+def _subject(found: Ladder) -> str:
+    from auditor.render.wording import plural
+
+    order = {
+        "macs": "the cheapest first, by multiply–adds (MACs)",
+        "parameters": "the smallest first, by parameters, as not all MACs are known",
+        "order given": "in the order given, as their cost is not known",
+    }[found.ordered_by]
+    left = f" ({found.left_out:,} more overlap training)" if found.left_out else ""
+    return (
+        f"{plural(len(found.rungs), 'rung')} on the same {plural(found.test_images, 'test image')}"
+        f"{left}, {plural(found.classes, 'class')}; {order}. Brackets hold "
+        f"{found.confidence:.0%} bounds, each one-sided."
+    )
+
+
+def _accuracies(found: Ladder) -> Iterator[Sequence[str]]:
+    from auditor.render.wording import points, quantity, share
+
+    least = "Worst rare class" if found.rare else "Worst class"
+    yield ("Rung", "Accuracy", "Balanced", least, "Train − test")
+    for rung in found.rungs:
+        worst = f"{_short(rung.worst_class, _CLASS)} {share(rung.worst_recall)}"
+        yield (
+            _short(rung.name),
+            share(rung.accuracy),
+            quantity(rung.balanced_accuracy, "share"),
+            f"{worst} of {rung.worst_images:,}",
+            _NOTHING if rung.gap is None else points(rung.gap),
+        )
+
+
+def _costs(rungs: Sequence[RungRow]) -> Iterator[Sequence[str]]:
+    from auditor.render.wording import quantity
+
+    yield ("Rung", "Parameters", "MACs", "On disk", "Latency")
+    for rung in rungs:
+        yield (
+            _short(rung.name),
+            quantity(rung.parameters, "parameters"),
+            quantity(rung.macs, "MACs"),
+            quantity(rung.bytes_on_disk, "bytes"),
+            quantity(rung.latency.seconds if rung.latency else None, "seconds"),
+        )
+
+
+def _gains(found: Ladder) -> Iterator[Sequence[str]]:
+    from auditor.render.wording import quantity
+
+    yield ("Step up to", "Gain, points", "MACs", "Latency", "Per doubling", "")
+    for step in found.steps:
+        yield (
+            _short(step.after),
+            _bounded(step.gain, step.interval),
+            quantity(step.macs_ratio, "ratio"),
+            quantity(step.latency_ratio, "ratio"),
+            _NOTHING if step.gain_per_doubling is None else _bare(step.gain_per_doubling),
+            f"{_SIGNS[step.state]} {step.state}",
+        )
+
+
+def _changes(found: Ladder) -> Iterator[Sequence[str]]:
+    """Show each step's class that lost most (or gained least), and what became of the gap."""
+    yield ("Step up to", "Recall of", "Change, points", "Train − test, points")
+    for step in found.steps:
+        change, gap = next(iter(step.classes), None), step.gap
+        yield (
+            _short(step.after),
+            _short(change.name, _CLASS) if change else _NOTHING,
+            _bounded(change.difference, change.interval) if change else _NOTHING,
+            _bounded(gap.difference, gap.interval) if gap else _NOTHING,
+        )
+
+
+def _short(name: str, most: int = _NAME) -> str:
+    from auditor.render.figures import short_name
+
+    return short_name(name, most)
+
+
+def _bounded(difference: float, interval: tuple[float, float]) -> str:
+    return f"{_bare(difference)} [{_bare(interval[0])}, {_bare(interval[1])}]"
+
+
+def _bare(difference: float) -> str:
+    from auditor.render.wording import points
+
+    return points(difference).removesuffix(" pp")
+
+
+def _table(rows: Iterable[Sequence[str]]) -> str:
+    """Lay out columns, numbers to the right, the first row in bold; empty ones are left out."""
+    columns = [column for column in zip(*rows, strict=True) if {*column[1:]} != {_NOTHING}]
+    if len(columns) < 2:
+        return ""
+    lines = ["  ".join(cells).rstrip() for cells in zip(*map(_aligned, columns), strict=True)]
+    return "\n".join([click.style(lines[0], bold=True), *lines[1:]])
+
+
+def _aligned(column: Sequence[str]) -> list[str]:
+    width = max(map(len, column))
+    numbers = all(cell == _NOTHING or cell[0] in "+−0123456789" for cell in column[1:])
+    return [cell.rjust(width) if numbers else cell.ljust(width) for cell in column]

@@ -1,0 +1,55 @@
+"""Latency as a rung's own audit measured it, and which of them may stand side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from auditor.engine.hardware import different
+from auditor.ladder.record import Latency
+
+if TYPE_CHECKING:
+    from auditor.evidence.latency import Latency as Evidence
+    from auditor.ladder.record import RungRow
+
+__all__ = ["latency_of", "latency_ratio", "latency_remarks"]
+
+
+def latency_of(evidence: Evidence, confidence: float) -> Latency:
+    """Return the median time of one image by the clock on the wall."""
+    one = evidence.timings[0]
+    median = one.quantile("candidate", 0.5, confidence)
+    check = one.ratio("twin", "candidate", evidence.clock, confidence)
+    return Latency(
+        seconds=median.value,
+        interval=median.interval if median.bounded else None,
+        twin_ratio=check.value,
+        steady=check.within(evidence.tolerance),
+        hardware=dict(evidence.hardware),
+    )
+
+
+def latency_ratio(before: RungRow, after: RungRow) -> float | None:
+    """Return how much longer the bigger rung takes; None where another machine measured it."""
+    if before.latency is None or after.latency is None:
+        return None
+    if different(before.latency.hardware, after.latency.hardware) or not before.latency.seconds:
+        return None
+    return after.latency.seconds / before.latency.seconds
+
+
+def latency_remarks(rows: Sequence[RungRow]) -> Iterator[str]:
+    """Yield what keeps latencies from standing side by side, and which are unsteady."""
+    timed = [(row.name, row.latency) for row in rows if row.latency]
+    for name, latency in timed[1:]:
+        if apart := different(timed[0][1].hardware, latency.hardware):
+            yield (
+                f"The latency of {name} does not compare with that of {timed[0][0]}: it was "
+                f"measured with other {'; other '.join(apart)}."
+            )
+    for name, latency in timed:
+        if not latency.steady:
+            yield (
+                f"The machine was noisy when {name} was timed: a copy of it took "
+                f"{latency.twin_ratio:.2f}× as long."
+            )

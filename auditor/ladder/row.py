@@ -1,0 +1,69 @@
+"""What is said of one rung by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from auditor import composite, stats
+from auditor.evidence.confusion import Confusion
+from auditor.ladder.gap import gap_interval
+from auditor.ladder.latency import latency_of
+from auditor.ladder.record import RungRow
+from auditor.ladder.rung import Rung
+
+__all__ = ["row"]
+
+
+def row(rung: Rung, followed: Sequence[str], confidence: float) -> RungRow:
+    """Return a rung's accuracy, its worst class and its cost, each with its interval.
+
+    Parameters
+    ----------
+    rung
+        With at least one test image.
+    followed
+        Classes among which the worst is looked for; all where none of them has test images.
+    confidence
+        Of each bound, one-sided.
+    """
+    assert rung.test is not None
+    audit, found = rung.audit, Confusion.of(rung.test)
+    worst = _worst(found, followed)
+    recall = int(found.correct[worst]), int(found.support[worst])
+    gap = gap_interval(rung, confidence)
+    train = rung.train if rung.train is not None and len(rung.train) else None
+    learnt = None if train is None else float(train.correct.mean())
+    return RungRow(
+        name=rung.name,
+        path=rung.path,
+        verdict=audit.verdict,
+        created=audit.provenance.created,
+        digest=audit.digest,
+        accuracy=found.right / found.n,
+        interval=stats.proportion_interval(found.right, found.n, confidence),
+        balanced_accuracy=found.balanced_accuracy,
+        balanced_interval=composite.interval(found, composite.BALANCED_ACCURACY, confidence),
+        worst_class=found.classes[worst],
+        worst_recall=recall[0] / recall[1],
+        worst_interval=stats.proportion_interval(*recall, confidence),
+        worst_images=recall[1],
+        train_accuracy=learnt,
+        train_images=None if train is None else len(train),
+        gap=None if learnt is None else learnt - found.right / found.n,
+        gap_interval=gap,
+        gap_missing="" if gap else rung.missing.get("train", "no training image was predicted"),
+        parameters=audit.candidate.parameters,
+        macs=audit.candidate.macs,
+        bytes_on_disk=audit.candidate.bytes_on_disk,
+        input_size=audit.candidate.input_size,
+        latency=latency_of(rung.latency, confidence) if rung.latency else None,
+        latency_missing=rung.missing.get("latency", ""),
+    )
+
+
+def _worst(found: Confusion, followed: Sequence[str]) -> int:
+    there = np.flatnonzero(found.support > 0)
+    chosen = [i for i in there.tolist() if found.classes[i] in followed] or there.tolist()
+    return min(chosen, key=lambda i: (found.recall[i], i))

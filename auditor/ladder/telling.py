@@ -1,0 +1,125 @@
+"""The ladder in sentences: "not shown" is never told as "does not pay"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from auditor.ladder.latency import latency_remarks
+from auditor.render.wording import interval, plural, points, share
+
+if TYPE_CHECKING:
+    from auditor.ladder.record import Paying, RungRow, Step
+
+__all__ = ["Told", "tell"]
+
+_NAMED = 3
+
+
+class Told(NamedTuple):
+    """What the ladder amounts to."""
+
+    summary: str
+    remarks: tuple[str, ...]
+    state: Paying | Literal["not comparable"]
+    stops_at: str | None
+
+
+def tell(
+    rows: Sequence[RungRow],
+    steps: Sequence[Step],
+    min_gain: float,
+    confidence: float,
+    images: int,
+    left_out: int,
+) -> Told:
+    """Put the ladder into words.
+
+    Parameters
+    ----------
+    rows, steps
+        The cheapest first.
+    min_gain
+        Wanted from every step, in shares.
+    confidence
+        Of each bound, one-sided.
+    images, left_out
+        Test images that all saw, and how many more overlap training.
+    """
+    if not steps:
+        return Told(_not_comparable(images, left_out), (), "not comparable", None)
+    stop = next((i for i, step in enumerate(steps) if step.state != "pays"), None)
+    remarks = tuple(_remarks(rows, steps, stop))
+    if stop is None:
+        wanted = f"more than {_plain(min_gain)} points at {confidence:.0%} confidence"
+        each = "The step up" if len(steps) == 1 else f"Each of the {len(steps)} steps"
+        text = f"Scaling pays up to {steps[-1].after}: {each.lower()} gains {wanted}."
+        return Told(text, remarks, "pays", None)
+    step = steps[stop]
+    return Told(_stopping(step, min_gain, images), remarks, step.state, step.after)
+
+
+def _not_comparable(images: int, left_out: int) -> str:
+    if left_out and not images:
+        return f"Not comparable: all {plural(left_out, 'test image')} overlap the training data."
+    return "Not comparable: fewer than two rungs were audited on the same test images."
+
+
+def _stopping(step: Step, min_gain: float, images: int) -> str:
+    verb = "it gains" if step.gain > 0 else "accuracy changes by"
+    gain = f"over {step.before} {verb} {points(step.gain)} {interval(step.interval, 'points')}"
+    cost = f" for {step.macs_ratio:.2g}× the MACs" if step.macs_ratio else ""
+    wanted = f"{_plain(min_gain)} points"
+    if step.identical:
+        gain = f"it predicts as {step.before} does on every image, as one model would"
+    if step.state == "does not pay":
+        return f"Scaling stops paying at {step.after}: {gain}{cost}, surely less than {wanted}."
+    return (
+        f"Scaling is not shown to pay at {step.after}: {gain}{cost}, and "
+        f"{plural(images, 'test image')} cannot settle whether that is more than {wanted}; "
+        f"{_more(step)}."
+    )
+
+
+def _more(step: Step) -> str:
+    if step.images_to_settle is None:
+        return "the gain stands on the minimum, so no number of further images would"
+    return f"about {step.images_to_settle:,} more would, if they flip as these do"
+
+
+def _plain(share_of_images: float) -> str:
+    return f"{100 * share_of_images:g}"
+
+
+def _remarks(rows: Sequence[RungRow], steps: Sequence[Step], stop: int | None) -> Iterator[str]:
+    yield from _later(steps, stop)
+    for step in steps:
+        fallen = [change for change in step.classes if change.state == "worse"]
+        for change in fallen[:_NAMED]:
+            yield (
+                f"{step.after} recognises {change.name} less than {step.before}: "
+                f"{share(change.before)} → {share(change.after)} of {change.images:,}, "
+                f"{points(change.difference)} {interval(change.interval, 'points')}."
+            )
+        if len(fallen) > _NAMED:
+            yield f"{step.after} recognises {len(fallen) - _NAMED:,} more classes less."
+    gaps = {row.name: row.gap for row in rows}
+    for step in steps:
+        if step.gap and step.gap.state == "grows":
+            yield (
+                f"{step.after} overfits more than {step.before}: the train–test gap goes from "
+                f"{points(gaps[step.before] or 0.0)} to {points(gaps[step.after] or 0.0)}, "
+                f"{points(step.gap.difference)} {interval(step.gap.interval, 'points')}."
+            )
+    yield from latency_remarks(rows)
+
+
+def _later(steps: Sequence[Step], stop: int | None) -> Iterator[str]:
+    if stop is None:
+        return
+    for step in steps[stop + 1 :]:
+        if step.state == "pays":
+            yield (
+                f"Further up a step pays again: {step.after} gains {points(step.gain)} "
+                f"{interval(step.interval, 'points')} over {step.before}."
+            )

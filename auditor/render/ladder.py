@@ -1,0 +1,36 @@
+"""The ladder as a page of its own: one HTML file, without scripts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auditor.render.html import page
+from auditor.render.ladder_plot import draw_by_latency, draw_by_macs
+
+if TYPE_CHECKING:
+    from auditor.ladder import Ladder
+
+__all__ = ["html_ladder"]
+
+_TONE = {"pays": "accepted", "does not pay": "rejected"}
+_CHIPS = {
+    "pays": "pass",
+    "does not pay": "fail",
+    "not shown": "inconclusive",
+    "better": "pass",
+    "worse": "fail",
+    "grows": "fail",
+    "shrinks": "pass",
+}
+
+
+def html_ladder(ladder: Ladder) -> str:
+    """Return the ladder as one self-contained page."""
+    return page(
+        "ladder.html.j2",
+        ladder=ladder,
+        tone=_TONE.get(ladder.state, "undecided"),
+        chips=_CHIPS,
+        by_macs=draw_by_macs(ladder),
+        by_latency=draw_by_latency(ladder),
+    )

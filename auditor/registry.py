@@ -155,5 +155,6 @@ def _with_options(cls: type[Check], table: CheckTable, source: ConfigSource) -> 
             message = f'"{option}" is not an option of {cls.id}'
             message += did_you_mean(option, ["level", *cls.model_fields])
         else:
-            message = f"{option}: {first['msg']}, not {first['input']!r}"
+            said = first["msg"].removeprefix("Value error, ")
+            message = f"{option}: {said}, not {first['input']!r}"
         raise source.complain(place, message) from None

@@ -88,7 +88,8 @@ def run_audit(
     registry = find_checks()
     configured = _configured(config, source, registry)
     graph = _graph(config, configured, progress or Progress(), gathering=gathering)
-    graph.get("baseline", required=False)  # a wrong path is said before the work, not after
+    for name in ("baseline", "baseline_model") if gathering else ("baseline",):
+        graph.get(name, required=False)  # a wrong path is said before the work, not after
     _require_known_classes(graph, source)
     results = [_run(check, level, graph, source) for check, level in configured]
     results = _without_leak(results, configured, graph, source)
@@ -121,8 +122,10 @@ def _decided(
 
 
 def _configured(config: Config, source: ConfigSource, registry: Registry) -> list[ConfiguredCheck]:
-    available = frozenset({"baseline"} if config.baseline else ())
-    configured = configure(registry, config.checks, source, available)
+    given = config.baseline
+    available = {"baseline"} if given is not None and given.audit is not None else set()
+    available |= {"baseline_model"} if given is not None and given.names_a_model else set()
+    configured = configure(registry, config.checks, source, frozenset(available))
     known = {*registry.checks, *(check.id for check in registry.broken)}
     for number, waiver in enumerate(config.waivers):
         if waiver.check not in known:
@@ -142,10 +145,12 @@ def _graph(
 
 
 def _require_known_classes(graph: Graph, source: ConfigSource) -> None:
-    """Stop where ``[deployment]`` does not fit the candidate's classes."""
+    """Stop where ``[deployment]`` does not fit the classes, or ``[overlap] groups`` the data."""
     try:
         if graph.config.deployment is not None:
             graph.get("deployment")
+        if graph.asked_for("groups"):
+            graph.get("groups", required=False)
     except ConfigError as error:
         raise source.complain(error.place, str(error)) from None
     except Unavailable:  # said by the checks that ask for the predictions

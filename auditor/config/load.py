@@ -105,7 +105,7 @@ _PATHS = {
     "candidate": ("checkpoint", "classes", "training_log"),
     "data": ("train", "test", "validation"),
     "predictions": ("train", "test", "validation"),
-    "baseline": ("audit",),
+    "baseline": ("audit", "checkpoint"),
     "output": ("directory",),
 }
 

@@ -26,6 +26,8 @@ __all__ = [
     "DataTable",
     "DeploymentTable",
     "EngineTable",
+    "LatencyTable",
+    "ModelTable",
     "OutputTable",
     "OverlapTable",
     "PolicyTable",
@@ -53,11 +55,11 @@ class Table(BaseModel):
     )
 
 
-class CandidateTable(Table):
-    """The model under audit."""
+class ModelTable(Table):
+    """The keys that name a model."""
 
     name: str | None = None
-    """What to call the candidate in the report."""
+    """What to call it in the report."""
     model: str | None = None
     """A timm name, ``hf-hub:…``, or ``phi:1.5``; read from the checkpoint where absent."""
     module: str | None = None
@@ -66,8 +68,6 @@ class CandidateTable(Table):
     """``.safetensors``, or ``.pth`` with weights only; timm's training checkpoints too."""
     pretrained: bool = False
     """Use timm's published weights where there is no checkpoint."""
-    classes: tuple[str, ...] | Located | None = None
-    """Class names in the order of the model's outputs, or a file with one name a line."""
     phi: float | None = Field(default=None, ge=0)
     """Compound scaling coefficient of an EfficientNet."""
     width: float | None = Field(default=None, gt=0)
@@ -78,6 +78,25 @@ class CandidateTable(Table):
     """Input side of an EfficientNet, in pixels."""
     input_size: int | None = Field(default=None, gt=0)
     """Input side in pixels, where it is not the model's own."""
+
+    @property
+    def names_a_model(self) -> bool:
+        """Whether anything is said of which model it is."""
+        scaled = (self.phi, self.width, self.depth)
+        return any((self.model, self.module, self.checkpoint)) or scaled != (None, None, None)
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Self:
+        if self.model and self.module:
+            raise ValueError("give either model or module, not both")
+        return self
+
+
+class CandidateTable(ModelTable):
+    """The model under audit."""
+
+    classes: tuple[str, ...] | Located | None = None
+    """Class names in the order of the model's outputs, or a file with one name a line."""
     mean: Triple | None = None
     """Channel means after scaling to [0, 1], where they are not the model's own."""
     std: Triple | None = None
@@ -114,11 +133,17 @@ class PredictionsTable(Table):
     """Predictions on validation images."""
 
 
-class BaselineTable(Table):
-    """The earlier audit that the candidate is compared with."""
+class BaselineTable(ModelTable):
+    """What the candidate is compared with: an earlier audit, and the model of it to be timed."""
 
-    audit: Located
+    audit: Located | None = None
     """An ``audit.json``, or the folder that holds it; its ``evidence/`` lies beside it."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.audit is None and not self.names_a_model:
+            raise ValueError("give audit, or a model (model, module, checkpoint or phi), or both")
+        return self
 
 
 class DeploymentTable(Table):
@@ -156,6 +181,21 @@ class EngineTable(Table):
     """Images a forward pass; chosen by device where absent."""
     workers: int | None = Field(default=None, ge=1)
     """Threads that decode images; the number of cores where absent."""
+    cheaper: Literal["bfloat16", "float16"] | None = None
+    """A cheaper dtype: ``cheaper-inference`` asks whether its predictions would do instead."""
+
+    @model_validator(mode="after")
+    def _cheaper_than_float32(self) -> Self:
+        if self.cheaper is not None and self.dtype != "float32":
+            raise ValueError("cheaper is compared with float32; leave dtype as it is, or cheaper")
+        return self
+
+
+class LatencyTable(Table):
+    """How forward passes are timed. Given, or where anything asks for it, the candidate is."""
+
+    seconds: float = Field(default=20.0, gt=0)
+    """About how long to measure at each batch size; at least twelve rounds are made."""
 
 
 class OverlapTable(Table):
@@ -225,11 +265,6 @@ class Config(Table):
     checks: dict[str, CheckTable] = {}
     waivers: tuple[Waiver, ...] = ()
     engine: EngineTable = EngineTable()
+    latency: LatencyTable | None = None
     overlap: OverlapTable = OverlapTable()
     output: OutputTable = OutputTable()
-
-    @model_validator(mode="after")
-    def _one_candidate(self) -> Self:
-        if self.candidate.model and self.candidate.module:
-            raise ValueError("give either model or module, not both")
-        return self

@@ -12,7 +12,7 @@ from auditor.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["choose_device", "describe_device"]
+__all__ = ["choose_device", "describe_device", "processor_name"]
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -46,9 +46,9 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
-        return f"{_processor()} GPU (MPS)"
+        return f"{processor_name()} GPU (MPS)"
     threads = torch.get_num_threads()
-    return f"{_processor()}, {threads} thread{'s' * (threads != 1)}"
+    return f"{processor_name()}, {threads} thread{'s' * (threads != 1)}"
 
 
 def _present() -> tuple[str, ...]:
@@ -59,7 +59,8 @@ def _present() -> tuple[str, ...]:
     return (*(f"cuda:{index}" for index in cuda), *mps, "cpu")
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """Return what the CPU is called, for people."""
     described = Path("/proc/cpuinfo")  # platform.processor() says x86_64 or nothing on Linux
     if described.exists():
         found = re.search(r"^model name\s*:\s*(.+)$", described.read_text(), re.MULTILINE)

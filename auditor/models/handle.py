@@ -12,7 +12,7 @@ from auditor.errors import InputError
 from auditor.models.candidate import CandidateSpec
 
 if TYPE_CHECKING:
-    from auditor.config import CandidateTable, EngineTable
+    from auditor.config import EngineTable, ModelTable
     from auditor.models.candidate import LoadedModel
 
 __all__ = ["Candidate"]
@@ -33,7 +33,7 @@ class Candidate:
         nor the checkpoint names the classes.
     """
 
-    table: CandidateTable
+    table: ModelTable
     engine: EngineTable
     given: ClassList | None
     found: ClassList | None

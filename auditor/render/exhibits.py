@@ -12,6 +12,7 @@ from auditor.render.confusion import Matrix, Pair
 from auditor.render.confusion_plot import draw_errors, draw_matrix
 from auditor.render.efficiency_plot import draw_efficiency
 from auditor.render.figures import Picture
+from auditor.render.latency_plot import draw_latency
 from auditor.render.operating_plot import draw_operating
 from auditor.render.training_plot import draw_training
 
@@ -42,6 +43,7 @@ class Pictures(NamedTuple):
     training: Picture | None
     calibration: Picture | None
     operating: Picture | None
+    latency: Picture | None
 
 
 def pictures(audit: Audit) -> Pictures:
@@ -53,6 +55,7 @@ def pictures(audit: Audit) -> Pictures:
         draw_training(exhibits.training) if exhibits.training else None,
         draw_calibration(exhibits.calibration) if exhibits.calibration else None,
         draw_operating(exhibits.operating) if exhibits.operating else None,
+        draw_latency(exhibits.latency) if exhibits.latency else None,
     )
 
 

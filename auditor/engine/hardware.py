@@ -1,0 +1,110 @@
+"""What a time was measured on: what makes two of them comparable, and what explains them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["MUST_AGREE", "describe_hardware", "describe_state", "different"]
+
+MUST_AGREE = ("device", "processor", "cores", "threads", "dtype", "backend", "torch")
+"""Facts that must be equal before two stored times may stand beside each other."""
+
+_QUERY = "clocks.sm,clocks.max.sm,pstate,power.draw,temperature.gpu"
+
+
+def describe_hardware(device: torch.device, dtype: str) -> dict[str, str]:
+    """Return the facts of ``MUST_AGREE``, name → text.
+
+    Parameters
+    ----------
+    device
+        Where the models run.
+    dtype
+        Of weights and activations.
+    """
+    import torch
+
+    from auditor.models.device import processor_name
+
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processor": processor_name(),
+        "cores": str(_cores()),
+        "threads": str(torch.get_num_threads()),
+        "dtype": dtype,
+        "backend": _backend(device),
+        "torch": torch.__version__,
+    }
+
+
+def _cores() -> int:
+    """Return the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _backend(device: torch.device) -> str:
+    import torch
+
+    if device.type == "cuda":
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        precision = torch.get_float32_matmul_precision()
+        return f"CUDA {torch.version.cuda}, cuDNN {cudnn}, matmul precision {precision}"
+    if device.type == "mps":
+        return f"Metal, macOS {platform.mac_ver()[0]}"
+    return f"eager, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def describe_state(device: torch.device) -> dict[str, str]:
+    """Return clocks and power state, as far as they can be read: name → text."""
+    found = {"processor clock": _processor_clock(), "governor": _read(_GOVERNOR)}
+    if device.type == "cuda":
+        found["GPU clock, highest clock, state, power, °C"] = _gpu_state(device.index or 0)
+    return {name: text for name, text in found.items() if text}
+
+
+_GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def _processor_clock() -> str:
+    clocks = re.findall(r"^cpu MHz\s*:\s*([\d.]+)", _read(Path("/proc/cpuinfo")), re.MULTILINE)
+    return f"{max(map(float, clocks)):.0f} MHz" if clocks else ""
+
+
+def _gpu_state(index: int) -> str:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ""
+    command = [tool, f"--id={index}", f"--query-gpu={_QUERY}", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def different(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:
+    """Return what keeps two measurements from being compared, one phrase each."""
+    return [
+        f"{name} {a.get(name, 'unknown')} and {b.get(name, 'unknown')}"
+        for name in MUST_AGREE
+        if a.get(name) != b.get(name)
+    ]

@@ -1,0 +1,212 @@
+"""How long the candidate takes, beside its own twin and beside the baseline model."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from auditor.config import CheckTable, Config
+from auditor.data.classes import ClassList
+from auditor.engine.timings import Clock, Timings
+from auditor.errors import Unavailable
+from auditor.evidence.provider import derive, gather
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
+
+    from auditor.engine.timing import Subject
+    from auditor.models.handle import Candidate
+
+__all__ = ["BUDGETS", "Latency", "TimingPlan", "baseline_model", "latency", "timing_plan"]
+
+BUDGETS = ("max_p50", "max_p99", "min_throughput")
+"""Options of the check ``latency`` that ask for timing."""
+
+_COLUMNS = ("wall", "processor", "waited", "place")
+
+
+@dataclass(frozen=True, eq=False)
+class Latency:
+    """Times of single images and of batches, every repeat kept.
+
+    Parameters
+    ----------
+    timings
+        One for each batch size, batch 1 first. The roles are ``candidate``, ``twin`` (a copy of
+        the candidate, for the self-check) and, where one was given, ``baseline``.
+    hardware
+        What must agree before two stored latencies compare; see ``auditor.engine.hardware``.
+    state
+        Clocks and power state, as far as they could be read.
+    names
+        Role → what the report calls the model.
+    """
+
+    timings: tuple[Timings, ...]
+    hardware: Mapping[str, str]
+    state: Mapping[str, str]
+    names: Mapping[str, str]
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the models ran on the processor itself."""
+        return self.hardware["device"] == "cpu"
+
+    @property
+    def tolerance(self) -> float:
+        """Share by which a ratio may miss 1, where the user does not say."""
+        return 0.10 if self.on_cpu else 0.05
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that decides whether one model is slower than another.
+
+        On the CPU it is processor time, which other processes take little part in; a GPU's work
+        shows on the wall alone.
+        """
+        known = all((timing.processor > 0).all() for timing in self.timings)
+        return "processor" if self.on_cpu and known else "wall"
+
+    def to_table(self) -> pa.Table:
+        """Return a row for every timed pass."""
+        import pyarrow as pa
+
+        tables = []
+        for timing in self.timings:
+            rounds, models = timing.wall.shape
+            columns: dict[str, Any] = {
+                "batch": np.full(rounds * models, timing.batch),
+                "round": np.repeat(np.arange(rounds), models),
+                "model": np.tile(np.array(timing.models), rounds),
+            }
+            columns |= {name: getattr(timing, name).reshape(-1) for name in _COLUMNS}
+            tables.append(pa.table(columns))
+        about = {
+            "hardware": dict(self.hardware),
+            "state": dict(self.state),
+            "names": dict(self.names),
+            "settled": [dict(timing.settled) for timing in self.timings],
+        }
+        described = {"about": json.dumps(about, sort_keys=True)}
+        return pa.concat_tables(tables).replace_schema_metadata(described)
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Self:
+        """Return what ``to_table`` wrote."""
+        about = json.loads(table.schema.metadata[b"about"])
+        columns = {name: table[name].to_numpy() for name in ("batch", *_COLUMNS)}
+        roles = table["model"].to_pylist()
+        models = tuple(dict.fromkeys(roles))
+        batches = dict.fromkeys(columns["batch"].tolist())
+        timings = tuple(
+            _timings(columns, columns["batch"] == batch, models, settled)
+            for batch, settled in zip(batches, about["settled"], strict=True)
+        )
+        return cls(timings, about["hardware"], about["state"], about["names"])
+
+
+def _timings(
+    columns: Mapping[str, Any], rows: Any, models: tuple[str, ...], settled: Mapping[str, bool]
+) -> Timings:
+    shaped = {name: columns[name][rows].reshape(-1, len(models)) for name in _COLUMNS}
+    return Timings(int(columns["batch"][rows][0]), models, settled=settled, **shaped)
+
+
+@dataclass(frozen=True)
+class TimingPlan:
+    """How long to measure, at which batch size beside 1, and where."""
+
+    seconds: float
+    batch_size: int | None
+    device: str
+    dtype: str
+
+    @cached_property
+    def place(self) -> torch.device:
+        """The device; ``InputError`` where this machine has no such one."""
+        from auditor.models.device import choose_device
+
+        return choose_device(self.device)
+
+    @cached_property
+    def batches(self) -> tuple[int, ...]:
+        """Batch sizes: 1 for latency, and one for throughput."""
+        from auditor.engine.forward import default_batch
+
+        return tuple(dict.fromkeys((1, self.batch_size or default_batch(self.place))))
+
+    @property
+    def hardware(self) -> dict[str, str]:
+        """What it is measured on."""
+        from auditor.engine.hardware import describe_hardware
+
+        return describe_hardware(self.place, self.dtype)
+
+    @cached_property
+    def identity(self) -> str:
+        """Everything that the times depend on beside the models: other hardware, other times."""
+        return repr((self.seconds, self.batches, sorted(self.hardware.items())))
+
+
+@derive
+def timing_plan(config: Config) -> TimingPlan:
+    """Return how to time, where anything asks for it: timing costs time."""
+    from auditor.config import LatencyTable
+
+    named = config.baseline is not None and config.baseline.names_a_model
+    budgets = config.checks.get("latency", CheckTable()).options.keys() & set(BUDGETS)
+    if config.latency is None and not named and not budgets:
+        raise Unavailable(
+            "nothing was timed: neither a budget was given ([checks.latency] max_p50, max_p99, "
+            "min_throughput) nor a baseline model ([baseline] model, module or checkpoint)"
+        )
+    table, engine = config.latency or LatencyTable(), config.engine
+    return TimingPlan(table.seconds, engine.batch_size, engine.device, engine.dtype)
+
+
+@derive
+def baseline_model(config: Config, classes: ClassList | None) -> Candidate:
+    """Return a handle on the baseline model; ``InputError`` where its file cannot be read."""
+    from auditor.models.handle import Candidate
+
+    table = config.baseline
+    if table is None or not table.names_a_model:
+        raise Unavailable("no baseline model was given ([baseline] model, module or checkpoint)")
+    found = Candidate(table, config.engine, classes, None)
+    found.spec.identity()
+    return found
+
+
+@gather(Latency)
+def latency(
+    timing_plan: TimingPlan, candidate: Candidate, baseline_model: Candidate | None
+) -> Latency:
+    """Time the candidate, its twin and the baseline model, interleaved, at each batch size."""
+    from auditor.engine.hardware import describe_state
+    from auditor.engine.timing import time_models
+
+    models = {"candidate": candidate, "baseline": baseline_model}
+    given = {role: model for role, model in models.items() if model is not None}
+    subjects = {role: _subject(model, timing_plan) for role, model in given.items()}
+    twin = copy.deepcopy(subjects["candidate"].model)
+    subjects["twin"] = subjects["candidate"]._replace(model=twin)
+    timings = tuple(time_models(subjects, n, timing_plan.seconds) for n in timing_plan.batches)
+    state = describe_state(timing_plan.place)
+    names = {role: model.name for role, model in given.items()}
+    return Latency(timings, timing_plan.hardware, state, names)
+
+
+def _subject(model: Candidate, plan: TimingPlan) -> Subject:
+    from auditor.engine.forward import ready
+    from auditor.engine.timing import Subject
+
+    loaded = model.loaded
+    on_device = ready(loaded.model, plan.place, plan.dtype)
+    return Subject(on_device, loaded.preprocessing.input_size)

@@ -1,0 +1,158 @@
+"""Decides whether times keep a limit, or why that cannot be told; and what is shown of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from auditor.check import Status, decide
+from auditor.engine.timings import Clock, Estimate, Timings
+from auditor.order_statistics import repeats_for_quantile, repeats_to_settle
+from auditor.record import Figure, LatencyExhibit, LatencyRatio, LatencyRow
+
+if TYPE_CHECKING:
+    from auditor.evidence.latency import Latency
+
+__all__ = ["Budget", "by_the_wall", "not_slower", "quantity", "show", "times", "too_noisy"]
+
+
+class Budget(NamedTuple):
+    """A figure by the wall clock and without the time spent waiting, and its bar."""
+
+    metric: str
+    unit: str
+    limit: float | None
+    wall: Estimate
+    undisturbed: Estimate
+    higher_is_better: bool = False
+
+    def judged(self) -> tuple[Status, str]:
+        """Return the status, and what would settle it."""
+        if self.limit is None:
+            return Status.SKIP, "shown, not judged: no budget was given"
+        status, alone = (
+            decide(found.interval, self.limit, higher_is_better=self.higher_is_better)
+            for found in (self.wall, self.undisturbed)
+        )
+        if status is Status.FAIL and alone is not Status.FAIL:
+            return Status.INCONCLUSIVE, (
+                "the processor was in use by others: without the waiting it would be "
+                f"{quantity(self.undisturbed.value, self.unit)}"
+            )
+        if status is not Status.INCONCLUSIVE:
+            return status, ""
+        if not self.wall.bounded:
+            needed = repeats_for_quantile(0.99 if "99" in self.metric else 0.5)
+            return status, f"{self.wall.n} repeats bound nothing; it takes {needed:,}{_MORE}"
+        more = repeats_to_settle(self.wall.value, self.wall.interval, self.limit, self.wall.n)
+        return status, _what_would_settle(more, self.wall.n)
+
+
+_MORE = " ([latency] seconds)"
+
+
+def _what_would_settle(more: int | None, n: int) -> str:
+    if more is None:
+        return "it stands on the limit, and no number of repeats would settle it"
+    times = f"{(n + more) / n:.1f} times as long"
+    return f"about {more:,} more repeats would settle it: measure {times}{_MORE}"
+
+
+def not_slower(ratio: Estimate, noise: Estimate, limit: float) -> tuple[Status, str]:
+    """Judge a ratio, if the machine lets itself be measured."""
+    if not ratio.bounded:
+        return Status.INCONCLUSIVE, f"{ratio.n} rounds are too few for bounds{_MORE}"
+    if not noise.within(limit - 1):
+        return Status.INCONCLUSIVE, too_noisy(noise)
+    status = decide(ratio.interval, limit, higher_is_better=False)
+    if status is not Status.INCONCLUSIVE:
+        return status, ""
+    more = repeats_to_settle(ratio.value, ratio.interval, limit, ratio.n)
+    return status, _what_would_settle(more, ratio.n)
+
+
+def by_the_wall(timing: Timings, limit: float, confidence: float) -> tuple[Status, str]:
+    """Withhold a pass where a wall clock that is quiet says slower."""
+    ratio = timing.ratio("candidate", "baseline", "wall", confidence)
+    noise = timing.ratio("candidate", "twin", "wall", confidence)
+    if noise.within(limit - 1) and ratio.low > limit:
+        return Status.INCONCLUSIVE, (
+            f"no more processor time, yet {times(ratio)} the wall time: it does less in parallel"
+        )
+    return Status.PASS, f"by wall time {times(ratio)}"
+
+
+def too_noisy(noise: Estimate) -> str:
+    """Say how far the candidate is from its own twin."""
+    return f"the machine is too noisy: the candidate takes {times(noise)} its own time"
+
+
+def times(ratio: Estimate) -> str:
+    """Return a ratio with its bounds."""
+    return f"{ratio.value:.2f}× [{ratio.low:.2f}, {ratio.high:.2f}]"
+
+
+def quantity(value: float, unit: str) -> str:
+    """Return a time in milliseconds, or a rate."""
+    return f"{1e3 * value:.3g} ms" if unit == "seconds" else f"{value:.3g} images/s"
+
+
+_DRAWN = 400
+"""Repeats of a model that the report draws; all are in evidence."""
+
+
+def show(latency: Latency, tolerance: float, confidence: float) -> LatencyExhibit:
+    """Return what the report shows: quantiles, ratios, and the repeats themselves."""
+    return LatencyExhibit(
+        hardware=dict(latency.hardware),
+        state=dict(latency.state),
+        clock=latency.clock,
+        tolerance=tolerance,
+        rows=tuple(
+            _row(timing, role, name, confidence)
+            for timing in latency.timings
+            for role, name in latency.names.items()
+        ),
+        ratios=tuple(
+            found for timing in latency.timings for found in _ratios(latency, timing, confidence)
+        ),
+    )
+
+
+def _row(timing: Timings, role: str, name: str, confidence: float) -> LatencyRow:
+    times = timing.seconds(role)
+    drawn = np.linspace(0, len(times) - 1, min(len(times), _DRAWN)).astype(int)
+    p50, p90, p99 = (_figure(timing.quantile(role, q, confidence)) for q in (0.5, 0.9, 0.99))
+    return LatencyRow(
+        role=role,
+        name=name,
+        batch=timing.batch,
+        repeats=timing.rounds,
+        settled=timing.settled[role],
+        p50=p50,
+        p90=p90,
+        p99=p99,
+        throughput=_figure(timing.throughput(role, confidence)),
+        waited=float(timing.seconds(role, "waited").sum() / times.sum()),
+        seconds=tuple(float(f"{value:.6g}") for value in np.sort(times)[drawn]),
+    )
+
+
+def _ratios(latency: Latency, timing: Timings, confidence: float) -> Iterator[LatencyRatio]:
+    clocks: tuple[Clock, ...] = ("processor", "wall") if latency.on_cpu else ("wall",)
+    shared = 1 - (1 - confidence) / len(latency.timings)
+    for other, level in (("baseline", shared), ("twin", confidence)):
+        for clock in clocks if other in timing.models else ():
+            yield LatencyRatio(
+                batch=timing.batch,
+                to=other,
+                clock=clock,
+                decides=clock == latency.clock,
+                ratio=_figure(timing.ratio("candidate", other, clock, level)),
+            )
+
+
+def _figure(found: Estimate) -> Figure:
+    return Figure(value=found.value, interval=found.interval if found.bounded else None)

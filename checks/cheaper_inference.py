@@ -1,0 +1,152 @@
+"""Cheaper inference would do as well.
+
+What it asks
+------------
+Would the candidate keep its accuracy if it ran in bfloat16 or float16? Which predictions flip?
+
+Why it matters
+--------------
+Half the bytes are up to twice the speed on hardware made for it, and slower on hardware that is
+not. Rounding flips a prediction here and there, mostly where two classes were close; that it flips
+them evenly is hoped more often than it is tested.
+
+How it decides
+--------------
+The same pass over the test images runs the candidate twice, in float32 and in the dtype of
+``[engine] cheaper``: each file is decoded once. The two are compared image by image as a candidate
+with its baseline. The accuracy difference, by McNemar's exact test with mid-p and an interval that
+needs no assumption of many flips, passes if it lies wholly at or above ``-margin``, and fails if it
+lies wholly below and the test agrees. A class fails whose recall fell by more than
+``class_margin`` and significantly, by Holm over the classes in which a flip could show. The share
+of predictions that changed is shown and not judged: one wrong class for another does no harm.
+
+Without ``[engine] cheaper`` there is nothing to ask, and it is skipped.
+
+How to fix
+----------
+Keep float32 for the layers that round worst, mostly the classifier and the squeeze-and-excitation;
+prefer bfloat16, which has the range of float32, to float16. Whether it pays, ``latency`` tells:
+time it with ``[engine] dtype``.
+
+Limits
+------
+float16 is slow on a CPU, and bfloat16 is on one without instructions for it. Other backends (ONNX
+Runtime, OpenVINO) and int8 are not run here; compare their saved predictions with
+``baseline-regression``.
+
+References
+----------
+Fagerland, Lydersen and Laake, BMC Medical Research Methodology 13:91 (2013), mid-p; Zou and Donner,
+Statistics in Medicine 27 (2008), the interval; Tarone, Biometrics 46 (1990).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auditor import stats
+from auditor.check import Check, Finding, Fraction, Outcome, Status, decide
+
+if TYPE_CHECKING:
+    from auditor.comparison import Change, Comparison
+    from auditor.evidence.cheaper import CheaperDtype
+    from auditor.evidence.predictions import Predictions
+
+
+class CheaperInference(Check):
+    """Does the candidate predict as well in a cheaper dtype?"""
+
+    id = "cheaper-inference"
+    title = "Cheaper inference would do as well"
+    level = "advise"
+
+    margin: Fraction = 0.005
+    """Non-inferiority margin: how far the accuracy may lie below that in float32."""
+    class_margin: Fraction = 0.05
+    """How far the recall of a class may fall."""
+
+    def run(self, cheaper_dtype: CheaperDtype, test: Predictions, cheaper: Predictions) -> Outcome:
+        """Compare the predictions in the cheaper dtype with those in float32."""
+        from auditor.comparison import NotComparable
+        from auditor.evidence.cheaper import compare_cheaper
+
+        try:
+            comparison = compare_cheaper(test, cheaper, self.confidence)
+        except NotComparable as reason:
+            return Outcome(status=Status.INCONCLUSIVE, summary=f"not comparable: {reason}")
+        findings = [
+            self._overall(comparison),
+            _changed(comparison, self.confidence),
+            *(finding for change in comparison.worse if (finding := self._of_class(change))),
+        ]
+        return Outcome.of(findings, _summary(comparison, findings, cheaper_dtype.name))
+
+    def _overall(self, comparison: Comparison) -> Finding:
+        change = comparison.overall
+        status = decide(change.interval, -self.margin, higher_is_better=True)
+        if status is Status.FAIL and change.p_worse > comparison.level:
+            status = Status.INCONCLUSIVE
+        note = f"{change.lost:,} lost, {change.won:,} won"
+        if status is Status.INCONCLUSIVE:
+            note += self._what_would_settle(change)
+        return _finding(change, "accuracy difference", -self.margin, status, note)
+
+    def _what_would_settle(self, change: Change) -> str:
+        from auditor.comparison.settling import images_to_settle
+
+        more = images_to_settle(change, self.margin, self.confidence)
+        said = f"about {more:,} more images at this rate" if more else "no number of such images"
+        return f"; {said} would settle it"
+
+    def _of_class(self, change: Change) -> Finding | None:
+        if change.difference >= -self.class_margin:
+            return None
+        note = f"{change.lost:,} lost, {change.won:,} won; p = {change.p_worse:.2g} after Holm"
+        return _finding(change, "recall difference", -self.class_margin, Status.FAIL, note)
+
+
+def _finding(change: Change, metric: str, limit: float, status: Status, note: str) -> Finding:
+    return Finding(
+        subject=change.name,
+        metric=metric,
+        observed=change.difference,
+        limit=limit,
+        interval=change.interval,
+        n=change.n_after,
+        unit="points",
+        status=status,
+        note=note,
+    )
+
+
+def _changed(comparison: Comparison, confidence: float) -> Finding:
+    n, changed = comparison.overall.n_after, comparison.changed or 0
+    return Finding(
+        subject="test",
+        metric="predictions changed",
+        observed=changed / n,
+        interval=stats.proportion_interval(changed, n, confidence),
+        n=n,
+        higher_is_better=False,
+        note="shown, not judged: a change may be for the better",
+    )
+
+
+_HEADS = {
+    Status.PASS: "would do as well",
+    Status.FAIL: "would do worse",
+    Status.INCONCLUSIVE: "may or may not do as well",
+}
+
+
+def _summary(comparison: Comparison, findings: list[Finding], dtype: str) -> str:
+    whole, n = comparison.overall, comparison.overall.n_after
+    head = _HEADS[findings[0].status]
+    fallen = [f.subject for f in findings if f.status is Status.FAIL and f.subject != whole.name]
+    if fallen:
+        head = f"would do worse for {', '.join(fallen[:3])}"
+    return (
+        f"{dtype} {head}: {comparison.changed:,} of {n:,} predictions change, {whole.lost:,} lost "
+        f"and {whole.won:,} won; accuracy {whole.before:.2%} → {whole.after:.2%} "
+        f"(at worst {100 * whole.interval.low:+.2f} points).".replace("-", "−")
+    )

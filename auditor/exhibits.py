@@ -248,7 +248,7 @@ def _baseline(graph: Graph) -> BaselineExhibit | None:
     samples = _if_had(graph, "test_samples") if graph.gathering else None
     name = describe_candidate(graph).name
     shown = beside(comparison, baseline.audit.candidate.name, name)
-    return shown if samples is None else thumbnails(shown, samples.root)
+    return shown if samples is None else thumbnails(shown, samples.read)
 
 
 def _baseline_point(baseline: Any) -> EfficiencyPoint | None:

@@ -63,7 +63,8 @@ def _write(found: Diff, candidate: Audit, directory: Path) -> list[Path]:
     if found.comparison:
         source = Path(candidate.data.test.source)
         root = source if source.is_dir() else source.parent
-        found = found.model_copy(update={"comparison": thumbnails(found.comparison, root)})
+        shown = thumbnails(found.comparison, lambda image: (root / image).read_bytes())
+        found = found.model_copy(update={"comparison": shown})
     directory.mkdir(parents=True, exist_ok=True)
     texts = {"diff.html": html_diff(found), "diff.json": found.to_json()}
     for name, text in texts.items():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import PurePosixPath
 
 from auditor.comparison.result import Change, Comparison, Flip
 from auditor.record import BaselineExhibit, ChangeRow, FlipRow
@@ -58,16 +59,16 @@ def _flip(flip: Flip) -> FlipRow:
     return FlipRow(image=flip.image, label=flip.label, before=flip.before, after=flip.after)
 
 
-def thumbnails(exhibit: BaselineExhibit, root: Path) -> BaselineExhibit:
-    """Add a small picture to every flipped image whose file is still below ``root``."""
+def thumbnails(exhibit: BaselineExhibit, read: Callable[[str], bytes]) -> BaselineExhibit:
+    """Add a small picture to every flipped image whose file ``read`` still finds."""
     shown = {
-        side: tuple(_pictured(row, root) for row in getattr(exhibit, side))
+        side: tuple(_pictured(row, read) for row in getattr(exhibit, side))
         for side in ("lost", "won")
     }
     return exhibit.model_copy(update=shown)
 
 
-def _pictured(row: FlipRow, root: Path) -> FlipRow:
+def _pictured(row: FlipRow, read: Callable[[str], bytes]) -> FlipRow:
     from auditor.overlap.decode import Unreadable, open_image
     from auditor.overlap.thumbnail import thumbnail
 
@@ -75,8 +76,8 @@ def _pictured(row: FlipRow, root: Path) -> FlipRow:
     if name.is_absolute() or ".." in name.parts:  # a name in a record is not a licence to look
         return row
     try:
-        small = thumbnail(open_image((root / name).read_bytes()))
-    except (OSError, ValueError, Unreadable):
+        small = thumbnail(open_image(read(row.image)))
+    except (OSError, LookupError, ValueError, Unreadable):
         return row
     uri = f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
     return row.model_copy(update={"thumbnail": uri})

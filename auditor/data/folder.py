@@ -10,7 +10,7 @@ from pathlib import Path
 from auditor.data.samples import Samples
 from auditor.errors import InputError
 
-__all__ = ["IMAGE_SUFFIXES", "natural", "read_folder"]
+__all__ = ["IMAGE_SUFFIXES", "class_folder_order", "natural", "read_folder"]
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -31,7 +31,7 @@ def read_folder(root: Path) -> Samples:
     if not pairs:
         raise InputError(f"{root}: no images; it needs class folders with images in them")
     images, labels = zip(*sorted(pairs), strict=True)
-    return Samples(root, images, labels, tuple(classes), _order_of(classes), str(root))
+    return Samples(root, images, labels, tuple(classes), class_folder_order(classes), str(root))
 
 
 def _class_folders(root: Path) -> list[str]:
@@ -48,7 +48,8 @@ def natural(name: str) -> list[str | int]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name.lower())]
 
 
-def _order_of(classes: list[str]) -> str:
+def class_folder_order(classes: list[str]) -> str:
+    """Say that class folders are in timm's order, and whether torchvision's is another."""
     order = "assumed: the class folders in timm's order (natural, case-insensitive)"
     if classes == sorted(classes):
         return f"{order}, which is torchvision's too"

@@ -9,6 +9,7 @@ from pathlib import Path
 from auditor.data.folder import IMAGE_SUFFIXES, natural
 from auditor.data.manifest import read_manifest, refuse_duplicates
 from auditor.data.samples import Samples
+from auditor.data.sources import source_of
 from auditor.data.tables import column_names, is_table, read_table, require_columns, text_column
 from auditor.errors import InputError
 
@@ -34,6 +35,8 @@ def read_images(path: Path) -> Samples:
     InputError
         There is no such folder or manifest, or no image in it.
     """
+    if (source := source_of(path)) is not None:
+        return source.read(path, None)
     if path.is_dir():
         return _folder(path)
     if path.exists() and is_table(path):
@@ -108,6 +111,4 @@ def _samples(
 ) -> Samples:
     classes = tuple(sorted({*labels} - {""}, key=natural))
     order = "not asked for"
-    return Samples(
-        root, tuple(images), tuple(labels), classes, order, str(source), metadata or {}
-    )
+    return Samples(root, tuple(images), tuple(labels), classes, order, str(source), metadata or {})

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from auditor.data.folder import read_folder
 from auditor.data.samples import Samples
-from auditor.data.tables import column_names, is_table, read_table, require_columns, text_column
+from auditor.data.tables import column_names, read_table, require_columns, text_column
 from auditor.errors import InputError
 
-__all__ = ["read_manifest", "read_samples", "refuse_duplicates"]
-
-
-def read_samples(path: Path) -> Samples:
-    """Read a split from wherever the user pointed: a folder or a manifest."""
-    if not path.exists():
-        raise InputError(f"{path}: no such folder or manifest")
-    if path.is_dir():
-        return read_folder(path)
-    if is_table(path):
-        return read_manifest(path)
-    raise InputError(f"{path}: neither a folder of class folders nor a .csv or .parquet manifest")
+__all__ = ["read_manifest", "refuse_duplicates"]
 
 
 def read_manifest(path: Path) -> Samples:

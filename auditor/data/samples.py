@@ -7,8 +7,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
-__all__ = ["Samples"]
+__all__ = ["Reader", "Samples"]
+
+
+class Reader(Protocol):
+    """Opens the images of a split where they are not files of their own.
+
+    It is called from many threads at once and may be pickled into other processes. It holds where
+    the images lie, never their bytes.
+    """
+
+    def read(self, image: str) -> bytes:
+        """Return an image's file; ``OSError`` where this one cannot be read, with the reason."""
+        ...
+
+    def stamp(self, image: str) -> object:
+        """Return plain values that change when the image may have; nothing of it is read."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +35,7 @@ class Samples:
     Parameters
     ----------
     root
-        Folder that the image paths are relative to.
+        Folder that the image paths are relative to; the container where they are not files.
     images, labels
         Parallel; paths with forward slashes, labels as class names.
     classes
@@ -43,13 +60,27 @@ class Samples:
     sample: str = ""
     representative: tuple[bool, ...] = ()
     """Whether each image belongs to the self-weighting part of a sample; empty means all."""
+    reader: Reader | None = None
+    """What opens the images; None where they are files below ``root``."""
 
     def __len__(self) -> int:
         return len(self.images)
 
     def path(self, image: str) -> Path:
-        """Return where an image lies."""
+        """Return where an image lies, if it is a file of its own."""
         return self.root / image
+
+    def read(self, image: str) -> bytes:
+        """Return an image's file; may be called from many threads.
+
+        Raises
+        ------
+        OSError
+            It cannot be read.
+        InputError
+            What holds it was changed since it was listed.
+        """
+        return self.path(image).read_bytes() if self.reader is None else self.reader.read(image)
 
     def take(self, rows: Sequence[int]) -> Samples:
         """Return the given rows, in the given order."""
@@ -67,9 +98,10 @@ class Samples:
     def identity(self) -> str:
         """SHA-256 over names, labels, sizes and times of change: a ``stat`` a file."""
         digest = hashlib.sha256(repr((self.sample, self.representative)).encode())
+        stamp = self._stat if self.reader is None else self.reader.stamp
         for row, (image, label) in enumerate(zip(self.images, self.labels, strict=True)):
             extra = [column[row] for column in self.metadata.values()]
-            digest.update(repr((image, label, extra, self._stat(image))).encode())
+            digest.update(repr((image, label, extra, stamp(image))).encode())
         return digest.hexdigest()
 
     def _stat(self, image: str) -> tuple[int, int, int] | None:

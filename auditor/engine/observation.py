@@ -186,7 +186,7 @@ def _looked_at(
 
 def _look(part: Samples, image: str, observers: Mapping[str, tuple[str, Observer]]) -> _Seen:
     try:
-        data = part.path(image).read_bytes()
+        data = part.read(image)
         picture = open_image(data)
     except OSError as error:
         return _Seen(image, {}, (error.strerror or str(error)).lower())

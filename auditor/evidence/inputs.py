@@ -12,9 +12,9 @@ import numpy as np
 
 from auditor.config import Config
 from auditor.data.classes import ClassList, class_list
-from auditor.data.manifest import read_samples
 from auditor.data.samples import Samples
 from auditor.data.saved import SavedTable, read_saved
+from auditor.data.sources import read_samples
 from auditor.errors import InputError, Unavailable
 from auditor.evidence.counts import rare_classes
 from auditor.evidence.provider import derive
@@ -112,19 +112,19 @@ def classes(config: Config) -> ClassList:
 
 
 @derive
-def test_samples(config: Config) -> Samples:
+def test_samples(config: Config, classes: ClassList | None) -> Samples:
     """Return the test images."""
-    return _samples("test", config.data.test)
+    return _samples("test", config.data.test, classes)
 
 
 @derive
-def train_samples(config: Config) -> Samples:
+def train_samples(config: Config, classes: ClassList | None) -> Samples:
     """Return the training images."""
-    return _samples("train", config.data.train)
+    return _samples("train", config.data.train, classes)
 
 
 @derive
-def validation_samples(config: Config) -> Samples:
+def validation_samples(config: Config, classes: ClassList | None) -> Samples:
     """Return the validation images; a threshold chosen on the test set would judge itself."""
     validation, test = config.data.validation, config.data.test
     if validation is not None and test is not None and validation.resolve() == test.resolve():
@@ -132,13 +132,13 @@ def validation_samples(config: Config) -> Samples:
             f"{validation}: the same images are given for validation and for test; what is chosen "
             "on the test set cannot be judged on it"
         )
-    return _samples("validation", validation)
+    return _samples("validation", validation, classes)
 
 
-def _samples(split: str, path: Path | None) -> Samples:
+def _samples(split: str, path: Path | None, classes: ClassList | None) -> Samples:
     if path is None:
         raise Unavailable(f"no {split} images were given ([data] {split})")
-    return read_samples(path)
+    return read_samples(path, classes and classes.names)
 
 
 @derive

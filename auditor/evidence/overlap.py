@@ -175,4 +175,4 @@ def overlap(
 
 
 def _opener(samples: Samples) -> Callable[[str], Image.Image]:
-    return lambda image: open_image(samples.path(image).read_bytes())
+    return lambda image: open_image(samples.read(image))

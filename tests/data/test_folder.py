@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from auditor.data.folder import read_folder
-from auditor.data.manifest import read_samples
+from auditor.data.sources import read_samples
 from auditor.errors import InputError
 
 Write = Callable[[str, str], Path]

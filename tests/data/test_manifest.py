@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from auditor.data.manifest import read_samples
+from auditor.data.sources import read_samples
 from auditor.errors import InputError
 
 Write = Callable[[str, str], Path]

@@ -1,0 +1,182 @@
+"""Parquet files that hold the images themselves, opened a few rows at a time.
+
+An image is called by its file and its row from 0: ``train-00000-of-00005.parquet/17``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from auditor.data.columns import Columns, features_of, find_columns, holds_images, image_of
+from auditor.data.columns import labels_of as labels_in
+from auditor.data.files import Container, matching
+from auditor.data.labels import name_labels
+from auditor.data.samples import Samples
+from auditor.errors import InputError
+
+__all__ = ["ParquetImages", "claims", "read"]
+
+_SUFFIXES = (".parquet", ".pq")
+_ROWS = 32
+"""Rows that are decoded at once."""
+_KEPT = 8
+"""Batches of rows that are kept: what the threads of one pass are at."""
+
+
+class _Batch(NamedTuple):
+    """Some rows of one file."""
+
+    file: str
+    start: int
+    cells: pa.Array
+
+
+def _no_cursor() -> Iterator[_Batch]:
+    return iter(())
+
+
+@dataclass(eq=False)
+class ParquetImages:
+    """Opens images by file and row; reading on is cheap, going back decodes a row group anew."""
+
+    files: dict[str, Container]
+    column: str
+    _lock: Any = field(default_factory=threading.Lock)
+    _kept: deque[_Batch] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    _cursor: Iterator[_Batch] = field(default_factory=_no_cursor)
+    _next: tuple[str, int, int] = ("", 0, 0)
+    """Where the cursor stands: file, next row, end of the row group."""
+
+    def read(self, image: str) -> bytes:
+        """Return an image's file."""
+        file, _, row = image.rpartition("/")
+        with self._lock:
+            batch = self._batch(file, int(row))
+        return image_of(batch.cells[int(row) - batch.start], self.files[file].path.parent)
+
+    def stamp(self, image: str) -> object:
+        """Return the file's size and times, and the row."""
+        file, _, row = image.rpartition("/")
+        return self.files[file].stamp, int(row)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what another process cannot use."""
+        return {"files": self.files, "column": self.column}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Begin anew."""
+        self.__init__(**state)  # type: ignore[misc]
+
+    def _batch(self, file: str, row: int) -> _Batch:
+        for batch in self._kept:
+            if batch.file == file and batch.start <= row < batch.start + len(batch.cells):
+                return batch
+        at, first, end = self._next
+        if at != file or not first <= row < end:
+            self._cursor = self._batches(file, row)
+        for batch in self._cursor:
+            self._kept.append(batch)
+            if row < batch.start + len(batch.cells):
+                return batch
+        raise OSError(f"{file} has no row {row}")
+
+    def _batches(self, file: str, row: int) -> Iterator[_Batch]:
+        """Yield the rows of the row group that holds a row, from its first."""
+        self.files[file].require_unchanged()
+        with _opened(self.files[file].path) as parquet:
+            group, start = _group_of(parquet, row)
+            end = start + parquet.metadata.row_group(group).num_rows
+            batches = parquet.iter_batches(_ROWS, row_groups=[group], columns=[self.column])
+            for batch in batches:
+                cells = batch.column(0)
+                self._next = file, start + len(cells), end
+                yield _Batch(file, start, cells)
+                start += len(cells)
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    # Without pre-buffering pages are read as they are needed, not a row group at once.
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
+
+
+def _group_of(parquet: pq.ParquetFile, row: int) -> tuple[int, int]:
+    start = 0
+    for group in range(parquet.metadata.num_row_groups):
+        rows = parquet.metadata.row_group(group).num_rows
+        if row < start + rows:
+            return group, start
+        start += rows
+    raise OSError(f"no row {row}")
+
+
+def claims(path: Path) -> bool:
+    """Tell whether the path names Parquet files with images in them, not a manifest of paths."""
+    if path.is_dir():
+        return bool(_inside(path)) and not any(child.is_dir() for child in path.iterdir())
+    if path.suffix.lower() not in _SUFFIXES:
+        return False
+    if not path.is_file():
+        return True  # a pattern, or nothing; read says which
+    try:
+        return holds_images(pq.read_schema(path))
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
+    """List the images of the files; only the other columns are read.
+
+    Raises
+    ------
+    InputError
+        Naming the file and the row: damaged, a column is missing, or a label has no class.
+    """
+    files = [Container.of(file) for file in (_inside(path) or matching(path))]
+    images: list[str] = []
+    labels: list[int | str] = []
+    further: dict[str, list[str]] = {}
+    columns = None
+    for file in files:
+        table, columns = _table(file.path, columns)
+        images.extend(f"{file.path.name}/{row}" for row in range(table.num_rows))
+        labels.extend(labels_in(table[columns.label], str(file.path)))
+        for name in columns.further:
+            further.setdefault(name, []).extend(_text(table[name]))
+    if columns is None or not images:
+        raise InputError(f"{path}: no rows; an empty split cannot be judged")
+    named = name_labels(labels, lambda row: images[row], columns.classes, classes)
+    root = path if path.is_dir() else path.parent
+    reader = ParquetImages({file.path.name: file for file in files}, columns.image)
+    metadata = {name: tuple(values) for name, values in further.items()}
+    return Samples(root, tuple(images), *named, str(path), metadata, reader=reader)
+
+
+def _inside(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    found = (p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file())
+    return sorted(p for p in found if not p.name.startswith("."))
+
+
+def _table(path: Path, known: Columns | None) -> tuple[pa.Table, Columns]:
+    try:
+        with pq.ParquetFile(path) as parquet:
+            schema = parquet.schema_arrow
+            columns = find_columns(schema, features_of(schema), path)
+            if known is not None and columns != known:
+                raise InputError(f"{path}: other columns or classes than the files before it")
+            return parquet.read(columns=[columns.label, *columns.further]), columns
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read as Parquet: {error}") from None
+
+
+def _text(column: pa.ChunkedArray) -> list[str]:
+    return ["" if value is None else str(value) for value in column.to_pylist()]

@@ -1,0 +1,148 @@
+"""One pass over the headers of a tar: its images, and the labels beside them."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from auditor.data.files import Container
+from auditor.data.folder import IMAGE_SUFFIXES
+from auditor.errors import InputError
+
+__all__ = ["Member", "Shard", "read_shard"]
+
+_BLOCK = tarfile.BLOCKSIZE
+_LABELS = frozenset({"cls", "json"})
+_LARGEST_LABEL = 1 << 20
+_LABEL_KEYS = ("label", "cls", "class")
+
+
+class Member(NamedTuple):
+    """An image in a tar."""
+
+    name: str
+    key: str
+    """The name up to the first dot after its folder."""
+    offset: int
+    size: int
+
+
+class Shard(NamedTuple):
+    """What a tar holds."""
+
+    file: Container
+    images: list[Member]
+    labels: dict[str, str]
+    """Key → label."""
+    folders: set[str]
+    """The top folders."""
+
+
+def read_shard(path: Path, inside: str = "") -> Shard:
+    """List the images and labels of a tar below the folder ``inside``, which ends with a slash.
+
+    Raises
+    ------
+    InputError
+        The tar is damaged, or a label in it cannot be read.
+    """
+    shard = Shard(Container.of(path), [], {}, set())
+    plain: list[Member] = []  # what would be an image if this were a folder
+    with path.open("rb") as stream:
+        for member in _members(path, stream):
+            name = _name(member)
+            if not name.startswith(inside) or name.rpartition("/")[2].startswith("."):
+                continue
+            _sort_in(shard, plain, member, name.removeprefix(inside), stream)
+    images = [m for m in plain if f".{m.name[len(m.key) + 1 :]}".lower() in IMAGE_SUFFIXES]
+    shard.images.extend(images if shard.labels else plain)
+    return shard
+
+
+def _name(member: tarfile.TarInfo) -> str:
+    name = member.name.removeprefix("./")
+    return f"{name}/" if member.isdir() else name
+
+
+def _members(path: Path, stream: IO[bytes]) -> Iterator[tarfile.TarInfo]:
+    """Yield every member; tarfile takes a damaged header for the end, so the end is checked."""
+    try:
+        with tarfile.open(fileobj=stream, mode="r:") as tar:
+            while (member := tar.next()) is not None:
+                yield member
+                tar.members.clear()  # type: ignore[attr-defined]  # a million of them would fill the memory
+            end = tar.offset
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        raise InputError(
+            f"{path}: damaged, or not a plain tar: {error}; was its copy cut short?"
+        ) from None
+    _require_end(path, stream, end)
+
+
+def _require_end(path: Path, stream: IO[bytes], end: int) -> None:
+    stream.seek(end)
+    marker = stream.read(_BLOCK)
+    if len(marker) < _BLOCK or any(marker):
+        kind = "a damaged header" if len(marker) == _BLOCK else "no end marker"
+        raise InputError(f"{path}: damaged: {kind} at byte {end:,}; was its copy cut short?")
+    while rest := stream.read(_BLOCK << 7):
+        if any(rest):
+            raise InputError(
+                f"{path}: there is more after its end marker (tars that were joined?); write it "
+                "anew"
+            )
+
+
+def _sort_in(
+    shard: Shard,
+    plain: list[Member],
+    member: tarfile.TarInfo,
+    name: str,
+    stream: IO[bytes],
+) -> None:
+    folder, slash, _ = name.partition("/")
+    if slash and not folder.startswith("."):
+        shard.folders.add(folder)
+    key, suffix = _split(name)
+    if not member.isdir() and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+        if not member.isreg() or member.issparse():
+            raise InputError(
+                f"{shard.file.path}: {name} is a link; write the tar with its files themselves"
+            )
+        plain.append(Member(name, key, member.offset_data, member.size))
+    elif suffix in _LABELS and member.isreg() and member.size <= _LARGEST_LABEL:
+        stream.seek(member.offset_data)
+        label = _label(shard.file.path, name, suffix, stream.read(member.size))
+        if label and (suffix == "cls" or key not in shard.labels):
+            shard.labels[key] = label
+
+
+def _split(name: str) -> tuple[str, str]:
+    folder, slash, last = name.rpartition("/")
+    stem, _, suffix = last.partition(".")
+    return folder + slash + stem, suffix.lower()
+
+
+def _label(path: Path, name: str, suffix: str, data: bytes) -> str | None:
+    if suffix == "json":
+        return _from_json(data)
+    try:
+        label = data.decode().strip()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: {name} is not UTF-8 text: {error}") from None
+    if not label:
+        raise InputError(f"{path}: {name} is empty; it must hold a class")
+    return label
+
+
+def _from_json(data: bytes) -> str | None:
+    """Return the label in a JSON file; it may be about something else, or damaged."""
+    try:
+        content = json.loads(data)
+    except ValueError:
+        return None
+    found = [content.get(key) for key in _LABEL_KEYS] if isinstance(content, dict) else []
+    return next((str(v).strip() for v in found if isinstance(v, int | str)), None)

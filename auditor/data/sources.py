@@ -1,0 +1,98 @@
+"""Finds out what kind of place a path names, and reads the split from there.
+
+A kind of place is a *source*: something with ``claims(path)`` and ``read(path, classes)``, such as
+a module. Ours are asked first, then those of other packages (entry-point group
+``auditor.sources``), and a plain image folder is what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+from auditor.data.folder import read_folder
+from auditor.data.manifest import read_manifest
+from auditor.data.samples import Samples
+from auditor.data.tables import is_table
+from auditor.errors import InputError
+
+__all__ = ["Source", "read_samples", "source_of"]
+
+_GROUP = "auditor.sources"
+
+
+class Source(Protocol):
+    """A kind of place that holds the images and labels of a split."""
+
+    def claims(self, path: Path) -> bool:
+        """Tell, at once and from the path, whether it is one of this kind."""
+        ...
+
+    def read(self, path: Path, classes: Sequence[str] | None) -> Samples:
+        """List the split's images; ``classes`` are the user's, where labels may be numbers.
+
+        Raises ``InputError`` where it cannot, naming the file and the next step.
+        """
+        ...
+
+
+def read_samples(path: Path, classes: Sequence[str] | None = None) -> Samples:
+    """Read a split from wherever the user pointed.
+
+    Parameters
+    ----------
+    path
+        A folder of class folders; a manifest; tars; Parquet files with images; a data set on
+        disk; or what a plug-in knows. A pattern names several files of one kind.
+    classes
+        The user's list of classes, in which a label that is a number is a place.
+
+    Raises
+    ------
+    InputError
+        There is nothing that can be read.
+    """
+    source = source_of(path)
+    if source is not None:
+        return source.read(path, classes)
+    if path.is_dir():
+        return read_folder(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such folder or manifest")
+    if is_table(path):
+        return read_manifest(path)
+    raise InputError(
+        f"{path}: no source of images: it is neither a folder of class folders, a .csv or .parquet "
+        "manifest, a .tar, nor a data set on disk"
+    )
+
+
+def source_of(path: Path) -> Source | None:
+    """Return the source that claims a path; None for a plain folder, a manifest, or nothing."""
+    return _built_in(path) or _plugged_in(path)
+
+
+def _built_in(path: Path) -> Source | None:
+    from auditor.data import arrow, parquet, tar
+
+    sources: tuple[Source, ...] = (tar, arrow, parquet)
+    return next((source for source in sources if source.claims(path)), None)
+
+
+def _plugged_in(path: Path) -> Source | None:
+    claiming: dict[str, Source] = {}
+    for entry in sorted(entry_points(group=_GROUP), key=lambda e: e.name):
+        try:
+            source: Source = entry.load()
+            if source.claims(path):
+                claiming[entry.name] = source
+        except (Exception, SystemExit) as error:
+            raise InputError(
+                f"the plug-in {entry.name} ({entry.value}) failed on {path}: "
+                f"{type(error).__name__}: {error}; repair or uninstall it"
+            ) from error
+    if len(claiming) > 1:
+        raise InputError(f"{path}: claimed by the plug-ins {', '.join(claiming)}; uninstall one")
+    return next(iter(claiming.values()), None)

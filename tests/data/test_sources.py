@@ -1,0 +1,123 @@
+"""Which source reads a path, sources of other packages, and audits of the same images from each."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from auditor.data.sources import read_samples
+from auditor.errors import InputError
+from auditor.record import Audit
+
+SOURCE = """
+from pathlib import Path
+
+from auditor.data.samples import Samples
+
+
+class Doubling:
+    def read(self, image):
+        return (image * 2).encode()
+
+    def stamp(self, image):
+        return image
+
+
+def claims(path):
+    return path.suffix == ".twice"
+
+
+def read(path, classes):
+    names = tuple(classes or ("a", "b"))
+    return Samples(path, ("1", "2"), names[:2], names, "a plug-in's", str(path), reader=Doubling())
+"""
+
+
+def test_a_source_of_another_package(plug_in: Callable[..., str], tmp_path: Path) -> None:
+    plug_in(SOURCE, sources={"twice": "{}"})
+    samples = read_samples(tmp_path / "x.twice", ["cat", "dog"])
+    assert samples.labels == ("cat", "dog")
+    assert samples.read("2") == b"22"
+    assert samples.identity == read_samples(tmp_path / "x.twice", ["cat", "dog"]).identity
+
+
+def test_two_packages_that_claim_a_path(plug_in: Callable[..., str], tmp_path: Path) -> None:
+    plug_in(SOURCE, sources={"first": "{}"})
+    plug_in(SOURCE, sources={"second": "{}"})
+    with pytest.raises(InputError, match="claimed by the plug-ins first, second"):
+        read_samples(tmp_path / "x.twice")
+
+
+@pytest.mark.parametrize("source", ["raise ImportError('no lmdb')", "x = 1"])
+def test_a_broken_plug_in_is_named(
+    plug_in: Callable[..., str], tmp_path: Path, source: str
+) -> None:
+    plug_in(source, sources={"broken": "{}"})
+    with pytest.raises(InputError, match=r"the plug-in broken .* failed on .*repair or uninstall"):
+        read_samples(tmp_path / "x.twice")
+
+
+def test_what_no_source_knows(tmp_path: Path) -> None:
+    (tmp_path / "data.zip").touch()
+    with pytest.raises(InputError, match=r"data.zip: no source of images"):
+        read_samples(tmp_path / "data.zip")
+
+
+def _tar(folder: Path) -> Path:
+    with tarfile.open(folder.with_suffix(".tar"), "w") as tar:
+        tar.add(folder, ".")
+    return folder.with_suffix(".tar")
+
+
+def _shards(folder: Path) -> Path:
+    files = sorted(folder.rglob("*.png"))
+    for shard in range(2):
+        with tarfile.open(folder.with_name(f"{folder.name}-{shard}.tar"), "w") as tar:
+            for n, file in enumerate(files[shard::2]):
+                tar.add(file, f"{n:05}.png")
+                label = tarfile.TarInfo(f"{n:05}.cls")
+                label.size = len(file.parent.name)
+                tar.addfile(label, io.BytesIO(file.parent.name.encode()))
+    return folder.with_name(f"{folder.name}-{{0..1}}.tar")
+
+
+def _parquet(folder: Path) -> Path:
+    files = sorted(folder.rglob("*.png"))
+    columns = {"image": [f.read_bytes() for f in files], "label": [f.parent.name for f in files]}
+    pq.write_table(pa.table(columns), folder.with_suffix(".parquet"))
+    return folder.with_suffix(".parquet")
+
+
+@pytest.mark.parametrize("pack", [_tar, _shards, _parquet])
+def test_an_audit_does_not_depend_on_where_the_images_lie(
+    run: Callable[..., Audit],
+    image_folder: Callable[..., Path],
+    module: Callable[..., str],
+    tmp_path: Path,
+    pack: Callable[[Path], Path],
+) -> None:
+    train = image_folder("train", {"red": 30, "blue": 30})
+    test = image_folder("test", {"red": 30, "blue": 30})
+    copied = (train / "red/0000.png").read_bytes()
+    (test / "red/0007.png").write_bytes(copied)  # a leak, to be found through random access too
+    candidate = {"module": f"{module()}:two", "classes": ["red", "blue"], "input_size": 16}
+
+    def audited(train: Path, test: Path, name: str) -> Audit:
+        tables: dict[str, Any] = {"data": {"train": train, "test": test}, "candidate": candidate}
+        return run(**tables, output={"directory": tmp_path / name})
+
+    plain, packed = audited(train, test, "plain"), audited(pack(train), pack(test), "packed")
+    assert packed.verdict == plain.verdict
+    for check in plain.checks:
+        other = packed.check(check.id)
+        assert (other.status, len(other.findings)) == (check.status, len(check.findings)), check.id
+    assert packed.check("split-overlap").status == "fail"
+    assert packed.exhibits.overlap is not None
+    assert packed.exhibits.overlap.pairs[0].test_thumbnail

@@ -1,0 +1,229 @@
+"""Tars are read where they lie: the same images and labels as if they had been unpacked."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import pickle
+import tarfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auditor.data.samples import Samples
+from auditor.data.sources import read_samples
+from auditor.errors import InputError
+
+Tar = Callable[..., Path]
+Png = Callable[[int], bytes]
+
+
+@pytest.fixture
+def shards(tar: Tar, png: Png, tmp_path: Path) -> Path:
+    """Write three shards of four images with numbers for labels."""
+    for shard in range(3):
+        pairs = [
+            (f"{i:04}.png", png(i), f"{i:04}.cls", str(i % 3))
+            for i in range(shard * 4, shard * 4 + 4)
+        ]
+        tar([(n, c) for a, b, d, e in pairs for n, c in ((a, b), (d, e))], f"s-{shard:03}.tar")
+    return tmp_path
+
+
+def test_one_shard_with_numbers(shards: Path, png: Png) -> None:
+    samples = read_samples(shards / "s-000.tar")
+    assert samples.images == ("0000.png", "0001.png", "0002.png", "0003.png")
+    assert samples.labels == ("0", "1", "2", "0")
+    assert [samples.read(image) for image in samples.images] == [png(i) for i in range(4)]
+    assert "outputs' places" in samples.class_order
+
+
+@pytest.mark.parametrize("pattern", ["s-{000..002}.tar", "s-*.tar"])
+def test_many_shards_in_order(shards: Path, png: Png, pattern: str) -> None:
+    samples = read_samples(shards / pattern)
+    assert samples.images[3:5] == ("s-000.tar/0003.png", "s-001.tar/0004.png")
+    assert [samples.read(image) for image in samples.images] == [png(i) for i in range(12)]
+
+
+def test_a_number_is_a_place_in_the_users_classes(shards: Path) -> None:
+    samples = read_samples(shards / "s-000.tar", ["cat", "dog", "ant"])
+    assert samples.labels == ("cat", "dog", "ant", "cat")
+    assert samples.classes == ("cat", "dog", "ant")
+
+
+def test_a_label_beyond_the_users_classes(shards: Path) -> None:
+    message = (
+        r"s-000.tar: 0002.png: the label 2 is beyond the 2 classes \(0 to 1\) of \[candidate\]"
+    )
+    with pytest.raises(InputError, match=message):
+        read_samples(shards / "s-000.tar", ["cat", "dog"])
+
+
+def test_a_class_without_images_keeps_its_place(tar: Tar, png: Png) -> None:
+    path = tar([("a.png", png(0)), ("a.cls", "0"), ("b.png", png(1)), ("b.cls", "3")])
+    assert read_samples(path).classes == ("0", "1", "2", "3")
+
+
+def test_names_and_json(tar: Tar, png: Png) -> None:
+    path = tar(
+        [
+            ("x/a.png", png(0)),
+            ("x/a.json", json.dumps({"label": "dog", "id": 7})),
+            ("x/a.seg.png", png(9)),
+            ("x/b.cls", "cat\n"),
+            ("x/b.JPG", png(1)),
+        ]
+    )
+    samples = read_samples(path)
+    assert samples.images == ("x/a.png", "x/b.JPG")
+    assert samples.labels == ("dog", "cat")
+    assert samples.classes == ("cat", "dog")
+
+
+def test_class_folders_in_a_tar_are_an_image_folder(tar: Tar, png: Png, tmp_path: Path) -> None:
+    files = [(f"{c}/{k}.png", png(k)) for c in ("b10", "b9", "A") for k in range(2)]
+    path = tar([(f"./{name}", data) for name, data in [*files, ("b9/._0.png", b"apple")]])
+    for name, data in files:
+        file = tmp_path / "folder" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    inside, outside = read_samples(path), read_samples(tmp_path / "folder")
+    assert dict(zip(inside.images, inside.labels, strict=True)) == dict(
+        zip(outside.images, outside.labels, strict=True)
+    )
+    assert (inside.classes, inside.class_order) == (outside.classes, outside.class_order)
+    assert all(inside.read(image) == outside.read(image) for image in outside.images)
+
+
+def test_a_path_leads_into_a_tar(tar: Tar, png: Png) -> None:
+    files = [
+        (f"top/{s}/{c}/{s}.png", png(i)) for i, s in enumerate(("test", "train")) for c in "ab"
+    ]
+    path = tar(files)
+    samples = read_samples(path / "top" / "test")
+    assert samples.images == ("a/test.png", "b/test.png")
+    with pytest.raises(InputError, match=r"holds test, train; name one: .*data.tar/top/test"):
+        read_samples(path / "top")
+
+
+def test_one_that_is_not_there_and_one_that_is_compressed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_samples(tmp_path / "no.tar")
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(b"tar"))
+    with pytest.raises(InputError, match="compressed tar cannot be read at random"):
+        read_samples(tmp_path / "a.tar.gz")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "complaint"),
+    [
+        ("no-*.tar", "no file matches"),
+        ("s-{000..004}.tar", r"2 of 5 missing, first s-003.tar, s-004.tar"),
+        ("s-{002..000}.tar", "the range .* is empty"),
+    ],
+)
+def test_patterns_that_name_what_is_not_there(shards: Path, pattern: str, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        read_samples(shards / pattern)
+
+
+@pytest.mark.parametrize(
+    ("members", "complaint"),
+    [
+        ([("a.png", ""), ("a.cls", "0"), ("b.png", "")], "b.png has no label; add b.cls"),
+        ([("a.png", ""), ("a.cls", "0"), ("b.cls", "0")], "b has a label and no image"),
+        ([("a.png", ""), ("a.jpg", ""), ("a.cls", "0")], "two images are called a;"),
+        ([("a.png", ""), ("a.png", ""), ("a.cls", "0")], "a.png is in it twice"),
+        ([("a.png", ""), ("a.cls", " \n")], "a.cls is empty"),
+        ([("a.png", ""), ("a.cls", b"\xff")], "a.cls is not UTF-8"),
+        ([("a.png", ""), ("a.json", '{"id": 1}')], "a.png has no label: neither"),
+        ([("a.png", ""), ("a.json", "{oops")], "a.png has no label: neither"),
+        ([("a.png", ""), ("a.cls", "-1")], "the label is -1, which is how an unlabelled"),
+        ([("a.png", ""), ("a.cls", "12345678901")], "no class index"),
+        ([("a.txt", "")], "no images in 1 tar"),
+        ([], "no images in 1 tar"),
+    ],
+)
+def test_what_is_wrong_in_a_tar_is_named(tar: Tar, members: object, complaint: str) -> None:
+    with pytest.raises(InputError, match=rf"data.tar: .*{complaint}"):
+        read_samples(tar(members))
+
+
+def test_a_link_is_no_image(tar: Tar, png: Png) -> None:
+    path = tar([("a/1.png", png(0)), ("b/1.png", png(1))])
+    with tarfile.open(path, "a") as file:
+        info = tarfile.TarInfo("b/2.png")
+        info.type, info.linkname = tarfile.LNKTYPE, "a/1.png"
+        file.addfile(info)
+    with pytest.raises(InputError, match=r"b/2.png is a link"):
+        read_samples(path)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a tar of five images in two classes."""
+    path = tmp_path_factory.mktemp("tar") / "whole.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as file:
+        for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/3.png"):
+            member = path.parent / "member"
+            member.write_bytes(name.encode() * 100)
+            file.add(member, name)
+    return path
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_a_tar_that_was_cut_short_is_never_read_as_a_smaller_one(
+    whole: Path, data: st.DataObject
+) -> None:
+    content = whole.read_bytes()
+    ends = 5 * (512 + 1024)  # what follows is the end marker and its padding
+    cut = whole.with_name("cut.tar")
+    cut.write_bytes(content[: data.draw(st.integers(0, ends + 511))])
+    with pytest.raises(InputError, match="cut short"):
+        read_samples(cut)
+
+
+@pytest.mark.parametrize("member", range(5))
+def test_a_damaged_header_is_never_taken_for_the_end(whole: Path, member: int) -> None:
+    content = bytearray(whole.read_bytes())
+    content[member * 1536 + 150] ^= 0xFF  # in its checksum
+    damaged = whole.with_name("damaged.tar")
+    damaged.write_bytes(content)
+    with pytest.raises(InputError, match="damaged"):
+        read_samples(damaged)
+
+
+def test_joined_tars_are_named(whole: Path) -> None:
+    joined = whole.with_name("joined.tar")
+    joined.write_bytes(whole.read_bytes() * 2)
+    with pytest.raises(InputError, match="more after its end marker"):
+        read_samples(joined)
+
+
+def test_one_that_changes_while_it_is_read(shards: Path) -> None:
+    path = shards / "s-000.tar"
+    samples = read_samples(path)
+    path.write_bytes(path.read_bytes() + bytes(512))
+    with pytest.raises(InputError, match=r"s-000.tar: changed while it was read"):
+        samples.read("0001.png")
+
+
+def test_it_is_known_again_until_it_changes(shards: Path) -> None:
+    first, again = (read_samples(shards / "s-*.tar") for _ in range(2))
+    assert first.identity == again.identity
+    assert first.take([0, 1]).identity != first.identity
+    path = shards / "s-001.tar"
+    path.write_bytes(path.read_bytes())
+    assert read_samples(shards / "s-*.tar").identity != first.identity
+
+
+def test_threads_and_other_processes_read_the_same(shards: Path, png: Png) -> None:
+    samples: Samples = pickle.loads(pickle.dumps(read_samples(shards / "s-*.tar")))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(samples.read, samples.images * 8))
+    assert found == [png(i) for i in range(12)] * 8

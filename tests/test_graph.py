@@ -254,6 +254,7 @@ class Watching:
     """An observer that counts what it is shown, and may fail at an image."""
 
     batch_size: int | None = 8
+    reduced = False
 
     def __init__(
         self, calls: Calls, images: frozenset[str] | None = None, fail: BaseException | None = None

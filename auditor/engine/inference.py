@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from auditor.data.classes import require_known
 from auditor.data.samples import Samples
+from auditor.engine.forward import default_batch, ready
 from auditor.errors import InputError
 from auditor.evidence.predictions import matrix
 from auditor.models.handle import Candidate
@@ -29,6 +31,13 @@ PROBABILITIES_THAT_FIT = 50_000_000
 class Inference:
     """Runs the candidate on batches of images.
 
+    Parameters
+    ----------
+    candidate, samples
+        What is run on what.
+    dtype
+        Another dtype than the audit's, on a copy of the candidate; the audit's where None.
+
     Raises
     ------
     InputError
@@ -36,9 +45,11 @@ class Inference:
         (batch, classes), or an output is NaN or infinite.
     """
 
-    def __init__(self, candidate: Candidate, samples: Samples) -> None:
+    def __init__(self, candidate: Candidate, samples: Samples, dtype: str | None = None) -> None:
         self.candidate, self.samples = candidate, samples
+        self._copied, self._dtype = dtype is not None, dtype or candidate.engine.dtype
         self.images: frozenset[str] | None = frozenset(samples.images)
+        self.reduced = False
         self._rows = {image: row for row, image in enumerate(samples.images)}
         if len(candidate.classes.names) < 2:
             raise InputError(
@@ -53,7 +64,7 @@ class Inference:
     @property
     def batch_size(self) -> int | None:
         """The user's, else what suits the device."""
-        return self.candidate.engine.batch_size or (16 if self._device.type == "cpu" else 128)
+        return self.candidate.engine.batch_size or default_batch(self._device)
 
     @cached_property
     def _device(self) -> torch.device:
@@ -63,12 +74,8 @@ class Inference:
 
     @cached_property
     def _model(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        import torch
-
-        dtype = getattr(torch, self.candidate.engine.dtype)
-        model = self.candidate.loaded.model.to(self._device, dtype=dtype)
-        model = model.to(memory_format=torch.channels_last)
-        return model.eval()
+        model = self.candidate.loaded.model
+        return ready(copy.deepcopy(model) if self._copied else model, self._device, self._dtype)
 
     @cached_property
     def _transform(self) -> Callable[[Image.Image], torch.Tensor]:
@@ -104,7 +111,7 @@ class Inference:
     ) -> np.ndarray[Any, Any]:
         import torch
 
-        dtype = getattr(torch, self.candidate.engine.dtype)
+        dtype = getattr(torch, self._dtype)
         batch = torch.stack(list(prepared)).to(self._device, dtype=dtype)
         with torch.inference_mode():
             logits = self._model(batch.contiguous(memory_format=torch.channels_last))
@@ -123,10 +130,11 @@ class Inference:
         finite = logits.isfinite().all(dim=1).cpu()
         if not bool(finite.all()):
             image = images[int((~finite).nonzero()[0])]
-            raise InputError(
+            # Without the cheaper one the audit goes on.
+            raise (FloatingPointError if self._copied else InputError)(
                 f"{name} returned NaN or infinite outputs for {int((~finite).sum())} of "
                 f"{len(images)} images, first {image}; look at its weights, or at "
-                f"[engine] dtype ({self.candidate.engine.dtype})"
+                f"[engine] {'cheaper' if self._copied else 'dtype'} ({self._dtype})"
             )
 
     def about(self) -> dict[str, Any]:
@@ -143,7 +151,7 @@ class Inference:
             "candidate": self.candidate.about(),
             "preprocessing": self.candidate.preprocessing(),
             "device": describe_device(self._device),
-            "dtype": self.candidate.engine.dtype,
+            "dtype": self._dtype,
             "threads": torch.get_num_threads(),
             "probabilities_kept": self._keep_all,
         }

@@ -1,4 +1,8 @@
-"""One pass over the images of a split: each file is read and decoded once, for every observer."""
+"""One pass over the images of a split: each file is read and decoded once, for every observer.
+
+What cannot be read, and what an observer cannot prepare, is a row with an error; the rest goes on.
+An observer that prepares nothing does not work, and fails as a whole.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,16 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
 from auditor.data.samples import Samples
+from auditor.engine.stumbles import Stumbles
 from auditor.evidence.provider import Observer
 from auditor.evidence.store import Store
 from auditor.overlap.decode import Unreadable, open_image
 from auditor.progress import Progress
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 __all__ = ["Observed", "observe_samples"]
 
@@ -27,7 +29,6 @@ _PART = 512
 """Images a stored part: what an interrupted pass can lose."""
 _BATCH = 64
 """Images a batch where no observer minds."""
-
 
 Item = TypeVar("Item")
 
@@ -45,18 +46,13 @@ class Observed(NamedTuple):
     failed: dict[str, BaseException]
 
 
-class _Crash(NamedTuple):
-    """What an observer raised in a worker thread."""
-
-    error: BaseException
-
-
 class _Seen(NamedTuple):
-    """What the observers prepared from one image, or why it could not be read."""
+    """What the observers prepared from one image, or why they could not."""
 
     image: str
     prepared: dict[str, Any]
-    error: str | None
+    crashed: dict[str, BaseException]
+    error: str | None = None
 
 
 def observe_samples(
@@ -82,10 +78,11 @@ def observe_samples(
     -------
     Observed
         Evidence name → table with ``image``, ``label``, ``error`` (null where it was read), the
-        observer's columns and the split's metadata. An observer that raises is left out of the
-        rest of the pass; the others go on.
+        observer's columns and the split's metadata. An image that an observer cannot prepare is
+        an error in its table alone. An observer that prepares nothing, or raises otherwise, is
+        left out of the rest of the pass; the others go on.
     """
-    living, failed = dict(observers), dict[str, BaseException]()
+    living, failed, stumbles = dict(observers), dict[str, BaseException](), Stumbles()
     parts: dict[str, list[pa.Table]] = {name: [] for name in observers}
     sizes = [observer.batch_size for _, observer in observers.values()]
     batch_size = min((size for size in sizes if size is not None), default=_BATCH)
@@ -98,9 +95,13 @@ def observe_samples(
             part = samples.take(rows)
             kept = _kept_parts(part, living, store, number)
             missing = {name: living[name] for name in living if name not in kept}
-            seen = _observe_part(part, missing, pool, batch_size, advance)
+            for name, table in kept.items():
+                stumbles.note(name, [], bool(table["error"].null_count))
+            before = stumbles.crashes.copy()
+            seen = _observe_part(part, missing, pool, batch_size, advance, stumbles)
             for name, table in seen.tables.items():
-                store.save_part(name, living[name][0], number, table)
+                if stumbles.crashes[name] == before[name]:  # else it is tried again
+                    store.save_part(name, living[name][0], number, table)
             for name, table in {**kept, **seen.tables}.items():
                 parts[name].append(table)
             failed |= seen.failed
@@ -109,6 +110,8 @@ def observe_samples(
                 break
             if not missing:
                 advance(len(part))
+    failed |= stumbles.hopeless()
+    living = {name: pair for name, pair in living.items() if name not in failed}
     tables = {name: _finished(observer, parts[name]) for name, (_, observer) in living.items()}
     return Observed(tables, failed)
 
@@ -134,9 +137,13 @@ def _wanted(samples: Samples, observers: Sequence[Observer]) -> list[int]:
 
 def _fitting(table: pa.Table | None, part: Samples, observer: Observer) -> pa.Table | None:
     """Return a stored part if it holds these images: beside other observers it may hold others."""
-    wanted = [i for i in part.images if observer.images is None or i in observer.images]
+    wanted = [image for image in part.images if _wants(observer, image)]
     same = table is not None and sorted(table["image"].to_pylist()) == sorted(wanted)
     return table if same else None
+
+
+def _wants(observer: Observer, image: str) -> bool:
+    return observer.images is None or image in observer.images
 
 
 def _observe_part(
@@ -145,6 +152,7 @@ def _observe_part(
     pool: ThreadPoolExecutor,
     batch_size: int,
     advance: Any,
+    stumbles: Stumbles,
 ) -> Observed:
     tables: dict[str, list[pa.Table]] = {name: [] for name in observers}
     failed: dict[str, BaseException] = {}
@@ -153,6 +161,8 @@ def _observe_part(
     for batch in _batched(_looked_at(part, observers, pool, 4 * batch_size), batch_size):
         for name in observers.keys() - failed.keys():
             try:
+                crashes = [s.crashed[name] for s in batch if name in s.crashed]
+                stumbles.note(name, crashes, any(name in s.prepared for s in batch))
                 tables[name].append(_rows(name, observers[name][1], batch))
             except (Exception, SystemExit) as crash:
                 failed[name] = crash
@@ -185,40 +195,37 @@ def _looked_at(
 
 
 def _look(part: Samples, image: str, observers: Mapping[str, tuple[str, Observer]]) -> _Seen:
+    wanting = {name: o for name, (_, o) in observers.items() if _wants(o, image)}
+    if not wanting:
+        return _Seen(image, {}, {})
     try:
         data = part.read(image)
-        picture = open_image(data)
+        picture = open_image(data, reduced=all(o.reduced for o in wanting.values()))
     except OSError as error:
-        return _Seen(image, {}, (error.strerror or str(error)).lower())
+        return _Seen(image, {}, {}, (error.strerror or str(error)).lower())
     except Unreadable as error:
-        return _Seen(image, {}, str(error))
-    prepared = {
-        name: _prepared(observer, picture, data)
-        for name, (_, observer) in observers.items()
-        if observer.images is None or image in observer.images
-    }
-    return _Seen(image, prepared, None)
-
-
-def _prepared(observer: Observer, picture: Image.Image, data: bytes) -> Any:
-    try:
-        return observer.prepare(picture, data)
-    except (Exception, SystemExit) as crash:
-        return _Crash(crash)
+        return _Seen(image, {}, {}, str(error))
+    seen = _Seen(image, {}, {})
+    for name, observer in wanting.items():
+        try:
+            seen.prepared[name] = observer.prepare(picture, data)
+        except (Exception, SystemExit) as crash:
+            seen.crashed[name] = crash
+    return seen
 
 
 def _rows(name: str, observer: Observer, batch: Sequence[_Seen]) -> pa.Table:
     seen = [s for s in batch if name in s.prepared]
-    wants = observer.images
-    lost = [s for s in batch if s.error and (wants is None or s.image in wants)]
-    for crash in (s.prepared[name] for s in seen):
-        if isinstance(crash, _Crash):
-            raise crash.error
+    lost = {s.image: s.error for s in batch if s.error and _wants(observer, s.image)}
+    for s in batch:
+        if (crash := s.crashed.get(name)) is not None:
+            maker = type(observer).__name__
+            lost[s.image] = f"{maker} failed on it: {type(crash).__name__}: {crash}"
     columns: dict[str, Any] = {"image": pa.array([s.image for s in seen], pa.string())}
     if seen:
         columns |= observer.rows([s.image for s in seen], [s.prepared[name] for s in seen])
     schema = pa.schema({"image": pa.string(), "error": pa.string()})
-    errors = pa.table({"image": [s.image for s in lost], "error": [s.error for s in lost]}, schema)
+    errors = pa.table([list(lost), list(lost.values())], schema=schema)
     return pa.concat_tables([pa.table(columns), errors], promote_options="default")
 
 
@@ -241,5 +248,8 @@ def _joined(found: pa.Table, described: pa.Table) -> pa.Table:
 
 def _finished(observer: Observer, parts: Sequence[pa.Table]) -> pa.Table:
     table = pa.concat_tables(parts, promote_options="default")
+    # What an observer knew before, it puts beside what it saw now.
+    whole = getattr(observer, "whole", None)
+    table = table if whole is None else whole(table)
     about = json.dumps(observer.about(), sort_keys=True)
     return table.replace_schema_metadata({"about": about})

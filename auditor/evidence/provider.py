@@ -57,8 +57,16 @@ class Observer(Protocol):
         """How many images it wants at once; None where it does not mind."""
         ...
 
+    @property
+    def reduced(self) -> bool:
+        """Whether a JPEG in grey, decoded at a fraction of its size, will do."""
+        ...
+
     def prepare(self, image: Image.Image, data: bytes) -> Any:
-        """Work on one decoded image and its file's bytes; called in a worker thread."""
+        """Work on one decoded image and its file's bytes; called in a worker thread.
+
+        What it raises is that image's error, but for ``AuditorError``, which ends the observer.
+        """
         ...
 
     def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> dict[str, pa.Array]:

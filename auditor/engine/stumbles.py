@@ -1,0 +1,55 @@
+"""Tells an observer that stumbles over an image from one that does not work at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from auditor.errors import AuditorError
+
+__all__ = ["Stumbles"]
+
+_HOPELESS = 16
+"""Crashes after which an observer that has prepared no image is given up."""
+
+
+class Stumbles:
+    """Keeps, for each observer of a pass, whether it ever worked and what it first died of."""
+
+    def __init__(self) -> None:
+        self.crashes = Counter[str]()
+        """Images that each observer crashed on."""
+        self._first: dict[str, BaseException] = {}
+        self._working: set[str] = set()
+
+    def note(self, name: str, crashes: Sequence[BaseException], worked: bool) -> None:
+        """Add what came of some images.
+
+        Parameters
+        ----------
+        name
+            The observer.
+        crashes
+            What it raised, an image each.
+        worked
+            Whether it prepared one of them.
+
+        Raises
+        ------
+        BaseException
+            The first crash of an observer that is to be given up: it was raised on purpose, or
+            it is one of many and no image was ever prepared.
+        """
+        for crash in crashes:
+            if isinstance(crash, AuditorError):
+                raise crash
+            self._first.setdefault(name, crash)
+        self.crashes[name] += len(crashes)
+        if worked:
+            self._working.add(name)
+        if self.crashes[name] >= _HOPELESS and name not in self._working:
+            raise self._first[name]
+
+    def hopeless(self) -> dict[str, BaseException]:
+        """Return the first crash of each observer that crashed and never worked."""
+        return {k: crash for k, crash in self._first.items() if k not in self._working}

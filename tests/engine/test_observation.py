@@ -1,0 +1,157 @@
+"""The pass over a split: what is decoded how, and what becomes of images that fail."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from auditor.data.folder import read_folder
+from auditor.data.samples import Samples
+from auditor.engine.observation import Observed, observe_samples
+from auditor.errors import InputError
+from auditor.evidence.store import Store
+from auditor.overlap.decode import full_size
+from auditor.progress import Progress
+
+
+class Eye:
+    """An observer that keeps the size of what it sees, and may crash on some images."""
+
+    batch_size: int | None = 4
+
+    def __init__(
+        self,
+        crash: Callable[[Image.Image], BaseException | None] = lambda image: None,
+        *,
+        reduced: bool = False,
+        images: Iterable[str] | None = None,
+    ) -> None:
+        self.crash, self.reduced = crash, reduced
+        self.images = None if images is None else frozenset(images)
+
+    def prepare(self, image: Image.Image, data: bytes) -> tuple[int, bool]:
+        if (crash := self.crash(image)) is not None:
+            raise crash
+        return image.width, full_size(image) is not None
+
+    def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> dict[str, pa.Array]:
+        del images
+        return {
+            "width": pa.array([width for width, _ in prepared], pa.int64()),
+            "reduced": pa.array([reduced for _, reduced in prepared], pa.bool_()),
+        }
+
+    def about(self) -> dict[str, Any]:
+        return {}
+
+
+def poison(*widths: int) -> Callable[[Image.Image], BaseException | None]:
+    return lambda image: ValueError("poison") if image.width in widths else None
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Samples:
+    """Forty pictures whose widths are 1 to 40 pixels."""
+    folder = tmp_path / "data" / "a"
+    folder.mkdir(parents=True)
+    for width in range(1, 41):
+        Image.new("L", (width, 5)).save(folder / f"{width:02}.png")
+    return read_folder(tmp_path / "data")
+
+
+Look = Callable[..., Observed]
+
+
+@pytest.fixture
+def look(samples: Samples, tmp_path: Path) -> Look:
+    def look(samples: Samples = samples, **eyes: Eye) -> Observed:
+        observers = {name: ("key", eye) for name, eye in eyes.items()}
+        return observe_samples(samples, observers, Store(tmp_path / "evidence"), Progress())
+
+    return look
+
+
+def errors(found: Observed, name: str) -> dict[str, str]:
+    return {row["image"]: row["error"] for row in found.tables[name].to_pylist() if row["error"]}
+
+
+def widths(found: Observed, name: str) -> list[int]:
+    return [row["width"] for row in found.tables[name].to_pylist() if row["width"] is not None]
+
+
+@pytest.mark.parametrize("crash", [ValueError("poison"), MemoryError(), SystemExit(0)])
+def test_a_poisonous_image_is_named_and_the_rest_is_seen(look: Look, crash: Exception) -> None:
+    bad = Eye(lambda image: crash if image.width == 7 else None)
+    found = look(bad=bad, good=Eye())
+    expected = f"Eye failed on it: {type(crash).__name__}: {crash}"
+    assert (errors(found, "bad"), found.failed) == ({"a/07.png": expected}, {})
+    assert sorted(widths(found, "bad")) == [*range(1, 7), *range(8, 41)]
+    assert sorted(widths(found, "good")) == list(range(1, 41))
+
+
+def test_poison_at_the_beginning_is_borne(look: Look) -> None:
+    found = look(bad=Eye(poison(*range(1, 13))))
+    assert len(errors(found, "bad")) == 12
+    assert len(widths(found, "bad")) == 28
+
+
+def test_who_fails_on_every_image_fails(look: Look) -> None:
+    found = look(bad=Eye(poison(*range(1, 41))), good=Eye())
+    assert list(found.tables) == ["good"]
+    assert str(found.failed["bad"]) == "poison"
+
+
+def test_few_images_that_all_fail_are_no_evidence(look: Look, samples: Samples) -> None:
+    for _ in range(2):  # nor is what the first pass may have kept of them
+        found = look(samples.take([0, 1]), bad=Eye(poison(1, 2)))
+        assert (found.tables, list(found.failed)) == ({}, ["bad"])
+    assert widths(look(samples.take([0, 1]), bad=Eye()), "bad") == [1, 2]
+
+
+def test_what_is_raised_on_purpose_ends_the_observer(look: Look) -> None:
+    wrong = Eye(lambda image: InputError("wrong weights") if image.width == 20 else None)
+    found = look(wrong=wrong)
+    assert str(found.failed["wrong"]) == "wrong weights"
+
+
+def test_files_that_vanish_meanwhile_are_named(look: Look, samples: Samples) -> None:
+    eye = Eye(lambda image: shutil.rmtree(samples.root) if image.width == 1 else None)
+    found = look(eye=eye)
+    lost = errors(found, "eye")
+    assert set(lost.values()) == {"no such file or directory"}
+    assert len(lost) + len(widths(found, "eye")) == 40
+    assert "a/40.png" in lost
+
+
+def test_the_content_of_a_file_counts_and_its_name_does_not(look: Look, samples: Samples) -> None:
+    Image.new("L", (99, 9)).save(samples.path("a/05.png"), "BMP")
+    assert 99 in widths(look(eye=Eye()), "eye")
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Samples:
+    folder = tmp_path / "photographs" / "a"
+    folder.mkdir(parents=True)
+    for number in range(6):
+        Image.new("RGB", (600, 400), (9, 9, number)).save(folder / f"{number}.jpg")
+    return read_folder(tmp_path / "photographs")
+
+
+def test_a_fraction_is_decoded_where_nobody_needs_more(look: Look, photographs: Samples) -> None:
+    found = look(
+        photographs,
+        hash=Eye(reduced=True),
+        model=Eye(images=photographs.images[:2]),
+        other=Eye(reduced=True, images=photographs.images[1:4]),
+    )
+    sizes = {row["image"]: row["width"] for row in found.tables["hash"].to_pylist()}
+    assert list(sizes.values()) == [600, 600, 300, 300, 300, 300]
+    assert found.tables["hash"]["reduced"].to_pylist() == [False] * 2 + [True] * 4
+    assert widths(found, "model") == [600, 600]
+    assert widths(found, "other") == [600, 300, 300]

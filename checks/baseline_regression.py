@@ -30,7 +30,7 @@ equal models no more than that fail.
 On test sets without a common image it compares two samples: Newcombe's interval, and Fisher's exact
 test for classes. What may not be compared is inconclusive, with the reason: predictions that are
 missing or are not those audited, other classes, test sets that overlap in part, other labels,
-another version of this check.
+other pictures under the same names, another version of this check.
 
 It blocks once a baseline is given.
 
@@ -42,8 +42,9 @@ inconclusive, add test images, audit the baseline on them too, or state a wider 
 
 Limits
 ------
-Images are known by their names; a picture changed under its name is not noticed. On different
-images a difference may be that of the images. Nothing is said of a class without test images.
+Images are known by their names. Where both audits looked at the pictures themselves, one that was
+replaced under its name is noticed; between saved predictions it is not. On different images a
+difference may be that of the images. Nothing is said of a class without test images.
 Saved predictions without probabilities hide what tells two models apart: on few images, another
 model may predict them all alike and pass as identical.
 
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from auditor.comparison import Change, Comparison
     from auditor.evidence.baseline import Baseline
     from auditor.evidence.predictions import Predictions
+    from auditor.evidence.signatures import Signatures
 
 
 class BaselineRegression(Check):
@@ -83,14 +85,17 @@ class BaselineRegression(Check):
         """Block once there is something to hold the candidate to."""
         return "block" if "baseline" in available else "advise"
 
-    def run(self, test: Predictions, baseline: Baseline) -> Outcome:
+    def run(
+        self, test: Predictions, baseline: Baseline, test_signatures: Signatures | None = None
+    ) -> Outcome:
         """Compare the candidate with the baseline, overall and class by class."""
         from auditor.comparison import NotComparable, compare
-        from auditor.comparison.comparable import require_version
+        from auditor.comparison.comparable import pictures_of, require_version
 
         try:
             require_version(baseline.audit, self.id, self.version)
-            comparison = compare(test, baseline, self.confidence)
+            pictures = pictures_of(test_signatures)
+            comparison = compare(test, baseline, self.confidence, pictures=pictures)
         except NotComparable as reason:
             return self._not_comparable(str(reason))
         findings = [*self._overall(comparison), *map(self._of_class, comparison.moved)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -47,7 +48,44 @@ def two():
 def three():
     return ByColour(3)
 """
+EXAMPLE_TOML = """
+[candidate]
+model = "tf_efficientnet_b0"
+checkpoint = "runs/best.safetensors"
+classes = "classes.txt"
+
+[data]
+train = "data/train"
+test = "data/test"
+
+[predictions]
+test = "predictions.csv"
+
+[policy]
+preset = "sign-off"
+
+[checks.rare-class-recall]
+level = "block"
+min_recall = 0.90
+classes = ["fraud"]
+
+[[waivers]]
+check = "split-overlap"
+subject = "test/0412.jpg"
+reason = "stock background, agreed with data team"
+owner = "vision-team"
+expires = 2027-01-31
+
+[output]
+directory = "audit"
+formats = ["html", "junit", "markdown"]
+"""
 _SERIAL = itertools.count()
+
+
+def pytest_collection_finish() -> None:
+    """Set aside all that was imported: statsmodels collects garbage at every correction."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +114,33 @@ def confusion(predictions: Callable[..., Predictions]) -> Callable[..., Confusio
         return Confusion.of(predictions(matrix, classes))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def old_audit() -> Audit:
+    """The record of a baseline called ``old``, without checks and exhibits."""
+    fields = ("auditor", "created", "repeat", "config", "config_digest", "python", "platform")
+    return Audit.model_validate(
+        {
+            "verdict": "accepted",
+            "summary": "",
+            "candidate": {"name": "old"},
+            "data": {
+                "classes": ["a", "b"],
+                "class_order": "",
+                "test": {"source": "", "images": 1, "predicted": 1},
+            },
+            "policy": {"preset": "sign-off", "inconclusive": ""},
+            "checks": [],
+            "provenance": dict.fromkeys(fields, ""),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def example_toml() -> str:
+    """An ``auditor.toml`` with a key of every kind."""
+    return EXAMPLE_TOML
 
 
 @pytest.fixture

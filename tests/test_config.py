@@ -182,42 +182,8 @@ def test_a_waiver_ends_on_a_date(write: Write) -> None:
     assert config.waivers[0].expires == datetime.date(2030, 1, 31)
 
 
-def test_what_the_design_shows(write: Write) -> None:
-    path = write(
-        "auditor.toml",
-        """
-[candidate]
-model = "tf_efficientnet_b0"
-checkpoint = "runs/best.safetensors"
-classes = "classes.txt"
-
-[data]
-train = "data/train"
-test = "data/test"
-
-[predictions]
-test = "predictions.csv"
-
-[policy]
-preset = "sign-off"
-
-[checks.rare-class-recall]
-level = "block"
-min_recall = 0.90
-classes = ["fraud"]
-
-[[waivers]]
-check = "split-overlap"
-subject = "test/0412.jpg"
-reason = "stock background, agreed with data team"
-owner = "vision-team"
-expires = 2027-01-31
-
-[output]
-directory = "audit"
-formats = ["html", "junit", "markdown"]
-""",
-    )
+def test_what_the_design_shows(write: Write, example_toml: str) -> None:
+    path = write("auditor.toml", example_toml)
     config, _ = load_config(path)
     assert config.checks["rare-class-recall"].level == "block"
     assert config.waivers[0].owner == "vision-team"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,16 +13,32 @@ from auditor.errors import AuditorError
 if TYPE_CHECKING:
     from auditor.comparison.side import Side
     from auditor.evidence.predictions import Predictions
+    from auditor.evidence.signatures import Signatures
     from auditor.record import Audit
 
 __all__ = [
     "NotComparable",
+    "Pictures",
+    "pictures_of",
     "require_images_of_same_classes",
     "require_same_classes",
     "require_same_images",
     "require_same_labels",
+    "require_same_pictures",
     "require_version",
 ]
+
+
+Pictures = Mapping[str, tuple[bytes, bytes]]
+"""Image → digests of its file and of its pixels."""
+
+
+def pictures_of(signatures: Signatures | None) -> Pictures | None:
+    """Return the digests by which a picture is known again; None where nobody looked at them."""
+    if signatures is None:
+        return None
+    digests = zip(signatures.bytes_digest, signatures.pixels_digest, strict=True)
+    return dict(zip(signatures.images, digests, strict=True))
 
 
 class NotComparable(AuditorError):
@@ -51,11 +67,29 @@ def require_same_images(before: set[str], after: set[str], shared: int) -> None:
     """Raise ``NotComparable`` where only some images are the same."""
     gone, new = sorted(before - after), sorted(after - before)
     if gone or new:
-        said = [f"{len(gone):,} of the baseline's are missing ({_some(gone)})"] * bool(gone)
-        said += [f"{len(new):,} are new ({_some(new)})"] * bool(new)
+        said = [f"{len(gone):,} missing ({_some(gone)})"] * bool(gone)
+        said += [f"{len(new):,} new ({_some(new)})"] * bool(new)
         raise NotComparable(
-            f"the test sets overlap in part: {shared:,} images are the same, "
+            f"the test sets share only {shared:,} of {len(before | after):,} images: "
             f"{', '.join(said)}; use the same images, or none of them"
+        )
+
+
+def require_same_pictures(before: Pictures, after: Pictures) -> None:
+    """Raise ``NotComparable`` where an image was replaced under its name.
+
+    A picture is the same if its file is, or if its pixels are: one that was saved again without
+    loss is.
+    """
+    other = [
+        image
+        for image in sorted(before.keys() & after.keys())
+        if not any(a == b for a, b in zip(before[image], after[image], strict=True))
+    ]
+    if other:
+        raise NotComparable(
+            f"other pictures under the same names for {len(other):,} of {len(after):,} images, "
+            f"such as {_some(other[:1])}; audit the baseline again on these"
         )
 
 
@@ -66,8 +100,8 @@ def require_same_labels(before: Side, after: Side, test: Predictions) -> None:
         row = int(other[0])
         names = test.classes
         raise NotComparable(
-            f"{other.size:,} images carry another label than in the baseline, such as "
-            f'{test.images[row]}: "{names[before.label[row]]}" there, '
+            f"other labels than in the baseline for {other.size:,} of {len(test):,} images, such "
+            f'as {test.images[row]}: "{names[before.label[row]]}" there, '
             f'"{names[after.label[row]]}" here'
         )
 

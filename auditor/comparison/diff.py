@@ -98,7 +98,8 @@ def _compared(
     try:
         if candidate.predictions is None:
             raise NotComparable(candidate.missing)
-        return compare(candidate.predictions, baseline, confidence), ""
+        pictures = candidate.pictures
+        return compare(candidate.predictions, baseline, confidence, pictures=pictures), ""
     except NotComparable as reason:
         return None, str(reason)
 

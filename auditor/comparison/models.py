@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from auditor.comparison.comparable import NotComparable, require_same_classes, require_same_images
+from auditor.comparison.comparable import (
+    NotComparable,
+    Pictures,
+    require_same_classes,
+    require_same_images,
+    require_same_pictures,
+)
 from auditor.comparison.paired import paired
 from auditor.comparison.result import Comparison
 from auditor.comparison.side import Counts, Side
@@ -22,13 +28,29 @@ __all__ = ["compare"]
 _SAME_PROBABILITY = 1e-3
 
 
-def compare(test: Predictions, baseline: Baseline, confidence: float = 0.95) -> Comparison:
+def compare(
+    test: Predictions,
+    baseline: Baseline,
+    confidence: float = 0.95,
+    *,
+    pictures: Pictures | None = None,
+) -> Comparison:
     """Compare a candidate's test predictions with those of its baseline.
+
+    Parameters
+    ----------
+    test, baseline
+        What the two models said.
+    confidence
+        Of each interval bound, one-sided.
+    pictures
+        Digests of the candidate's test images, where they were looked at.
 
     Raises
     ------
     NotComparable
-        Where predictions are missing, or the classes, the images or the labels do not match.
+        Where predictions are missing, or the classes, the images, their content or their labels do
+        not match.
     """
     before = baseline.predictions
     if before is None:
@@ -41,6 +63,7 @@ def compare(test: Predictions, baseline: Baseline, confidence: float = 0.95) -> 
     if not shared:
         return two_sample(before, test, confidence)
     require_same_images(names, set(test.images), len(shared))
+    require_same_pictures(baseline.pictures or {}, pictures or {})
     place = {image: row for row, image in enumerate(before.images)}
     rows = np.array([place[image] for image in test.images], np.int64)
     found = paired(Side.of(before, test.classes, rows), Side.of(test), test, confidence)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditor.comparison.comparable import Pictures
 from auditor.config import Config
 from auditor.errors import Unavailable
 from auditor.evidence.provider import derive
 from auditor.record import Audit
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from auditor.evidence.predictions import Predictions
 
 __all__ = ["Baseline", "baseline", "read_baseline"]
 
-_COLUMNS = ("image", "label", "predicted", "true_probability", "error")
+_PREDICTIONS = ("image", "label", "predicted", "true_probability", "error")
+_DIGESTS = ("image", "bytes_digest", "pixels_digest")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,17 +37,20 @@ class Baseline:
         Labels and predictions of its test images; None where they cannot be had.
     missing
         Why they cannot, as a sentence; empty where they can.
+    pictures
+        Digests of its test images; None where they were not looked at, or are not kept.
     """
 
     audit: Audit
     predictions: Predictions | None
     missing: str = ""
+    pictures: Pictures | None = None
 
 
 @derive
 def baseline(config: Config) -> Baseline:
     """Read the baseline's ``audit.json``; an edited or foreign one is refused."""
-    if config.baseline is None:
+    if config.baseline is None or config.baseline.audit is None:
         raise Unavailable("no baseline audit was given ([baseline] audit, or --baseline)")
     return read_baseline(config.baseline.audit)
 
@@ -64,25 +72,49 @@ def read_baseline(path: Path) -> Baseline:
     """
     file = path / "audit.json" if path.is_dir() else path
     audit = Audit.read(file)
-    evidence = file.parent / "evidence" / "test.parquet"
     try:
-        content = evidence.read_bytes()
+        predictions = _evidence(audit, file, "test", _PREDICTIONS)
     except OSError as error:
         why = f"cannot be read ({error.strerror or error}); keep evidence/ beside {file.name}"
-        return Baseline(audit, None, f"{evidence}: {why}")
-    if hashlib.sha256(content).hexdigest() != audit.provenance.evidence.get("test"):
-        why = f"its digest is not the one in {file.name}: these are not the predictions audited"
-        return Baseline(audit, None, f"{evidence}: {why}; audit the baseline again")
-    return Baseline(audit, _predictions(content))
+        return Baseline(audit, None, f"{_stored(file, 'test')}: {why}")
+    except _Exchanged as reason:
+        return Baseline(audit, None, str(reason))
+    from auditor.evidence.predictions import Predictions
+
+    return Baseline(audit, Predictions.from_table(predictions), pictures=_pictures(audit, file))
 
 
-def _predictions(content: bytes) -> Predictions:
-    """Read from a file's bytes what is compared; other probabilities can be large."""
+class _Exchanged(Exception):
+    """Evidence is not that of the audit beside it."""
+
+
+def _stored(file: Path, name: str) -> Path:
+    return file.parent / "evidence" / f"{name}.parquet"
+
+
+def _evidence(audit: Audit, file: Path, name: str, columns: Sequence[str]) -> pa.Table:
+    """Read some columns, others can be large; ``OSError`` or ``_Exchanged`` where it cannot be."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from auditor.evidence.predictions import Predictions
+    content = _stored(file, name).read_bytes()
+    if hashlib.sha256(content).hexdigest() != audit.provenance.evidence.get(name):
+        raise _Exchanged(
+            f"{_stored(file, name)}: its digest is not the one in {file.name}: this is not the "
+            "evidence audited; audit the baseline again"
+        )
+    table: Any = pq.ParquetFile(pa.BufferReader(content))
+    known = set(table.schema_arrow.names)
+    return table.read(columns=[column for column in columns if column in known])
 
-    file: Any = pq.ParquetFile(pa.BufferReader(content))
-    known = set(file.schema_arrow.names)
-    return Predictions.from_table(file.read(columns=[n for n in _COLUMNS if n in known]))
+
+def _pictures(audit: Audit, file: Path) -> Pictures | None:
+    try:
+        table = _evidence(audit, file, "test_signatures", _DIGESTS)
+    except (OSError, _Exchanged):
+        return None
+    if not set(_DIGESTS) <= set(table.column_names):
+        return None
+    images, *digests = (table[name].to_pylist() for name in _DIGESTS)
+    known = (row for row in zip(images, *digests, strict=True) if row[1] is not None)
+    return {image: (of_file, of_pixels) for image, of_file, of_pixels in known}

@@ -2,22 +2,23 @@
 
 python tests/benchmarks/regression.py [AUDITS]
 
-Every audit is a whole run of the check on simulated predictions of ten or a hundred classes.
+Every audit is a whole run of the check on simulated predictions.
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from auditor.comparison.paired import paired_intervals
 from auditor.checks.baseline_regression import BaselineRegression
+from auditor.comparison.paired import paired_intervals
 from auditor.evidence.baseline import Baseline
 from auditor.evidence.predictions import Predictions
 from auditor.record import Audit, CandidateInfo, DataInfo, PolicyInfo, Provenance, SplitInfo
@@ -26,6 +27,8 @@ SEED = 20261123
 ACCURACY = 0.9
 
 Array = NDArray[np.float64]
+Right = NDArray[np.bool_]
+Shares = Mapping[str, float]
 Bounds = Callable[[Array, Array, int, float], tuple[Array, Array]]
 
 
@@ -107,28 +110,38 @@ def _lowest(bounds: Bounds, n: int, flipped: float, confidence: float) -> float:
 
 
 def audits(
-    n: int, k: int, lost: Array, won: Array, random: np.random.Generator
+    n: int, lost: Array, won: Array, random: np.random.Generator, *, same_images: bool = True
 ) -> Iterator[tuple[Predictions, Baseline]]:
-    """Yield audits of ``n`` images; ``lost`` and ``won`` are shares for each class, shape (k,)."""
+    """Yield audits of ``n`` images; ``lost`` and ``won`` are shares for each class, shape (k,).
+
+    On different images the two models have the accuracies that follow, independently.
+    """
+    k = len(lost)
     classes = tuple(f"c{i:03}" for i in range(k))
-    images = tuple(f"{i:05}" for i in range(n))
+    images = tuple(f"{i:05}" for i in range(n)), tuple(f"new-{i:05}" for i in range(n))
     label = np.arange(n) % k
     record = _record(classes, n)
     while True:
-        u = random.random(n)
-        b, c = u < lost[label], u > 1 - won[label]
-        both = random.random(n) < ACCURACY
+        draws = _draw(lost[label], won[label], random), _draw(lost[label], won[label], random)
+        right = draws[0] if same_images else (draws[0][0], draws[1][1])
         before, after = (
             Predictions(
                 classes,
-                images,
+                images[side and not same_images],
                 label,
-                np.where(right, label, (label + 1) % k),
+                np.where(right[side], label, (label + 1) % k),
                 true_probability=random.random(n, np.float32),  # these are two models
             )
-            for right in (b | (both & ~c), c | (both & ~b))
+            for side in (False, True)
         )
         yield after, Baseline(record, before)
+
+
+def _draw(lost: Array, won: Array, random: np.random.Generator) -> tuple[Right, Right]:
+    """Return which images the baseline and the candidate have right."""
+    u, both = random.random(len(lost)), random.random(len(lost)) < ACCURACY
+    b, c = u < lost, u > 1 - won
+    return b | (both & ~c), c | (both & ~b)
 
 
 def _record(classes: tuple[str, ...], n: int) -> Audit:
@@ -146,71 +159,115 @@ def _record(classes: tuple[str, ...], n: int) -> Audit:
 
 
 def statuses(
-    check: BaselineRegression, n: int, k: int, lost: Array, won: Array, times: int
-) -> dict[str, float]:
-    """Return the share of audits that end in each status."""
-    random = np.random.default_rng([SEED, n, k, round(1e6 * float(lost.sum() + 2 * won.sum()))])
-    source = audits(n, k, lost, won, random)
-    seen = Counter(check.run(*next(source)).status.value for _ in range(times))
-    return {status: count / times for status, count in seen.items()}
+    checks: Sequence[BaselineRegression],
+    n: int,
+    lost: Array,
+    won: Array,
+    times: int,
+    *,
+    same_images: bool = True,
+) -> list[Shares]:
+    """Return, for each check on the same audits, the share that ends in each status."""
+    seed = [SEED, n, len(lost), round(1e6 * float(lost.sum() + 2 * won.sum()))]
+    source = audits(n, lost, won, np.random.default_rng(seed), same_images=same_images)
+    seen = [Counter[str]() for _ in checks]
+    for test, baseline in itertools.islice(source, times):
+        for check, count in zip(checks, seen, strict=True):
+            count[check.run(test, baseline).status.value] += 1
+    return [{status: count / times for status, count in row.items()} for row in seen]
 
 
-def _line(found: dict[str, float]) -> str:
-    return " | ".join(f"{found.get(s, 0.0):.1%}" for s in ("pass", "inconclusive", "fail"))
+def _cells(found: Shares) -> str:
+    return " | ".join(f"{100 * found.get(s, 0.0):.1f}" for s in ("pass", "inconclusive", "fail"))
+
+
+class FalseAlarms:
+    """The highest share of false alarms that was seen, and what chance makes of it."""
+
+    def __init__(self, times: int) -> None:
+        self.times, self.seen = times, list[float]()
+
+    def __str__(self) -> str:
+        most, rows = max(self.seen), len(self.seen)
+        right = round(most * self.times)
+        p = stats.binomtest(right, self.times, 0.05, alternative="greater").pvalue
+        return f"The most is {100 * most:.1f}; Šidák over {rows}: p = {1 - (1 - p) ** rows:.2f}."
 
 
 def equal_models(times: int) -> None:
-    """Print how equal models fare; the last column is a false alarm."""
-    print(f"\nEqual models, {times:,} audits a row\n")
+    """Print how equal models fare on the same images; the last column is a false alarm."""
+    print(f"\nEqual models on the same images, {times:,} audits a row, in %\n")
     print("| classes | n | flipped | margin | pass | inconclusive | fail |\n" + "|---" * 7 + "|")
-    for k, sizes in ((10, (50, 200, 1000, 10_000)), (100, (1000, 10_000))):
-        for n in sizes:
-            for flipped in (0.02, 0.1, 0.3):
-                half = np.full(k, flipped / 2)
-                for margin in (0.005, 0.0):
-                    check = BaselineRegression(margin=margin)
-                    found = statuses(check, n, k, half, half, times)
-                    print(f"| {k} | {n} | {flipped} | {margin} | {_line(found)} |", flush=True)
+    checks, alarms = [BaselineRegression(margin=m) for m in (0.005, 0.0)], FalseAlarms(times)
+    for k, sizes in ((2, (50, 500)), (10, (50, 200, 1000, 10_000)), (100, (1000, 10_000))):
+        for n, flipped in itertools.product(sizes, (0.02, 0.1, 0.3)):
+            half = np.full(k, flipped / 2)
+            for check, found in zip(checks, statuses(checks, n, half, half, times), strict=True):
+                row = f"{k} | {n} | {flipped} | {check.margin} | {_cells(found)}"
+                print(f"| {row} |", flush=True)
+                alarms.seen.append(found.get("fail", 0.0))
+    print(f"\n{alarms}")
+
+
+def different_images(times: int) -> None:
+    """Print how equal models fare on test sets without a common image."""
+    print(f"\nEqual models on different images, {times:,} audits a row, in %\n")
+    print("| classes | n of each | margin | pass | inconclusive | fail |\n" + "|---" * 6 + "|")
+    checks, alarms = [BaselineRegression(margin=m) for m in (0.005, 0.0)], FalseAlarms(times)
+    for k, n in itertools.product((2, 10), (50, 200, 1000, 10_000)):
+        half = np.full(k, 0.05)
+        found = statuses(checks, n, half, half, times, same_images=False)
+        for check, shares in zip(checks, found, strict=True):
+            print(f"| {k} | {n} | {check.margin} | {_cells(shares)} |", flush=True)
+            alarms.seen.append(shares.get("fail", 0.0))
+    print(f"\n{alarms}")
 
 
 def wrong_passes(times: int) -> None:
     """Print how often a candidate that is worse by exactly the margin passes."""
-    print(f"\nWorse by exactly the margin, ten classes, {times:,} audits a row\n")
-    print("| n | margin | flipped | pass | inconclusive | fail |\n" + "|---" * 6 + "|")
-    for n, margin, flipped in (
-        (200, 0.02, 0.02),
-        (200, 0.02, 0.1),
-        (1000, 0.005, 0.005),
-        (1000, 0.005, 0.02),
-        (1000, 0.02, 0.1),
-        (10_000, 0.005, 0.02),
-        (10_000, 0.005, 0.1),
+    print(f"\nWorse by exactly the margin, ten classes, {times:,} audits a row, in %\n")
+    print("| images | n | margin | flipped | pass | inconclusive | fail |\n" + "|---" * 7 + "|")
+    for images, n, margin, flipped in (
+        ("the same", 200, 0.02, 0.02),
+        ("the same", 200, 0.02, 0.1),
+        ("the same", 1000, 0.005, 0.005),
+        ("the same", 1000, 0.005, 0.02),
+        ("the same", 1000, 0.02, 0.1),
+        ("the same", 10_000, 0.005, 0.02),
+        ("the same", 10_000, 0.005, 0.1),
+        ("others", 200, 0.02, 0.1),
+        ("others", 1000, 0.02, 0.1),
+        ("others", 10_000, 0.005, 0.1),
     ):
         lost, won = np.full(10, (flipped + margin) / 2), np.full(10, (flipped - margin) / 2)
-        found = statuses(BaselineRegression(margin=margin), n, 10, lost, won, times)
-        print(f"| {n} | {margin} | {flipped} | {_line(found)} |", flush=True)
+        check, same = BaselineRegression(margin=margin), images == "the same"
+        (found,) = statuses([check], n, lost, won, times, same_images=same)
+        print(f"| {images} | {n} | {margin} | {flipped} | {_cells(found)} |", flush=True)
+
+
+def fallen(n: int, drop: float, times: int) -> Shares:
+    """Audit a candidate whose accuracy is lower by ``drop``; one image in twenty flips besides."""
+    lost, won = np.full(10, 0.025 + max(drop, 0.0)), np.full(10, 0.025 + max(-drop, 0.0))
+    return statuses([BaselineRegression()], n, lost, won, times)[0]
 
 
 def power(times: int) -> None:
     """Print which drop of the accuracy is found with how many images."""
-    drops = (0.01, 0.02, 0.05, 0.1, 0.2)
-    print(f"\nShare failed, by drop of the accuracy; 5% flip besides, {times:,} audits a cell\n")
-    print("| n | " + " | ".join(f"{d:.0%}" for d in drops) + " |\n" + "|---" * 6 + "|")
-    for n in (50, 200, 1000, 10_000):
-        cells = [
-            statuses(
-                BaselineRegression(), n, 10, np.full(10, 0.025 + d), np.full(10, 0.025), times
-            ).get("fail", 0.0)
-            for d in drops
-        ]
-        print(f"| {n} | " + " | ".join(f"{x:.1%}" for x in cells) + " |", flush=True)
+    drops = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+    print("\npasses / fails in %, by drop of the accuracy; ten classes, 5% of images flip besides,")
+    print(f"margin 0.5 points, {times:,} audits a cell\n")
+    print("| n | " + " | ".join(f"{d:.1%}" for d in drops) + " |\n" + "|---" * 8 + "|")
+    for n in (50, 200, 1000, 2000, 10_000):
+        found = (fallen(n, drop, times) for drop in drops)
+        cells = (f"{100 * s.get('pass', 0.0):.0f} / {100 * s.get('fail', 0.0):.0f}" for s in found)
+        print(f"| {n} | " + " | ".join(cells) + " |", flush=True)
 
 
 def class_power(times: int) -> None:
     """Print which drop of one class is found while the others make up for it."""
     drops = (0.1, 0.2, 0.4, 0.9)
-    print("\nShare failed, by drop of one class of ten while the others gain as much; 4% flip")
-    print(f"besides, {times:,} audits a cell\n")
+    print("\nfails in %, by drop of one class of ten while the others gain as much; 4% of images")
+    print(f"flip besides, {times:,} audits a cell\n")
     print("| images of the class | " + " | ".join(f"{d:.0%}" for d in drops) + " |")
     print("|---" * 5 + "|")
     for support in (5, 10, 20, 50, 100, 1000):
@@ -218,17 +275,24 @@ def class_power(times: int) -> None:
         for d in drops:
             lost, won = np.full(10, 0.02), np.full(10, 0.02 + d / 9)
             lost[0], won[0] = 0.02 + d, 0.02
-            found = statuses(BaselineRegression(), 10 * support, 10, lost, won, times)
-            cells.append(f"{found.get('fail', 0.0):.1%}")
+            (found,) = statuses([BaselineRegression()], 10 * support, lost, won, times)
+            cells.append(f"{100 * found.get('fail', 0.0):.0f}")
         print(f"| {support} | " + " | ".join(cells) + " |", flush=True)
+
+
+def warm_up() -> None:
+    """Import all that is needed; later, statsmodels collects garbage at every Holm."""
+    half = np.full(10, 0.3)
+    statuses([BaselineRegression()], 1000, half, half, 5)
+    gc.freeze()
 
 
 def main(times: int) -> None:
     """Print every table."""
     coverage_table()
-    statuses(BaselineRegression(), 100, 10, np.full(10, 0.1), np.full(10, 0.1), 5)  # imports all
-    gc.freeze()  # statsmodels collects garbage at every Holm, which else takes most of the time
+    warm_up()
     equal_models(times)
+    different_images(times)
     wrong_passes(times)
     power(times // 4)
     class_power(times // 4)

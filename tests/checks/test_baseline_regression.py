@@ -15,26 +15,6 @@ Counts = Mapping[str, tuple[int, int, int]]
 """Class → images, lost, won."""
 
 
-@pytest.fixture(scope="module")
-def audit() -> Audit:
-    fields = ("auditor", "created", "repeat", "config", "config_digest", "python", "platform")
-    return Audit.model_validate(
-        {
-            "verdict": "accepted",
-            "summary": "",
-            "candidate": {"name": "old"},
-            "data": {
-                "classes": ["a", "b"],
-                "class_order": "",
-                "test": {"source": "", "images": 1, "predicted": 1},
-            },
-            "policy": {"preset": "sign-off", "inconclusive": ""},
-            "checks": [],
-            "provenance": dict.fromkeys(fields, ""),
-        }
-    )
-
-
 def _models(counts: Counts) -> tuple[Predictions, Predictions]:
     """Two models that have every image right but those that one of them has not."""
     label: list[str] = []
@@ -49,39 +29,39 @@ def _models(counts: Counts) -> tuple[Predictions, Predictions]:
     return Predictions.of(label, before, classes=names), Predictions.of(label, after, classes=names)
 
 
-def _run(audit: Audit, counts: Counts, **options: float) -> Outcome:
+def _run(old_audit: Audit, counts: Counts, **options: float) -> Outcome:
     before, after = _models(counts)
-    return BaselineRegression(**options).run(after, Baseline(audit, before))
+    return BaselineRegression(**options).run(after, Baseline(old_audit, before))
 
 
 def _of(outcome: Outcome, subject: str) -> Finding:
     return next(f for f in outcome.findings if f.subject == subject and f.unit == "points")
 
 
-def test_a_planted_regression_fails(audit: Audit) -> None:
-    outcome = _run(audit, {"a": (1000, 40, 5), "b": (1000, 40, 5)})
+def test_a_planted_regression_fails(old_audit: Audit) -> None:
+    outcome = _run(old_audit, {"a": (1000, 40, 5), "b": (1000, 40, 5)})
     assert outcome.status is Status.FAIL
     assert _of(outcome, "test").status is Status.FAIL
     assert outcome.summary.startswith("Worse than old: accuracy 99.50% → 96.00% (−3.50 points, ")
     assert "on the same 2,000 images, 80 lost, 10 won" in outcome.summary
 
 
-def test_its_clean_twin_passes(audit: Audit) -> None:
-    outcome = _run(audit, {"a": (1000, 2, 2), "b": (1000, 2, 2)})
+def test_its_clean_twin_passes(old_audit: Audit) -> None:
+    outcome = _run(old_audit, {"a": (1000, 2, 2), "b": (1000, 2, 2)})
     assert outcome.status is Status.PASS
     assert outcome.summary.startswith("Not worse than old: ")
 
 
 @pytest.mark.parametrize("n", [1, 5, 1000])
-def test_an_identical_candidate_passes(audit: Audit, n: int) -> None:
-    outcome = _run(audit, {"a": (n, 0, 0), "b": (n, 0, 0)})
+def test_an_identical_candidate_passes(old_audit: Audit, n: int) -> None:
+    outcome = _run(old_audit, {"a": (n, 0, 0), "b": (n, 0, 0)})
     assert outcome.status is Status.PASS
     assert outcome.summary == f"Every one of {2 * n:,} images is predicted as by old."
 
 
-def test_one_dead_class_behind_equal_accuracy_fails(audit: Audit) -> None:
+def test_one_dead_class_behind_equal_accuracy_fails(old_audit: Audit) -> None:
     counts = {f"c{i}": (50, 0, 0) for i in range(9)} | {"dead": (50, 50, 0), "alive": (50, 0, 50)}
-    outcome = _run(audit, counts, margin=0.1)
+    outcome = _run(old_audit, counts, margin=0.1)
     assert _of(outcome, "test").status is Status.PASS
     assert _of(outcome, "dead").status is Status.FAIL
     assert outcome.status is Status.FAIL
@@ -89,29 +69,29 @@ def test_one_dead_class_behind_equal_accuracy_fails(audit: Audit) -> None:
     assert "dead fell by 100.00 points; better: alive" in outcome.summary
 
 
-def test_a_small_dead_class_is_inconclusive_never_passed_over(audit: Audit) -> None:
-    outcome = _run(audit, {"a": (5000, 0, 0), "b": (5000, 0, 3), "rare": (3, 3, 0)})
+def test_a_small_dead_class_is_inconclusive_never_passed_over(old_audit: Audit) -> None:
+    outcome = _run(old_audit, {"a": (5000, 0, 0), "b": (5000, 0, 3), "rare": (3, 3, 0)})
     assert _of(outcome, "test").status is Status.PASS
     assert _of(outcome, "rare").status is Status.INCONCLUSIVE
     assert _of(outcome, "rare").note == "3 lost, 0 won; 3 images are too few to tell"
     assert outcome.status is Status.INCONCLUSIVE
 
 
-def test_a_drop_within_the_class_margin_is_no_failure(audit: Audit) -> None:
+def test_a_drop_within_the_class_margin_is_no_failure(old_audit: Audit) -> None:
     counts = {"a": (1000, 40, 0), "b": (9000, 0, 40)}
-    assert _of(_run(audit, counts), "a").status is Status.SKIP
-    assert _of(_run(audit, counts, class_margin=0.03), "a").status is Status.FAIL
+    assert _of(_run(old_audit, counts), "a").status is Status.SKIP
+    assert _of(_run(old_audit, counts, class_margin=0.03), "a").status is Status.FAIL
 
 
-def test_several_suspects_are_inconclusive(audit: Audit) -> None:
+def test_several_suspects_are_inconclusive(old_audit: Audit) -> None:
     counts = {f"c{i}": (60, 9, 1) for i in range(3)} | {f"d{i}": (900, 1, 9) for i in range(3)}
-    found = [_of(_run(audit, counts), f"c{i}") for i in range(3)]
+    found = [_of(_run(old_audit, counts), f"c{i}") for i in range(3)]
     assert {f.status for f in found} == {Status.INCONCLUSIVE}
     assert "q = 0.012, but not after Holm" in found[0].note
 
 
-def test_too_few_images_are_inconclusive_and_say_how_many_would_do(audit: Audit) -> None:
-    outcome = _run(audit, {"a": (200, 2, 2), "b": (200, 2, 2)})
+def test_too_few_images_are_inconclusive_and_say_how_many_would_do(old_audit: Audit) -> None:
+    outcome = _run(old_audit, {"a": (200, 2, 2), "b": (200, 2, 2)})
     assert outcome.status is Status.INCONCLUSIVE
     note = _of(outcome, "test").note
     assert note.startswith("4 lost, 4 won; about ")
@@ -119,20 +99,20 @@ def test_too_few_images_are_inconclusive_and_say_how_many_would_do(audit: Audit)
     assert note.endswith("if the two agree on all")
 
 
-def test_a_better_candidate_is_called_so(audit: Audit) -> None:
-    outcome = _run(audit, {"a": (1000, 5, 60), "b": (1000, 5, 5)})
+def test_a_better_candidate_is_called_so(old_audit: Audit) -> None:
+    outcome = _run(old_audit, {"a": (1000, 5, 60), "b": (1000, 5, 5)})
     assert outcome.status is Status.PASS
     assert outcome.summary.startswith("Better than old: ")
     assert "; better: a" in outcome.summary
 
 
-def test_the_margin_decides(audit: Audit) -> None:
+def test_the_margin_decides(old_audit: Audit) -> None:
     counts = {"a": (10_000, 150, 50), "b": (10_000, 50, 50)}
-    statuses = [_run(audit, counts, margin=m).status for m in (0.001, 0.005, 0.02)]
+    statuses = [_run(old_audit, counts, margin=m).status for m in (0.001, 0.005, 0.02)]
     assert statuses == [Status.FAIL, Status.INCONCLUSIVE, Status.PASS]
 
 
-def test_nothing_flipped_and_yet_another_model(audit: Audit) -> None:
+def test_nothing_flipped_and_yet_another_model(old_audit: Audit) -> None:
     label = ["a", "b"] * 20
     before, after = (
         Predictions(
@@ -145,20 +125,22 @@ def test_nothing_flipped_and_yet_another_model(audit: Audit) -> None:
         for p in (0.8, 0.9)
     )
     assert len(label) == len(after)
-    outcome = BaselineRegression().run(after, Baseline(audit, before))
+    outcome = BaselineRegression().run(after, Baseline(old_audit, before))
     assert outcome.status is Status.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("missing", ["evidence/test.parquet: cannot be read", "digest"])
-def test_without_the_baselines_predictions_it_is_inconclusive(audit: Audit, missing: str) -> None:
+def test_without_the_baselines_predictions_it_is_inconclusive(
+    old_audit: Audit, missing: str
+) -> None:
     _, after = _models({"a": (10, 0, 0), "b": (10, 0, 0)})
-    outcome = BaselineRegression().run(after, Baseline(audit, None, missing))
+    outcome = BaselineRegression().run(after, Baseline(old_audit, None, missing))
     assert outcome.status is Status.INCONCLUSIVE
     assert outcome.summary == f"not comparable: {missing}"
     assert outcome.findings[0].note == outcome.summary
 
 
-def test_another_version_is_not_comparable(audit: Audit) -> None:
+def test_another_version_is_not_comparable(old_audit: Audit) -> None:
     result = {
         "id": "baseline-regression",
         "version": 99,
@@ -167,14 +149,14 @@ def test_another_version_is_not_comparable(audit: Audit) -> None:
         "status": "pass",
         "summary": "",
     }
-    other = Audit.model_validate(audit.model_dump() | {"checks": [result]})
+    other = Audit.model_validate(old_audit.model_dump() | {"checks": [result]})
     before, after = _models({"a": (10, 0, 0), "b": (10, 0, 0)})
     outcome = BaselineRegression().run(after, Baseline(other, before))
     assert outcome.status is Status.INCONCLUSIVE
     assert "version 99, this is version 1" in outcome.summary
 
 
-def test_different_images_are_named_as_such(audit: Audit) -> None:
+def test_different_images_are_named_as_such(old_audit: Audit) -> None:
     before, _ = _models({"a": (1000, 0, 0), "b": (1000, 0, 0)})
     worse = Predictions.of(
         ["a", "b"] * 500,
@@ -182,7 +164,7 @@ def test_different_images_are_named_as_such(audit: Audit) -> None:
         classes=["a", "b"],
         images=[f"n{i}" for i in range(1000)],
     )
-    outcome = BaselineRegression().run(worse, Baseline(audit, before))
+    outcome = BaselineRegression().run(worse, Baseline(old_audit, before))
     assert outcome.status is Status.FAIL
     assert "the difference may be that of the images" in outcome.summary
     assert "lost" not in outcome.summary

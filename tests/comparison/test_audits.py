@@ -1,0 +1,186 @@
+"""An audit with a baseline, from its configuration to its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from auditor.check import Status
+from auditor.record import Audit
+
+Run = Callable[..., Audit]
+Saved = Callable[..., Path]
+GOOD = {"cat": {"cat": 970, "dog": 30}, "dog": {"dog": 980, "cat": 20}}
+NEVER_RIGHT = """
+
+def never_right():
+    model = two()
+    model.mix.weight.data *= -1
+    return model
+"""
+
+
+@pytest.fixture
+def kept(run: Run) -> Run:
+    """Audit into a folder, as a baseline for later."""
+
+    def kept(directory: Path, **tables: Any) -> Audit:
+        audit = run(output={"directory": directory}, **tables)
+        audit.write(directory / "audit.json")
+        return audit
+
+    return kept
+
+
+@pytest.mark.parametrize(("shift", "status"), [(0.0, "pass"), (0.05, "inconclusive")])
+def test_the_same_labels_with_other_probabilities_are_another_model(
+    run: Run,
+    kept: Run,
+    write: Callable[[str, str], Path],
+    tmp_path: Path,
+    shift: float,
+    status: str,
+) -> None:
+    rows = [f"{i},{'ab'[i % 2]},{0.7 - i % 2 * 0.4:.2f},{0.3 + i % 2 * 0.4:.2f}" for i in range(40)]
+    other = [
+        f"{i},{'ab'[i % 2]},{0.7 - i % 2 * 0.4 + shift:.2f},{0.3 + i % 2 * 0.4 - shift:.2f}"
+        for i in range(40)
+    ]
+    head = "image,label,prob_a,prob_b"
+    old, new = (write(f"{n}.csv", "\n".join([head, *r])) for n, r in (("o", rows), ("n", other)))
+    kept(tmp_path / "old", predictions={"test": old})
+    audit = run(predictions={"test": new}, baseline={"audit": tmp_path / "old"})
+    assert audit.check("baseline-regression").status == status
+
+
+def test_an_identical_candidate_passes(run: Run, kept: Run, saved: Saved, tmp_path: Path) -> None:
+    given = {"test": saved(GOOD)}
+    kept(tmp_path / "old", predictions=given)
+    audit = run(predictions=given, baseline={"audit": tmp_path / "old"})
+    result = audit.check("baseline-regression")
+    assert (result.status, result.level) == (Status.PASS, "block")
+    shown = audit.exhibits.baseline
+    assert shown is not None
+    assert (shown.changed, shown.overall.lost, shown.overall.won) == (0, 0, 0)
+
+
+def test_a_folder_may_be_its_own_baseline(
+    run: Run, kept: Run, saved: Saved, tmp_path: Path
+) -> None:
+    path = saved(GOOD)
+    kept(tmp_path / "a", predictions={"test": path})
+    path.write_text(path.read_text().replace("cat-cat-00001,cat,cat", "cat-cat-00001,cat,dog"))
+    audit = kept(tmp_path / "a", predictions={"test": path}, baseline={"audit": tmp_path / "a"})
+    assert audit.exhibits.baseline is not None
+    assert [flip.image for flip in audit.exhibits.baseline.lost] == ["cat-cat-00001"]
+
+
+def test_without_evidence_nothing_is_compared(
+    run: Run, kept: Run, saved: Saved, tmp_path: Path
+) -> None:
+    given = {"test": saved(GOOD)}
+    kept(tmp_path / "old", predictions=given)
+    (tmp_path / "old" / "evidence" / "test.parquet").unlink()
+    audit = run(predictions=given, baseline={"audit": tmp_path / "old"})
+    result = audit.check("baseline-regression")
+    assert result.status is Status.INCONCLUSIVE
+    assert result.summary.startswith("not comparable: ")
+    assert audit.verdict == "undecided"
+    assert audit.exhibits.baseline is None
+
+
+@pytest.mark.parametrize(
+    ("preset", "verdict"), [("sign-off", "undecided"), ("pull-request", "accepted")]
+)
+def test_who_bears_the_burden_of_proof(
+    run: Run, kept: Run, saved: Saved, tmp_path: Path, preset: str, verdict: str
+) -> None:
+    path = saved({"cat": {"cat": 190, "dog": 10}, "dog": {"dog": 200}})
+    kept(tmp_path / "old", predictions={"test": path})
+    path.write_text(path.read_text().replace("cat-cat-00001,cat,cat", "cat-cat-00001,cat,dog"))
+    audit = run(
+        predictions={"test": path},
+        baseline={"audit": tmp_path / "old"},
+        policy={"preset": preset},
+    )
+    assert audit.check("baseline-regression").status is Status.INCONCLUSIVE
+    assert audit.verdict == verdict
+
+
+def test_without_a_baseline_it_is_skipped(run: Run, kept: Run, saved: Saved) -> None:
+    result = run(predictions={"test": saved(GOOD)}).check("baseline-regression")
+    assert (result.status, result.level) == (Status.SKIP, "advise")
+
+
+def test_the_leak_is_left_out_of_both(
+    run: Run,
+    kept: Run,
+    image_folder: Callable[..., Path],
+    module: Callable[..., str],
+    tmp_path: Path,
+) -> None:
+    train, test = (
+        image_folder("train", {"a": 40, "b": 40}),
+        image_folder("test", {"a": 40, "b": 40}),
+    )
+    (test / "a" / "0000.png").write_bytes((train / "a" / "0000.png").read_bytes())
+    given: dict[str, Any] = {
+        "candidate": {"module": f"{module()}:two", "input_size": 16},
+        "data": {"train": train, "test": test},
+    }
+    kept(tmp_path / "old", **given)
+    audit = run(baseline={"audit": tmp_path / "old"}, **given)
+    result = audit.check("baseline-regression")
+    assert result.status is Status.PASS
+    assert result.leak_free is not None
+    assert result.leak_free.status is Status.PASS
+
+
+def test_flipped_images_have_thumbnails(
+    run: Run,
+    kept: Run,
+    image_folder: Callable[..., Path],
+    module: Callable[..., str],
+    tmp_path: Path,
+) -> None:
+    test = image_folder("test", {"a": 5, "b": 5})
+    name = module(NEVER_RIGHT)
+    data: dict[str, Any] = {"data": {"test": test}}
+    kept(tmp_path / "old", candidate={"module": f"{name}:two", "input_size": 16}, **data)
+    audit = run(
+        candidate={"module": f"{name}:never_right", "input_size": 16},
+        baseline={"audit": tmp_path / "old"},
+        **data,
+    )
+    shown = audit.exhibits.baseline
+    assert shown is not None
+    assert len(shown.lost) == 10
+    assert all((flip.thumbnail or "").startswith("data:image/jpeg") for flip in shown.lost)
+    assert audit.check("baseline-regression").status is Status.FAIL
+
+
+def test_a_picture_replaced_under_its_name_is_noticed(
+    run: Run,
+    kept: Run,
+    image_folder: Callable[..., Path],
+    module: Callable[..., str],
+    tmp_path: Path,
+) -> None:
+    test = image_folder("test", {"a": 40, "b": 40})
+    given: dict[str, Any] = {
+        "candidate": {"module": f"{module()}:two", "input_size": 16},
+        "data": {"test": test},
+    }
+    kept(tmp_path / "old", **given)
+    Image.new("RGB", (16, 16), (210, 30, 35)).save(test / "a" / "0003.png")
+    audit = run(baseline={"audit": tmp_path / "old"}, **given)
+    result = audit.check("baseline-regression")
+    assert result.status is Status.INCONCLUSIVE
+    assert 'other pictures under the same names for 1 of 80 images, such as "a/0003.png"' in (
+        result.summary
+    )
+    assert audit.exhibits.baseline is None

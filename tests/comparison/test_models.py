@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.stats import binom, fisher_exact
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import confint_proportions_2indep
+
+from auditor.comparison import Comparison
+from auditor.comparison.paired import mid_p
+from auditor.evidence.predictions import Predictions
+
+Said = Callable[..., Predictions]
+Compared = Callable[[Predictions, Predictions], Comparison]
+CLASSES = ("cat", "dog", "owl")
+
+
+def test_it_counts_as_a_loop_would(said: Said, compared: Compared) -> None:
+    random = np.random.default_rng(3)
+    label, a, b = (random.choice(CLASSES, 300).tolist() for _ in range(3))
+    found = compared(said(label, a), said(label, b))
+    rows = list(zip(label, a, b, strict=True))
+    for name, change in zip(("test", *CLASSES), (found.overall, *found.classes), strict=True):
+        mine = [row for row in rows if name in ("test", row[0])]
+        assert change.name == name
+        assert change.lost == sum(y == x != z for x, y, z in mine)
+        assert change.won == sum(z == x != y for x, y, z in mine)
+        assert change.before == pytest.approx(np.mean([x == y for x, y, _ in mine]))
+        assert change.after == pytest.approx(np.mean([x == z for x, _, z in mine]))
+        assert change.n_after == len(mine)
+    assert found.changed == sum(y != z for _, y, z in rows)
+    assert [flip[1:] for flip in found.lost] == [r for r in rows if r[1] == r[0] != r[2]]
+    assert [flip[1:] for flip in found.won] == [r for r in rows if r[2] == r[0] != r[1]]
+
+
+def test_neither_the_order_of_images_nor_that_of_classes_matters(
+    said: Said, compared: Compared
+) -> None:
+    random = np.random.default_rng(4)
+    label, a, b = (random.choice(CLASSES, 50).tolist() for _ in range(3))
+    images = [f"{i}.jpg" for i in range(50)]
+    plain = compared(said(label, a, images=images), said(label, b, images=images))
+    turned = said(label[::-1], a[::-1], images=images[::-1], classes=("owl", "cat", "dog"))
+    assert compared(turned, said(label, b, images=images)) == plain
+
+
+def test_holm_is_over_the_classes_that_could_show_anything(said: Said, compared: Compared) -> None:
+    lost = {"cat": 9, "dog": 2, "owl": 0}
+    label = [name for name in CLASSES for _ in range(20)]
+    after = [
+        "cat" if i < lost[name] and name != "cat" else "dog" if i < lost[name] else name
+        for name in CLASSES
+        for i in range(20)
+    ]
+    found = compared(said(label, label), said(label, after))
+    assert found.family == 1
+    assert [change.name for change in found.worse] == ["cat"]
+    assert found.classes[0].p_worse == pytest.approx(binom.pmf(9, 9, 0.5) / 2)
+    assert found.classes[1].p_worse == 1
+
+
+def test_holm_is_that_of_statsmodels(said: Said, compared: Compared) -> None:
+    random = np.random.default_rng(5)
+    label = random.choice(CLASSES, 900).tolist()
+    a, b = (
+        [x if random.random() < 0.6 else "cat" for x in label],
+        [x if random.random() < 0.5 else "dog" for x in label],
+    )
+    found = compared(said(label, a), said(label, b))
+    raw = [float(mid_p(np.array([c.lost]), np.array([c.won]))[0]) for c in found.classes]
+    assert found.family == 3
+    holm = multipletests(raw, method="holm")[1]
+    assert [c.p_worse for c in found.classes] == pytest.approx(holm.tolist())
+
+
+def test_different_images_are_two_samples(said: Said, compared: Compared) -> None:
+    before = said(["cat"] * 100, ["cat"] * 90 + ["dog"] * 10)
+    images = [f"new-{i}" for i in range(80)]
+    after = said(["cat"] * 80, ["cat"] * 60 + ["dog"] * 20, images=images)
+    found = compared(before, after)
+    assert not found.paired
+    assert found.mcnemar is None
+    assert found.overall.difference == pytest.approx(0.75 - 0.9)
+    newcombe = confint_proportions_2indep(60, 80, 90, 100, method="newcomb", alpha=0.1)
+    assert found.overall.interval == pytest.approx(newcombe)
+    table = np.array([[60, 20], [90, 10]])
+    assert found.overall.p_worse == pytest.approx(fisher_exact(table, "less").pvalue)

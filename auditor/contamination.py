@@ -29,6 +29,7 @@ __all__ = [
     "contaminated",
     "inflation",
     "strongest",
+    "tier",
     "without",
 ]
 
@@ -62,6 +63,21 @@ class Contaminated(NamedTuple):
         """Share of the test images; None where there are none."""
         return self.images / self.total if self.total else None
 
+    @property
+    def said(self) -> str:
+        """What was counted and what was taken off, in words."""
+        unsure = self.flagged - self.exact
+        if not self.flagged:
+            return "no tier found one"
+        said = f"{self.flagged:,} have a partner, {self.exact:,} of them exact"
+        if not unsure:
+            return said
+        if self.strangers is None:
+            return f"{said}; how many of the other {unsure:,} are strangers is not known"
+        return (
+            f"{said}; of the other {unsure:,}, {self.strangers:.1f} are estimated to be strangers"
+        )
+
 
 class Inflation(NamedTuple):
     """By how much the overlapping images lift the accuracy."""
@@ -78,7 +94,7 @@ class Inflation(NamedTuple):
 
 
 class Without(NamedTuple):
-    """The recall of one class, or the accuracy over all, with and without the overlapping images."""
+    """Accuracy over all, or the recall of one class, with and without the overlapping images."""
 
     name: str
     images: int
@@ -96,6 +112,17 @@ def strongest(pairs: Iterable[OverlapPair]) -> dict[str, OverlapPair]:
     for pair in pairs:
         first.setdefault(pair.test_image, pair)
     return first
+
+
+def tier(pair: OverlapPair) -> str:
+    """Name how two pictures are copies: which transform it is, and whether the pixels were seen.
+
+    >>> from auditor.overlap.result import OverlapPair
+    >>> tier(OverlapPair("a", "b", "transformed", 0, 0.9, "x", "x", "mirrored"))
+    'transformed (mirrored)'
+    """
+    what = f"{pair.kind} ({pair.transform})" if pair.transform else pair.kind
+    return what if pair.verified else f"{what}, by its signature alone,"
 
 
 def conflicting(pair: OverlapPair) -> bool:
@@ -120,7 +147,7 @@ def contaminated(overlap: Overlap, confidence: float = 0.95) -> Contaminated:
     """
     from scipy.stats import poisson
 
-    kinds = Counter(pair.kind for pair in strongest(overlap.pairs or ()).values())
+    kinds = Counter[str](pair.kind for pair in strongest(overlap.pairs or ()).values())
     flagged, exact = kinds.total(), sum(kinds[kind] for kind in EXACT)
     limits = {"near-duplicate": overlap.near, "transformed": overlap.transformed}
     rates = [
@@ -130,10 +157,12 @@ def contaminated(overlap: Overlap, confidence: float = 0.95) -> Contaminated:
     ]
     known = all(rate is not None for _, rate in rates)
     strangers = sum(n * (rate or 0.0) for n, rate in rates)
-    most, fewest = poisson.ppf([confidence, 1 - confidence], strangers) if known else (0, 0)
+    most, fewest = (
+        int(poisson.ppf(level, strangers)) if known else 0 for level in (confidence, 1 - confidence)
+    )
     total = overlap.test_signed
-    low, high = (max(exact, flagged - n) / total if total else 0.0 for n in (most, fewest))
-    bounds = stats.Interval(float(low), float(high))
+    low, high = (max(exact, flagged - n) / max(total, 1) for n in (most, fewest))
+    bounds = stats.Interval(low, high)
     return Contaminated(flagged, exact, strangers if known else None, total, bounds)
 
 

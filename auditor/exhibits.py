@@ -197,8 +197,14 @@ def _pair(bounds: tuple[Any, Any], i: int) -> tuple[float, float]:
 
 
 def _overlap(graph: Graph) -> OverlapExhibit | None:
+    from auditor.overlap_exhibit import show_overlap
+
     overlap = _if_had(graph, "overlap")
-    return None if overlap is None else overlap.exhibit()
+    if overlap is None:
+        return None
+    counts, groups, scenes = (_if_had(graph, name) for name in ("counts", "groups", "scenes"))
+    rare = frozenset() if counts is None else counts.rare()
+    return show_overlap(overlap, graph.get("test"), groups, scenes, rare)
 
 
 def _efficiency(

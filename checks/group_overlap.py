@@ -92,6 +92,7 @@ def _summary(groups: Groups) -> str:
         return f"No {names} is in both splits."
     first = groups.shared[0]
     return (
-        f"{len(groups.shared):,} groups ({names}) have images in both splits; first: {first.column} "
-        f"{first.group} with {first.test_images:,} test and {first.train_images:,} training images."
+        f"{len(groups.shared):,} groups ({names}) have images in both splits; first: "
+        f"{first.column} {first.group} with {first.test_images:,} test and "
+        f"{first.train_images:,} training images."
     )

@@ -12,12 +12,14 @@ import numpy as np
 
 from auditor.config import Config
 from auditor.data.classes import ClassList, class_list
+from auditor.data.images import refuse_nested
 from auditor.data.samples import Samples
 from auditor.data.saved import SavedTable, read_saved
 from auditor.data.sources import read_samples
 from auditor.errors import InputError, Unavailable
 from auditor.evidence.counts import rare_classes
 from auditor.evidence.provider import derive
+from auditor.evidence.signature_file import is_signature_file
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
@@ -120,6 +122,8 @@ def test_samples(config: Config, classes: ClassList | None) -> Samples:
 @derive
 def train_samples(config: Config, classes: ClassList | None) -> Samples:
     """Return the training images."""
+    if config.data.train is not None and config.data.test is not None:
+        refuse_nested(config.data.train, config.data.test)
     return _samples("train", config.data.train, classes)
 
 
@@ -138,6 +142,8 @@ def validation_samples(config: Config, classes: ClassList | None) -> Samples:
 def _samples(split: str, path: Path | None, classes: ClassList | None) -> Samples:
     if path is None:
         raise Unavailable(f"no {split} images were given ([data] {split})")
+    if is_signature_file(path):
+        raise Unavailable(f"{path} holds the signatures of the {split} images, not the images")
     return read_samples(path, classes and classes.names)
 
 

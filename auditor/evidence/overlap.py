@@ -1,19 +1,22 @@
-"""Test images that are in the training data, and pictures that the test set holds twice."""
+"""Test images that are in the training data, and pictures that a split holds twice."""
 
 from __future__ import annotations
 
-import base64
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from auditor.evidence.provider import gather
+from auditor.config import Config
+from auditor.contamination import conflicting, strongest
+from auditor.evidence.provider import derive, gather
+from auditor.overlap.clusters import clusters
 from auditor.overlap.decode import open_image
 from auditor.overlap.overlap import OverlapPair, find_duplicates, find_overlap
+from auditor.overlap.result import OverlapSettings, Threshold
 from auditor.overlap.thumbnail import thumbnail
-from auditor.record import OverlapExhibit, OverlapRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,11 +24,23 @@ if TYPE_CHECKING:
 
     from auditor.data.samples import Samples
     from auditor.evidence.signatures import Signatures
+    from auditor.overlap.overlap import OverlapSearch
 
-__all__ = ["Overlap", "OverlapPair", "overlap"]
+__all__ = ["Overlap", "OverlapPair", "Repeats", "most_telling", "overlap"]
 
-_SHOWN = 24
+SHOWN = 24
 """Pairs that are kept with thumbnails."""
+
+Opener = Callable[[str], "Image.Image"]
+
+
+class Repeats(NamedTuple):
+    """How often one split holds its pictures."""
+
+    images: int
+    """Images that repeat another one; without them every picture is there once."""
+    largest: int
+    """Copies of the picture that is there most often; 0 where none is there twice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +61,16 @@ class Overlap:
         Training images that were looked at; None where there was no training data.
     train_unread
         Training images that could not be read, so that nothing is known of them.
+    within_train
+        Two images of the training data.
+    near, transformed
+        From where on the pairs between the splits count; None where that was not asked.
+    set_apart
+        Pictures of so little information that they were matched by bytes and pixels alone.
+    capped
+        Pictures with more candidates than were looked at.
+    classes
+        Test images looked at, by label.
     """
 
     pairs: tuple[OverlapPair, ...] | None
@@ -54,56 +79,53 @@ class Overlap:
     thumbnails: Mapping[str, bytes]
     train_signed: int | None = None
     train_unread: int = 0
+    within_train: tuple[OverlapPair, ...] = ()
+    near: Threshold | None = None
+    transformed: Threshold | None = None
+    set_apart: int = 0
+    capped: int = 0
+    classes: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def test_images(self) -> frozenset[str]:
         """Test images with a copy in the training data."""
         return frozenset(pair.test_image for pair in self.pairs or ())
 
-    def exhibit(self) -> OverlapExhibit | None:
-        """Return what the report shows."""
-        if self.pairs is None:
-            return None
-        conflicts = [p for p in self.within_test if p.test_label != p.train_label]
-        return OverlapExhibit(
-            pairs=tuple(self._row(p, "train") for p in _most_telling(self.pairs)),
-            total_pairs=len(self.pairs),
-            test_images=len(self.test_images),
-            within_test=tuple(self._row(p, "test") for p in _most_telling(conflicts)),
-        )
+    @cached_property
+    def repeats_test(self) -> Repeats:
+        """How often the test set holds its pictures."""
+        return _repeats(self.within_test)
 
-    def _row(self, pair: OverlapPair, other: str) -> OverlapRow:
-        return OverlapRow(
-            **pair._asdict(),
-            test_thumbnail=self._uri(f"test/{pair.test_image}"),
-            train_thumbnail=self._uri(f"{other}/{pair.train_image}"),
-        )
-
-    def _uri(self, image: str) -> str | None:
-        data = self.thumbnails.get(image)
-        return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" if data else None
+    @cached_property
+    def repeats_train(self) -> Repeats:
+        """How often the training data holds its pictures."""
+        return _repeats(self.within_train)
 
     def to_table(self) -> pa.Table:
         """Return a row a pair and a row a thumbnail."""
         import pyarrow as pa
 
-        rows = [("train", pair) for pair in self.pairs or ()]
+        rows = [("across", pair) for pair in self.pairs or ()]
         rows += [("test", pair) for pair in self.within_test]
-        columns: dict[str, list[object]] = {"other": [other for other, _ in rows]}
+        rows += [("train", pair) for pair in self.within_train]
+        columns: dict[str, list[object]] = {"within": [within for within, _ in rows]}
         columns |= {n: [pair[i] for _, pair in rows] for i, n in enumerate(OverlapPair._fields)}
         pairs = pa.table(columns, schema=_schema())
         small = pa.table(
             {"thumbnail_of": list(self.thumbnails), "jpeg": list(self.thumbnails.values())},
             schema=pa.schema({"thumbnail_of": pa.string(), "jpeg": pa.binary()}),
         )
-        about = {
-            "test_signed": self.test_signed,
-            "train_signed": self.train_signed,
-            "train_unread": self.train_unread,
-            "trained": self.pairs is not None,
-        }
         table = pa.concat_tables([pairs, small], promote_options="default")
-        return table.replace_schema_metadata({"about": json.dumps(about)})
+        return table.replace_schema_metadata({"about": json.dumps(self._about())})
+
+    def _about(self) -> dict[str, Any]:
+        limits = {name: getattr(self, name) for name in _LIMITS}
+        return {
+            "trained": self.pairs is not None,
+            "counts": {name: getattr(self, name) for name in _COUNTS},
+            "classes": dict(self.classes),
+            "limits": {name: limit and asdict(limit) for name, limit in limits.items()},
+        }
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
@@ -112,67 +134,136 @@ class Overlap:
 
         about = json.loads(table.schema.metadata[b"about"])
         small = table.filter(pc.is_valid(table["thumbnail_of"]))
-        found: dict[str, list[OverlapPair]] = {"train": [], "test": []}
-        for row in table.filter(pc.is_valid(table["other"])).to_pylist():
-            found[row["other"]].append(OverlapPair(*(row[name] for name in OverlapPair._fields)))
+        found = {within: _pairs(table, within) for within in ("across", "test", "train")}
+        near, transformed = (v and Threshold(**v) for v in map(about["limits"].get, _LIMITS))
+        jpegs = zip(small["thumbnail_of"].to_pylist(), small["jpeg"].to_pylist(), strict=True)
         return cls(
-            tuple(found["train"]) if about["trained"] else None,
-            tuple(found["test"]),
-            about["test_signed"],
-            dict(zip(small["thumbnail_of"].to_pylist(), small["jpeg"].to_pylist(), strict=True)),
-            about.get("train_signed"),
-            about.get("train_unread", 0),
+            pairs=found["across"] if about["trained"] else None,
+            within_test=found["test"],
+            within_train=found["train"],
+            thumbnails=dict(jpegs),
+            near=near,
+            transformed=transformed,
+            classes=about["classes"],
+            **about["counts"],
         )
+
+
+_LIMITS = ("near", "transformed")
+_COUNTS = ("test_signed", "train_signed", "train_unread", "set_apart", "capped")
+
+
+def _repeats(pairs: Iterable[OverlapPair]) -> Repeats:
+    sizes = [len(images) for images in clusters(pairs)]
+    return Repeats(sum(sizes) - len(sizes), max(sizes, default=0))
+
+
+def _pairs(table: pa.Table, within: str) -> tuple[OverlapPair, ...]:
+    import pyarrow.compute as pc
+
+    rows = table.filter(pc.equal(table["within"], within))
+    columns = [rows[name].to_pylist() for name in OverlapPair._fields]
+    return tuple(map(OverlapPair._make, zip(*columns, strict=True)))
 
 
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    text = ("other", "test_image", "train_image", "kind", "test_label", "train_label")
-    types = dict.fromkeys(text, pa.string())
-    types |= {"distance": pa.int64(), "similarity": pa.float64(), "transform": pa.string()}
-    types |= {"score": pa.float64(), "verified": pa.bool_()}
-    return pa.schema({name: types[name] for name in ("other", *OverlapPair._fields)})
+    types = dict.fromkeys(("within", *OverlapPair._fields), pa.string())
+    types |= dict.fromkeys(("similarity", "score"), pa.float64())
+    types |= {"distance": pa.int64(), "verified": pa.bool_()}
+    return pa.schema(types)
 
 
-def _most_telling(pairs: Iterable[OverlapPair]) -> list[OverlapPair]:
-    """Return the pairs to look at: one a test image, near-duplicates and conflicts first.
+def most_telling(pairs: Iterable[OverlapPair]) -> list[OverlapPair]:
+    """Return the pairs to look at: one a test image, conflicts and what is least certain first.
 
     That a file is the same needs no looking at; that two pictures are, does.
     """
-    first: dict[str, OverlapPair] = {}
-    for pair in pairs:
-        first.setdefault(pair.test_image, pair)
-    order = sorted(
-        first.values(),
-        key=lambda p: (p.test_label == p.train_label, p.kind != "near-duplicate", p.test_image),
+    order = ("transformed", "near-duplicate", "same-pixels", "same-bytes")
+    found = sorted(
+        strongest(pairs).values(),
+        key=lambda p: (not conflicting(p), order.index(p.kind), p.test_image),
     )
-    return order[:_SHOWN]
+    return found[:SHOWN]
 
 
-@gather(Overlap, version=3)
+class Asked(NamedTuple):
+    """What the search is told."""
+
+    settings: OverlapSettings
+
+    @property
+    def identity(self) -> str:
+        """What evidence is keyed by."""
+        return repr(self.settings)
+
+
+@derive
+def overlap_settings(config: Config) -> Asked:
+    """Return what the search is told."""
+    table = config.overlap
+    return Asked(OverlapSettings(table.false_discovery_rate, table.transforms, table.views))
+
+
+@gather(Overlap, version=4)
 def overlap(
+    overlap_settings: Asked,
     test_signatures: Signatures,
-    test_samples: Samples,
+    test_samples: Samples | None,
     train_signatures: Signatures | None,
     train_samples: Samples | None,
 ) -> Overlap:
-    """Search the training images for every test image, and the test images for copies."""
-    test, open_test = test_signatures.split(), _opener(test_samples)
-    within = find_duplicates(test, open_test).pairs
-    pairs, open_train, signed = None, open_test, None
-    if train_signatures is not None and train_samples is not None:
-        open_train, signed = _opener(train_samples), len(train_signatures.images)
-        pairs = find_overlap(test, train_signatures.split(), open_test, open_train).pairs
-    shown = _most_telling(pairs or ())
-    conflicts = _most_telling(p for p in within if p.test_label != p.train_label)
-    wanted = {f"test/{p.test_image}": (open_test, p.test_image) for p in (*shown, *conflicts)}
-    wanted |= {f"train/{p.train_image}": (open_train, p.train_image) for p in shown}
-    wanted |= {f"test/{p.train_image}": (open_test, p.train_image) for p in conflicts}
-    small = {name: thumbnail(opener(image)) for name, (opener, image) in sorted(wanted.items())}
-    unread = 0 if train_signatures is None else len(train_signatures.unreadable)
-    return Overlap(pairs, within, len(test.images), small, signed, unread)
+    """Search the training images for every test image, and both splits for copies."""
+    settings = overlap_settings.settings
+    open_test, open_train = _opener(test_samples), _opener(train_samples)
+    test = test_signatures.split()
+    within_test = find_duplicates(test, open_test, settings).pairs
+    counted = Counter(test_signatures.labels)
+    if train_signatures is None:
+        small = _thumbnails({"test": open_test}, (), within_test, ())
+        return Overlap(None, within_test, len(test.images), small, classes=counted)
+    train = train_signatures.split()
+    found = find_overlap(test, train, open_test, open_train, settings)
+    within_train = find_duplicates(train, open_train, settings).pairs
+    openers = {"test": open_test, "train": open_train}
+    return Overlap(
+        pairs=found.pairs,
+        within_test=within_test,
+        within_train=within_train,
+        test_signed=len(test.images),
+        train_signed=len(train.images),
+        train_unread=len(train_signatures.unreadable),
+        thumbnails=_thumbnails(openers, found.pairs, within_test, within_train),
+        classes=counted,
+        **_limits(found),
+    )
 
 
-def _opener(samples: Samples) -> Callable[[str], Image.Image]:
-    return lambda image: open_image(samples.read(image))
+def _limits(found: OverlapSearch) -> dict[str, Any]:
+    names = ("near", "transformed", "set_apart", "capped")
+    return {name: getattr(found, name) for name in names}
+
+
+def _opener(samples: Samples | None) -> Opener | None:
+    return None if samples is None else lambda image: open_image(samples.read(image))
+
+
+def _thumbnails(
+    openers: Mapping[str, Opener | None],
+    across: Iterable[OverlapPair],
+    within_test: Iterable[OverlapPair],
+    within_train: Iterable[OverlapPair],
+) -> dict[str, bytes]:
+    """Return the small pictures of what is shown, as far as the images may be seen."""
+    wanted: set[tuple[str, str]] = set()
+    for pair in most_telling(across):
+        wanted |= {("test", pair.test_image), ("train", pair.train_image)}
+    for split, pairs in (("test", within_test), ("train", within_train)):
+        for pair in most_telling(filter(conflicting, pairs)):
+            wanted |= {(split, pair.test_image), (split, pair.train_image)}
+    return {
+        f"{split}/{image}": thumbnail(opener(image))
+        for split, image in sorted(wanted)
+        if (opener := openers.get(split)) is not None
+    }

@@ -41,6 +41,8 @@ class Predictions:
         Probability given to the label, shape (n,), in [0, 1].
     probabilities
         Shape (n, K); None where they did not fit or were not saved.
+    features
+        What the candidate's last layer saw, float16, shape (n, d); None unless asked for.
     representative
         Whether a row belongs to the self-weighting part of a sample; None means all do.
     unreadable
@@ -56,6 +58,7 @@ class Predictions:
     top5: NDArray[np.int64] | None = None
     true_probability: NDArray[np.float32] | None = None
     probabilities: NDArray[np.float32] | None = None
+    features: NDArray[np.float16] | None = None
     representative: NDArray[np.bool_] | None = None
     unreadable: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -99,6 +102,7 @@ class Predictions:
             top5=_rows(self.top5, rows),
             true_probability=_rows(self.true_probability, rows),
             probabilities=_rows(self.probabilities, rows),
+            features=_rows(self.features, rows),
             representative=_rows(self.representative, rows),
             unreadable=self.unreadable,
             metadata={k: tuple(v[row] for row in rows) for k, v in self.metadata.items()},
@@ -121,7 +125,7 @@ class Predictions:
         for name in ("true_probability", "representative"):
             if getattr(self, name) is not None:
                 columns[name] = pa.array(getattr(self, name))
-        for name in ("top5", "probabilities"):
+        for name in ("top5", "probabilities", "features"):
             if getattr(self, name) is not None:
                 columns[name] = matrix(getattr(self, name))
         columns |= {f"meta.{k}": pa.array(v, pa.string()) for k, v in self.metadata.items()}
@@ -152,6 +156,7 @@ class Predictions:
             top5=_matrix_of(table, "top5"),
             true_probability=_vector_of(table, "true_probability"),
             probabilities=_matrix_of(table, "probabilities"),
+            features=_matrix_of(table, "features"),
             representative=_vector_of(table, "representative"),
             unreadable=dict(zip(lost["image"].to_pylist(), lost["error"].to_pylist(), strict=True)),
             metadata={

@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.evidence.provider import observe
+from auditor.config import Config
+from auditor.data.samples import Samples
+from auditor.errors import Unavailable
+from auditor.evidence.provider import derive, observe
+from auditor.evidence.store import Store
 from auditor.overlap.soft import SOFT_BYTES
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from PIL import Image
 
-    from auditor.data.samples import Samples
+    from auditor.evidence.signature_file import SignatureFile
+    from auditor.evidence.signing import Signing
     from auditor.overlap.overlap import SplitSignatures
-    from auditor.overlap.signature import Signature
 
-__all__ = ["Signatures", "test_signatures", "train_signatures"]
+__all__ = ["Signatures", "SigningSettings", "test_signatures", "train_signatures"]
+
+
+class SigningSettings(NamedTuple):
+    """How pictures are signed; signatures of different settings do not compare."""
+
+    views: bool = False
+    """Whether crops are hashed too."""
+    hash_mode: str = "exact"
+    """``exact``, or ``fast``, which decodes JPEGs at a fraction of their size."""
+
+    @property
+    def identity(self) -> str:
+        """What evidence is keyed by."""
+        return repr(tuple(self))
+
+
+_EXACT = SigningSettings()
+
+
+class Seen(NamedTuple):
+    """How the files looked when they were signed, so that unchanged ones are not opened again."""
+
+    root: str
+    """A digest of the folder's path: no path of this machine is kept."""
+    stat: NDArray[np.int64]
+    """Sizes in bytes and a digest of size and times of change, shape (n, 2)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +71,12 @@ class Signatures:
         Soft hashes, int8, shape (n, 256).
     unreadable
         Image → why it could not be read.
+    views
+        Soft hashes of the stored views, int8, shape (n, views, 256); None where not asked for.
+    settings
+        How they were made.
+    seen
+        How the files looked then; None where that is not known.
     """
 
     images: tuple[str, ...]
@@ -51,6 +87,9 @@ class Signatures:
     contrast: NDArray[np.float32]
     soft: NDArray[np.int8]
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    views: NDArray[np.int8] | None = None
+    settings: SigningSettings = _EXACT
+    seen: Seen | None = None
 
     def split(self) -> SplitSignatures:
         """Return what the overlap search takes."""
@@ -64,32 +103,41 @@ class Signatures:
             self.phash,
             self.contrast,
             self.soft,
+            self.views,
         )
+
+    def about(self) -> dict[str, Any]:
+        """Return what fits no column, as JSON values."""
+        return {**self.settings._asdict(), "root": self.seen.root if self.seen else ""}
 
     def to_table(self) -> pa.Table:
         """Return a row an image, the unreadable ones last."""
         import pyarrow as pa
 
-        table = pa.table(
-            {
-                "image": list(self.images),
-                "label": list(self.labels),
-                "bytes_digest": list(self.bytes_digest),
-                "pixels_digest": list(self.pixels_digest),
-                "phash": self.phash,
-                "contrast": self.contrast,
-                "soft": pa.array([row.tobytes() for row in self.soft], pa.binary(SOFT_BYTES)),
-            }
-        )
+        columns: dict[str, Any] = {
+            "image": pa.array(self.images, pa.string()),
+            "label": pa.array(self.labels, pa.string()),
+            "bytes_digest": pa.array(self.bytes_digest, pa.binary(16)),
+            "pixels_digest": pa.array(self.pixels_digest, pa.binary(16)),
+            "phash": pa.array(self.phash, pa.uint64()),
+            "contrast": pa.array(self.contrast, pa.float32()),
+            "soft": rows_of_bytes(self.soft),
+        }
+        if self.views is not None:
+            columns["views"] = rows_of_bytes(self.views)
+        if self.seen is not None:
+            columns |= dict(zip(STAT, map(pa.array, self.seen.stat.T), strict=True))
         schema = pa.schema({"image": pa.string(), "error": pa.string()})
         lost = pa.table([list(self.unreadable), list(self.unreadable.values())], schema=schema)
-        return pa.concat_tables([table, lost], promote_options="default")
+        table = pa.concat_tables([pa.table(columns), lost], promote_options="default")
+        return table.replace_schema_metadata({"about": json.dumps(self.about(), sort_keys=True)})
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
         """Return what ``to_table`` or a pass over the images wrote."""
         import pyarrow.compute as pc
 
+        about = json.loads((table.schema.metadata or {}).get(b"about", b"{}"))
         lost = table.filter(pc.is_valid(table["error"]))
         table = table.filter(pc.is_null(table["error"]))
         names = ("image", "label", "bytes_digest", "pixels_digest")
@@ -102,9 +150,24 @@ class Signatures:
             pixels_digest=columns["pixels_digest"],
             phash=_numbers(table, "phash", np.uint64),
             contrast=_numbers(table, "contrast", np.float32),
-            soft=_soft(table),
+            soft=_soft(table, "soft").reshape(-1, SOFT_BYTES),
             unreadable=dict(zip(lost["image"].to_pylist(), lost["error"].to_pylist(), strict=True)),
+            views=_views(table) if about.get("views") else None,
+            settings=SigningSettings(about.get("views", False), about.get("hash_mode", "exact")),
+            seen=_seen(table, about.get("root", "")),
         )
+
+
+STAT = ("size", "stamp")
+
+
+def rows_of_bytes(values: NDArray[np.int8]) -> pa.Array:
+    """Return a row of bytes for each row of an array, without a Python object for each."""
+    import pyarrow as pa
+
+    width = int(np.prod(values.shape[1:]))
+    data = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(values), [None, data])
 
 
 def _numbers(table: pa.Table, name: str, dtype: Any) -> Any:
@@ -113,51 +176,98 @@ def _numbers(table: pa.Table, name: str, dtype: Any) -> Any:
     return table[name].to_numpy().astype(dtype)
 
 
-def _soft(table: pa.Table) -> NDArray[np.int8]:
-    rows = table["soft"].to_pylist() if "soft" in table.column_names else []
-    return np.frombuffer(b"".join(rows), np.int8).reshape(-1, SOFT_BYTES)
+def _soft(table: pa.Table, name: str) -> NDArray[np.int8]:
+    if name not in table.column_names or not table.num_rows:
+        return np.zeros(0, np.int8)
+    column = table[name].combine_chunks()
+    width, start = column.type.byte_width, column.offset
+    flat = np.frombuffer(column.buffers()[1], np.int8)
+    return flat[start * width : (start + len(column)) * width]
 
 
-class Signing:
-    """The observer that signs every image."""
-
-    images: frozenset[str] | None = None
-    batch_size: int | None = None
-
-    def prepare(self, image: Image.Image, data: bytes) -> Signature:
-        """Return the signature of one image."""
-        from auditor.overlap.signature import signature
-
-        return signature(image, data)
-
-    def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> dict[str, pa.Array]:
-        """Return the signature columns of a batch."""
-        import pyarrow as pa
-
-        del images
-        digest = pa.binary(16)
-        return {
-            "bytes_digest": pa.array([s.bytes_digest for s in prepared], digest),
-            "pixels_digest": pa.array([s.pixels_digest for s in prepared], digest),
-            "phash": pa.array([s.phash for s in prepared], pa.uint64()),
-            "contrast": pa.array([s.contrast for s in prepared], pa.float32()),
-            "soft": pa.array([s.soft for s in prepared], pa.binary(SOFT_BYTES)),
-        }
-
-    def about(self) -> dict[str, Any]:
-        """Return which hash it is."""
-        return {"hash": "phash", "bits": 64}
+def _views(table: pa.Table) -> NDArray[np.int8]:
+    flat = _soft(table, "views")
+    width = len(flat) // table.num_rows // SOFT_BYTES if len(flat) else 0
+    return flat.reshape(table.num_rows, width, SOFT_BYTES)
 
 
-@observe(Signatures, samples="test_samples", version=2)
-def test_signatures(test_samples: Samples) -> Signing:
+def _seen(table: pa.Table, root: str) -> Seen | None:
+    if not root or not set(STAT) <= set(table.column_names):
+        return None
+    return Seen(root, np.stack([_numbers(table, name, np.int64) for name in STAT], axis=1))
+
+
+class Earlier(NamedTuple):
+    """What the last audit in this folder signed.
+
+    Signatures of unchanged files are taken from it. What they are does not depend on it, so that
+    it takes no part in the key of the evidence.
+    """
+
+    store: Store
+    identity: str = ""
+
+    def signatures(self, split: str) -> Signatures | None:
+        """Return one split's signatures; None where there are none that can be used."""
+        name = f"{split}_signatures"
+        try:
+            table = self.store.load(name)
+        except Unavailable:
+            return None
+        if table is None or self.store.origin(name).get("version") != str(VERSION):
+            return None
+        return Signatures.from_table(table)
+
+
+VERSION = 3
+"""Of the stored form; raised when what is stored changes its meaning."""
+
+
+@derive
+def signing(config: Config) -> SigningSettings:
+    """Return how pictures are signed."""
+    return SigningSettings(config.overlap.views, config.overlap.hash_mode)
+
+
+@derive
+def earlier_signatures(config: Config) -> Earlier:
+    """Return what was signed before."""
+    return Earlier(Store(config.output.directory / "evidence"))
+
+
+@observe(Signatures, samples="test_samples", version=VERSION)
+def test_signatures(
+    signing: SigningSettings,
+    test_signature_file: SignatureFile | None,
+    test_samples: Samples | None,
+    earlier_signatures: Earlier,
+) -> Signing | Signatures:
     """Sign every test image."""
-    del test_samples
-    return Signing()
+    return _signed("test", signing, test_signature_file, test_samples, earlier_signatures)
 
 
-@observe(Signatures, samples="train_samples", version=2)
-def train_signatures(train_samples: Samples) -> Signing:
+@observe(Signatures, samples="train_samples", version=VERSION)
+def train_signatures(
+    signing: SigningSettings,
+    train_signature_file: SignatureFile | None,
+    train_samples: Samples | None,
+    earlier_signatures: Earlier,
+) -> Signing | Signatures:
     """Sign every training image."""
-    del train_samples
-    return Signing()
+    return _signed("train", signing, train_signature_file, train_samples, earlier_signatures)
+
+
+def _signed(
+    split: str,
+    settings: SigningSettings,
+    file: SignatureFile | None,
+    samples: Samples | None,
+    earlier: Earlier,
+) -> Signing | Signatures:
+    from auditor.evidence.signing import sign
+
+    if file is not None:
+        return file.read(settings)
+    if samples is None:
+        raise Unavailable(f"no {split} images were given ([data] {split})")
+    return sign(samples, settings, earlier.signatures(split))

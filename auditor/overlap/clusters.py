@@ -30,7 +30,10 @@ def clusters(pairs: Iterable[OverlapPair]) -> list[list[str]]:
 
     places: dict[str, int] = {}
     edges = [
-        (places.setdefault(p.test_image, len(places)), places.setdefault(p.train_image, len(places)))
+        (
+            places.setdefault(p.test_image, len(places)),
+            places.setdefault(p.train_image, len(places)),
+        )
         for p in pairs
         if p.verified
     ]

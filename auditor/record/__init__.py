@@ -35,9 +35,16 @@ from auditor.record.exhibits import (
     FlipRow,
     MetricRow,
     OperatingExhibit,
+    TrainingExhibit,
+)
+from auditor.record.overlap import (
+    GroupRow,
+    OverlapClassRow,
     OverlapExhibit,
     OverlapRow,
-    TrainingExhibit,
+    SceneRow,
+    TierRow,
+    WithinRow,
 )
 
 __all__ = [
@@ -59,17 +66,22 @@ __all__ = [
     "EfficiencyPoint",
     "Exhibits",
     "FlipRow",
+    "GroupRow",
     "LeakFree",
     "MetricRow",
     "OperatingExhibit",
+    "OverlapClassRow",
     "OverlapExhibit",
     "OverlapRow",
     "PolicyInfo",
     "Provenance",
     "Record",
+    "SceneRow",
     "SplitInfo",
+    "TierRow",
     "TrainingExhibit",
     "UnreadableImage",
     "Verdict",
     "WaiverInfo",
+    "WithinRow",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from auditor.record.base import Record
+from auditor.record.overlap import OverlapExhibit
 
 __all__ = [
     "BaselineExhibit",
@@ -22,8 +23,6 @@ __all__ = [
     "FlipRow",
     "MetricRow",
     "OperatingExhibit",
-    "OverlapExhibit",
-    "OverlapRow",
     "TrainingExhibit",
 ]
 
@@ -63,37 +62,6 @@ class MetricRow(Record):
     """A share in [0, 1], or a coefficient without a unit."""
     interval: tuple[float, float] | None = None
     explanation: str = ""
-
-
-class OverlapRow(Record):
-    """A test image and the training image it overlaps; thumbnails are ``data:`` URIs."""
-
-    test_image: str
-    train_image: str
-    kind: str
-    distance: int
-    """Hamming distance of the perceptual hashes, in bits of 64."""
-    similarity: float
-    test_label: str
-    train_label: str
-    transform: str = ""
-    """What was done to one of the two: mirrored, turned, cropped; empty for the other kinds."""
-    score: float = 1.0
-    verified: bool = True
-    """Whether the pixels of both were compared."""
-    test_thumbnail: str | None = None
-    train_thumbnail: str | None = None
-
-
-class OverlapExhibit(Record):
-    """The overlapping pairs, worst first, cut to what a reader can look at."""
-
-    pairs: tuple[OverlapRow, ...]
-    total_pairs: int
-    test_images: int
-    """Test images with at least one partner in the training data."""
-    within_test: tuple[OverlapRow, ...] = ()
-    """Pairs inside the test set whose labels disagree (test_* and train_* are the two members)."""
 
 
 class EfficiencyPoint(Record):

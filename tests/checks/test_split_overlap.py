@@ -3,20 +3,29 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from pydantic import ValidationError
+from scipy.stats import poisson
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from auditor.check import Status
 from auditor.checks.split_overlap import SplitOverlap
 from auditor.evidence.overlap import Overlap, OverlapPair
 from auditor.evidence.predictions import Predictions
+from auditor.evidence.scenes import ScenePair, Scenes
+from auditor.overlap.result import Threshold
 from auditor.overlap.splits import Kind
 
 
 def _pair(
-    test: str, train: str = "t.png", *, distance: int = 0, labels: tuple[str, str] = ("a", "a")
+    test: str,
+    train: str = "t.png",
+    *,
+    kind: Kind = "same-bytes",
+    labels: tuple[str, str] = ("a", "a"),
+    transform: str = "",
+    verified: bool = True,
 ) -> OverlapPair:
-    kind: Kind = "near-duplicate" if distance else "same-bytes"
-    return OverlapPair(test, train, kind, distance, 1.0, *labels)
+    distance = 0 if kind.startswith("same") else 12
+    return OverlapPair(test, train, kind, distance, 0.9, *labels, transform, 0.8, verified)
 
 
 def _overlap(
@@ -25,8 +34,12 @@ def _overlap(
     signed: int = 100,
     trained: int | None = 100,
     unread: int = 0,
+    within_train: tuple[OverlapPair, ...] = (),
+    rate: float | None = None,
 ) -> Overlap:
-    return Overlap(None if trained is None else pairs, within, signed, {}, trained, unread)
+    near = Threshold(0.5, "fallback" if rate is None else "decoys", 100, 2, rate)
+    known = None if trained is None else pairs
+    return Overlap(known, within, signed, {}, trained, unread, within_train, near)
 
 
 def test_one_leaked_image_fails_and_is_named() -> None:
@@ -40,15 +53,6 @@ def test_clean_splits_pass() -> None:
     outcome = SplitOverlap().run(_overlap(), None)
     assert outcome.status is Status.PASS
     assert outcome.summary == "No test image is in the training data."
-
-
-@pytest.mark.parametrize(
-    ("distance", "allowed", "status"),
-    [(8, 8, Status.FAIL), (8, 6, Status.PASS), (6, 6, Status.FAIL), (0, 0, Status.FAIL)],
-)
-def test_distance_boundary(distance: int, allowed: int, status: Status) -> None:
-    overlap = _overlap(_pair("x.png", distance=distance))
-    assert SplitOverlap(max_distance=allowed).run(overlap, None).status is status
 
 
 @pytest.mark.parametrize(("share", "status"), [(0.02, Status.PASS), (0.0199, Status.FAIL)])
@@ -72,7 +76,9 @@ def test_one_picture_under_two_labels_fails() -> None:
 
 def test_one_picture_twice_under_one_label_passes() -> None:
     within = (_pair("x.png", "y.png"),)
-    assert SplitOverlap().run(_overlap(within=within), None).status is Status.PASS
+    outcome = SplitOverlap().run(_overlap(within=within), None)
+    assert outcome.status is Status.PASS
+    assert any(f.note == "1 of 100 images repeat another one" for f in outcome.findings)
 
 
 def test_without_training_data_leakage_is_not_looked_at() -> None:
@@ -118,16 +124,109 @@ def test_a_predicted_image_that_was_not_compared_is_not_clean(
     assert SplitOverlap().run(_overlap(signed=99), test).status is Status.INCONCLUSIVE
 
 
-def test_inflation_is_shown(predictions: Callable[..., Predictions]) -> None:
+def test_inflation_is_judged_on_its_interval(predictions: Callable[..., Predictions]) -> None:
     test = predictions({"a": {"a": 60, "b": 40}})
     leaked = [_pair(image) for image in test.images[:20]]
-    outcome = SplitOverlap().run(_overlap(*leaked), test)
+    outcome = SplitOverlap(max_share=1.0).run(_overlap(*leaked), test)
     (finding,) = [f for f in outcome.findings if f.unit == "points"]
     assert finding.observed == pytest.approx(60 / 100 - 40 / 80)
-    assert finding.status is Status.SKIP
+    low, high = confint_proportions_2indep(20, 20, 40, 80, method="newcomb", alpha=0.1)
+    assert finding.interval == pytest.approx((low * 0.2, high * 0.2))
+    assert finding.status is outcome.status is Status.FAIL
+    allowed = SplitOverlap(max_share=1.0, max_inflation=0.2).run(_overlap(*leaked), test)
+    assert allowed.status is Status.PASS
+    unsure = SplitOverlap(max_share=1.0, max_inflation=0.09).run(_overlap(*leaked), test)
+    assert unsure.status is Status.INCONCLUSIVE
 
 
-@pytest.mark.parametrize("distance", [-1, 9])
-def test_the_radius_is_bounded(distance: int) -> None:
-    with pytest.raises(ValidationError):
-        SplitOverlap(max_distance=distance)
+def test_copies_that_change_nothing_do_not_inflate(
+    predictions: Callable[..., Predictions],
+) -> None:
+    test = predictions({"a": {"a": 900, "b": 100}})
+    leaked = [_pair(image) for image in (*test.images[:9], test.images[-1])]
+    outcome = SplitOverlap(max_share=0.02).run(_overlap(*leaked, signed=1000), test)
+    assert outcome.status is Status.PASS
+
+
+def test_strangers_among_the_near_duplicates_are_taken_off() -> None:
+    near = [_pair(f"{n}.png", kind="near-duplicate") for n in range(50)]
+    exact = [_pair(f"x{n}.png") for n in range(10)]
+    outcome = SplitOverlap().run(_overlap(*near, *exact, signed=1000, rate=0.02), None)
+    assert outcome.status is Status.FAIL
+    finding = outcome.findings[0]
+    assert finding.observed == pytest.approx((10 + 50 * 0.98) / 1000)
+    assert finding.interval == pytest.approx(
+        ((60 - poisson.ppf(0.95, 1)) / 1000, (60 - poisson.ppf(0.05, 1)) / 1000)
+    )
+    assert "of the other 50, 1.0 are estimated to be strangers" in finding.note
+
+
+@pytest.mark.parametrize(
+    ("flagged", "rate", "status"),
+    [(1, 0.02, Status.FAIL), (2, 0.6, Status.INCONCLUSIVE), (1, None, Status.FAIL)],
+)
+def test_a_few_near_duplicates_may_all_be_strangers(
+    flagged: int, rate: float | None, status: Status
+) -> None:
+    near = [_pair(f"{n}.png", kind="near-duplicate") for n in range(flagged)]
+    outcome = SplitOverlap().run(_overlap(*near, rate=rate), None)
+    assert outcome.status is status
+
+
+def test_each_tier_is_named() -> None:
+    pairs = (
+        _pair("a.png"),
+        _pair("b.png", kind="same-pixels"),
+        _pair("c.png", kind="near-duplicate"),
+        _pair("d.png", kind="transformed", transform="mirrored"),
+        _pair("e.png", kind="near-duplicate", verified=False),
+    )
+    outcome = SplitOverlap().run(_overlap(*pairs, rate=0.02), None)
+    notes = {f.subject: f.note for f in outcome.findings if f.metric == "copies in training"}
+    assert notes == {
+        "a.png": "same-bytes of t.png",
+        "b.png": "same-pixels of t.png",
+        "c.png": "near-duplicate of t.png",
+        "d.png": "transformed (mirrored) of t.png",
+        "e.png": "near-duplicate, by its signature alone, of t.png",
+    }
+    assert "2 exact, 2 near-duplicates, 1 transformed" in outcome.summary
+
+
+def test_another_label_in_training_is_shown_with_the_copy() -> None:
+    outcome = SplitOverlap(max_share=1.0).run(_overlap(_pair("x.png", labels=("a", "b"))), None)
+    (finding,) = [f for f in outcome.findings if f.unit == "labels"]
+    assert (finding.status, outcome.status) == (Status.SKIP, Status.PASS)
+    assert "a here, b in training as t.png" in finding.note
+
+
+def test_labels_that_are_not_known_do_not_conflict() -> None:
+    within = (_pair("x.png", "y.png", labels=("", "b")),)
+    assert SplitOverlap().run(_overlap(within=within), None).status is Status.PASS
+
+
+@pytest.mark.parametrize(("copies", "status"), [(5, Status.PASS), (6, Status.FAIL)])
+def test_many_copies_within_the_test_set_fail(copies: int, status: Status) -> None:
+    """Each copy is listed with several that come before it, and still counts once."""
+    chain = [f"{n}.png" for n in range(copies + 1)]
+    within = tuple(_pair(a, b, kind="near-duplicate") for a in chain for b in chain if a < b)
+    outcome = SplitOverlap().run(_overlap(within=within), None)
+    assert outcome.status is status
+    assert any(f"{copies} of 100 images repeat another" in f.note for f in outcome.findings)
+
+
+def test_copies_within_training_are_shown() -> None:
+    within = (_pair("x.png", "y.png"), _pair("x.png", "z.png", labels=("a", "b")))
+    outcome = SplitOverlap().run(_overlap(within_train=within), None)
+    assert outcome.status is Status.PASS
+    finding = outcome.findings[-1]
+    assert (finding.subject, finding.status, finding.observed) == ("train", Status.SKIP, 0.02)
+    assert "1 pairs carry two labels" in finding.note
+
+
+def test_a_similar_scene_is_never_a_copy() -> None:
+    scenes = Scenes((ScenePair("x.png", "y.png", 0.999, "a", "a"),), 100, 100, {})
+    outcome = SplitOverlap().run(_overlap(), None, scenes)
+    assert outcome.status is Status.PASS
+    (finding,) = [f for f in outcome.findings if "similar scene" in f.metric]
+    assert (finding.status, finding.observed) == (Status.SKIP, 0.999)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auditor.check import Status
+from auditor.checks.group_overlap import GroupOverlap
+from auditor.config import load_config
+from auditor.errors import InputError
+from auditor.evidence.groups import GroupColumn, Groups, SharedGroup
+from auditor.record import Audit
+from auditor.runner import run_audit
+
+Run = Callable[..., Audit]
+
+
+def _groups(*shared: SharedGroup, unnamed: int = 0) -> Groups:
+    return Groups((GroupColumn("patient", 10, 20, 30, unnamed),), shared)
+
+
+def test_no_group_in_both_passes() -> None:
+    outcome = GroupOverlap().run(_groups())
+    assert outcome.status is Status.PASS
+    assert outcome.summary == "No patient is in both splits."
+
+
+def test_a_group_in_both_fails_and_is_named() -> None:
+    outcome = GroupOverlap().run(_groups(SharedGroup("patient", "P1", 3, 7)))
+    assert outcome.status is Status.FAIL
+    (failed,) = [f for f in outcome.findings if f.status is Status.FAIL]
+    assert (failed.subject, failed.observed, failed.n) == ("patient: P1", 3, 3)
+    assert "7 training images" in failed.note
+
+
+def test_an_image_that_names_no_group_may_belong_to_any() -> None:
+    outcome = GroupOverlap().run(_groups(unnamed=1))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "1 images name no patient" in outcome.summary
+
+
+def test_a_column_without_any_group_shows_nothing() -> None:
+    empty = Groups((GroupColumn("patient", 0, 0, 0, 9),), ())
+    assert GroupOverlap().run(empty).status is Status.INCONCLUSIVE
+
+
+@pytest.fixture
+def manifest(image_folder: Callable[..., Path]) -> Callable[..., Path]:
+    """Write a split of 60 + 60 images with a manifest that names the patients in turn."""
+
+    def make(name: str, patients: Sequence[str], column: str = "patient") -> Path:
+        folder = image_folder(name, {"cat": 60, "dog": 60})
+        images = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.png"))
+        rows = [f"{i},{i[:3]},{patients[n % len(patients)]}" for n, i in enumerate(images)]
+        path = folder / "list.csv"
+        path.write_text("\n".join([f"image,label,{column}", *rows]) + "\n", encoding="utf-8")
+        return path
+
+    return make
+
+
+def _tables(module: str, **more: Any) -> dict[str, Any]:
+    return {"candidate": {"module": f"{module}:two", "input_size": 16}, **more}
+
+
+def test_a_patient_in_both_splits_rejects_the_audit(
+    run: Run, manifest: Callable[..., Path], module: Callable[..., str]
+) -> None:
+    data = {"train": manifest("train", ["P1", "P2"]), "test": manifest("test", ["P2 ", "P3"])}
+    audit = run(**_tables(module(), data=data, overlap={"groups": ["patient"]}))
+    failed = [f for f in audit.check("group-overlap").findings if f.status is Status.FAIL]
+    assert [(f.subject, f.observed) for f in failed] == [("patient: P2", 60)]
+    assert audit.verdict == "rejected"
+    assert audit.exhibits.overlap is not None
+    assert [row.group for row in audit.exhibits.overlap.groups] == ["P2"]
+
+
+def test_the_clean_twin_is_accepted(
+    run: Run, manifest: Callable[..., Path], module: Callable[..., str]
+) -> None:
+    data = {"train": manifest("train", ["P1", "P2"]), "test": manifest("test", ["P3", "P4"])}
+    audit = run(**_tables(module(), data=data, overlap={"groups": ["patient"]}))
+    assert audit.check("group-overlap").status is Status.PASS
+    assert audit.verdict == "accepted"
+
+
+def test_a_column_that_is_not_there_names_the_line(
+    run: Run,
+    manifest: Callable[..., Path],
+    module: Callable[..., str],
+    write: Callable[[str, str], Path],
+) -> None:
+    train, test = manifest("train", ["P1"]), manifest("test", ["P2"], column="subject")
+    config = write(
+        "auditor.toml",
+        f'[candidate]\nmodule = "{module()}:two"\ninput_size = 16\n'
+        f'[data]\ntrain = "{train}"\ntest = "{test}"\n\n[overlap]\ngroups = ["patient"]\n',
+    )
+    with pytest.raises(InputError, match=r'auditor\.toml:9: .*list\.csv has no column "patient"'):
+        run(config)
+
+
+def test_folders_name_no_groups(
+    run: Run, image_folder: Callable[..., Path], module: Callable[..., str]
+) -> None:
+    data = {name: image_folder(name, {"cat": 3, "dog": 3}) for name in ("train", "test")}
+    with pytest.raises(InputError, match='no column "patient"'):
+        run(**_tables(module(), data=data, overlap={"groups": ["patient"]}))
+
+
+def test_without_named_columns_it_is_skipped(
+    run: Run, image_folder: Callable[..., Path], module: Callable[..., str]
+) -> None:
+    audit = run(**_tables(module(), data={"test": image_folder("test", {"cat": 3, "dog": 3})}))
+    result = audit.check("group-overlap")
+    assert result.status is Status.SKIP
+    assert "[overlap] groups" in result.summary
+
+
+def test_groups_that_were_not_gathered_are_not_judged(
+    run: Run, manifest: Callable[..., Path], module: Callable[..., str], tmp_path: Path
+) -> None:
+    data = {"train": manifest("train", ["P1", "P2"]), "test": manifest("test", ["P3", "P4"])}
+    tables = _tables(module(), data=data)
+    run(**tables, overlap={"groups": ["patient"]})
+    later = {**tables, "overlap": {"groups": ["label"]}, "output": {"directory": tmp_path / "out"}}
+    audit = run_audit(*load_config(None, later), gathering=False)
+    assert audit.check("group-overlap").status is Status.ERROR
+    assert audit.verdict == "undecided"

@@ -1,12 +1,14 @@
-"""What the candidate costs: parameters, MACs, activations, bytes on disk."""
+"""What the candidate costs: parameters, MACs, activations, memory, by stage; its scaling."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from auditor.evidence.provider import gather
+from auditor.models.complexity import Memory, Uncounted
+from auditor.models.stages import Stage
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +35,17 @@ class Complexity:
     bytes_on_disk
         Size of the checkpoint file; None without one.
     uncounted
-        Operations that the count leaves out, by name.
+        Operators that the count leaves out, the largest share first.
+    stages
+        The same figures by part of the model, which sum to the totals.
+    fp32, bf16
+        Memory of the weights and at the peak of a forward pass of one image.
+    macs_fvcore
+        Multiply–accumulates by fvcore's rule, which timm's tables follow.
+    scaling
+        Where it stands beside EfficientNet's compound scaling, as a sentence.
+    notes
+        What a reviewer must know of how it was counted.
     """
 
     parameters: int
@@ -41,7 +53,13 @@ class Complexity:
     activations: int
     input_size: tuple[int, int, int]
     bytes_on_disk: int | None = None
-    uncounted: tuple[str, ...] = ()
+    uncounted: tuple[Uncounted, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    fp32: Memory | None = None
+    bf16: Memory | None = None
+    macs_fvcore: int | None = None
+    scaling: str = ""
+    notes: tuple[str, ...] = ()
 
     def to_table(self) -> pa.Table:
         """Return the figures in the table's metadata."""
@@ -53,25 +71,36 @@ class Complexity:
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
         """Return what ``to_table`` wrote."""
-        values = json.loads(table.schema.metadata[b"about"])
-        for name in ("input_size", "uncounted"):
+        values: dict[str, Any] = json.loads(table.schema.metadata[b"about"])
+        for name in ("input_size", "notes"):
             values[name] = tuple(values[name])
+        values["uncounted"] = tuple(Uncounted(**each) for each in values["uncounted"])
+        values["stages"] = tuple(Stage(**each) for each in values["stages"])
+        for name in ("fp32", "bf16"):
+            values[name] = values[name] and Memory(**values[name])
         return cls(**values)
 
 
-@gather(Complexity)
+@gather(Complexity, version=2)
 def complexity(candidate: Candidate) -> Complexity:
-    """Count the candidate's cost, without computing anything."""
+    """Count the candidate's cost, without computing anything where that is possible."""
     from auditor.models.complexity import measure_complexity
+    from auditor.models.scaling_law import scaling_of
 
-    size = candidate.loaded.preprocessing.input_size
-    figures = measure_complexity(candidate.loaded.model, size)
+    model, size = candidate.loaded.model, candidate.loaded.preprocessing.input_size
+    figures = measure_complexity(model, size)
     checkpoint = candidate.spec.checkpoint
     return Complexity(
-        figures.parameters,
-        figures.macs,
-        figures.activations,
-        size,
-        None if checkpoint is None else checkpoint.stat().st_size,
-        figures.uncounted,
+        parameters=figures.parameters,
+        macs=figures.macs,
+        activations=figures.activations,
+        input_size=size,
+        bytes_on_disk=None if checkpoint is None else checkpoint.stat().st_size,
+        uncounted=figures.uncounted,
+        stages=figures.stages,
+        fp32=figures.fp32,
+        bf16=figures.bf16,
+        macs_fvcore=figures.macs_fvcore,
+        scaling=str(scaling_of(model, size[1])),
+        notes=figures.notes,
     )

@@ -1,17 +1,70 @@
-"""What one image costs: parameters, multiply–adds and activations."""
+"""What one image costs: parameters, multiply–adds, activations, memory, and in which stage."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from auditor.errors import Unavailable
+from auditor.models.stages import Stage, by_stage
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-__all__ = ["ComplexityFigures", "measure_complexity"]
+    from auditor.models.counting import Pass
+
+__all__ = [
+    "MEMORY_RULE",
+    "RULE",
+    "ComplexityFigures",
+    "Memory",
+    "Uncounted",
+    "measure_complexity",
+]
+
+RULE = (
+    "MACs are the multiply–adds of convolutions, linear layers and matrix products, for one "
+    "image; FLOPs are 2 × MACs (papers on efficient networks say FLOPs and mean MACs). "
+    "Activations are the elements that these operators put out."
+)
+MEMORY_RULE = (
+    "Peak memory of a forward pass: weights, plus the largest sum of tensors alive at once, "
+    "without an operator's own workspace and with attention as plain matrix products."
+)
+
+
+@dataclass(frozen=True)
+class Uncounted:
+    """An operator that computes something and has no share in the multiply–adds.
+
+    Parameters
+    ----------
+    name
+        As torch calls it.
+    share
+        Its part, in [0, 1], of the elements that all computing operators put out. That is not its
+        part of the arithmetic, nor of the time.
+    """
+
+    name: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes held in memory, for one way to store numbers with a fraction.
+
+    Parameters
+    ----------
+    weights
+        Parameters and buffers.
+    peak
+        Those, and the largest sum of other tensors alive at once during a forward pass.
+    """
+
+    weights: int
+    peak: int
 
 
 @dataclass(frozen=True)
@@ -24,24 +77,44 @@ class ComplexityFigures:
         Trainable and frozen, each shared one once; buffers are not parameters.
     macs
         Multiply–adds of convolutions, linear layers and matrix products: what papers on efficient
-        networks call FLOPs. BatchNorm is not in it; timm's tables count it (1.5–3.5% more).
+        networks call FLOPs.
     activations
         Elements that those operators put out.
     uncounted
-        Other operators that ran and computed something, without a share in `macs`.
+        Other operators that ran and computed something, the largest share first.
+    stages
+        The same figures by part of the model; they sum to the totals.
+    fp32, bf16
+        Memory in four and in two bytes a number.
+    batch
+        Images in the forward pass whose peak memory is given.
+    macs_fvcore
+        Multiply–adds as fvcore counts them, and so timm's tables: with normalisation, adaptive
+        average pooling and upsampling (1.5–3.5% more for EfficientNets).
+    notes
+        What a reader must know of how it was counted, one sentence each.
     """
 
     parameters: int
     macs: int
     activations: int
-    uncounted: tuple[str, ...]
+    uncounted: tuple[Uncounted, ...]
+    stages: tuple[Stage, ...]
+    fp32: Memory
+    bf16: Memory
+    batch: int
+    macs_fvcore: int
+    notes: tuple[str, ...] = ()
 
 
-def measure_complexity(model: nn.Module, input_size: tuple[int, int, int]) -> ComplexityFigures:
-    """Measure a model, left as it is, on one image.
+def measure_complexity(
+    model: nn.Module, input_size: tuple[int, int, int], *, batch: int = 1
+) -> ComplexityFigures:
+    """Measure a model, left as it is.
 
-    Nothing is computed where a copy of the model runs on the meta device; a model that needs real
-    numbers runs once where it is.
+    Nothing is computed where a copy of the model runs on the meta device. A model that needs real
+    numbers is run where it is, on a black image and on noise: where those cost the same, that is
+    the answer, with a note; where they do not, there is none.
 
     Parameters
     ----------
@@ -49,11 +122,13 @@ def measure_complexity(model: nn.Module, input_size: tuple[int, int, int]) -> Co
         In evaluation mode.
     input_size
         Channels, height, width.
+    batch
+        Images of the forward pass whose peak memory is wanted.
 
     Raises
     ------
     Unavailable
-        The model does not run on an image of this size.
+        The model does not run on an image of this size, or its cost depends on the image.
 
     References
     ----------
@@ -61,82 +136,86 @@ def measure_complexity(model: nn.Module, input_size: tuple[int, int, int]) -> Co
     Radosavovic, I. et al. (2020). Designing network design spaces. CVPR. arXiv:2003.13678,
     section 3.1, with matrix products included, as fvcore and timm's tables have it.
     """
-    macs, activations, uncounted = _count_anywhere(model, input_size)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return ComplexityFigures(parameters, macs, activations, uncounted)
-
-
-def _count_anywhere(
-    model: nn.Module, input_size: tuple[int, int, int]
-) -> tuple[int, int, tuple[str, ...]]:
     try:
-        return _count(copy.deepcopy(model).to("meta").eval(), input_size)
-    except Exception:  # a copy, a missing meta kernel, a branch on a value: the model decides
-        pass
-    try:
-        return _count(model, input_size)
-    except Exception as error:
-        shape = "×".join(map(str, input_size))
-        raise Unavailable(
-            f"The model does not run on an image of {shape}: {error}", "error"
-        ) from error
+        twin = copy.deepcopy(model).to("meta").eval()
+        one = _pass(twin, (1, *input_size))
+        many = one if batch == 1 else _pass(twin, (batch, *input_size))
+    except Exception as error:  # a copy, a missing meta kernel, a branch on a value
+        one, many = _run(model, input_size, batch, error)
+        note = (
+            f"The model needs real numbers ({_first_line(error)}), so it was run on a black image "
+            "and on noise, which cost the same; another image may take another path."
+        )
+        return _figures(model, one, many, batch, (note,))
+    return _figures(model, one, many, batch, ())
 
 
-def _count(model: nn.Module, input_size: tuple[int, int, int]) -> tuple[int, int, tuple[str, ...]]:
+def _pass(model: nn.Module, shape: tuple[int, ...], *, noise: bool = False) -> Pass:
     import torch
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-    from torch.utils.flop_counter import FlopCounterMode
+
+    from auditor.models.counting import watch_pass
 
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    counter = FlopCounterMode(display=False)
-    outputs = _outputs_counter()
-    # Fused attention hides its score matrix on some machines; figures must not depend on that.
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), outputs, counter:
-        model(torch.zeros(1, *input_size, device=device))
-    return counter.get_total_flops() // 2, outputs.activations, tuple(sorted(outputs.uncounted))
+    images: Tensor = torch.zeros(shape, device=device)
+    if noise:
+        made = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        images = made.to(device)
+    return watch_pass(model, images)
 
 
-def _outputs_counter() -> Any:
-    # The class is made here because its base comes from torch, which must not be imported earlier.
-    from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils.flop_counter import flop_registry
+def _run(
+    model: nn.Module, input_size: tuple[int, int, int], batch: int, traced: Exception
+) -> tuple[Pass, Pass]:
+    """Run a model that cannot be traced, if it holds numbers to run with."""
+    shape = "×".join(map(str, input_size))
+    if any(parameter.is_meta for parameter in model.parameters()):
+        said = f"The model cannot be traced on an image of {shape}: {_first_line(traced)}"
+        raise Unavailable(said, "error") from traced
+    try:
+        black = _pass(model, (1, *input_size))
+        noise = _pass(model, (1, *input_size), noise=True)
+        many = black if batch == 1 else _pass(model, (batch, *input_size))
+    except Exception as error:  # the model may be the user's own code
+        said = f"The model does not run on an image of {shape}: {_first_line(error)}"
+        raise Unavailable(said, "error") from error
+    if (black.macs, black.activations) != (noise.macs, noise.activations):
+        a, b = (f"{sum(ran.macs.values()):,}" for ran in (black, noise))
+        raise Unavailable(
+            f"What the model costs depends on the image ({a} MACs on a black one, {b} on noise), "
+            "so no one figure is right; measure the paths that it can take, each as a model",
+            "error",
+        )
+    return black, many
 
-    class OutputsCounter(TorchDispatchMode):
-        def __init__(self) -> None:
-            super().__init__()  # type: ignore[no-untyped-call]
-            self.activations = 0
-            self.uncounted: set[str] = set()
 
-        def __torch_dispatch__(
-            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            output = func(*args, **(kwargs or {}))
-            if func.overloadpacket in flop_registry:
-                self.activations += (output[0] if isinstance(output, tuple) else output).numel()
-            elif _computes(func):
-                self.uncounted.add(_name(func))
-            return output
-
-    return OutputsCounter()
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")
 
 
-_MOVES = frozenset(
-    (
-        *("empty", "empty_like", "new_empty", "zeros", "zeros_like", "ones", "ones_like", "full"),
-        *("full_like", "arange", "clone", "to_copy", "copy", "cat", "stack", "index", "roll"),
-        *("constant_pad_nd", "pixel_shuffle", "unsafe_view", "detach", "lift_fresh", "as_strided"),
+def _figures(
+    model: nn.Module, one: Pass, many: Pass, batch: int, notes: tuple[str, ...]
+) -> ComplexityFigures:
+    from auditor.models.counting import bytes_of
+
+    weights = bytes_of((*model.parameters(), *model.buffers()))
+    fp32, bf16 = (Memory(w, w + peak) for w, peak in zip(weights, many.peak, strict=True))
+    macs = sum(one.macs.values())
+    return ComplexityFigures(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        macs=macs,
+        activations=sum(one.activations.values()),
+        uncounted=_uncounted(one),
+        stages=by_stage(model, one.macs, one.activations),
+        fp32=fp32,
+        bf16=bf16,
+        batch=batch,
+        macs_fvcore=macs + one.fvcore_extra,
+        notes=notes,
     )
-)
 
 
-def _computes(operator: Any) -> bool:
-    """Return whether an operator does arithmetic, rather than make, move or view elements."""
-    returned = operator._schema.returns
-    alias = returned[0].alias_info if returned else None
-    is_view = alias is not None and not alias.is_write
-    return not is_view and _name(operator) not in _MOVES
-
-
-def _name(operator: Any) -> str:
-    name: str = operator.overloadpacket.__name__
-    return name.strip("_")  # silu_ is silu in place, _to_copy is internal
+def _uncounted(seen: Pass) -> tuple[Uncounted, ...]:
+    total = sum(seen.elements.values())
+    others = [(n, name) for name, n in seen.elements.items() if name not in seen.counted]
+    return tuple(Uncounted(name, n / total if total else 0.0) for n, name in sorted(others)[::-1])

@@ -49,6 +49,8 @@ class ReferenceModel:
         Exact counts; multiply–adds for one image, without BatchNorm.
     activations
         Output elements of convolutions and linear layers, known to 10⁴.
+    macs_fvcore
+        Multiply–adds by fvcore's rule, with BatchNorm and pooling, as timm's tables have them.
     source
         Where the figures come from.
     """
@@ -62,6 +64,7 @@ class ReferenceModel:
     parameters: int
     macs: int
     activations: int
+    macs_fvcore: int
     source: str
 
 
@@ -83,5 +86,6 @@ def _reference(row: Mapping[str, str]) -> ReferenceModel:
         parameters=int(row["params"]),
         macs=int(row["macs_flopcounter"]),
         activations=round(float(row["timm_csv_macts"]) * 1e6),
+        macs_fvcore=int(row["macs_fvcore_incl_bn"]),
         source=_SOURCE,
     )

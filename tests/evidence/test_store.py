@@ -26,6 +26,8 @@ from auditor.evidence.provider import Stored
 from auditor.evidence.signatures import Signatures
 from auditor.evidence.store import Store
 from auditor.evidence.training_log import TrainingLog
+from auditor.models.complexity import Memory, Uncounted
+from auditor.models.stages import Stage
 from auditor.record import Audit
 from auditor.runner import run_audit
 
@@ -181,7 +183,20 @@ PAIR = OverlapPair("a.png", "b.png", "near-duplicate", 4, 0.97, "cat", "dog")
 @pytest.mark.parametrize(
     "it",
     [
-        Complexity(5, 6, 7, (3, 224, 224), 8, ("aten::sort",)),
+        Complexity(
+            5,
+            6,
+            7,
+            (3, 224, 224),
+            8,
+            (Uncounted("sort", 0.5),),
+            (Stage("head", 5, 6, 7),),
+            Memory(20, 30),
+            Memory(10, 15),
+            9,
+            "Not an EfficientNet.",
+            ("run twice",),
+        ),
         Complexity(5, 6, 7, (3, 224, 224)),
         Overlap((PAIR,), (PAIR, PAIR), 9, {"test/a.png": b"\xff\xd8\x00"}, 12, 3),
         Overlap((), (), 9, {}, 0),

@@ -1,0 +1,124 @@
+"""A model by any name, without trained weights: to be measured, not to be run.
+
+It is built on the meta device, where it takes no memory and nothing is initialised.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditor.errors import InputError, did_you_mean
+from auditor.models.candidate import CandidateSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from auditor.models.checkpoint import Checkpoint
+
+__all__ = ["Blueprint", "draw"]
+
+_HUB = ("hf-hub:", "hf_hub:")
+_FILES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """A model as it would be built.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode.
+    name
+        What a reader calls it.
+    architecture
+        What it was built as.
+    input_size
+        Channels, height, width.
+    bytes_on_disk
+        Of the checkpoint file; None where it is not one.
+    """
+
+    model: nn.Module
+    name: str
+    architecture: str
+    input_size: tuple[int, int, int]
+    bytes_on_disk: int | None
+
+
+def draw(target: str, side: int | None = None, *, real: bool = False) -> Blueprint:
+    """Build a model by name.
+
+    Parameters
+    ----------
+    target
+        A timm name, ``phi:1.5``, a checkpoint file that names its architecture, or
+        ``package.module:function``.
+    side
+        Of the square input in pixels; the model's own where None.
+    real
+        Whether to build it with weights (those of the checkpoint, else random ones), for a model
+        that cannot be traced without numbers.
+
+    Raises
+    ------
+    InputError
+        The name is unknown, the file cannot be read, or nothing can be built from it.
+    """
+    import torch
+
+    from auditor.models import architecture, preprocessing
+    from auditor.models.checkpoint import Checkpoint, read_checkpoint
+    from auditor.models.fitting import fit_weights
+
+    spec = _spec(target, side)
+    # An empty checkpoint stands for weights that are not needed; without one, timm would load them.
+    nothing = Checkpoint({}, None, None, {}, None, ())
+    held = read_checkpoint(spec.checkpoint) if spec.checkpoint else nothing
+    if spec.checkpoint:
+        _require_architecture(spec.checkpoint, held)
+    # A user's own function may look at values while it builds, so it is left where it is.
+    with torch.device("cpu" if real or spec.module else "meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch: copying to a meta parameter copies nothing
+        built = architecture.build(spec, held)
+        if spec.checkpoint:
+            fit_weights(built.model, held.state, spec.checkpoint.name, built.name)
+    model = built.model.eval()
+    return Blueprint(
+        model=model,
+        name=spec.name,
+        architecture=built.name,
+        input_size=preprocessing.resolve(model, held.args, asdict(spec)).input_size,
+        bytes_on_disk=spec.checkpoint.stat().st_size if spec.checkpoint else None,
+    )
+
+
+def _spec(target: str, side: int | None) -> CandidateSpec:
+    path = Path(target)
+    if path.is_file():
+        return CandidateSpec(checkpoint=path, input_size=side)
+    if target.startswith(_HUB) or target.startswith("phi:"):
+        return CandidateSpec(model=target, input_size=side)
+    if path.suffix in _FILES or "/" in target:
+        raise InputError(_no_file(path))
+    if ":" in target:
+        return CandidateSpec(module=target, input_size=side)
+    return CandidateSpec(model=target, input_size=side)
+
+
+def _no_file(path: Path) -> str:
+    if path.is_dir():
+        return f"{path} is a folder; name the checkpoint in it."
+    beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+    return f"{path} does not exist{did_you_mean(path.name, beside) or '.'}"
+
+
+def _require_architecture(path: Path, held: Checkpoint) -> None:
+    if held.arch is None:
+        raise InputError(
+            f"{path.name} does not name its architecture; profile that by its timm name: weights "
+            "change no figure but the bytes on disk."
+        )

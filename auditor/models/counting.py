@@ -1,0 +1,233 @@
+"""What a forward pass does, operator by operator: multiply–adds, outputs, memory alive.
+
+torch is imported here at once, so import this module where a model is measured and not before.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+__all__ = ["Pass", "bytes_of", "watch_pass"]
+
+_MOVES = frozenset(
+    (
+        *("empty", "empty_like", "new_empty", "zeros", "zeros_like", "ones", "ones_like", "full"),
+        *("full_like", "arange", "clone", "to_copy", "copy", "cat", "stack", "index", "roll"),
+        *("constant_pad_nd", "pixel_shuffle", "unsafe_view", "detach", "lift_fresh", "as_strided"),
+    )
+)
+
+
+@dataclass
+class Pass:
+    """What one forward pass did.
+
+    Parameters
+    ----------
+    macs, activations
+        Module name → multiply–adds, and output elements, of the counted operators that ran while
+        it was the innermost module.
+    elements
+        Operator → elements that it put out, for every operator that does arithmetic.
+    counted
+        Which of those have a share in `macs`.
+    fvcore_extra
+        What fvcore's rule counts on top of `macs`.
+    peak
+        Largest sum of bytes alive at once, in float32 and with every float in two bytes; the
+        weights are not in it.
+    """
+
+    macs: Counter[str] = field(default_factory=Counter)
+    activations: Counter[str] = field(default_factory=Counter)
+    elements: Counter[str] = field(default_factory=Counter)
+    counted: set[str] = field(default_factory=set)
+    fvcore_extra: int = 0
+    peak: tuple[int, int] = (0, 0)
+
+
+def watch_pass(model: nn.Module, images: Tensor) -> Pass:
+    """Run a model once and return what it did; whatever the model raises is raised.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode, on the device of `images`; on the meta device nothing is computed.
+    images
+        Shape (n, channels, height, width).
+    """
+    with ExitStack() as stack:
+        where = stack.enter_context(_innermost(model))
+        seen = Pass()
+        memory = _Memory((*model.parameters(), *model.buffers()))
+        stack.enter_context(torch.no_grad())
+        # Fused attention hides its score matrix on some machines; figures must not depend on that.
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.enter_context(_PooledInputs(seen))  # type: ignore[no-untyped-call]
+        stack.enter_context(_Operators(seen, where, memory))
+        memory.see((images,))
+        model(images)
+        seen.peak = memory.peak
+    return seen
+
+
+def bytes_of(tensors: Iterable[Tensor]) -> tuple[int, int]:
+    """Return the bytes of tensors in float32, and with every float in two bytes.
+
+    Tensors of whole numbers stay as they are.
+    """
+    sizes = [_bytes(t.numel(), t.element_size(), t.is_floating_point()) for t in tensors]
+    return sum(size[0] for size in sizes), sum(size[1] for size in sizes)
+
+
+def _bytes(elements: int, width: int, floating: bool) -> tuple[int, int]:
+    return (4 * elements, 2 * elements) if floating else (width * elements, width * elements)
+
+
+@contextmanager
+def _innermost(model: nn.Module) -> Iterator[Callable[[], str]]:
+    """Keep the name of the module that runs; a module called without its hooks is its caller."""
+    running = [""]
+    hooks = []
+    for name, module in model.named_modules():
+        hooks.append(module.register_forward_pre_hook(lambda *_, name=name: running.append(name)))
+        # Not the hook's return value: what it returns would become the module's output.
+        hooks.append(module.register_forward_hook(lambda *_: (running.pop(), None)[1]))
+    try:
+        yield lambda: running[-1]
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class _Memory:
+    """Sums the storages that are alive; those of the weights are known beforehand."""
+
+    def __init__(self, weights: Iterable[Tensor]) -> None:
+        self.peak = (0, 0)
+        self._alive = [0, 0]
+        self._seen: dict[int, Any] = {}
+        for weight in weights:
+            self._seen[weight.untyped_storage()._cdata] = None
+
+    def see(self, output: Any) -> None:
+        for tensor in tree_leaves(output):
+            if isinstance(tensor, Tensor) and tensor.layout is torch.strided:
+                self._add(tensor)
+        self.peak = max(self.peak[0], self._alive[0]), max(self.peak[1], self._alive[1])
+
+    def _add(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._seen:
+            return
+        width = tensor.element_size()
+        size = _bytes(storage.nbytes() // width, width, tensor.is_floating_point())
+        self._alive = [a + b for a, b in zip(self._alive, size, strict=True)]
+        self._seen[key] = weakref.ref(storage, lambda _: self._drop(key, size))
+
+    def _drop(self, key: int, size: tuple[int, int]) -> None:
+        del self._seen[key]
+        self._alive = [a - b for a, b in zip(self._alive, size, strict=True)]
+
+
+class _Operators(TorchDispatchMode):
+    """Sees every operator that reaches a device."""
+
+    def __init__(self, seen: Pass, where: Callable[[], str], memory: _Memory) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._seen, self._where, self._memory = seen, where, memory
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func.overloadpacket not in flop_registry and _is_composite(func):
+            with self:  # which is off inside itself
+                return func.decompose(*args, **kwargs)
+        output = func(*args, **kwargs)
+        self._memory.see(output)
+        self._count(func, args, kwargs, output)
+        return output
+
+    def _count(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
+        count = flop_registry.get(func.overloadpacket)
+        if count is None and not _computes(func):
+            return
+        first = output[0] if isinstance(output, tuple | list) else output
+        name, elements = _name(func), first.numel() if isinstance(first, Tensor) else 0
+        self._seen.elements[name] += elements
+        self._seen.fvcore_extra += _fvcore_extra(name, args, elements)
+        if count is not None:
+            place = self._where()
+            self._seen.counted.add(name)
+            self._seen.macs[place] += count(*args, **kwargs, out_val=output) // 2
+            self._seen.activations[place] += elements
+
+
+def _is_composite(operator: Any) -> bool:
+    """Return whether an operator is made of others, as which it is seen but in inference mode."""
+    key = "CompositeImplicitAutograd"
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), key))
+
+
+def _computes(operator: Any) -> bool:
+    """Return whether an operator does arithmetic, rather than make, move or view elements."""
+    returned = operator._schema.returns
+    alias = returned[0].alias_info if returned else None
+    is_view = alias is not None and not alias.is_write
+    return not is_view and _name(operator) not in _MOVES
+
+
+def _name(operator: Any) -> str:
+    name: str = operator.overloadpacket.__name__
+    return name.strip("_")  # silu_ is silu in place, _to_copy is internal
+
+
+_UPSAMPLED = {"upsample_nearest2d": 1, "upsample_bilinear2d": 4}
+_NORMALISED = {"native_layer_norm": 2, "native_group_norm": 1}
+"""Operator → position of its scale among the arguments."""
+
+
+def _fvcore_extra(name: str, args: Any, elements: int) -> int:
+    """Return what fvcore counts for an operator that has no multiply–adds of its own.
+
+    Two for each element of a BatchNorm with scale and shift, and one without; five and four for
+    one that takes its statistics from the image, LayerNorm and GroupNorm; one and four for each
+    pixel that nearest and bilinear upsampling makes (``fvcore/nn/jit_handles.py``).
+    """
+    if "batch_norm" in name:
+        by_image = any(argument is True for argument in args[3:6])
+        return elements * ((5 if by_image else 2) - (args[1] is None))
+    if name in _NORMALISED:
+        scale = args[_NORMALISED[name]]
+        return elements * (5 if scale is not None else 4)
+    return elements * _UPSAMPLED.get(name, 0)
+
+
+class _PooledInputs(TorchFunctionMode):
+    """Sees adaptive average pooling, which is a plain mean by the time an operator runs.
+
+    fvcore counts one for each element of its input, and nothing for other means.
+    """
+
+    def __init__(self, seen: Pass) -> None:
+        super().__init__()
+        self._seen = seen
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.nn.functional.adaptive_avg_pool2d:
+            self._seen.fvcore_extra += prod(args[0].shape)
+        return func(*args, **(kwargs or {}))

@@ -5,6 +5,9 @@ space with multi-index hashing", 2014). A hash is cut into four bands of 16 bits
 into four shares that sum to radius − 3. If every band were further away than its share, the
 whole hash would be at least radius + 1 away. So it is enough to look up, band by band, the
 hashes whose band lies within its share, and to compare all 64 bits of those alone.
+
+Where pictures look alike (forms, radiographs), everything is near everything. Then a hash keeps no
+more than its nearest partners, and those that would have had more are named.
 """
 
 from __future__ import annotations
@@ -25,10 +28,12 @@ _BANDS = 4
 _BAND_BITS = 16
 _BLOCK = 1 << 21
 """Candidate pairs compared at once: some 100 MB at the peak."""
+_PENDING = 1 << 22
+"""Pairs found before those beyond the nearest are dropped: some 200 MB at the peak."""
 
 
 class Pairs(NamedTuple):
-    """Pairs of near hashes, ordered by ``left``, then ``right``; three arrays of one length."""
+    """Pairs of near hashes, ordered by ``left``, then ``right``: three arrays of one length."""
 
     left: Integers
     """Positions in the left set."""
@@ -36,9 +41,11 @@ class Pairs(NamedTuple):
     """Positions in the right set."""
     distance: Integers
     """Bits in which the two differ."""
+    capped: Integers
+    """Positions in the left set, ascending, whose further partners are left out."""
 
 
-def near_pairs(left: Hashes, right: Hashes, radius: int) -> Pairs:
+def near_pairs(left: Hashes, right: Hashes, radius: int, most: int | None = None) -> Pairs:
     """Find every pair of hashes within a radius.
 
     Parameters
@@ -47,6 +54,8 @@ def near_pairs(left: Hashes, right: Hashes, radius: int) -> Pairs:
         Hashes, shapes (n,) and (m,).
     radius
         Largest distance in bits, 0..64. Up to 10 the search is fast.
+    most
+        Different hashes that one hash is paired with, the nearest; all of them where None.
 
     Returns
     -------
@@ -63,10 +72,11 @@ def near_pairs(left: Hashes, right: Hashes, radius: int) -> Pairs:
         raise ValueError(f"radius is {radius}; a distance between 64-bit hashes is within 0..64")
     left_hashes, left_inverse = np.unique(left, return_inverse=True)
     right_hashes, right_inverse = np.unique(right, return_inverse=True)
-    distinct = _distinct_pairs(left_hashes, right_hashes, radius)
+    distinct = _distinct_pairs(left_hashes, right_hashes, radius, most)
     row, left_members = _members(left_inverse, len(left_hashes), distinct.left)
     pair, right_members = _members(right_inverse, len(right_hashes), distinct.right[row])
-    found = Pairs(left_members[pair], right_members, distinct.distance[row[pair]])
+    capped = np.flatnonzero(np.isin(left_inverse, distinct.capped))
+    found = Pairs(left_members[pair], right_members, distinct.distance[row[pair]], capped)
     return _select(found, np.lexsort((found.right, found.left)))
 
 
@@ -89,17 +99,34 @@ def near_pairs_within(hashes: Hashes, radius: int) -> Pairs:
     return _select(pairs, np.flatnonzero(pairs.left < pairs.right))
 
 
-def _distinct_pairs(left: Hashes, right: Hashes, radius: int) -> Pairs:
+def _distinct_pairs(left: Hashes, right: Hashes, radius: int, most: int | None) -> Pairs:
     """Join two sets without repetition; several bands may find a pair, which is kept once."""
     shares = [(radius - _BANDS + 1 + band) // _BANDS for band in range(_BANDS)]
-    found = [
-        block
-        for band, share in enumerate(shares)
-        for block in _band_pairs(left, right, band * _BAND_BITS, share, radius)
-    ]
-    code = np.unique(np.concatenate([np.empty(0, np.int64), *found]))
-    rows, columns = np.divmod(code, max(len(right), 1))
-    return Pairs(rows, columns, _distance(left[rows], right[columns]))
+    none = np.empty(0, np.int64)
+    found, waiting, size = Pairs(none, none, none, none), [none], 0
+    for band, share in enumerate(shares):
+        for block in _band_pairs(left, right, band * _BAND_BITS, share, radius):
+            waiting.append(block)
+            size += len(block)
+            if most is not None and size > _PENDING:
+                found, waiting, size = _nearest(left, right, found, waiting, most), [none], 0
+    return _nearest(left, right, found, waiting, most)
+
+
+def _nearest(
+    left: Hashes, right: Hashes, found: Pairs, waiting: list[Integers], most: int | None
+) -> Pairs:
+    """Add pairs, given as row · m + column, to those found; keep the nearest of each row."""
+    m = max(len(right), 1)
+    code = np.unique(np.concatenate([found.left * m + found.right, *waiting]))
+    rows, columns = np.divmod(code, m)
+    pairs = Pairs(rows, columns, _distance(left[rows], right[columns]), found.capped)
+    if most is None:
+        return pairs
+    order = np.lexsort((columns, pairs.distance, rows))
+    rank = np.arange(len(rows)) - np.searchsorted(rows, rows)  # rows ascend in either order
+    capped = np.union1d(found.capped, rows[rank >= most])
+    return _select(pairs._replace(capped=capped), np.sort(order[rank < most]))
 
 
 def _band_pairs(
@@ -158,4 +185,4 @@ def _members(inverse: Integers, size: int, groups: Integers) -> tuple[Integers, 
 
 
 def _select(pairs: Pairs, places: Integers) -> Pairs:
-    return Pairs(pairs.left[places], pairs.right[places], pairs.distance[places])
+    return Pairs(pairs.left[places], pairs.right[places], pairs.distance[places], pairs.capped)

@@ -58,13 +58,12 @@ def command(baseline: Path, candidate: Path, output: Path | None) -> int:
 
 def _write(found: Diff, candidate: Audit, directory: Path) -> list[Path]:
     from auditor.comparison.exhibit import thumbnails
+    from auditor.comparison.images import reader_of
     from auditor.render.html import html_diff
 
-    if found.comparison:
-        source = Path(candidate.data.test.source)
-        root = source if source.is_dir() else source.parent
-        shown = thumbnails(found.comparison, lambda image: (root / image).read_bytes())
-        found = found.model_copy(update={"comparison": shown})
+    read = reader_of(candidate) if found.comparison else None
+    if found.comparison and read:
+        found = found.model_copy(update={"comparison": thumbnails(found.comparison, read)})
     directory.mkdir(parents=True, exist_ok=True)
     texts = {"diff.html": html_diff(found), "diff.json": found.to_json()}
     for name, text in texts.items():
@@ -76,7 +75,9 @@ def _parts(found: Diff) -> list[str]:
     from auditor.cli.verdict import hanging, wrapped
     from auditor.render.wording import visible
 
-    parts = [wrapped(visible(f"{found.baseline.name} → {found.candidate.name}"))]
+    before, after = found.baseline, found.candidate
+    verdicts = f"{before.verdict} → {after.verdict}"
+    parts = [wrapped(visible(f"{before.name} → {after.name}: {verdicts}"))]
     if found.comparison is None:
         parts.append(
             click.style(wrapped(f"? Not comparable: {visible(found.not_comparable)}"), fg="yellow")
@@ -142,13 +143,19 @@ def _class(row: ChangeRow) -> str:
     )
 
 
-def _flip(flip: FlipRow) -> str:
-    return f"{flip.image}: {flip.label}; {flip.before} → {flip.after}"
+def _flip(row: FlipRow) -> str:
+    return f"{row.image}: {row.before} → {row.after}"
 
 
 def _check(check: CheckChange) -> str:
     note = f" ({check.note})" if check.note else ""
-    return f"{check.id}: {check.before or 'absent'} → {check.after or 'absent'}{note}"
+    return f"{check.id}: {_word(check.before)} → {_word(check.after)}{note}"
+
+
+def _word(state: str | None) -> str:
+    from auditor.render.wording import STATUS
+
+    return "took no part" if state is None else STATUS[state].word
 
 
 def _setting(setting: Setting) -> str:

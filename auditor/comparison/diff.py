@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckChange", "Diff", "Setting", "Side", "diff"]
 
-_UNIMPORTANT = ("output.", "engine.")
+_UNIMPORTANT = ("output.", "engine.", "baseline.audit")
 
 
 class Side(Record):
@@ -143,7 +143,7 @@ def _checks(before: Audit, after: Audit) -> Iterable[CheckChange]:
     for id in dict.fromkeys([*new, *old]):
         a, b = old.get(id), new.get(id)
         note = _note(a, b)
-        if note or _state(a) != _state(b):
+        if (note and _state(b) != "skip") or _state(a) != _state(b):
             title = (b or old[id]).title
             yield CheckChange(id=id, title=title, before=_state(a), after=_state(b), note=note)
 

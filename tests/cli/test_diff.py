@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -34,12 +35,12 @@ def new(cli: Cli, saved: Saved) -> str:
 def test_it_tells_what_changed(cli: Cli, old: str, new: str) -> None:
     done = cli("diff", old, f"{new}/audit.json")
     assert done.returncode == 0
-    assert done.stdout.startswith("old.csv → new.csv\n")
+    assert done.stdout.startswith("old.csv → new.csv: accepted → accepted\n")
     assert "Accuracy 98.33% → 90.00%: −8.33 pp [" in done.stdout
     assert "50 lost, 0 won, 50 predicted differently; McNemar p = 1.78e-15 exact" in done.stdout
     assert "dog: 100.0% → 83.3%, −16.7 pp" in done.stdout
     assert "Lost, the first 20 of 50" in done.stdout
-    assert "  dog-dog-00000: dog; dog → cat" in done.stdout
+    assert "  dog-dog-00000: dog → cat\n" in done.stdout
     assert "Won" not in done.stdout
     assert 'policy.preset: not set → "pull-request"' in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 100
@@ -63,7 +64,36 @@ def test_it_writes_a_page_and_a_document(cli: Cli, old: str, new: str) -> None:
     html5lib.HTMLParser(strict=True).parse(page)
     assert "<script" not in page
     assert "−8.33 pp" in page
-    assert "no thumbnail" in page
+    assert "50 images; the first 20 are shown" in page
+    assert "dog-dog-00019" in page
+    assert "<img" not in page
+
+
+def test_the_other_way_round_it_is_an_improvement(cli: Cli, old: str, new: str) -> None:
+    done = cli("diff", new, old)
+    assert "Accuracy 90.00% → 98.33%: +8.33 pp [" in done.stdout
+    assert "0 lost, 50 won" in done.stdout
+    assert "Worst classes" not in done.stdout
+    assert "Won, the first 20 of 50" in done.stdout
+    assert "  dog-dog-00000: cat → dog\n" in done.stdout
+    done = cli("run", "--predictions", "old.csv", "--baseline", new, "--output", "third")
+    assert done.returncode == 0
+    assert "Better than new.csv: accuracy 90.00% → 98.33%" in " ".join(done.stdout.split())
+
+
+def test_test_sets_without_a_common_image_are_two_samples(cli: Cli, old: str, saved: Saved) -> None:
+    text = saved({"cat": {"cat": 90}, "dog": {"dog": 60, "cat": 30}}, "c.csv").read_text()
+    Path("c.csv").write_text(text.replace("\ncat-", "\nother-cat-").replace("\ndog-", "\nother-"))
+    cli("run", "--predictions", "c.csv", "--output", "c")
+    said = " ".join(cli("diff", old, "c", "--output", "out").stdout.split())
+    assert "on different images (600 and 180), which may be all of it" in said
+    assert "dog: 100.0% → 66.7%" in said
+    assert "lost" not in said
+    page = Path("out/diff.html").read_text()
+    html5lib.HTMLParser(strict=True).parse(page)
+    assert "exact test, corrected by Holm over 2 classes" in page
+    assert "Fisher" in page
+    assert "McNemar" not in page
 
 
 def test_the_report_shows_it_too(cli: Cli, old: str, new: str) -> None:
@@ -108,9 +138,28 @@ def test_flipped_images_are_shown_where_they_still_are(
         cli("run", f"{side}.toml")
     cli("diff", "two", "wrong", "--output", "out")
     assert Path("out/diff.html").read_text().count("data:image/jpeg") == 20
+    assert "no thumbnail" not in Path("out/diff.html").read_text()
     (here / "test" / "a" / "0000.png").unlink()
     cli("diff", "two", "wrong", "--output", "out")
     assert Path("out/diff.html").read_text().count("data:image/jpeg") == 19
+    assert Path("out/diff.html").read_text().count("no thumbnail") == 1
+    (here / "test").rename(here / "elsewhere")
+    cli("diff", "two", "wrong", "--output", "out")
+    assert "<img" not in Path("out/diff.html").read_text()
+
+
+def test_of_saved_predictions_too(
+    cli: Cli, here: Path, image_folder: Callable[..., Path], write: Callable[[str, str], Path]
+) -> None:
+    image_folder("test", {"a": 12, "b": 12})
+    rows = [f"{label}/{k:04}.png,{label}" for label in "ab" for k in range(12)]
+    for side, wrong in (("x", 0), ("y", 5)):
+        said = [f"{row},{'b' if i < wrong else row[-1]}" for i, row in enumerate(rows)]
+        write(f"{side}.csv", "\n".join(["image,label,predicted", *said]))
+        cli("run", "--predictions", f"{side}.csv", "--test", "test", "--output", side)
+    done = cli("diff", "x", "y", "--output", "out")
+    assert "  a/0000.png: a → b\n" in done.stdout
+    assert Path("out/diff.html").read_text().count("data:image/jpeg") == 5
 
 
 def test_what_is_not_comparable_is_named(cli: Cli, old: str, saved: Saved) -> None:
@@ -145,6 +194,45 @@ def test_evidence_that_was_exchanged_is_not_compared(
     assert "its digest is not the one in" in " ".join(done.stdout.split())
 
 
+def _regained(audit: dict[str, Any]) -> dict[str, Any]:
+    """A record whose digest is right again: what another version of Auditor would have written."""
+    content = {key: value for key, value in audit.items() if key != "digest"}
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return content | {"digest": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def test_a_check_of_another_version_is_not_comparable(cli: Cli, old: str) -> None:
+    path = Path("old/audit.json")
+    audit = json.loads(path.read_text())
+    for check in audit["checks"]:
+        check["version"] += 6 * (check["id"] in ("baseline-regression", "top1-accuracy"))
+    path.write_text(json.dumps(_regained(audit)))
+    done = cli("run", "--predictions", "old.csv", "--baseline", old, "--output", "again")
+    assert done.returncode == 3
+    said = " ".join(done.stdout.split())
+    assert "not comparable: the baseline was audited with baseline-regression version 7" in said
+    done = cli("diff", old, "again")
+    assert "top1-accuracy: pass → pass (not comparable: version 7, now 1)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (("cat-cat-00007,cat,cat\n", ""), "share only 599 of 600 images: 1 missing"),
+        (("cat-cat-00007,cat,", "cat-cat-00007,dog,"), "other labels than in the baseline for 1"),
+        ((",dog", ",fox"), 'other classes than the baseline: without "dog", with "fox"'),
+    ],
+)
+def test_an_audit_with_such_a_baseline_is_undecided(
+    cli: Cli, old: str, text: tuple[str, str], said: str
+) -> None:
+    path = Path("old.csv")
+    path.write_text(path.read_text().replace(*text))
+    done = cli("run", "--predictions", "old.csv", "--baseline", old, "--output", "again")
+    assert done.returncode == 3
+    assert f"not comparable: {said}" in " ".join(done.stdout.replace("the test sets ", "").split())
+
+
 def _edited(change: Callable[[dict[str, Any]], Any]) -> None:
     path = Path("old/audit.json")
     content = json.loads(path.read_text())
@@ -153,7 +241,9 @@ def _edited(change: Callable[[dict[str, Any]], Any]) -> None:
 
 
 def test_bad_input_is_two(cli: Cli, old: str, new: str) -> None:
-    assert cli("diff", "nothing", new).returncode == 2
+    done = cli("diff", "nothing", new)
+    assert done.returncode == 2
+    assert "nothing: cannot be read" in done.stderr
     assert cli("diff", old).returncode == 2
     _edited(lambda audit: audit.update(summary="All is well."))
     done = cli("diff", old, new)

@@ -1,0 +1,28 @@
+"""Finds the test images of an audit again, where they still lie."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from auditor.data.sources import read_samples
+from auditor.errors import InputError
+from auditor.record import Audit
+
+__all__ = ["reader_of"]
+
+
+def reader_of(audit: Audit) -> Callable[[str], bytes] | None:
+    """Return what opens a test image of an audit by its name; None where its data is gone.
+
+    A relative path is one from the folder in which the audit was made.
+    """
+    config = json.loads(audit.provenance.config or "{}")
+    given = config.get("data", {}).get("test") if isinstance(config, dict) else None
+    if given is None:
+        return None
+    try:
+        return read_samples(Path(given), audit.data.classes).read
+    except InputError:
+        return None

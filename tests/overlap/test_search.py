@@ -131,7 +131,7 @@ def test_hashes_of_photographs_agree_with_brute_force() -> None:
     left, right = hashes[:300], hashes[150:]
     found = near_pairs(left, right, 10)
     assert listed(found) == brute_force(left, right, 10)
-    assert len(found.left) > 1000
+    assert len(found.left) > 200
 
 
 def test_empty_sets_have_no_pairs() -> None:

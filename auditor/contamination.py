@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from auditor.evidence.overlap import Overlap
     from auditor.evidence.predictions import Predictions
     from auditor.overlap.result import OverlapPair
+    from auditor.record import OverlapRow
 
 __all__ = [
     "EXACT",
@@ -114,7 +115,7 @@ def strongest(pairs: Iterable[OverlapPair]) -> dict[str, OverlapPair]:
     return first
 
 
-def tier(pair: OverlapPair) -> str:
+def tier(pair: OverlapPair | OverlapRow) -> str:
     """Name how two pictures are copies: which transform it is, and whether the pixels were seen.
 
     >>> from auditor.overlap.result import OverlapPair
@@ -125,7 +126,7 @@ def tier(pair: OverlapPair) -> str:
     return what if pair.verified else f"{what}, by its signature alone,"
 
 
-def conflicting(pair: OverlapPair) -> bool:
+def conflicting(pair: OverlapPair | OverlapRow) -> bool:
     """Tell whether two copies carry different labels; a label that is not known is none."""
     return bool(pair.test_label and pair.train_label) and pair.test_label != pair.train_label
 

@@ -13,6 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from auditor.config import Config, ConfigSource
+    from auditor.record import Audit
 
 __all__ = ["judge", "writing"]
 
@@ -31,8 +32,28 @@ def judge(config: Config, source: ConfigSource, *, gathering: bool) -> int:
         directory.mkdir(parents=True, exist_ok=True)
         audit.write(directory / "audit.json")
         written = render(audit, directory, config.output.formats)
+        written += _lists(config, audit)
     click.echo(verdict(audit, [*written, directory / "audit.json"]))
     return audit.exit_status
+
+
+def _lists(config: Config, audit: Audit) -> list[Path]:
+    """Write what repairs the split, where an overlap was looked for."""
+    from auditor.cli.copies import write_across
+    from auditor.evidence.overlap import Overlap
+    from auditor.evidence.signatures import Signatures
+    from auditor.evidence.store import Store
+    from auditor.runner import evidence_directory
+
+    shown = audit.exhibits.overlap
+    if shown is None or not shown.compared:
+        return []
+    store = Store(evidence_directory(config))
+    found, signed = store.load("overlap"), store.load("test_signatures")
+    if found is None or signed is None:
+        return []
+    overlap, test = Overlap.from_table(found), Signatures.from_table(signed)
+    return write_across(config.output.directory, overlap, test)
 
 
 @contextmanager

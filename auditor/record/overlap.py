@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
+from auditor.check import Status
 from auditor.record.base import Record
 
 __all__ = [
     "GroupRow",
     "OverlapClassRow",
     "OverlapExhibit",
+    "OverlapReport",
     "OverlapRow",
     "SceneRow",
+    "SourceInfo",
     "TierRow",
     "WithinRow",
 ]
@@ -130,3 +135,42 @@ class OverlapExhibit(Record):
     scenes: tuple[SceneRow, ...] = ()
     notes: tuple[str, ...] = ()
     """What was left aside, a sentence each."""
+
+
+class SourceInfo(Record):
+    """One side of a search that stands alone."""
+
+    source: str
+    images: int
+    """Images that could be read."""
+    unreadable: tuple[tuple[str, str], ...] = ()
+    """The first that could not, and why."""
+    total_unreadable: int = 0
+
+
+class OverlapReport(Record):
+    """What ``auditor overlap`` and ``auditor duplicates`` found, without any model."""
+
+    schema_version: int = 1
+    status: Status
+    summary: str
+    test: SourceInfo
+    """Of duplicates, the only source."""
+    train: SourceInfo | None = None
+    exhibit: OverlapExhibit
+    settings: dict[str, str | float | bool]
+    """What the search was told."""
+    auditor: str
+    created: str
+    """UTC, ISO 8601."""
+    seconds: float
+
+    @property
+    def exit_status(self) -> int:
+        """0 nothing above the limit, 1 something, 3 undecided."""
+        return {Status.PASS: 0, Status.FAIL: 1}.get(self.status, 3)
+
+    def to_json(self) -> str:
+        """Return the document: sorted keys, a line feed at the end."""
+        content = self.model_dump(mode="json")
+        return json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"

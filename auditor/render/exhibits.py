@@ -70,8 +70,8 @@ def _confusion(exhibit: ConfusionExhibit) -> ConfusionView:
 
 
 def labels_disagree(pair: OverlapRow) -> bool:
-    """Tell whether two overlapping images carry different labels."""
-    return pair.test_label != pair.train_label
+    """Tell whether two overlapping images carry different labels; one that is unknown is none."""
+    return "" not in (pair.test_label, pair.train_label) and pair.test_label != pair.train_label
 
 
 def thumbnail(uri: str | None) -> str | None:

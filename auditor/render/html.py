@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from auditor.comparison.diff import Diff
+    from auditor.record import OverlapReport
 
-__all__ = ["html_diff", "html_report", "notebook_card"]
+__all__ = ["html_diff", "html_overlap", "html_report", "notebook_card"]
 
 
 def html_report(audit: Audit) -> str:
@@ -29,6 +30,11 @@ def html_report(audit: Audit) -> str:
 def html_diff(diff: Diff) -> str:
     """Return the comparison of two audits as one self-contained page."""
     return _environment().get_template("diff.html.j2").render(diff=diff)
+
+
+def html_overlap(report: OverlapReport) -> str:
+    """Return what a search for copies found as one self-contained page."""
+    return _environment().get_template("overlap_report.html.j2").render(report=report)
 
 
 def notebook_card(audit: Audit) -> str:

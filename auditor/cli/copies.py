@@ -1,0 +1,163 @@
+"""What ``run``, ``overlap`` and ``duplicates`` share: the lists, the report, the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from auditor.cli.verdict import hanging, terminal_width, wrapped
+
+if TYPE_CHECKING:
+    from auditor.evidence.overlap import Overlap, OverlapPair
+    from auditor.evidence.signatures import Signatures
+    from auditor.record import OverlapReport, OverlapRow, SourceInfo
+
+__all__ = ["told", "write_across", "write_report", "write_within", "writing_to"]
+
+_HEADLINE = {"pass": ("✓", "green"), "fail": ("✗", "red")}
+_SHOWN = 8
+
+
+def writing_to(directory: Path) -> AbstractContextManager[None]:
+    """Make the folder at once, and name the place where the system refuses to write."""
+    from auditor.cli.judging import writing
+
+    with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+    return writing(directory)
+
+
+def write_across(directory: Path, overlap: Overlap, test: Signatures) -> list[Path]:
+    """Write the pairs between the splits, the clean test images, and the conflicts, if any."""
+    from auditor.overlap.lists import write_pairs, write_without
+
+    pairs = overlap.pairs or ()
+    clean = directory / "clean_test.csv"
+    return [
+        write_pairs(directory / "overlap.csv", pairs),
+        write_without(clean, test.images, test.labels, overlap.test_images),
+        *_conflicts(directory, overlap),
+    ]
+
+
+def write_within(directory: Path, overlap: Overlap, signed: Signatures) -> list[Path]:
+    """Write the pairs within one set of images, one of each picture, and the conflicts, if any."""
+    from auditor.overlap.lists import write_keep, write_pairs
+
+    pairs = overlap.within_test
+    return [
+        write_pairs(directory / "duplicates.csv", pairs),
+        write_keep(directory / "keep.csv", signed.images, signed.labels, pairs),
+        *_conflicts(directory, overlap),
+    ]
+
+
+def _conflicts(directory: Path, overlap: Overlap) -> list[Path]:
+    from auditor.contamination import conflicting
+    from auditor.overlap.lists import write_conflicts
+
+    sides: dict[str, Sequence[OverlapPair]] = {
+        "test-train": overlap.pairs or (),
+        "test-test": overlap.within_test,
+        "train-train": overlap.within_train,
+    }
+    found = [(side, pair) for side, pairs in sides.items() for pair in filter(conflicting, pairs)]
+    path = directory / "conflicts.csv"
+    if not found:
+        path.unlink(missing_ok=True)  # of an earlier run
+        return []
+    return [write_conflicts(path, found)]
+
+
+def write_report(report: OverlapReport, directory: Path, name: str) -> list[Path]:
+    """Write the report for people and for programs."""
+    from auditor.render.html import html_overlap
+
+    texts = {f"{name}.html": html_overlap(report), f"{name}.json": report.to_json()}
+    for file, text in texts.items():
+        (directory / file).write_text(text, encoding="utf-8", newline="\n")
+    return [directory / file for file in texts]
+
+
+def told(report: OverlapReport, files: Sequence[Path]) -> str:
+    """Return the report as text for a terminal."""
+    from auditor.render.wording import visible
+
+    symbol, colour = _HEADLINE.get(report.status.value, ("?", "yellow"))
+    sentence = wrapped(visible(f"{symbol} {report.summary}"))
+    shown = report.exhibit
+    pairs = shown.pairs if report.train else shown.within_test
+    parts = [
+        "\n".join(click.style(line, fg=colour, bold=True) for line in sentence.splitlines()),
+        "\n".join(_sources(report)),
+        _titled("Tiers", _tiers(report)),
+        _titled("Within each set", _within(report)),
+        _titled("Conflicting labels" if not report.train else "To look at first", _pairs(pairs)),
+        _titled("Could not be read", _unreadable(report)),
+        _titled("Written", (f"  {path}" for path in files)),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _titled(title: str, lines: Iterator[str]) -> str:
+    rows = list(lines)
+    return "\n".join([click.style(title, bold=True), *rows]) if rows else ""
+
+
+def _named(report: OverlapReport) -> list[tuple[str, SourceInfo]]:
+    sides = [("training", report.train), ("test", report.test)]
+    return [(name, side) for name, side in sides if side]
+
+
+def _sources(report: OverlapReport) -> Iterator[str]:
+    from auditor.render.wording import plural, visible
+
+    for name, side in _named(report):
+        lost = f", {side.total_unreadable:,} unreadable" if side.total_unreadable else ""
+        what = f"{name}: " if report.train else ""
+        yield wrapped(visible(f"{what}{side.source}, {plural(side.images, 'image')}{lost}"))
+
+
+def _tiers(report: OverlapReport) -> Iterator[str]:
+    from auditor.render.wording import plural, share
+
+    for row in report.exhibit.tiers:
+        said = f"{row.kind:<15} {plural(row.test_images, 'test image'):<18}"
+        if row.test_images and row.strangers:
+            said += f" about {share(row.strangers)} of the pairs are strangers"
+        yield hanging(said.rstrip(), 18)
+
+
+def _within(report: OverlapReport) -> Iterator[str]:
+    from auditor.render.wording import plural
+
+    for row in report.exhibit.within:
+        if row.repeated and report.train:
+            yield hanging(
+                f"{row.split}: {row.repeated:,} of {plural(row.images, 'image')} repeat another "
+                f"one; {plural(row.conflicts, 'pair')} with two labels"
+            )
+
+
+def _pairs(pairs: Sequence[OverlapRow]) -> Iterator[str]:
+    from auditor.contamination import conflicting, tier
+
+    for pair in pairs[:_SHOWN]:
+        labels = f"; {pair.test_label}, {pair.train_label}" if conflicting(pair) else ""
+        yield hanging(f"{pair.test_image} = {pair.train_image}: {tier(pair)}{labels}")
+    if len(pairs) > _SHOWN:
+        yield "  and more in the report"
+
+
+def _unreadable(report: OverlapReport) -> Iterator[str]:
+    lost = list(chain.from_iterable(side.unreadable for _, side in _named(report)))
+    total = sum(side.total_unreadable for _, side in _named(report))
+    for image, reason in lost[:_SHOWN]:
+        yield hanging(f"{image}: {reason}")
+    if total > _SHOWN:
+        yield f"  and {total - _SHOWN:,} more in the report"[: terminal_width()]

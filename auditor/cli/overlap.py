@@ -1,0 +1,88 @@
+"""``auditor overlap``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from auditor.standalone import Found
+
+__all__ = ["command"]
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("overlap")
+@click.argument("train", type=_PATH)
+@click.argument("test", type=_PATH)
+@click.option(
+    "--output",
+    type=_PATH,
+    default=Path("overlap"),
+    show_default=True,
+    help="Folder for the report, the lists and the signatures.",
+)
+@click.option(
+    "--max-share",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Largest share of test images that may be in the training data.",
+)
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="COLUMN",
+    help="Column of both manifests, such as patient, that must not cross.",
+)
+@click.option("--views", is_flag=True, help="Look for crops, too.")
+@click.option(
+    "--fast", is_flag=True, help="Decode JPEGs at a fraction of their size; hashes differ a little."
+)
+def command(
+    train: Path,
+    test: Path,
+    output: Path,
+    max_share: float,
+    groups: tuple[str, ...],
+    views: bool,
+    fast: bool,
+) -> int:
+    """Find the test images that the training data holds too. Needs no model.
+
+    TRAIN and TEST are folders of images, with or without class folders, manifests (.csv, .parquet
+    with a column "image"), or signatures that `auditor sign` wrote. Writes overlap.csv,
+    clean_test.csv (the test images without a copy) and overlap.html to OUTPUT.
+
+    \b
+    auditor overlap data/train data/test
+    auditor overlap train.signatures.parquet data/test --output out
+
+    Exit status: 0 no overlap above the limit, 1 overlap, 2 the command or the input is wrong,
+    3 undecided.
+    """  # noqa: D301
+    from auditor.cli.copies import told, writing_to
+    from auditor.progress import Progress
+    from auditor.standalone import compare
+
+    settings: dict[str, Any] = {"groups": groups, "views": views}
+    settings |= {"hash_mode": "fast"} if fast else {}
+    with writing_to(output):
+        progress = Progress.on_stderr()
+        found = compare(
+            train, test, output, settings=settings, max_share=max_share, progress=progress
+        )
+        written = _write(found, output)
+    click.echo(told(found.report, written))
+    return found.report.exit_status
+
+
+def _write(found: Found, directory: Path) -> list[Path]:
+    from auditor.cli.copies import write_across, write_report
+
+    across = write_across(directory, found.overlap, found.test)
+    return [*write_report(found.report, directory, "overlap"), *across]

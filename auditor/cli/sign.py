@@ -1,0 +1,53 @@
+"""``auditor sign``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("sign")
+@click.argument("images", type=_PATH)
+@click.option(
+    "-o",
+    "--output",
+    type=_PATH,
+    metavar="FILE",
+    help="Where to write; its unchanged images are not opened again.  "
+    "[default: IMAGES.signatures.parquet]",
+)
+@click.option("--views", is_flag=True, help="Sign crops, too, so that they can be found.")
+@click.option(
+    "--fast", is_flag=True, help="Decode JPEGs at a fraction of their size; hashes differ a little."
+)
+def command(images: Path, output: Path | None, views: bool, fast: bool) -> None:
+    """Sign images, so that they can be compared with where they are not.
+
+    A test set can then be checked against training data that nobody may see: the file holds
+    relative paths, labels, digests and perceptual hashes, and no picture can be made of it.
+
+    \b
+    auditor sign data/train -o train.signatures.parquet
+    auditor overlap train.signatures.parquet data/test
+
+    Exit status: 0 written, 2 the command or the input is wrong.
+    """  # noqa: D301
+    from auditor.cli.judging import writing
+    from auditor.evidence.signature_file import SUFFIX
+    from auditor.progress import Progress
+    from auditor.render.wording import plural, visible
+    from auditor.standalone import sign_images
+
+    path = output or Path(images.resolve().name.partition(".")[0] + SUFFIX)
+    settings = {"views": views, "hash_mode": "fast" if fast else "exact"}
+    with writing(path):
+        signed = sign_images(images, path, settings=settings, progress=Progress.on_stderr())
+    lost = len(signed.unreadable)
+    unread = f", {lost:,} could not be read" if lost else ""
+    said = f"{plural(len(signed.images), 'image')} signed{unread}"
+    click.echo(f"{visible(str(path))}: {said}, {path.stat().st_size:,} bytes")

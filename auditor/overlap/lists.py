@@ -1,0 +1,101 @@
+"""Lists that repair a split: the pairs, the test images without a copy, one of each picture."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+from auditor.overlap.clusters import clusters
+from auditor.overlap.result import OverlapPair
+
+__all__ = ["PAIR_COLUMNS", "write_conflicts", "write_keep", "write_pairs", "write_without"]
+
+PAIR_COLUMNS = ("test_image", "train_image", "kind", "distance", "similarity")
+"""Of ``overlap.csv``; paths are relative to each split's root."""
+
+_CONFLICT = ("splits", "image", "label", "other_image", "other_label", "kind")
+
+
+def write_pairs(path: Path, pairs: Iterable[OverlapPair]) -> Path:
+    """Write a row a pair.
+
+    Parameters
+    ----------
+    path
+        A CSV file; written in one step.
+    pairs
+        What the search found.
+    """
+    rows = ((*pair[:4], f"{pair.similarity:.4f}") for pair in pairs)
+    return _write(path, PAIR_COLUMNS, rows)
+
+
+def write_without(
+    path: Path, images: Sequence[str], labels: Sequence[str], left_out: Collection[str]
+) -> Path:
+    """Write a manifest of a split's images without some of them.
+
+    Parameters
+    ----------
+    path
+        A CSV file; it is a manifest where it is put into the split's root.
+    images, labels
+        The split.
+    left_out
+        Images that are not listed.
+    """
+    pairs = zip(images, labels, strict=True)
+    return _write(path, ("image", "label"), (pair for pair in pairs if pair[0] not in left_out))
+
+
+def write_keep(
+    path: Path, images: Sequence[str], labels: Sequence[str], pairs: Sequence[OverlapPair]
+) -> Path:
+    """Write a manifest with one image of each picture, the first by name.
+
+    Of copies with different labels none is listed: which label is right, nobody has said.
+
+    Parameters
+    ----------
+    path
+        A CSV file.
+    images, labels
+        The split.
+    pairs
+        Its copies.
+    """
+    label = dict(zip(images, labels, strict=True))
+    left_out: set[str] = set()
+    for copies in clusters(pairs):
+        agree = len({label[image] for image in copies} - {""}) <= 1
+        left_out.update(copies[1:] if agree else copies)
+    return write_without(path, images, labels, left_out)
+
+
+def write_conflicts(path: Path, pairs: Iterable[tuple[str, OverlapPair]]) -> Path:
+    """Write the copies whose labels differ.
+
+    Parameters
+    ----------
+    path
+        A CSV file.
+    pairs
+        Which splits the two are of (``test-train``, ``test-test``), and the pair.
+    """
+    rows = (
+        (splits, p.test_image, p.test_label, p.train_image, p.train_label, p.kind)
+        for splits, p in pairs
+    )
+    return _write(path, _CONFLICT, rows)
+
+
+def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+    partial = path.with_name(path.name + ".partial")
+    # Names of files may hold what UTF-8 cannot, as the file system gave them.
+    with partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+    partial.replace(path)
+    return path

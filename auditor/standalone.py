@@ -1,0 +1,226 @@
+"""Looks for copies without any model: between two sources of images, or within one.
+
+The same graph as an audit's, with the same stored evidence; only the labels need not be known.
+"""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from auditor import __version__
+from auditor.check import Status, worst
+from auditor.checks.group_overlap import GroupOverlap
+from auditor.checks.split_overlap import SplitOverlap
+from auditor.config import Config
+from auditor.contamination import conflicting
+from auditor.data.images import read_images, refuse_nested
+from auditor.engine.observation import observe_samples
+from auditor.engine.threads import wait_passively
+from auditor.errors import InputError
+from auditor.evidence.provider import Observer, find_providers
+from auditor.evidence.signature_file import (
+    SignatureFile,
+    is_signature_file,
+    write_signatures,
+)
+from auditor.evidence.signatures import Signatures, SigningSettings
+from auditor.evidence.signing import Signing, sign
+from auditor.evidence.store import Store
+from auditor.graph import Graph
+from auditor.overlap_exhibit import show_overlap
+from auditor.progress import Progress
+from auditor.record import OverlapReport, SourceInfo
+
+if TYPE_CHECKING:
+    from auditor.evidence.groups import Groups
+    from auditor.evidence.overlap import Overlap
+
+__all__ = ["Found", "compare", "look_within", "sign_images"]
+
+_LISTED = 1_000
+"""Unreadable images that are named."""
+
+_ACROSS = ("contaminated test images", "copies in training")
+"""Metrics that say whether the two sources overlap."""
+
+
+class Found(NamedTuple):
+    """What a search that stands alone brought."""
+
+    report: OverlapReport
+    overlap: Overlap
+    test: Signatures
+
+
+def compare(
+    train: Path,
+    test: Path,
+    directory: Path,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    max_share: float = 0.0,
+    progress: Progress | None = None,
+) -> Found:
+    """Compare every test image with every training image.
+
+    Parameters
+    ----------
+    train, test
+        Folders of images, manifests, or files of signatures.
+    directory
+        Evidence is kept in ``evidence/`` below it, so that the next run opens new files alone.
+    settings
+        Keys of ``[overlap]``.
+    max_share
+        Largest share of test images that may be in the training data.
+    progress
+        Who is told how far the work is.
+
+    Raises
+    ------
+    InputError
+        A source is wrong, or one lies in the other.
+    """
+    refuse_nested(train, test)
+    started = time.monotonic()
+    graph = _graph({"train": train, "test": test}, directory, settings, progress)
+    groups: Groups | None = graph.get("groups", required=False)
+    overlap: Overlap = graph.get("overlap")
+    outcome = SplitOverlap(max_share=max_share, max_copies=1.0).run(overlap, None)
+    parted = [] if groups is None else [GroupOverlap().run(groups)]
+    across = worst(f.status for f in outcome.findings if f.metric in _ACROSS)
+    return _found(
+        graph,
+        status=worst([across, *(o.status for o in parted)]),
+        summary=" ".join(o.summary for o in [outcome, *parted]),
+        groups=groups,
+        started=started,
+    )
+
+
+def look_within(
+    images: Path,
+    directory: Path,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    max_share: float = 0.0,
+    progress: Progress | None = None,
+) -> Found:
+    """Look for pictures that one source holds more than once; parameters as for ``compare``."""
+    started = time.monotonic()
+    graph = _graph({"test": images}, directory, settings, progress)
+    overlap: Overlap = graph.get("overlap")
+    status, summary = _judged(overlap, max_share)
+    return _found(graph, status=status, summary=summary, groups=None, started=started)
+
+
+def sign_images(
+    images: Path,
+    output: Path,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Signatures:
+    """Write the signatures of a source of images; an interrupted run goes on where it was.
+
+    Parameters
+    ----------
+    images
+        A folder or a manifest.
+    output
+        The file. Where it is there already, its unchanged images are not opened again.
+    settings
+        ``views`` and ``hash_mode`` of ``[overlap]``.
+    progress
+        Who is told how far the work is.
+    """
+    if output.exists() and not is_signature_file(output):
+        raise InputError(f"{output} exists and holds no signatures; give another --output")
+    wait_passively()
+    wanted, samples = SigningSettings(**(settings or {})), read_images(images)
+    made = sign(samples, wanted, _signed_before(output, wanted))
+    if isinstance(made, Signing):
+        unfinished = Store(output.with_name(f"{output.name}.unfinished"))
+        observers: dict[str, tuple[str, Observer]] = {"signatures": (samples.identity, made)}
+        seen = observe_samples(samples, observers, unfinished, progress or Progress())
+        for crash in seen.failed.values():
+            raise crash
+        made = Signatures.from_table(seen.tables["signatures"])
+        shutil.rmtree(unfinished.directory, ignore_errors=True)
+    write_signatures(made, output)
+    return made
+
+
+def _signed_before(output: Path, settings: SigningSettings) -> Signatures | None:
+    try:
+        return SignatureFile(output).read(settings)
+    except InputError:  # none yet, harmed, or of other settings: it is written anew
+        return None
+
+
+def _judged(overlap: Overlap, max_share: float) -> tuple[Status, str]:
+    repeated, n = overlap.repeats_test.images, overlap.test_signed
+    conflicts = sum(map(conflicting, overlap.within_test))
+    if not n:
+        return Status.INCONCLUSIVE, "No image could be read."
+    labels = f"; {conflicts:,} pairs of copies carry two labels" if conflicts else ""
+    if not repeated:
+        return Status.FAIL if conflicts else Status.PASS, f"No picture is there twice{labels}."
+    text = f"{repeated:,} of {n:,} images ({repeated / n:.1%}) repeat another one{labels}."
+    return Status.FAIL if repeated / n > max_share or conflicts else Status.PASS, text
+
+
+def _graph(
+    sources: Mapping[str, Path],
+    directory: Path,
+    settings: Mapping[str, Any] | None,
+    progress: Progress | None,
+) -> Graph:
+    wait_passively()
+    config = Config.model_validate(
+        {"data": sources, "overlap": dict(settings or {}), "output": {"directory": directory}}
+    )
+    store = Store(directory / "evidence")
+    wanted = ["overlap", "groups"]
+    graph = Graph(config, find_providers(), store, wanted, progress or Progress())
+    for split, path in sources.items():
+        if not is_signature_file(path):
+            graph = graph.replacing(f"{split}_samples", read_images(path))
+    return graph
+
+
+def _found(
+    graph: Graph, *, status: Status, summary: str, groups: Groups | None, started: float
+) -> Found:
+    overlap: Overlap = graph.get("overlap")
+    test: Signatures = graph.get("test_signatures")
+    train: Signatures | None = graph.get("train_signatures", required=False)
+    data, table = graph.config.data, graph.config.overlap
+    created = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    report = OverlapReport(
+        status=status,
+        summary=summary,
+        test=_source(data.test, test),
+        train=None if train is None else _source(data.train, train),
+        exhibit=show_overlap(overlap, groups=groups),
+        settings=table.model_dump(mode="json", exclude={"groups", "features"}),
+        auditor=__version__,
+        created=created.isoformat(),
+        seconds=round(time.monotonic() - started, 3),
+    )
+    return Found(report, overlap, test)
+
+
+def _source(path: Path | None, signatures: Signatures) -> SourceInfo:
+    lost: Sequence[tuple[str, str]] = sorted(signatures.unreadable.items())
+    return SourceInfo(
+        source=str(path),
+        images=len(signatures.images),
+        unreadable=tuple(lost[:_LISTED]),
+        total_unreadable=len(lost),
+    )

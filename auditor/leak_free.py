@@ -38,11 +38,14 @@ def overlapping(graph: Graph) -> frozenset[str]:
 
 
 def view_without(graph: Graph, images: frozenset[str]) -> Graph:
-    """Return a view of the graph without some test images, in the candidate's and the baseline's.
+    """Return a view of the graph without some test images, in every model's predictions.
 
-    Left out of one side only, the two would not compare.
+    Left out of one side only, two models would not compare.
     """
     view = graph.replacing("test", graph.get("test").without(images))
+    own = graph.get("own_audits", required=False) if graph.asked_for("own_audits") else None
+    if own is not None:
+        view = view.replacing("own_audits", own.without(images))
     try:
         earlier = graph.get("baseline") if graph.asked_for("baseline") else None
     except Unavailable:

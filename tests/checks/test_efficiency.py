@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from auditor.check import Finding, Outcome, Status
 from auditor.checks.efficiency import Efficiency
+from auditor.config import load_config
+from auditor.errors import InputError
 from auditor.evidence.baseline import Baseline
 from auditor.evidence.complexity import Complexity
 from auditor.evidence.confusion import Confusion
+from auditor.evidence.own_audits import OwnAudits
+from auditor.evidence.predictions import Predictions
 from auditor.record import Audit, CandidateInfo, DataInfo, PolicyInfo, Provenance, SplitInfo
+from auditor.registry import configure, find_checks
 
 B0 = Complexity(5_288_548, 385_814_752, 6_700_000, (3, 224, 224), 21_000_000)
 
@@ -20,9 +25,12 @@ def balanced(confusion: Callable[..., Confusion]) -> Confusion:
     return confusion({"a": {"a": 50}, "b": {"b": 50}})
 
 
-def _baseline(**costs: int | None) -> Baseline:
-    given = {"parameters": 5_000_000, "macs": 380_000_000, "bytes_on_disk": 20_500_000, **costs}
-    candidate = CandidateInfo.model_validate({"name": "old", **given})
+def _baseline(
+    predictions: Predictions | None = None, name: str = "old", **costs: int | None
+) -> Baseline:
+    given: dict[str, int | None] = {"parameters": 5_000_000, "macs": 380_000_000}
+    given |= {"activations": 6_600_000, "bytes_on_disk": 20_500_000, **costs}
+    candidate = CandidateInfo.model_validate({"name": name, **given})
     audit = Audit(
         verdict="accepted",
         summary="",
@@ -38,7 +46,7 @@ def _baseline(**costs: int | None) -> Baseline:
             auditor="0", created="", repeat="", config="", config_digest="", python="", platform=""
         ),
     )
-    return Baseline(audit, None, "not needed here")
+    return Baseline(audit, predictions, "" if predictions else "not kept")
 
 
 def _status(outcome: Outcome, subject: str, metric: str) -> Status:
@@ -55,13 +63,31 @@ def test_over_the_budget_fails(balanced: Confusion) -> None:
     assert "5,288,548 parameters exceed the budget of 5,000,000" in outcome.summary
 
 
+def _check(**options: object) -> Efficiency:
+    return Efficiency.model_validate(options)
+
+
 def test_within_the_budget_passes(balanced: Confusion) -> None:
-    check = Efficiency(max_parameters=5_288_548, max_macs=385_814_752, max_bytes=21_000_000)
+    check = _check(
+        max_parameters=5_288_548,
+        max_macs="385814752 MACs",
+        max_activations="6.7 M",
+        max_bytes="21 MB",
+    )
     assert check.run(B0, balanced, None).status is Status.PASS
 
 
-def test_one_below_the_budget_fails(balanced: Confusion) -> None:
-    assert Efficiency(max_macs=385_814_751).run(B0, balanced, None).status is Status.FAIL
+@pytest.mark.parametrize(
+    ("option", "limit"),
+    [
+        ("max_parameters", 5_288_547),
+        ("max_macs", "385814751 MACs"),
+        ("max_activations", 6_699_999),
+        ("max_bytes", "20999999 B"),
+    ],
+)
+def test_one_below_the_budget_fails(balanced: Confusion, option: str, limit: object) -> None:
+    assert _check(**{option: limit}).run(B0, balanced, None).status is Status.FAIL
 
 
 def test_without_a_budget_nothing_is_judged(balanced: Confusion) -> None:
@@ -72,40 +98,41 @@ def test_without_a_budget_nothing_is_judged(balanced: Confusion) -> None:
 
 def test_an_unknown_cost_cannot_pass_its_budget(balanced: Confusion) -> None:
     bare = Complexity(1, 1, 1, (3, 8, 8), None)
-    outcome = Efficiency(max_bytes=10).run(bare, balanced, None)
+    outcome = _check(max_bytes="10 B").run(bare, balanced, None)
     assert outcome.status is Status.INCONCLUSIVE
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("5.3 M", 5_300_000), ("0.4G", 400_000_000), ("20 MB", 20_000_000), ("1 KiB", 1024)],
-)
-def test_amounts_have_units(text: str, value: int) -> None:
-    assert Efficiency.model_validate({"max_bytes": text}).max_bytes == value
-
-
-@pytest.mark.parametrize(
-    "value", ["5 X", "1..2 M", "", "many", 0, -1, float("nan"), float("inf"), "0 M"]
-)
-def test_other_amounts_are_refused(value: object) -> None:
-    with pytest.raises(ValidationError):
-        Efficiency.model_validate({"max_parameters": value})
+SAME = {
+    "parameters": B0.parameters,
+    "macs": B0.macs,
+    "activations": B0.activations,
+    "bytes_on_disk": B0.bytes_on_disk,
+}
 
 
 def test_costlier_than_the_baseline_fails(balanced: Confusion) -> None:
-    outcome = Efficiency().run(B0, balanced, _baseline())
+    outcome = Efficiency(tolerance=0.05).run(B0, balanced, _baseline())
     assert outcome.status is Status.FAIL
     assert _status(outcome, "baseline old", "parameters") is Status.FAIL
     assert _status(outcome, "baseline old", "MACs") is Status.PASS
+    assert "too many beside the baseline old" in outcome.summary
 
 
 def test_an_identical_candidate_is_no_regression(balanced: Confusion) -> None:
-    same = _baseline(parameters=B0.parameters, macs=B0.macs, bytes_on_disk=B0.bytes_on_disk)
-    assert Efficiency(tolerance=0.0).run(B0, balanced, same).status is Status.PASS
+    assert Efficiency().run(B0, balanced, _baseline(**SAME)).status is Status.PASS
+
+
+@pytest.mark.parametrize("cost", list(SAME))
+def test_a_single_one_more_is_a_regression(balanced: Confusion, cost: str) -> None:
+    figure = SAME[cost]
+    assert figure is not None
+    before = _baseline(**(SAME | {cost: figure - 1}))
+    assert Efficiency().run(B0, balanced, before).status is Status.FAIL
+    assert Efficiency(tolerance=0.01).run(B0, balanced, before).status is Status.PASS
 
 
 def test_a_baseline_without_figures_is_inconclusive(balanced: Confusion) -> None:
-    nothing = _baseline(parameters=None, macs=None, bytes_on_disk=None)
+    nothing = _baseline(parameters=None, macs=None, activations=None, bytes_on_disk=None)
     assert Efficiency().run(B0, balanced, nothing).status is Status.INCONCLUSIVE
 
 
@@ -128,7 +155,137 @@ def test_published_accuracies_say_nothing_of_other_data(balanced: Confusion) -> 
     assert not [f for f in outcome.findings if f.metric == "top-1 accuracy"]
 
 
+def _imagenet(confusion: Callable[..., Confusion], right: int) -> Confusion:
+    names = [f"n{i:08}" for i in range(1000)]
+    table = {name: {name if i < right else names[0]: 10} for i, name in enumerate(names)}
+    return confusion(table, names)
+
+
+@pytest.mark.parametrize(
+    ("macs", "right", "status"),
+    [
+        (800_000_000, 755, Status.FAIL),  # B0 does it with 386 M
+        (800_000_000, 765, Status.INCONCLUSIVE),  # B0 or B1, as the interval has it
+        (700_000_000, 765, Status.PASS),
+        (30_000_000_000, 790, Status.FAIL),
+        (37_745_884_192, 843, Status.PASS),
+        (37_745_884_192, 840, Status.INCONCLUSIVE),
+    ],
+)
+def test_many_macs_for_little_accuracy(
+    confusion: Callable[..., Confusion], macs: int, right: int, status: Status
+) -> None:
+    found = _imagenet(confusion, right)
+    outcome = Efficiency(accuracy_tolerance=1).run(
+        Complexity(1, macs, 1, (3, 224, 224)), found, None
+    )
+    finding = next(f for f in outcome.findings if f.metric == "MACs for its accuracy")
+    assert finding.status is status
+    if status is Status.FAIL:
+        assert "times the MACs of EfficientNet-B" in outcome.summary
+
+
+def test_more_accurate_than_all_published_is_not_judged(
+    confusion: Callable[..., Confusion],
+) -> None:
+    outcome = Efficiency().run(
+        Complexity(1, 10**12, 1, (3, 600, 600)), _imagenet(confusion, 900), None
+    )
+    assert _status(outcome, "published family", "MACs for its accuracy") is Status.SKIP
+
+
+def test_it_says_by_how_much_it_is_dominated(confusion: Callable[..., Confusion]) -> None:
+    outcome = Efficiency().run(
+        Complexity(1, 2_000_000_000, 1, (3, 224, 224)), _imagenet(confusion, 770), None
+    )
+    note = _finding(outcome, "published EfficientNet-B3", "top-1 accuracy").note
+    assert "4.6 points more at no more MACs" in note
+    assert "EfficientNet-B1 is no less accurate with 66% fewer MACs" in note
+
+
+def _predicted(right: int, n: int = 400, *, classes: str = "ab", lost: int = 0) -> Predictions:
+    """Predictions of which the first ones are right, but for some at the beginning."""
+    label = [classes[i % 2] for i in range(n)]
+    wrong = {classes[0]: classes[1], classes[1]: classes[0]}
+    said = [c if lost <= i < right + lost else wrong[c] for i, c in enumerate(label)]
+    return Predictions.of(label, said)
+
+
+def _among(own: Baseline, right: int, **others: Baseline) -> Outcome:
+    test = _predicted(right)
+    audits = OwnAudits((own, *others.values()))
+    return Efficiency().run(B0, Confusion.of(test), None, test, audits)
+
+
+@pytest.mark.parametrize(
+    ("right", "status"),
+    [(300, Status.FAIL), (389, Status.INCONCLUSIVE), (390, Status.INCONCLUSIVE)],
+)
+def test_dominated_by_a_model_of_ones_own(right: int, status: Status) -> None:
+    outcome = _among(_baseline(_predicted(390), "small", macs=200_000_000), right)
+    finding = _finding(outcome, "own small", "accuracy difference")
+    assert finding.status is status
+    assert finding.observed == pytest.approx((right - 390) / 400)
+    if status is Status.FAIL:
+        assert "own small takes 52% of the MACs and is 22.5 points more accurate" in outcome.summary
+
+
+def test_shown_better_than_a_model_of_ones_own() -> None:
+    outcome = _among(_baseline(_predicted(300), "small", macs=200_000_000), 390)
+    assert _status(outcome, "own small", "accuracy difference") is Status.PASS
+
+
+def test_a_costlier_model_of_ones_own_cannot_dominate() -> None:
+    outcome = _among(_baseline(_predicted(400), "large", macs=10**9), 300)
+    assert _status(outcome, "own large", "accuracy difference") is Status.SKIP
+
+
+def test_more_models_of_ones_own_widen_the_intervals() -> None:
+    one = _baseline(_predicted(390), "small", macs=1)
+    alone = _finding(_among(one, 370), "own small", "accuracy difference").interval
+    other = _baseline(_predicted(380), "other", macs=1)
+    both = _finding(_among(one, 370, other=other), "own small", "accuracy difference").interval
+    assert alone is not None
+    assert both is not None
+    assert both[0] < alone[0] < alone[1] < both[1]
+
+
+@pytest.mark.parametrize(
+    ("own", "reason"),
+    [
+        (_baseline(_predicted(390, 200), "few"), "share only 200 of 400"),
+        (_baseline(_predicted(390, classes="ax"), "renamed"), "other classes"),
+        (_baseline(None, "bare"), "not kept"),
+        (_baseline(_predicted(390), "uncounted", macs=None), "does not hold its MACs"),
+        (_baseline(_predicted(300), "itself", macs=B0.macs), "the same model"),
+    ],
+)
+def test_what_does_not_compare_is_named_and_left_out(own: Baseline, reason: str) -> None:
+    outcome = _among(own, 300)
+    finding = _finding(outcome, f"own {own.audit.candidate.name}", "accuracy difference")
+    assert finding.status is Status.SKIP
+    assert finding.observed is None
+    assert "left out" in finding.note
+    assert reason in finding.note
+
+
+def test_budgets_without_units_are_refused_with_the_line(
+    write: Callable[[str, str], Path],
+) -> None:
+    path = write("auditor.toml", "[checks.efficiency]\nmax_parameters = 1\nmax_macs = 400000\n")
+    config, source = load_config(path)
+    with pytest.raises(InputError, match=r"auditor.toml:3: max_macs: give the unit.*400 MMAC"):
+        configure(find_checks(), config.checks, source)
+
+
+def test_audits_lie_relative_to_the_file(write: Callable[[str, str], Path]) -> None:
+    path = write("deep/auditor.toml", '[checks.efficiency]\naudits = ["../b0", "b1/audit.json"]\n')
+    config, _ = load_config(path)
+    found = config.checks["efficiency"].options["audits"]
+    assert found == [str(path.parents[1] / "b0"), str(path.parent / "b1/audit.json")]
+
+
 def test_it_blocks_once_there_is_something_to_hold_it_to() -> None:
     assert Efficiency().default_level(frozenset()) == "advise"
-    assert Efficiency(max_macs=1).default_level(frozenset()) == "block"
+    assert _check(max_macs="1 G").default_level(frozenset()) == "block"
     assert Efficiency().default_level(frozenset({"baseline"})) == "block"

@@ -46,6 +46,7 @@ class Interval(NamedTuple):
     high: float
 
 
+@lru_cache(maxsize=65_536)  # thousands of classes share a few counts
 def proportion_interval(
     successes: int, n: int, confidence: float = 0.95, method: IntervalMethod = "exact"
 ) -> Interval:

@@ -436,7 +436,17 @@ class TestDocument:
 
         text = audit.to_json()
         content = json.loads(text, parse_constant=refuse)
-        assert text == json.dumps(content, sort_keys=True, indent=1) + "\n"
+        assert text.endswith("}\n")
+        assert list(content) == sorted(content)
+        assert content == audit.model_dump(mode="json")
+
+    def test_every_finding_has_a_line_of_its_own(self, audit: Audit) -> None:
+        lines = [line.strip().rstrip(",") for line in audit.to_json().splitlines()]
+        for finding in audit.check("rare-class-recall").findings:
+            assert json.dumps(finding.model_dump(mode="json"), sort_keys=True) in lines
+
+    def test_it_names_its_parts(self, audit: Audit) -> None:
+        content = json.loads(audit.to_json())
         assert content["schema_version"] == SCHEMA_VERSION
         assert set(content) >= {
             "verdict",

@@ -31,6 +31,9 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 
+_LAYERS = 4
+"""Layers of ``audit.json`` with a line an entry: document, checks, check, findings."""
+
 Verdict = Literal["accepted", "rejected", "undecided"]
 
 
@@ -194,9 +197,8 @@ class Audit(Record):
         return self.model_copy(update={"digest": _digest(self.model_dump(mode="json"))})
 
     def to_json(self) -> str:
-        """Return the document: sorted keys, two spaces, no NaN, a line feed at the end."""
-        content = self.model_dump(mode="json")
-        return json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"
+        """Return the document: sorted keys, a line a finding or row, no NaN, a line feed last."""
+        return _layered(self.model_dump(mode="json"), _LAYERS) + "\n"
 
     def write(self, path: Path) -> None:
         """Write ``audit.json`` in one step, so that no reader sees half of it."""
@@ -236,6 +238,24 @@ class Audit(Record):
         from auditor.render.html import notebook_card
 
         return notebook_card(self)
+
+
+def _layered(value: Any, layers: int, indent: str = "\n") -> str:
+    """Return JSON whose outer layers have a line an entry.
+
+    Python's own indentation is twenty times as slow, which 21,000 classes notice.
+    """
+    if not layers or not value or not isinstance(value, dict | list):
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    inner = f"{indent} "
+    if isinstance(value, dict):
+        entries = [
+            f"{json.dumps(k)}: {_layered(v, layers - 1, inner)}" for k, v in sorted(value.items())
+        ]
+    else:
+        entries = [_layered(entry, layers - 1, inner) for entry in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return f"{opening}{inner}{f',{inner}'.join(entries)}{indent}{closing}"
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -4,34 +4,44 @@ python tests/benchmarks/decisions.py [AUDITS] [PLOT]
 
 Every audit goes through the check's own ``run``. A candidate just under the limit may pass, and one
 on the limit may fail, in at most 5% of audits. Simulated shares have a standard error of 0.7 points
-per 1000 audits; those of ``top1-accuracy`` and the power are exact: sums over all counts.
+per 1000 audits; those of ``top1-accuracy``, the power and the plot are exact: sums over all counts.
+The plot of ``baseline-regression`` is of the whole test set; single classes come on top.
 """
 
 from __future__ import annotations
 
 import gc
 import sys
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, binomtest
+from scipy.stats import binom, binomtest, multinomial
 
 from auditor.check import Outcome, Status
+from auditor.checks.baseline_regression import BaselineRegression
 from auditor.checks.rare_class_recall import RareClassRecall
 from auditor.checks.top1_accuracy import Top1Accuracy
+from auditor.comparison.paired import mid_p, paired_intervals
 from auditor.evidence.confusion import Confusion
 from auditor.evidence.counts import ClassCounts
 
 SIZES = (5, 10, 20, 50, 100, 200, 500)
 CLASSES = (2, 5, 20, 100)
-SHOWN = (20, 50, 100, 200, 500)
 LIMIT, UNDER = 0.85, 0.849
 GREY = "#777777"
 COLOURS = ("#b8860b", "#d1495b", "#8a63d2", "#2a8fbd", "#2f9e44")
 """As legible on white as on black: about 4 : 1 on both."""
+SUPPORTS = (20, 50, 100, 200, 500)
+TEST_SETS = (200, 1000, 5000)
+FLIPPED = 0.05
+"""Share of images on which two equal models would differ."""
+
+Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 
 def audit(right: NDArray[np.int64], n: int) -> Outcome:
@@ -127,37 +137,84 @@ def power() -> None:
         print(f"| {n} | {' | '.join(cells)} |")
 
 
+def shares(drop: float) -> tuple[float, float]:
+    """Return the shares of images lost and won, where the accuracy falls by ``drop``."""
+    return FLIPPED / 2 + max(drop, 0.0), FLIPPED / 2 + max(-drop, 0.0)
+
+
+@cache
+def decided(n: int, most: float) -> tuple[Counts, Counts, Array, Array]:
+    """Return what may be lost and won, (m,) each, and whether that passes or fails."""
+    reach = np.arange(int(binom.ppf(1 - 1e-6, n, most)) + 1)
+    lost, won = (counts.ravel() for counts in np.meshgrid(reach, reach))
+    inside = lost + won <= n
+    lost, won = lost[inside], won[inside]
+    check = BaselineRegression()
+    low, high = paired_intervals(lost, won, np.full(lost.shape, n), check.confidence)
+    worse = mid_p(lost, won) <= (1 - check.confidence) / 2
+    passes, fails = low >= -check.margin, (high < -check.margin) & worse
+    return lost, won, passes.astype(float), fails.astype(float)
+
+
+def drops_found(n: int, drops: Sequence[float]) -> tuple[Array, Array]:
+    """Return the exact chance that a candidate passes, and that it fails, at each true drop."""
+    lost, won, *decisions = decided(n, max(max(shares(drop)) for drop in drops))
+    cells = np.stack([lost, won, n - lost - won], axis=1)
+    found = []
+    for drop in drops:
+        b, c = shares(drop)
+        weight = np.asarray(multinomial.pmf(cells, n, [b, c, 1 - b - c]))
+        found.append([float(weight @ decision) for decision in decisions])
+    return tuple(np.array(found).T)
+
+
+def draw_recall(axes: Any) -> None:
+    """Draw a solid line for passing and a dashed one for failing, a colour a size."""
+    rates = np.linspace(0.5, 1.0, 51)
+    for n, colour in zip(SUPPORTS, COLOURS, strict=True):
+        passes, fails = (chance(s, one_class, n, rates) for s in (Status.PASS, Status.FAIL))
+        axes.plot(100 * rates, 100 * passes, color=colour, label=f"{n} images")
+        axes.plot(100 * rates, 100 * fails, color=colour, ls="--")
+    axes.axvline(100 * LIMIT, color=GREY, lw=1)
+    axes.set_title("rare-class-recall: at least 85%", loc="left")
+    axes.set_xlabel("true recall of the class in %")
+    axes.set_ylabel("audits in %")
+
+
+def draw_drop(axes: Any) -> None:
+    """Draw the same for the accuracy since the baseline."""
+    drops = np.linspace(-0.02, 0.04, 61)
+    for n, colour in zip(TEST_SETS, COLOURS[1::2] + COLOURS[-1:], strict=True):
+        passes, fails = drops_found(n, drops.tolist())
+        axes.plot(100 * drops, 100 * passes, color=colour, label=f"{n:,} images")
+        axes.plot(100 * drops, 100 * fails, color=colour, ls="--")
+    axes.axvline(100 * BaselineRegression().margin, color=GREY, lw=1)
+    axes.set_title("baseline-regression: at most 0.5 points lower", loc="left")
+    axes.set_xlabel("true drop of the accuracy in points")
+
+
 def plot(path: Path) -> None:
-    """Draw the chance to be passed and to be failed against the true recall."""
+    """Draw both panels on no background, to be read on white and on black."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
     style: dict[Any, Any] = dict.fromkeys(inked, GREY)
     style |= {"svg.hashsalt": "auditor", "svg.fonttype": "none", "font.size": 9}
+    style |= {"axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False}
     with mpl.rc_context(style):
-        figure = Figure(figsize=(7.2, 3.6), layout="constrained")
-        draw(figure.add_subplot())
+        figure = Figure(figsize=(9.6, 4.2), layout="constrained")
+        panels = figure.subplots(1, 2, sharey=True)
+        for draw, axes in zip((draw_recall, draw_drop), panels, strict=True):
+            draw(axes)
+            axes.axhline(5, color=GREY, lw=1, ls=":")
+            axes.margins(x=0)
+            axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)
+        figure.suptitle(
+            "How often a check passes (solid) and fails (dashed); dotted: 5%", x=0.01, ha="left"
+        )
         path.parent.mkdir(exist_ok=True)
         figure.savefig(path, transparent=True, metadata={"Date": None, "Creator": None})
-
-
-def draw(axes: Any) -> None:
-    """Draw a solid line for passing and a dashed one for failing, a colour a size."""
-    rates = np.linspace(0.5, 1.0, 51)
-    draws = partial(axes.plot, rates * 100)
-    for n, colour in zip(SHOWN, COLOURS, strict=True):
-        draws(100 * chance(Status.PASS, one_class, n, rates), color=colour, label=f"n = {n}")
-        draws(100 * chance(Status.FAIL, one_class, n, rates), color=colour, ls="--")
-    axes.axvline(100 * LIMIT, color=GREY, lw=1)
-    axes.axhline(5, color=GREY, lw=1, ls=":")
-    axes.set_xlabel("true recall of a rare class in %; at least 85 is required")
-    axes.set_ylabel("audits in %")
-    axes.text(51, 22, "dashed: the check fails", ha="left")
-    axes.text(99.5, 7.5, "solid: passes", ha="right")
-    axes.text(51, 7, "5%", ha="left")
-    axes.margins(x=0)
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def main(audits: int, path: Path) -> None:

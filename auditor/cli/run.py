@@ -23,7 +23,9 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("run")
 @click.argument("config", type=_PATH, required=False)
-@click.option("--model", metavar="NAME", help="A timm name, hf-hub:…, or phi:1.5.")
+@click.option(
+    "--model", metavar="NAME", help="A timm name, hf-hub:…, phi:1.5, or a .onnx or .pt2 file."
+)
 @click.option("--checkpoint", type=_PATH, help="Weights: .safetensors, .pth, .pth.tar, .pt.")
 @click.option("--module", metavar="PACKAGE.MODULE:FUNCTION", help="Your own code for the model.")
 @click.option("--classes", type=_PATH, help="Class names, one a line, in the order of the outputs.")

@@ -76,12 +76,19 @@ def _absolute(content: dict[str, Any], path: Path | None) -> dict[str, Any]:
         if not isinstance(values, dict):
             continue
         for field in fields:
-            if isinstance(values.get(field), str):
-                place = path.parent / Path(values[field]).expanduser()
+            value = values.get(field)
+            if isinstance(value, str) and _names_file(field, value):
+                place = path.parent / Path(value).expanduser()
                 values[field] = os.path.normpath(place)
     if isinstance(content.get("output", {}), dict):
         content.setdefault("output", {}).setdefault("directory", str(path.parent / "audit"))
     return content
+
+
+def _names_file(field: str, value: str) -> bool:
+    from auditor.models.whole import MODEL_FILES
+
+    return field != "model" or value.lower().endswith(MODEL_FILES)
 
 
 FLAGS = {
@@ -102,10 +109,10 @@ FLAGS = {
 """Flag of the command line → table and key of ``auditor.toml``."""
 
 _PATHS = {
-    "candidate": ("checkpoint", "classes", "training_log"),
+    "candidate": ("model", "checkpoint", "classes", "training_log"),
     "data": ("train", "test", "validation"),
     "predictions": ("train", "test", "validation"),
-    "baseline": ("audit", "checkpoint"),
+    "baseline": ("audit", "model", "checkpoint"),
     "output": ("directory",),
 }
 

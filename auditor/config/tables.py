@@ -61,7 +61,8 @@ class ModelTable(Table):
     name: str | None = None
     """What to call it in the report."""
     model: str | None = None
-    """A timm name, ``hf-hub:…``, or ``phi:1.5``; read from the checkpoint where absent."""
+    """A timm name, ``hf-hub:…``, ``phi:1.5``, or an ``.onnx`` or ``.pt2`` file; read from the
+    checkpoint where absent."""
     module: str | None = None
     """``package.module:function`` that returns a ``torch.nn.Module``."""
     checkpoint: Located | None = None
@@ -110,7 +111,12 @@ class CandidateTable(ModelTable):
 
 
 class DataTable(Table):
-    """Where the images and labels are: a folder of class folders, or a CSV/Parquet manifest."""
+    """Where the images and labels are.
+
+    A folder of class folders; a CSV or Parquet manifest; tars (``shards-{000..099}.tar``, or
+    ``data.tar/train`` for class folders in one); Parquet files with the images in them; a data set
+    that Hugging Face's ``save_to_disk`` wrote.
+    """
 
     train: Located | None = None
     """Training data. Without it nothing can be said of leakage and overfitting."""

@@ -86,8 +86,11 @@ def complexity(candidate: Candidate) -> Complexity:
     """Count the candidate's cost, without computing anything where that is possible."""
     from auditor.models.complexity import measure_complexity
     from auditor.models.scaling_law import scaling_of
+    from auditor.models.whole import cost_of
 
     model, size = candidate.loaded.model, candidate.loaded.preprocessing.input_size
+    if candidate.spec.file is not None:
+        return cost_of(model, candidate.spec.file, size)
     figures = measure_complexity(model, size)
     checkpoint = candidate.spec.checkpoint
     return Complexity(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from auditor.errors import InputError, did_you_mean
 from auditor.models.factory import call_factory
 from auditor.models.scaling import build_efficientnet
+from auditor.models.whole import open_whole
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,6 +59,8 @@ def build(spec: CandidateSpec, checkpoint: Checkpoint | None) -> Architecture:
     InputError
         No architecture is named, the name is unknown, or there would be no trained weights.
     """
+    if spec.file is not None:
+        return Architecture(open_whole(spec.file), spec.file.name, spec.file.name)
     if spec.module is not None:
         model = call_factory(spec.module, spec.num_classes)
         return Architecture(model, spec.module, f"as returned by {spec.module}")

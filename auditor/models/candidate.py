@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from auditor.errors import InputError
 from auditor.models.identity import digest_facts, digest_file, installed_version
 from auditor.models.scaling import check_scaling, compound
+from auditor.models.whole import MODEL_FILES, identity_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +30,7 @@ class CandidateSpec:
     Parameters
     ----------
     model
-        A timm name, ``hf-hub:…`` or ``phi:1.5``.
+        A timm name, ``hf-hub:…``, ``phi:1.5``, or an ``.onnx`` or ``.pt2`` file.
     module
         ``package.module:function`` returning a ``torch.nn.Module``; called with ``num_classes=``
         where that is known and the function takes it, else with nothing.
@@ -55,7 +56,8 @@ class CandidateSpec:
     Raises
     ------
     InputError
-        Two architectures are named, or the scaling is impossible.
+        Two architectures are named, or weights beside a file that has its own, or the scaling is
+        impossible.
     """
 
     model: str | None = None
@@ -85,10 +87,18 @@ class CandidateSpec:
         if sum(said.values()) > 1:
             named = ", ".join(name for name, is_said in said.items() if is_said)
             raise InputError(f"The candidate is named more than once ({named}); keep one.")
+        if self.file is not None and self.checkpoint is not None:
+            raise InputError(f"{self.file.name} has its weights in it; leave checkpoint out.")
         if self.scaling is None and self.resolution is not None:
             raise InputError(
                 "resolution belongs to phi, or width and depth; did you mean input_size?"
             )
+
+    @property
+    def file(self) -> Path | None:
+        """The file that is the whole model, graph and weights; None where it is built."""
+        named = self.model or ""
+        return Path(named).expanduser() if named.lower().endswith(MODEL_FILES) else None
 
     @property
     def scaling(self) -> tuple[float, float, int] | None:
@@ -119,6 +129,8 @@ class CandidateSpec:
             side = f" at {resolution}" if self.resolution or phi is None else ""
             sizes = f"φ={phi:g}" if phi is not None else f"width={width:g} depth={depth:g}"
             return f"EfficientNet {sizes}{side}"
+        if self.file is not None:
+            return self.file.name
         file = self.checkpoint.name if self.checkpoint else "unnamed candidate"
         return self.model or self.module or file
 
@@ -138,6 +150,7 @@ class CandidateSpec:
         source = factory_source(self.module) if self.module else None
         return digest_facts(
             asdict(self)
+            | ({} if self.file is None else {"model": identity_of(self.file)})
             | {
                 "checkpoint": digest_file(self.checkpoint) if self.checkpoint else None,
                 "source": digest_file(source) if source else None,
@@ -198,7 +211,7 @@ def load(spec: CandidateSpec) -> LoadedModel:
     """
     import torch
 
-    from auditor.models import architecture, preprocessing
+    from auditor.models import architecture
     from auditor.models.checkpoint import read_checkpoint
     from auditor.models.fitting import fit_weights
 
@@ -207,9 +220,10 @@ def load(spec: CandidateSpec) -> LoadedModel:
     if checkpoint and spec.checkpoint:
         fit_weights(built.model, checkpoint.state, spec.checkpoint.name, built.name)
     model = built.model.to("cpu", torch.float32).eval()
-    steps = preprocessing.resolve(model, checkpoint.args if checkpoint else {}, asdict(spec))
+    steps, output_notes = _preprocessing(spec, model, checkpoint)
     outputs = _count_classes(spec, model, steps)
     classes, class_notes = _class_names(model, checkpoint, outputs)
+    weights = spec.checkpoint or spec.file
     return LoadedModel(
         model=model,
         num_classes=outputs,
@@ -217,14 +231,29 @@ def load(spec: CandidateSpec) -> LoadedModel:
         classes=classes,
         architecture=built.name,
         weights=_weights(spec, checkpoint, built),
-        weights_digest=digest_file(spec.checkpoint) if spec.checkpoint else None,
+        weights_digest=digest_file(weights) if weights else None,
         notes=(
             *(checkpoint.notes if checkpoint else ()),
             *built.notes,
             *class_notes,
+            *output_notes,
             *_preprocessing_notes(model, steps),
         ),
     )
+
+
+def _preprocessing(
+    spec: CandidateSpec, model: nn.Module, checkpoint: Checkpoint | None
+) -> tuple[Preprocessing, tuple[str, ...]]:
+    from auditor.models.preprocessing import resolve
+
+    if spec.file is None:
+        return resolve(model, checkpoint.args if checkpoint else {}, asdict(spec)), ()
+    from auditor.models.graph import GraphModel
+    from auditor.models.whole import preprocessing_of
+
+    assert isinstance(model, GraphModel)
+    return preprocessing_of(model, spec, asdict(spec))
 
 
 def _count_classes(spec: CandidateSpec, model: nn.Module, steps: Preprocessing) -> int:
@@ -246,7 +275,8 @@ def _class_names(
     from auditor.models.preprocessing import own_configuration
 
     # Only weights from the hub still have the names that their configuration gives.
-    names = checkpoint.classes if checkpoint else find_class_names(own_configuration(model))
+    found = getattr(model, "file_classes", None) or find_class_names(own_configuration(model))
+    names = checkpoint.classes if checkpoint else found
     if names is None or len(names) == outputs:
         return names, ()
     note = f"The {len(names)} class names stored with the weights do not fit {outputs} outputs."

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from auditor.errors import InputError
 from auditor.models.labels import find_class_names
+from auditor.models.whole import MODEL_FILES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,6 +75,8 @@ def _require_file(path: Path) -> None:
         raise InputError(f"Checkpoint {path} does not exist.")
     if not path.is_file():
         raise InputError(f"Checkpoint {path} is a folder; name the file in it.")
+    if path.suffix.lower() in MODEL_FILES:
+        raise InputError(f"{path} is a whole model; give it as model, not as checkpoint.")
     if path.stat().st_size == 0:
         raise InputError(f"Checkpoint {path} is empty; was its copy interrupted?")
 

@@ -1,0 +1,111 @@
+"""Programs that ``torch.export.save`` wrote (``.pt2``)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditor.errors import InputError, Unavailable
+from auditor.models.archive import vetted
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.export import ExportedProgram
+
+    from auditor.models.graph import GraphInput, GraphModel
+
+__all__ = ["load_exported", "part_for_one_image"]
+
+
+def load_exported(path: Path) -> GraphModel:
+    """Load an exported program that takes images and gives scores.
+
+    Raises
+    ------
+    InputError
+        The file is no such program, could run code when it is loaded, or does not take images.
+    """
+    from auditor.models.graph import GraphModel
+
+    program = _program(path)
+    taken = _taken(path, program)
+    module: Any = program.module(check_guards=False)  # checks are code that the file brings
+    return GraphModel(path.name, module, taken)
+
+
+def part_for_one_image(model: GraphModel) -> nn.Module:
+    """Return what is run, to be measured on one image.
+
+    Raises
+    ------
+    Unavailable
+        The program takes several images at once and no fewer.
+    """
+    from torch import nn
+
+    if model.taken.most is not None and model.taken.most == model.taken.fewest > 1:
+        raise Unavailable(
+            f"the cost of one image was not counted: {model.file} takes {model.taken.fewest} "
+            "images at once; export it for 1 or for any number"
+        )
+    assert isinstance(model.run, nn.Module)
+    return model.run
+
+
+def _program(path: Path) -> ExportedProgram:
+    import torch
+
+    stream = vetted(path)
+    try:
+        with _quiet():
+            return torch.export.load(stream)
+    except Exception as error:  # whatever another version of torch wrote
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"{path} cannot be loaded by torch {torch.__version__}: {first}; export it again"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch from printing what the error says anyway."""
+    logger = logging.getLogger("torch.export")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _taken(path: Path, program: ExportedProgram) -> GraphInput:
+    import torch
+
+    from auditor.models.graph import GraphInput
+
+    names = program.graph_signature.user_inputs
+    nodes = [node for node in program.graph.nodes if node.name in names]
+    value = nodes[0].meta.get("val") if len(nodes) == 1 else None
+    if not isinstance(value, torch.Tensor) or value.ndim != 4 or value.dtype != torch.float32:
+        said = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, torch.Tensor) else names
+        raise InputError(
+            f"{path}: it takes {said}; it must take float32 images, (n, channels, height, width)"
+        )
+    (fewest, most), *sizes = (_range(program, size) for size in value.shape)
+    channels, height, width = (low if low == high else None for low, high in sizes)
+    return GraphInput(fewest, most, channels, height, width)
+
+
+def _range(program: ExportedProgram, size: Any) -> tuple[int, int | None]:
+    """Return the smallest and the largest value of a dimension."""
+    if isinstance(size, int):
+        return size, size
+    found = program.range_constraints.get(size.node.expr)
+    if found is None:
+        return 1, None
+    low, high = found.lower, found.upper
+    most = int(high) if getattr(high, "is_Integer", False) else None  # else torch's own infinity
+    return max(1, int(low)), most

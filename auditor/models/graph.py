@@ -1,0 +1,151 @@
+"""Models that come as one file, graph and weights together, and run as they were exported.
+
+torch is imported here at once, so import this module where a model is loaded and not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from auditor.errors import InputError
+
+__all__ = ["GraphInput", "GraphModel"]
+
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class GraphInput:
+    """What a graph takes.
+
+    Parameters
+    ----------
+    fewest, most
+        Images that it takes at once; `most` is None where there is no limit.
+    channels, height, width
+        None where any will do.
+    channels_last
+        Whether the channels come after the pixels (NHWC).
+    dtype
+        What numbers it wants.
+    """
+
+    fewest: int = 1
+    most: int | None = None
+    channels: int | None = None
+    height: int | None = None
+    width: int | None = None
+    channels_last: bool = False
+    dtype: torch.dtype = torch.float32
+
+    def size(self, side: int | None, file: str) -> tuple[int, int, int] | None:
+        """Return channels, height and width where the graph, or else the user, fixes them.
+
+        Raises
+        ------
+        InputError
+            The user's side is not the graph's.
+        """
+        height, width = self.height or side, self.width or side
+        if side is not None and (height, width) != (side, side):
+            raise InputError(
+                f"{file} takes images of {height}×{width}; input_size {side} is not possible, "
+                "leave it out or export again"
+            )
+        return (self.channels or 3, height, width) if height and width else None
+
+
+class GraphModel(nn.Module):
+    """Runs a graph on any number of images, and returns logits.
+
+    Parameters
+    ----------
+    file
+        What messages call it.
+    run
+        The graph: images in its own layout → scores. Where it is a module, its weights count.
+    taken
+        What the graph takes.
+    classes
+        Class names in the order of the outputs, if the file has them.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        run: Callable[[Tensor], Tensor],
+        taken: GraphInput,
+        classes: tuple[str, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        self.file, self.run, self.taken, self.file_classes = file, run, taken, classes
+        self.gives_probabilities = False
+        self.training = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits, shape (n, classes), for images of shape (n, channels, height, width)."""
+        images = images.contiguous()  # an exported view() may not fit another layout in memory
+        if self.taken.channels_last:
+            images = images.permute(0, 2, 3, 1).contiguous()
+        images = images.to(self.taken.dtype)
+        outputs = torch.cat([self.run(padded)[:n] for padded, n in self._batches(images)]).float()
+        if self.gives_probabilities:
+            return outputs.clamp_min(torch.finfo(torch.float32).tiny).log()
+        return outputs
+
+    def _batches(self, images: Tensor) -> Iterator[tuple[Tensor, int]]:
+        """Yield batches that the graph takes, filled up with black, and how many are real."""
+        for batch in torch.split(images, self.taken.most or len(images)):
+            missing = max(0, self.taken.fewest - len(batch))
+            fill = (0, 0) * (batch.ndim - 1) + (0, missing)
+            yield functional.pad(batch, fill) if missing else batch, len(batch)
+
+    def find_out_outputs(self, size: tuple[int, int, int]) -> tuple[str, ...]:
+        """See on a few images whether the outputs are probabilities, and say what was found.
+
+        Softmax of probabilities would be nearly uniform: logits are wanted. Probabilities are
+        turned into their logarithms, of which they are the softmax.
+        """
+        made = torch.Generator().manual_seed(0)
+        noise = torch.randn((3, *size), generator=made)
+        with torch.inference_mode():
+            outputs = self(torch.cat([torch.zeros(1, *size), noise]))
+        within = bool(((outputs >= 0) & (outputs <= 1)).all())
+        one = bool(((outputs.sum(dim=1) - 1).abs() < _TOLERANCE).all())
+        self.gives_probabilities = within and one
+        if within and one:
+            return (f"The outputs of {self.file} are probabilities and were taken as they are.",)
+        if within:
+            return (
+                f"The outputs of {self.file} lie between 0 and 1 and do not sum to 1 (sigmoids?); "
+                "they were taken for logits, so its probabilities mean little.",
+            )
+        return ()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay as exported: a graph has no other mode."""
+        del mode
+        return self
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move to a device; the graph's own types and memory layout stay.
+
+        Raises
+        ------
+        InputError
+            Other types are asked for.
+        """
+        device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
+        if dtype not in (None, torch.float32):
+            asked = str(dtype).removeprefix("torch.")
+            raise InputError(
+                f"{self.file} runs in the types that it was exported with, not in {asked}; leave "
+                '[engine] dtype at "float32"'
+            )
+        return self if device is None else super().to(device)

@@ -1,0 +1,199 @@
+"""ONNX graphs, run by ONNX Runtime (the extra ``auditor[onnx]``)."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from auditor.errors import InputError
+from auditor.models.labels import find_class_names
+
+if TYPE_CHECKING:
+    import onnx
+    from torch import Tensor
+
+    from auditor.models.graph import GraphInput, GraphModel
+
+__all__ = ["OnnxGraph", "external_files", "load_onnx", "read_graph"]
+
+_FLOATS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
+
+
+class OnnxGraph:
+    """An ONNX Runtime session on one device.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._sessions: dict[str, Any] = {"cpu": _session(path, "CPUExecutionProvider")}
+        taken, given = self._sessions["cpu"].get_inputs(), self._sessions["cpu"].get_outputs()
+        self.taken = _only(path, "inputs", taken)
+        self.given = _only(path, "outputs", [o for o in given if len(o.shape) == 2] or given)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the graph's scores, on the device of the images."""
+        import torch
+
+        session = self._on(images.device.type)
+        scores = session.run([self.given.name], {self.taken.name: images.cpu().numpy()})[0]
+        return torch.from_numpy(scores).to(images.device)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Share the session, which nothing changes."""
+        return self
+
+    def _on(self, device: str) -> Any:
+        import onnxruntime
+
+        if device not in self._sessions:
+            provider = {"cuda": "CUDAExecutionProvider"}.get(device, device)
+            if provider not in onnxruntime.get_available_providers():
+                raise InputError(
+                    f"The ONNX Runtime that is installed cannot run {self.path.name} on {device}; "
+                    'say [engine] device = "cpu", or install onnxruntime-gpu'
+                )
+            self._sessions[device] = _session(self.path, provider)
+        return self._sessions[device]
+
+
+def load_onnx(path: Path) -> GraphModel:
+    """Load an ONNX graph that takes images and gives scores.
+
+    Raises
+    ------
+    InputError
+        ONNX Runtime is not installed, the file is no graph that it can run, or the graph does not
+        take images as numbers with a fraction.
+    """
+    from auditor.models.graph import GraphModel
+
+    external_files(path)
+    graph = OnnxGraph(path)
+    described = read_graph(path)
+    return GraphModel(path.name, graph, _taken(path, graph.taken), _classes(described))
+
+
+def read_graph(path: Path) -> onnx.ModelProto:
+    """Return the graph without the weights that lie beside it.
+
+    Raises
+    ------
+    InputError
+        The package is not installed, or the file is not ONNX.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise InputError(_not_installed(path)) from None
+    try:
+        return onnx.load(str(path), load_external_data=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such model file") from None
+    except Exception as error:  # protobuf's errors are not its package's
+        raise InputError(f"{path} is not an ONNX file, or damaged: {_first_line(error)}") from error
+
+
+def external_files(path: Path) -> list[Path]:
+    """Return the files with weights beside a graph.
+
+    Raises
+    ------
+    InputError
+        One is missing, or lies outside of the graph's folder.
+    """
+    named = {
+        entry.value
+        for tensor in read_graph(path).graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    files = [path.parent / name for name in sorted(named)]
+    for file in files:
+        if not file.resolve().is_relative_to(path.parent.resolve()):
+            raise InputError(
+                f"{path}: its weights are at {file}, outside of its folder; not loaded"
+            )
+        if not file.is_file():
+            raise InputError(f"{path}: its weights are in {file.name}, which is not beside it")
+    return files
+
+
+def _session(path: Path, provider: str) -> Any:
+    import torch
+
+    try:
+        import onnxruntime
+    except ImportError:
+        raise InputError(_not_installed(path)) from None
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()  # what the record says of threads
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=[provider])
+    except Exception as error:  # its errors have no common base
+        raise InputError(f"ONNX Runtime cannot run {path}: {_first_line(error)}") from error
+
+
+def _not_installed(path: Path) -> str:
+    return f'{path.name} needs ONNX Runtime: pip install "auditor[onnx]"'
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _only(path: Path, what: str, found: Sequence[Any]) -> Any:
+    if len(found) != 1:
+        named = ", ".join(each.name for each in found)
+        raise InputError(
+            f"{path}: {len(found)} {what} ({named}); it must take images and give scores"
+        )
+    return found[0]
+
+
+def _taken(path: Path, given: Any) -> GraphInput:
+    import torch
+
+    from auditor.models.graph import GraphInput
+
+    shape = [size if isinstance(size, int) and size > 0 else None for size in given.shape]
+    if len(shape) != 4 or given.type not in _FLOATS:
+        raise InputError(
+            f'{path}: its input "{given.name}" is {given.type} {given.shape}; it must be float '
+            "images, as (n, channels, height, width) or (n, height, width, channels), prepared "
+            "outside of the graph"
+        )
+    last = shape[1] not in (1, 3, None) or (shape[1] is None and shape[3] in (1, 3))
+    batch, *sizes = shape
+    channels, height, width = (sizes[2], sizes[0], sizes[1]) if last else sizes
+    dtype = getattr(torch, _FLOATS[given.type])
+    return GraphInput(batch or 1, batch, channels, height, width, last, dtype)
+
+
+def _classes(model: onnx.ModelProto) -> tuple[str, ...] | None:
+    facts = {entry.key: _decoded(entry.value) for entry in model.metadata_props}
+    also = {"classes": facts.get("names") or facts.get("labels")}  # as Ultralytics writes them
+    return find_class_names(facts, also)
+
+
+def _decoded(text: str) -> object:
+    for decode in (json.loads, ast.literal_eval):
+        try:
+            value: object = decode(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        return _plain(value)
+    return text
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else value

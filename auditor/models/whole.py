@@ -1,0 +1,126 @@
+"""Candidates that are one file, graph and weights together: ``.onnx`` and ``.pt2``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditor.errors import InputError
+from auditor.models.identity import digest_facts, digest_file, installed_version
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from auditor.evidence.complexity import Complexity
+    from auditor.models.candidate import CandidateSpec
+    from auditor.models.graph import GraphModel
+    from auditor.models.preprocessing import Preprocessing
+
+__all__ = ["MODEL_FILES", "cost_of", "identity_of", "open_whole", "preprocessing_of", "size_of"]
+
+MODEL_FILES = (".onnx", ".pt2")
+"""How the files are called that hold a whole model."""
+
+
+def open_whole(path: Path) -> GraphModel:
+    """Load the file.
+
+    Raises
+    ------
+    InputError
+        It cannot be run; the message names the file and the next step.
+    """
+    if path.suffix.lower() == ".onnx":
+        from auditor.models.onnx import load_onnx
+
+        return load_onnx(path)
+    from auditor.models.exported import load_exported
+
+    return load_exported(path)
+
+
+def preprocessing_of(
+    model: GraphModel, spec: CandidateSpec, overrides: dict[str, Any]
+) -> tuple[Preprocessing, tuple[str, ...]]:
+    """Settle how images are prepared, and find out what the graph puts out.
+
+    A graph fixes the size at most; the rest is what the user says, else ImageNet's defaults.
+
+    Returns
+    -------
+    tuple[Preprocessing, tuple[str, ...]]
+        The steps, and what a reviewer must know of the outputs.
+    """
+    from auditor.models import preprocessing
+
+    size = model.taken.size(spec.input_size, model.file)
+    steps = preprocessing.resolve(model, {}, overrides | {"input_size": size})
+    if size is not None and spec.input_size is None:
+        given = [n for n in ("mean", "std", "interpolation", "crop_pct") if overrides.get(n)]
+        said = f"{', '.join(given)} as given; " if given else ""
+        source = f"size from {model.file}; {said}the rest assumed: ImageNet's defaults"
+        steps = replace(steps, source=source)
+    try:
+        return steps, model.find_out_outputs(steps.input_size)
+    except InputError:
+        raise
+    except Exception as error:  # the graph decides what it takes
+        shape = "×".join(map(str, steps.input_size))
+        raise InputError(f"{model.file} fails on images of {shape}: {error}") from error
+
+
+def identity_of(path: Path) -> str:
+    """Return the SHA-256, in hex, of all bytes of the model and what runs them."""
+    files = [path]
+    facts: dict[str, object] = {}
+    if path.suffix.lower() == ".onnx":
+        from auditor.models.onnx import external_files
+
+        files += external_files(path)
+        facts["onnxruntime"] = installed_version("onnxruntime")
+    facts["files"] = [digest_file(file) for file in files]
+    return digest_facts(facts)
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of the model on disk."""
+    if path.suffix.lower() != ".onnx":
+        return path.stat().st_size
+    from auditor.models.onnx import external_files
+
+    return sum(file.stat().st_size for file in (path, *external_files(path)))
+
+
+def cost_of(model: nn.Module, path: Path, size: tuple[int, int, int]) -> Complexity:
+    """Return what one image costs.
+
+    Raises
+    ------
+    Unavailable
+        The graph holds operators that are not counted, or takes several images at once.
+    """
+    from auditor.evidence.complexity import Complexity
+    from auditor.models.complexity import measure_complexity
+    from auditor.models.graph import GraphModel
+
+    assert isinstance(model, GraphModel)
+    if path.suffix.lower() == ".onnx":
+        from auditor.models.onnx_cost import count_onnx
+
+        return Complexity(**count_onnx(path, model.taken, size), bytes_on_disk=size_of(path))
+    from auditor.models.exported import part_for_one_image
+
+    figures = measure_complexity(part_for_one_image(model), size)
+    return Complexity(
+        parameters=figures.parameters,
+        macs=figures.macs,
+        activations=figures.activations,
+        input_size=size,
+        bytes_on_disk=size_of(path),
+        uncounted=figures.uncounted,
+        fp32=figures.fp32,
+        bf16=figures.bf16,
+        macs_fvcore=figures.macs_fvcore,
+        notes=figures.notes,
+    )

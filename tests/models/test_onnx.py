@@ -1,0 +1,319 @@
+"""ONNX candidates answer as the torch model that they were made of."""
+
+from __future__ import annotations
+
+import builtins
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from auditor.check import Status
+from auditor.errors import InputError, Unavailable
+from auditor.models import CandidateSpec, load
+from auditor.models.complexity import measure_complexity
+from auditor.models.whole import cost_of
+from auditor.record import Audit
+
+Write = Callable[..., Path]
+SIDE = 16
+
+
+class Network(nn.Module):
+    """A convolution, ReLU, mean and a linear layer: what the graphs of these tests compute."""
+
+    def __init__(self, classes: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.head = nn.Linear(4, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.conv(images).relu().mean(dim=(2, 3)))
+        return scores
+
+
+@pytest.fixture
+def network() -> Network:
+    torch.manual_seed(0)
+    return Network().eval()
+
+
+@pytest.fixture
+def write_onnx(tmp_path: Path) -> Write:
+    """Write a network as ONNX; ``end`` is an operator on its outputs."""
+
+    def make(
+        network: Network,
+        name: str = "model.onnx",
+        *,
+        shape: tuple[Any, ...] = ("n", 3, SIDE, SIDE),
+        nhwc: bool = False,
+        end: str | None = None,
+        dtype: int = TensorProto.FLOAT,
+        inputs: tuple[str, ...] = ("images",),
+        external: str | None = None,
+        **metadata: str,
+    ) -> Path:
+        weights = [
+            numpy_helper.from_array(value.detach().numpy(), name.replace(".", "_"))
+            for name, value in network.state_dict().items()
+        ]
+        nodes = [helper.make_node("Transpose", ["images"], ["x"], perm=[0, 3, 1, 2])] * nhwc
+        conv = ["x" if nhwc else "images", "conv_weight", "conv_bias"]
+        nodes += [
+            helper.make_node("Conv", conv, ["c"], strides=[2, 2], pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["c"], ["r"]),
+            helper.make_node("GlobalAveragePool", ["r"], ["p"]),
+            helper.make_node("Flatten", ["p"], ["f"]),
+            helper.make_node("Gemm", ["f", "head_weight", "head_bias"], ["scores"], transB=1),
+        ]
+        nodes += [helper.make_node(end, ["scores"], ["out"])] if end else []
+        given = "out" if end else "scores"
+        classes = network.head.out_features
+        graph = helper.make_graph(
+            nodes,
+            "classifier",
+            [helper.make_tensor_value_info(i, dtype, shape) for i in inputs],
+            [helper.make_tensor_value_info(given, TensorProto.FLOAT, (shape[0], classes))],
+            weights,
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        helper.set_model_props(model, metadata)
+        path = tmp_path / name
+        beside = external is not None
+        onnx.save(
+            model, str(path), save_as_external_data=beside, location=external, size_threshold=0
+        )
+        return path
+
+    return make
+
+
+def scores(path: Path, images: Tensor) -> Tensor:
+    with torch.inference_mode():
+        found: Tensor = load(CandidateSpec(model=str(path))).model(images)
+    return found
+
+
+@pytest.mark.parametrize("batch", ["n", 1, 4])
+@pytest.mark.parametrize("nhwc", [False, True])
+def test_it_answers_as_torch_does(
+    network: Network, write_onnx: Write, batch: str | int, nhwc: bool
+) -> None:
+    sizes = (SIDE, SIDE, 3) if nhwc else (3, SIDE, SIDE)
+    path = write_onnx(network, shape=(batch, *sizes), nhwc=nhwc)
+    images = torch.randn(7, 3, SIDE, SIDE)  # one batch of 4 is full, one is filled up
+    with torch.inference_mode():
+        torch.testing.assert_close(scores(path, images), network(images), atol=1e-5, rtol=0)
+
+
+def test_what_is_known_of_it(network: Network, write_onnx: Write) -> None:
+    path = write_onnx(network, classes='["cat", "dog", "ant"]')
+    loaded = load(CandidateSpec(model=str(path)))
+    assert loaded.classes == ("cat", "dog", "ant")
+    assert loaded.num_classes == 3
+    assert loaded.preprocessing.input_size == (3, SIDE, SIDE)
+    assert loaded.architecture == loaded.weights == "model.onnx"
+    assert loaded.weights_digest
+    (note,) = loaded.notes
+    assert "names no preprocessing of its own" in note
+    assert "the rest assumed: ImageNet's defaults" in note
+
+
+def test_names_as_ultralytics_writes_them(network: Network, write_onnx: Write) -> None:
+    path = write_onnx(network, names="{0: 'cat', 1: 'dog', 2: 'ant'}")
+    assert load(CandidateSpec(model=str(path))).classes == ("cat", "dog", "ant")
+
+
+def test_probabilities_are_not_put_through_softmax_again(
+    network: Network, write_onnx: Write
+) -> None:
+    path = write_onnx(network, end="Softmax")
+    images = 20 * torch.randn(5, 3, SIDE, SIDE)
+    with torch.inference_mode():
+        expected = network(images).softmax(dim=1)
+        found = scores(path, images).softmax(dim=1)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    notes = load(CandidateSpec(model=str(path))).notes
+    assert any("are probabilities and were taken as they are" in note for note in notes)
+
+
+def test_sigmoids_are_noted(network: Network, write_onnx: Write) -> None:
+    notes = load(CandidateSpec(model=str(write_onnx(network, end="Sigmoid")))).notes
+    assert any("do not sum to 1 (sigmoids?)" in note for note in notes)
+
+
+def test_the_users_preprocessing_decides(network: Network, write_onnx: Write) -> None:
+    path = write_onnx(network, shape=("n", 3, "h", "w"))
+    spec = CandidateSpec(model=str(path), input_size=24, mean=(0.5,) * 3, std=(0.5,) * 3)
+    steps = load(spec).preprocessing
+    assert (steps.input_size, steps.mean) == ((3, 24, 24), (0.5, 0.5, 0.5))
+    fixed = write_onnx(network)
+    with pytest.raises(InputError, match=r"takes images of 16×16; input_size 24 is not possible"):
+        load(CandidateSpec(model=str(fixed), input_size=24))
+
+
+@pytest.mark.parametrize("batch", ["n", 1, 4])
+def test_its_cost_is_that_of_the_torch_model(
+    network: Network, write_onnx: Write, batch: str | int
+) -> None:
+    path = write_onnx(network, shape=(batch, 3, SIDE, SIDE))
+    size = (3, SIDE, SIDE)
+    cost = cost_of(load(CandidateSpec(model=str(path))).model, path, size)
+    expected = measure_complexity(network, size)
+    assert cost.macs == expected.macs == 4 * 8 * 8 * 27 + 4 * 3
+    assert cost.parameters == expected.parameters
+    assert cost.activations == expected.activations
+    assert cost.bytes_on_disk == path.stat().st_size
+
+
+def test_what_cannot_be_counted_is_not_zero(network: Network, write_onnx: Write) -> None:
+    path = write_onnx(network)
+    model = load(CandidateSpec(model=str(path))).model
+    graph = onnx.load(str(path))
+    graph.graph.node[-1].op_type = "Einsum"
+    onnx.save(graph, str(path))
+    with pytest.raises(Unavailable, match="was not counted: it holds Einsum"):
+        cost_of(model, path, (3, SIDE, SIDE))
+
+
+def test_weights_beside_it_belong_to_it(network: Network, write_onnx: Write) -> None:
+    path = write_onnx(network, external="weights.bin")
+    spec = CandidateSpec(model=str(path))
+    first, beside = spec.identity(), path.with_name("weights.bin")
+    images = torch.randn(2, 3, SIDE, SIDE)
+    with torch.inference_mode():
+        torch.testing.assert_close(scores(path, images), network(images), atol=1e-5, rtol=0)
+    content = bytearray(beside.read_bytes())
+    content[3] ^= 1
+    beside.write_bytes(content)
+    assert spec.identity() != first
+    beside.unlink()
+    with pytest.raises(InputError, match=r"its weights are in weights.bin, which is not beside"):
+        load(spec)
+
+
+def test_weights_outside_of_its_folder_are_not_read(
+    network: Network, write_onnx: Write, tmp_path: Path
+) -> None:
+    path = write_onnx(network, external="weights.bin")
+    model = onnx.load(str(path), load_external_data=False)
+    for tensor in model.graph.initializer:
+        tensor.external_data[0].value = "../weights.bin"
+    folder = tmp_path / "inner"
+    folder.mkdir()
+    onnx.save(model, str(folder / "model.onnx"))
+    with pytest.raises(InputError, match="outside of its folder; not loaded"):
+        load(CandidateSpec(model=str(folder / "model.onnx")))
+
+
+def test_its_identity_is_its_content_not_its_place(network: Network, write_onnx: Write) -> None:
+    path = write_onnx(network)
+    moved = path.with_name("other.onnx")
+    shutil.copy(path, moved)
+    one, other = (CandidateSpec(model=str(p)) for p in (path, moved))
+    assert one.identity() == other.identity()
+    assert one.name == "model.onnx"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "complaint"),
+    [
+        (TensorProto.FLOAT, ("n", 768), r"\(float\) \['n', 768\]; it must be float images"),
+        (TensorProto.UINT8, ("n", 3, 16, 16), r"\(uint8\) .* prepared outside of the graph"),
+    ],
+)
+def test_graphs_that_take_something_else(
+    tmp_path: Path, dtype: int, shape: tuple[Any, ...], complaint: str
+) -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["c"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["c"], ["y"]),
+    ]
+    given = [helper.make_tensor_value_info("x", dtype, shape)]
+    found = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("n", 768))]
+    graph = helper.make_graph(nodes, "other", given, found)
+    opset = [helper.make_opsetid("", 17)]
+    path = tmp_path / "other.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), str(path))
+    with pytest.raises(InputError, match=rf'other.onnx: its input "x" is tensor{complaint}'):
+        load(CandidateSpec(model=str(path)))
+
+
+def test_more_than_one_input(network: Network, write_onnx: Write) -> None:
+    path = write_onnx(network, inputs=("images", "mask"))
+    with pytest.raises(InputError, match=r"2 inputs \(images, mask\); it must take images"):
+        load(CandidateSpec(model=str(path)))
+
+
+@pytest.mark.parametrize("cut", [0, 10, 200, -1])
+def test_a_damaged_file_is_named(network: Network, write_onnx: Write, cut: int) -> None:
+    path = write_onnx(network)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(InputError, match=r"model.onnx"):
+        load(CandidateSpec(model=str(path)))
+
+
+def test_other_complaints(network: Network, write_onnx: Write, tmp_path: Path) -> None:
+    path = write_onnx(network)
+    with pytest.raises(InputError, match="no such model file"):
+        load(CandidateSpec(model=str(tmp_path / "no.onnx")))
+    with pytest.raises(InputError, match="has its weights in it; leave checkpoint out"):
+        CandidateSpec(model=str(path), checkpoint=path)
+    with pytest.raises(InputError, match="give it as model, not as checkpoint"):
+        load(CandidateSpec(model="test_resnet", checkpoint=path))
+    with pytest.raises(InputError, match="3 outputs, but 4 classes"):
+        load(CandidateSpec(model=str(path), num_classes=4))
+    with pytest.raises(InputError, match=r"not in bfloat16; leave \[engine\] dtype"):
+        load(CandidateSpec(model=str(path))).model.to("cpu", dtype=torch.bfloat16)
+
+
+@pytest.mark.parametrize("absent", ["onnx", "onnxruntime"])
+def test_without_the_packages_it_says_what_to_install(
+    network: Network, write_onnx: Write, monkeypatch: pytest.MonkeyPatch, absent: str
+) -> None:
+    path, real = write_onnx(network), builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.split(".")[0] == absent:
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(InputError, match=r'pip install "auditor\[onnx\]"'):
+        load(CandidateSpec(model=str(path)))
+
+
+def test_an_audit_of_a_file_named_in_the_configuration(
+    run: Callable[..., Audit],
+    image_folder: Callable[..., Path],
+    write_onnx: Write,
+    write: Callable[[str, str], Path],
+) -> None:
+    network = Network(2)
+    with torch.no_grad():  # red against blue: a network that is right
+        network.conv.weight.zero_()
+        network.conv.weight[0, 0, 1, 1] = network.conv.weight[1, 2, 1, 1] = 1
+        network.conv.bias = nn.Parameter(torch.full((4,), 3.0))
+        network.head.weight.copy_(torch.tensor([[9.0, -9, 0, 0], [-9.0, 9, 0, 0]]))
+        network.head.bias.zero_()
+    write_onnx(network, "model.onnx", classes='["red", "blue"]')
+    image_folder("test", {"red": 40, "blue": 40})
+    config = write("auditor.toml", '[candidate]\nmodel = "model.onnx"\n[data]\ntest = "test"\n')
+    audit = run(config)
+    assert audit.candidate.name == "model.onnx"
+    assert audit.check("top1-accuracy").findings[0].observed == 1.0
+    assert audit.check("rare-class-recall").status in (
+        Status.PASS,
+        Status.SKIP,
+        Status.INCONCLUSIVE,
+    )
+    assert audit.candidate.macs == 4 * 8 * 8 * 27 + 4 * 2
+    assert np.isclose(audit.candidate.parameters or 0, 3 * 9 * 4 + 4 + 4 * 2 + 2)

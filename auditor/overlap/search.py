@@ -26,8 +26,8 @@ Integers = NDArray[np.int64]
 
 _BANDS = 4
 _BAND_BITS = 16
-_BLOCK = 1 << 21
-"""Candidate pairs compared at once: some 100 MB at the peak."""
+_BLOCK = 1 << 19
+"""Candidate pairs compared at once: some 20 MB at the peak, a fifth faster than four times that."""
 _PENDING = 1 << 22
 """Pairs found before those beyond the nearest are dropped: some 200 MB at the peak."""
 
@@ -139,9 +139,12 @@ def _band_pairs(
     bucketed = right[order]  # a bucket's hashes side by side: the search is bound by memory
     for mask in _masks(share):
         bucket = left_band ^ mask
-        for rows, places in _expanded(start[bucket], start[bucket + 1]):
-            near = np.flatnonzero(np.bitwise_count(left[rows] ^ bucketed[places]) <= radius)
-            yield rows[near] * len(right) + order[places[near]]
+        first, last = start[bucket], start[bucket + 1]
+        for rows, count, places in _runs(first, last):
+            values = np.repeat(left[rows], count)  # in turn: faster than to look each up
+            near = np.flatnonzero(np.bitwise_count(values ^ bucketed[places]) <= radius)
+            row = rows.start + np.searchsorted(np.cumsum(count), near, side="right")
+            yield row * len(right) + order[places[near]]
 
 
 def _band(hashes: Hashes, shift: int) -> Integers:
@@ -160,27 +163,27 @@ def _distance(left: Hashes, right: Hashes) -> Integers:
     return np.asarray(np.bitwise_count(left ^ right), dtype=np.int64)
 
 
-def _expanded(start: Integers, stop: Integers) -> Iterator[tuple[Integers, Integers]]:
-    """Yield every (row, place) with start[row] <= place < stop[row], whole rows at a time."""
+def _runs(start: Integers, stop: Integers) -> Iterator[tuple[slice, Integers, Integers]]:
+    """Yield (rows, places of each, places) with start <= place < stop, whole rows at a time."""
     count = stop - start
     end = np.cumsum(count)
     total = int(end[-1]) if len(end) else 0
     cuts = np.searchsorted(end, np.arange(_BLOCK, total, _BLOCK))
     for first, last in pairwise([0, *np.unique(cuts + 1).tolist(), len(end)]):
-        rows = np.repeat(np.arange(first, last), count[first:last])
+        rows = slice(first, last)
         before = int(end[first] - count[first]) if first < last else 0
-        places = np.arange(before, before + len(rows)) + (start + count - end)[rows]
-        yield rows, places
+        places = np.repeat((stop - end)[rows] + before, count[rows])
+        places += np.arange(len(places))
+        yield rows, count[rows], places
 
 
 def _members(inverse: Integers, size: int, groups: Integers) -> tuple[Integers, Integers]:
     """List the members of each group asked for: (position in ``groups``, member)."""
     order = np.argsort(inverse, kind="stable")
     start = np.searchsorted(inverse[order], np.arange(size + 1))
-    blocks = list(_expanded(start[groups], start[groups + 1]))
-    empty = np.empty(0, np.int64)
-    rows = np.concatenate([empty, *(rows for rows, _ in blocks)])
-    places = np.concatenate([empty, *(places for _, places in blocks)])
+    blocks = [places for _, _, places in _runs(start[groups], start[groups + 1])]
+    places = np.concatenate([np.empty(0, np.int64), *blocks])
+    rows = np.repeat(np.arange(len(groups)), start[groups + 1] - start[groups])
     return rows, order[places]
 
 

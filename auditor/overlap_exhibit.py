@@ -206,6 +206,11 @@ def _notes(overlap: Overlap) -> Iterator[str]:
             f"{plural(overlap.capped, 'picture')} had more look-alikes than were compared by "
             "pixels: only the nearest were."
         )
+    if overlap.exact_within_train:
+        yield (
+            "Within the training data only equal files and pixels were looked for: its "
+            f"{overlap.train_signed or 0:,} images are too many to compare each with each."
+        )
     if overlap.train_unread:
         yield f"{plural(overlap.train_unread, 'training image')} could not be read."
     unseen = [pair for pair in overlap.pairs or () if not pair.verified]

@@ -226,7 +226,9 @@ def _within_train(overlap: Overlap) -> Iterator[Finding]:
 
 
 def _similar(scenes: Scenes | None) -> Iterator[Finding]:
-    if scenes is not None and scenes.pairs:
+    if scenes is not None and not scenes.pairs:
+        yield Finding(subject="test", metric="similar scene, most alike", note=scenes.note)
+    elif scenes is not None:
         closest = scenes.pairs[0]
         yield Finding(
             subject="test",
@@ -235,8 +237,7 @@ def _similar(scenes: Scenes | None) -> Iterator[Finding]:
             n=scenes.test_images,
             unit="cosine",
             higher_is_better=False,
-            note=f"{closest.test_image} and {closest.train_image} by the candidate's features; "
-            "similar scenes are shown, never counted as copies",
+            note=f"{closest.test_image} and {closest.train_image}; shown, never counted as copies",
         )
 
 

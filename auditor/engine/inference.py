@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from auditor.data.classes import require_known
 from auditor.data.samples import Samples
+from auditor.engine.features import FeatureTap
 from auditor.engine.forward import default_batch, ready
 from auditor.errors import InputError
 from auditor.evidence.predictions import matrix
@@ -21,11 +22,14 @@ from auditor.overlap.decode import to_rgb
 if TYPE_CHECKING:
     import torch
     from PIL import Image
+    from torch import nn
 
 __all__ = ["PROBABILITIES_THAT_FIT", "Inference"]
 
 PROBABILITIES_THAT_FIT = 50_000_000
 """Full probabilities are kept up to this many values (images × classes)."""
+FEATURES_THAT_FIT = 100_000_000
+"""Features are kept up to this many values (images × features): 200 MB."""
 
 
 class Inference:
@@ -37,6 +41,8 @@ class Inference:
         What is run on what.
     dtype
         Another dtype than the audit's, on a copy of the candidate; the audit's where None.
+    features
+        Whether to keep what the last layer is given, too.
 
     Raises
     ------
@@ -45,8 +51,16 @@ class Inference:
         (batch, classes), or an output is NaN or infinite.
     """
 
-    def __init__(self, candidate: Candidate, samples: Samples, dtype: str | None = None) -> None:
+    def __init__(
+        self,
+        candidate: Candidate,
+        samples: Samples,
+        dtype: str | None = None,
+        *,
+        features: bool = False,
+    ) -> None:
         self.candidate, self.samples = candidate, samples
+        self._wants_features, self._without_features = features, ""
         self._copied, self._dtype = dtype is not None, dtype or candidate.engine.dtype
         self.images: frozenset[str] | None = frozenset(samples.images)
         self.reduced = False
@@ -73,9 +87,26 @@ class Inference:
         return choose_device(self.candidate.engine.device)
 
     @cached_property
-    def _model(self) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _model(self) -> nn.Module:
         model = self.candidate.loaded.model
         return ready(copy.deepcopy(model) if self._copied else model, self._device, self._dtype)
+
+    @cached_property
+    def _tap(self) -> FeatureTap:
+        return FeatureTap(self._model)
+
+    def _features(self, n: int) -> dict[str, pa.Array]:
+        """Return the latest batch's features as a column; none where they cannot be kept."""
+        if not self._wants_features or self._without_features:
+            return {}
+        seen = self._tap.take(n)
+        if seen is None:
+            self._without_features = "the model has no last linear layer that sees each image"
+        elif len(self.samples) * seen.shape[1] > FEATURES_THAT_FIT:
+            self._without_features = (
+                f"{len(self.samples):,} images × {seen.shape[1]:,} features are too many to keep"
+            )
+        return {} if seen is None or self._without_features else {"features": matrix(seen)}
 
     @cached_property
     def _transform(self) -> Callable[[Image.Image], torch.Tensor]:
@@ -100,6 +131,7 @@ class Inference:
         }
         if self._keep_all:
             columns["probabilities"] = matrix(scores)
+        columns |= self._features(len(images))
         if self.samples.representative:
             columns["representative"] = pa.array(
                 np.array(self.samples.representative, bool)[rows], pa.bool_()
@@ -113,6 +145,8 @@ class Inference:
 
         dtype = getattr(torch, self._dtype)
         batch = torch.stack(list(prepared)).to(self._device, dtype=dtype)
+        if self._wants_features:
+            _ = self._tap  # it listens from before the first forward pass
         with torch.inference_mode():
             logits = self._model(batch.contiguous(memory_format=torch.channels_last))
         self._check(images, logits)
@@ -154,4 +188,5 @@ class Inference:
             "dtype": self._dtype,
             "threads": torch.get_num_threads(),
             "probabilities_kept": self._keep_all,
+            **({"features": self._without_features or "kept"} if self._wants_features else {}),
         }

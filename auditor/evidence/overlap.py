@@ -14,7 +14,12 @@ from auditor.contamination import conflicting, strongest
 from auditor.evidence.provider import derive, gather
 from auditor.overlap.clusters import clusters
 from auditor.overlap.decode import open_image
-from auditor.overlap.overlap import OverlapPair, find_duplicates, find_overlap
+from auditor.overlap.overlap import (
+    OverlapPair,
+    SplitSignatures,
+    find_duplicates,
+    find_overlap,
+)
 from auditor.overlap.result import OverlapSettings, Threshold
 from auditor.overlap.thumbnail import thumbnail
 
@@ -30,6 +35,9 @@ __all__ = ["Overlap", "OverlapPair", "Repeats", "most_telling", "overlap"]
 
 SHOWN = 24
 """Pairs that are kept with thumbnails."""
+
+COMPARED_WITHIN = 100_000
+"""Training images up to which each is compared with each; of more, equal ones alone are paired."""
 
 Opener = Callable[[str], "Image.Image"]
 
@@ -69,6 +77,8 @@ class Overlap:
         Pictures of so little information that they were matched by bytes and pixels alone.
     capped
         Pictures with more candidates than were looked at.
+    exact_within_train
+        Whether near-duplicates within the training data were left out, for there are too many.
     classes
         Test images looked at, by label.
     """
@@ -84,6 +94,7 @@ class Overlap:
     transformed: Threshold | None = None
     set_apart: int = 0
     capped: int = 0
+    exact_within_train: bool = False
     classes: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
@@ -150,7 +161,10 @@ class Overlap:
 
 
 _LIMITS = ("near", "transformed")
-_COUNTS = ("test_signed", "train_signed", "train_unread", "set_apart", "capped")
+_COUNTS = (
+    *("test_signed", "train_signed", "train_unread"),
+    *("set_apart", "capped", "exact_within_train"),
+)
 
 
 def _repeats(pairs: Iterable[OverlapPair]) -> Repeats:
@@ -225,7 +239,9 @@ def overlap(
         return Overlap(None, within_test, len(test.images), small, classes=counted)
     train = train_signatures.split()
     found = find_overlap(test, train, open_test, open_train, settings)
-    within_train = find_duplicates(train, open_train, settings).pairs
+    many = len(train.images) > COMPARED_WITHIN
+    alike = _repeated(train) if many else train
+    within_train = find_duplicates(alike, open_train, settings).pairs
     openers = {"test": open_test, "train": open_train}
     return Overlap(
         pairs=found.pairs,
@@ -235,8 +251,26 @@ def overlap(
         train_signed=len(train.images),
         train_unread=len(train_signatures.unreadable),
         thumbnails=_thumbnails(openers, found.pairs, within_test, within_train),
+        exact_within_train=many,
         classes=counted,
         **_limits(found),
+    )
+
+
+def _repeated(split: SplitSignatures) -> SplitSignatures:
+    """Return the pictures whose bytes or pixels are there more than once."""
+    files, pixels = Counter(split.bytes_digest), Counter(split.pixels_digest)
+    digests = zip(split.bytes_digest, split.pixels_digest, strict=True)
+    rows = [row for row, (file, seen) in enumerate(digests) if files[file] + pixels[seen] > 2]
+    return SplitSignatures(
+        [split.images[row] for row in rows],
+        [split.labels[row] for row in rows],
+        [split.bytes_digest[row] for row in rows],
+        [split.pixels_digest[row] for row in rows],
+        split.phash[rows],
+        split.contrast[rows],
+        split.soft[rows],
+        None if split.views is None else split.views[rows],
     )
 
 

@@ -18,6 +18,7 @@ from auditor.evidence.provider import Observer, observe
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from auditor.evidence.scenes import Wanted
     from auditor.models.handle import Candidate
 
 __all__ = ["Predictions", "test", "train", "validation"]
@@ -224,9 +225,10 @@ def test(
     saved_test: SavedPredictions | None,
     test_samples: Samples | None,
     candidate: Candidate | None,
+    features_wanted: Wanted | None,
 ) -> Observer | Predictions:
     """Return the candidate's predictions on the test images."""
-    return _predictions("test", saved_test, test_samples, candidate)
+    return _predictions("test", saved_test, test_samples, candidate, features_wanted)
 
 
 @observe(Predictions, samples="train_samples", version=2)
@@ -235,11 +237,12 @@ def train(
     saved_test: SavedPredictions | None,
     train_sample: Samples | None,
     candidate: Candidate | None,
+    features_wanted: Wanted | None,
 ) -> Observer | Predictions:
     """Return the candidate's predictions on the training images, or a sample of them."""
     if saved_train is not None or train_sample is not None:
         _require_one_candidate("train", saved_train, saved_test, candidate)
-    return _predictions("train", saved_train, train_sample, candidate)
+    return _predictions("train", saved_train, train_sample, candidate, features_wanted)
 
 
 @observe(Predictions, samples="validation_samples", version=2)
@@ -278,6 +281,7 @@ def _predictions(
     saved: SavedPredictions | None,
     samples: Samples | None,
     candidate: Candidate | None,
+    features_wanted: Wanted | None = None,
 ) -> Observer | Predictions:
     from auditor.errors import Unavailable
 
@@ -292,4 +296,4 @@ def _predictions(
         )
     from auditor.engine.inference import Inference
 
-    return Inference(candidate, samples)
+    return Inference(candidate, samples, features=features_wanted is not None)

@@ -57,12 +57,15 @@ class Scenes:
         How many were compared.
     thumbnails
         ``test/IMAGE`` or ``train/IMAGE`` → a small JPEG.
+    note
+        Why nothing is known, where nothing is.
     """
 
     pairs: tuple[ScenePair, ...]
     test_images: int
     train_images: int
     thumbnails: Mapping[str, bytes]
+    note: str = ""
 
     def to_table(self) -> pa.Table:
         """Return a row a pair, with its two thumbnails."""
@@ -75,7 +78,7 @@ class Scenes:
         text, jpeg = pa.string(), pa.binary()
         types = (text, text, pa.float64(), text, text, jpeg, jpeg)
         names = (*ScenePair._fields, "test_jpeg", "train_jpeg")
-        about = json.dumps({"test_images": self.test_images, "train_images": self.train_images})
+        about = json.dumps({name: getattr(self, name) for name in _ABOUT})
         table = pa.Table.from_pylist(rows, pa.schema(list(zip(names, types, strict=True))))
         return table.replace_schema_metadata({"about": about})
 
@@ -90,6 +93,9 @@ class Scenes:
             pairs.append(ScenePair(**row))
             small |= {f"{s}/{i}": jpegs[s] for s, i in _sides(pairs[-1]) if jpegs[s]}
         return cls(tuple(pairs), thumbnails=small, **about)
+
+
+_ABOUT = ("test_images", "train_images", "note")
 
 
 def nearest(
@@ -151,7 +157,7 @@ def scenes(
     del features_wanted
     if test.features is None or train.features is None or not len(train):
         why = (test if test.features is None else train).about.get("features", "not kept")
-        raise Unavailable(f"the candidate's features are not known: {why}", "error")
+        return Scenes((), 0, 0, {}, f"the candidate's features are not known: {why}")
     rows, cosines = nearest(test.features, train.features)
     pairs: list[ScenePair] = []
     for place in np.argsort(-cosines, kind="stable").tolist():

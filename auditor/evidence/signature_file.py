@@ -40,7 +40,8 @@ class SignatureFile:
             with self.path.open("rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be read: {error.strerror}") from None
+            what = "no such file" if not self.path.exists() else f"cannot be read: {error.strerror}"
+            raise InputError(f"{self.path}: {what}; `auditor sign` writes one") from None
 
     def read(self, settings: SigningSettings | None = None) -> Signatures:
         """Return the signatures.

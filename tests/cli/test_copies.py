@@ -1,0 +1,438 @@
+"""``auditor overlap``, ``duplicates`` and ``sign``, from the files to the exit status."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Cli = Callable[..., CompletedProcess[str]]
+Folder = Callable[..., Path]
+
+
+@pytest.fixture
+def splits(image_folder: Folder) -> tuple[Path, Path]:
+    """Two folders without a common image."""
+    classes = {"cat": 12, "dog": 12}
+    return image_folder("train", classes), image_folder("test", classes)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def plant(train: Path, test: Path) -> None:
+    """Put two test images into training, one of them under the other label."""
+    shutil.copy(test / "cat" / "0003.png", train / "cat" / "copy.png")
+    Image.open(test / "dog" / "0005.png").save(train / "cat" / "other.bmp")
+
+
+class TestOverlap:
+    def test_planted_copies_are_found(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path
+    ) -> None:
+        plant(*splits)
+        done = cli("overlap", "train", "test", "--output", "out")
+        assert done.returncode == 1, done.stderr
+        assert "2 of 24 test images (8.3%) are in the training data: 2 exact" in done.stdout
+        text = (here / "out" / "overlap.csv").read_text()
+        assert text.splitlines() == [
+            "test_image,train_image,kind,distance,similarity",
+            "cat/0003.png,cat/copy.png,same-bytes,0,1.0000",
+            "dog/0005.png,cat/other.bmp,same-pixels,0,1.0000",
+        ]
+        clean = rows(here / "out" / "clean_test.csv")
+        assert len(clean) == 22
+        assert {"cat/0003.png", "dog/0005.png"}.isdisjoint(row["image"] for row in clean)
+        assert all(row["image"].split("/")[0] == row["label"] for row in clean)
+        (conflict,) = rows(here / "out" / "conflicts.csv")
+        assert (conflict["splits"], conflict["label"], conflict["other_label"]) == (
+            "test-train",
+            "dog",
+            "cat",
+        )
+
+    def test_the_clean_twin_is_silent(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path
+    ) -> None:
+        del splits
+        done = cli("overlap", "train", "test")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("✓ No test image is in the training data.")
+        assert rows(here / "overlap" / "overlap.csv") == []
+        assert len(rows(here / "overlap" / "clean_test.csv")) == 24
+        assert not (here / "overlap" / "conflicts.csv").exists()
+
+    def test_the_clean_list_repairs_the_split(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path
+    ) -> None:
+        plant(*splits)
+        cli("overlap", "train", "test")
+        shutil.copy(here / "overlap" / "clean_test.csv", here / "test")
+        assert cli("overlap", "train", "test/clean_test.csv", "--output", "b").returncode == 0
+
+    @pytest.mark.parametrize(("share", "status"), [("0.08", 1), ("0.09", 0)])
+    def test_a_share_may_be_allowed(
+        self, cli: Cli, splits: tuple[Path, Path], share: str, status: int
+    ) -> None:
+        plant(*splits)
+        assert cli("overlap", "train", "test", "--max-share", share).returncode == status
+
+    def test_folders_without_classes_have_no_conflicts(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path
+    ) -> None:
+        plant(*splits)
+        for name in ("train", "test"):
+            (here / f"flat-{name}").mkdir()
+            for place, path in enumerate(sorted((here / name).rglob("*.*"))):
+                shutil.copy(path, here / f"flat-{name}" / f"{place}{path.suffix}")
+        done = cli("overlap", "flat-train", "flat-test")
+        assert done.returncode == 1
+        assert len(rows(here / "overlap" / "overlap.csv")) == 2
+        assert not (here / "overlap" / "conflicts.csv").exists()
+
+    def test_manifests_and_their_groups(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path
+    ) -> None:
+        del splits
+        for name, patients in (("train", "ab"), ("test", "bc")):
+            images = sorted(p.relative_to(here).as_posix() for p in (here / name).rglob("*.png"))
+            lines = [f"{i},{patients[n % 2]}" for n, i in enumerate(images)]
+            (here / f"{name}.csv").write_text("\n".join(["image,patient", *lines]) + "\n")
+        assert cli("overlap", "train.csv", "test.csv").returncode == 0
+        done = cli("overlap", "train.csv", "test.csv", "--group", "patient")
+        assert done.returncode == 1
+        assert "first: patient b with 12 test and 12 training images" in " ".join(
+            done.stdout.split()
+        )
+        wrong = cli("overlap", "train.csv", "test.csv", "--group", "patent")
+        assert wrong.returncode == 2
+        assert 'no column "patent"; did you mean "patient"?' in wrong.stderr
+
+    def test_the_report_is_one_page_that_loads_nothing(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path
+    ) -> None:
+        train, test = splits
+        plant(train, test)
+        (train / "<b>dog").mkdir()
+        shutil.copy(test / "dog" / "0001.png", train / "<b>dog" / "<script>.png")
+        cli("overlap", "train", "test")
+        page = (here / "overlap" / "overlap.html").read_text()
+        assert "<script" not in page
+        assert "&lt;script&gt;.png" in page
+        assert page.count("data:image/jpeg;base64,") == 6
+        assert str(here) not in page
+
+    def test_no_torch_is_needed(
+        self, process: Cli, splits: tuple[Path, Path], without_torch: Mapping[str, str]
+    ) -> None:
+        del splits
+        assert process("overlap", "train", "test", **without_torch).returncode == 0
+
+
+class TestWrongInput:
+    @pytest.mark.parametrize(
+        ("train", "test", "said"),
+        [
+            ("train", "train", "the same images are given for training and for test"),
+            ("train", "train/cat", "train/cat lies inside train"),
+            ("test/cat", "test", "test/cat lies inside test"),
+            ("train", "link", "the same images"),
+            ("link/cat", "train", "link/cat lies inside train"),
+            ("train", "absent", "absent: no such folder or file"),
+            ("train", "empty", "empty: no images in it"),
+            ("train", "note.txt", "note.txt: neither a folder nor a manifest"),
+            ("none.signatures.parquet", "test", "no such file; `auditor sign` writes one"),
+            ("broken.signatures.parquet", "test", "sign the images again with `auditor sign`"),
+            ("broken.csv", "test", 'broken.csv: no column "image"'),
+        ],
+    )
+    def test_is_named(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path, train: str, test: str, said: str
+    ) -> None:
+        del splits
+        (here / "empty").mkdir()
+        (here / "note.txt").write_text("")
+        (here / "link").symlink_to(here / "train")
+        (here / "broken.signatures.parquet").write_bytes(b"PAR1 and then nothing")
+        (here / "broken.csv").write_text("picture\nx.png\n")
+        done = cli("overlap", train, test)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.stdout == ""
+
+
+def encoded(image: Image.Image, form: str, **options: object) -> bytes:
+    file = BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def bomb() -> bytes:
+    """A small PNG that says it has 60,000 × 60,000 pixels."""
+    png = encoded(Image.new("L", (8, 8)), "PNG")
+    header = b"IHDR" + struct.pack(">II", 60_000, 60_000) + png[24:29]
+    return png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
+
+
+def gallery() -> dict[str, bytes]:
+    """Return a real file of every trap; all pictures differ."""
+    random = np.random.default_rng(5)
+
+    def grain(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+        return random.integers(0, 256, shape, np.uint8)
+
+    def colours() -> Image.Image:
+        return Image.fromarray(grain(40, 40, 3))
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    frames = [colours(), colours()]
+    return {
+        "sixteen.png": encoded(Image.fromarray(grain(40, 40).astype(np.uint16) * 257), "PNG"),
+        "float.tif": encoded(Image.fromarray(grain(40, 40).astype(np.float32) / 255), "TIFF"),
+        "palette.png": encoded(colours().quantize(16), "PNG"),
+        "alpha.png": encoded(Image.fromarray(grain(40, 40, 4), "RGBA"), "PNG"),
+        "turned.jpg": encoded(colours(), "JPEG", exif=exif),
+        "press.jpg": encoded(colours().convert("CMYK"), "JPEG"),
+        "moving.gif": encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]),
+        "one.png": encoded(Image.new("RGB", (1, 1), (9, 99, 199)), "PNG"),
+        "really-a.jpg": encoded(colours(), "PNG"),
+    }
+
+
+def broken() -> dict[str, bytes]:
+    whole = encoded(Image.fromarray(np.full((60, 60, 3), 90, np.uint8)), "JPEG")
+    return {
+        "short.jpg": whole[: len(whole) // 2],
+        "empty.png": b"",
+        "text.png": b"not a picture",
+        "bomb.png": bomb(),
+    }
+
+
+def test_every_trap_equals_its_copy_and_nothing_else(cli: Cli, here: Path) -> None:
+    files = gallery()
+    for name in ("train", "test"):
+        (here / name).mkdir()
+        for file, data in files.items():
+            (here / name / file).write_bytes(data)
+    done = cli("overlap", "train", "test")
+    assert done.returncode == 1, done.stderr
+    found = {(r["test_image"], r["train_image"]) for r in rows(here / "overlap" / "overlap.csv")}
+    assert found == {(name, name) for name in files}
+
+
+def test_unreadable_files_are_listed_and_equal_nothing(cli: Cli, here: Path) -> None:
+    (here / "images").mkdir()
+    for file, data in broken().items():
+        (here / "images" / file).write_bytes(data)
+        (here / "images" / f"copy-{file}").write_bytes(data)
+    (here / "images" / "one.png").write_bytes(gallery()["one.png"])
+    done = cli("duplicates", "images")
+    assert done.returncode == 0, done.stderr
+    assert rows(here / "duplicates" / "duplicates.csv") == []
+    assert [row["image"] for row in rows(here / "duplicates" / "keep.csv")] == ["one.png"]
+    assert "images, 1 image, 8 unreadable" in done.stdout
+    assert "bomb.png: too large" in done.stdout
+    assert "bomb.png" in (here / "duplicates" / "duplicates.html").read_text()
+
+
+def test_unreadable_training_images_leave_it_undecided(cli: Cli, splits: tuple[Path, Path]) -> None:
+    (splits[0] / "cat" / "short.jpg").write_bytes(broken()["short.jpg"])
+    done = cli("overlap", "train", "test")
+    assert done.returncode == 3
+    assert "1 training images could not be read" in done.stdout
+
+
+def test_nothing_readable_shows_nothing(cli: Cli, here: Path) -> None:
+    (here / "images").mkdir()
+    (here / "images" / "empty.png").write_bytes(b"")
+    assert cli("duplicates", "images").returncode == 3
+
+
+class TestDuplicates:
+    def test_copies_and_labels(self, cli: Cli, splits: tuple[Path, Path], here: Path) -> None:
+        train, _ = splits
+        shutil.copy(train / "cat" / "0001.png", train / "cat" / "again.png")
+        shutil.copy(train / "cat" / "0002.png", train / "dog" / "again.png")
+        done = cli("duplicates", "train", "--output", "out")
+        assert done.returncode == 1
+        assert "2 of 26 images (7.7%) repeat another one; 1 pairs of copies carry two labels" in (
+            " ".join(done.stdout.split())
+        )
+        pairs = rows(here / "out" / "duplicates.csv")
+        assert [(r["test_image"], r["train_image"]) for r in pairs] == [
+            ("cat/0001.png", "cat/again.png"),
+            ("cat/0002.png", "dog/again.png"),
+        ]
+        kept = {row["image"] for row in rows(here / "out" / "keep.csv")}
+        assert len(kept) == 23
+        assert "cat/0001.png" in kept
+        assert {"cat/again.png", "cat/0002.png", "dog/again.png"}.isdisjoint(kept)
+
+    def test_the_clean_twin(self, cli: Cli, splits: tuple[Path, Path], here: Path) -> None:
+        del splits
+        assert cli("duplicates", "train").returncode == 0
+        assert len(rows(here / "duplicates" / "keep.csv")) == 24
+
+    def test_many_copies_of_one_picture_hide_nothing(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path
+    ) -> None:
+        train, _ = splits
+        shutil.copy(train / "dog" / "0004.png", train / "dog" / "again.png")
+        for n in range(400):
+            shutil.copy(train / "cat" / "0001.png", train / "cat" / f"copy{n:04}.png")
+        done = cli("duplicates", "train")
+        assert "401 of 425 images" in done.stdout
+        pairs = rows(here / "duplicates" / "duplicates.csv")
+        assert len(pairs) <= 5 * 425
+        assert any(row["train_image"] == "dog/again.png" for row in pairs)
+        assert len(rows(here / "duplicates" / "keep.csv")) == 24
+        assert (here / "duplicates" / "duplicates.html").stat().st_size < 200_000
+
+
+class TestSecondRun:
+    """How many images are opened is told on standard error."""
+
+    @pytest.fixture
+    def opened(self, cli: Cli, splits: tuple[Path, Path]) -> Callable[[], list[str]]:
+        del splits
+
+        def run() -> list[str]:
+            done = cli("overlap", "train", "test")
+            assert done.returncode == 0, done.stderr
+            lines = [line.split() for line in done.stderr.splitlines() if "looking at" in line]
+            return [f"{words[2]} {words[3]}" for words in lines]
+
+        assert run() == ["test: 24", "train: 24"]
+        return run
+
+    def test_opens_nothing(self, opened: Callable[[], list[str]]) -> None:
+        assert opened() == []
+
+    def test_opens_only_what_is_new(self, opened: Callable[[], list[str]], here: Path) -> None:
+        random = np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8)
+        Image.fromarray(random).save(here / "train" / "cat" / "new.png")
+        assert opened() == ["train: 1"]
+        assert opened() == []
+
+    def test_notices_a_changed_file(self, opened: Callable[[], list[str]], here: Path) -> None:
+        path = here / "train" / "cat" / "0002.png"
+        status = path.stat()
+        random = np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8)
+        Image.fromarray(random).save(path)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert opened() == ["train: 1"]
+
+    def test_knows_a_file_that_was_touched_or_moved(
+        self, opened: Callable[[], list[str]], here: Path
+    ) -> None:
+        os.utime(here / "train" / "cat" / "0002.png")
+        (here / "test" / "cat" / "0003.png").rename(here / "test" / "dog" / "moved.png")
+        assert opened() == []
+        clean = rows(here / "overlap" / "clean_test.csv")
+        assert {"image": "dog/moved.png", "label": "dog"} in clean
+        assert len(clean) == 24
+
+    def test_forgets_a_file_that_is_gone(self, opened: Callable[[], list[str]], here: Path) -> None:
+        (here / "test" / "cat" / "0003.png").unlink()
+        assert opened() == []
+        assert len(rows(here / "overlap" / "clean_test.csv")) == 23
+
+
+class TestSign:
+    def test_a_signature_file_stands_for_the_images(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path
+    ) -> None:
+        plant(*splits)
+        done = cli("sign", "train")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("train.signatures.parquet: 26 images signed, ")
+        with_images = cli("overlap", "train", "test", "--output", "a")
+        shutil.rmtree(here / "train")
+        without = cli("overlap", "train.signatures.parquet", "test", "--output", "b")
+        assert with_images.returncode == without.returncode == 1, without.stderr
+        assert rows(here / "a" / "overlap.csv") == rows(here / "b" / "overlap.csv")
+        shutil.copy(here / "train.signatures.parquet", here / "renamed.parquet")
+        assert cli("overlap", "renamed.parquet", "test", "--output", "c").returncode == 1
+
+    def test_it_says_nothing_of_the_machine(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path
+    ) -> None:
+        import pyarrow.parquet as pq
+
+        del splits
+        cli("sign", "train", "-o", "s.signatures.parquet")
+        table = pq.read_table(here / "s.signatures.parquet")
+        assert str(here) not in repr(table.to_pylist()) + repr(table.schema.metadata)
+        assert table["image"].to_pylist()[0] == "cat/0000.png"
+
+    def test_signing_again_opens_only_what_is_new(
+        self, cli: Cli, splits: tuple[Path, Path]
+    ) -> None:
+        train, test = splits
+        assert "looking at train: 24" in cli("sign", "train").stderr
+        assert "looking at" not in cli("sign", "train").stderr
+        shutil.copy(test / "cat" / "0001.png", train / "cat" / "new.png")
+        assert "looking at train: 1 " in cli("sign", "train").stderr
+        assert cli("overlap", "train.signatures.parquet", "test").returncode == 1
+
+    def test_other_settings_and_other_formats_are_named(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path
+    ) -> None:
+        import pyarrow.parquet as pq
+
+        del splits
+        cli("sign", "train", "--fast")
+        done = cli("overlap", "train.signatures.parquet", "test")
+        assert done.returncode == 2
+        assert "hash_mode = 'fast', and [overlap] asks for" in done.stderr
+        path = here / "train.signatures.parquet"
+        table = pq.read_table(path)
+        about = table.schema.metadata[b"about"].replace(b'signatures": 1', b'signatures": 99')
+        pq.write_table(table.replace_schema_metadata({"about": about}), path)
+        done = cli("overlap", "train.signatures.parquet", "test")
+        assert done.returncode == 2
+        assert "signatures of format 99; this Auditor reads format 1" in done.stderr
+
+    def test_no_other_file_is_overwritten(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path
+    ) -> None:
+        del splits
+        (here / "list.csv").write_text("image\n")
+        done = cli("sign", "train", "-o", "list.csv")
+        assert done.returncode == 2
+        assert "list.csv exists and holds no signatures" in done.stderr
+        assert (here / "list.csv").read_text() == "image\n"
+
+    def test_an_audit_may_be_given_signatures_for_training(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path, module: Callable[..., str]
+    ) -> None:
+        plant(*splits)
+        cli("sign", "train")
+        shutil.rmtree(here / "train")
+        done = cli(
+            "run",
+            *("--module", f"{module()}:two", "--device", "cpu"),
+            *("--train", "train.signatures.parquet", "--test", "test"),
+        )
+        assert done.returncode == 1, done.stderr
+        assert "2 of 24 test images (8.3%) are in the training data" in " ".join(
+            done.stdout.split()
+        )
+        assert "  audit/overlap.csv\n" in done.stdout
+        assert len(rows(here / "audit" / "overlap.csv")) == 2
+        assert len(rows(here / "audit" / "clean_test.csv")) == 22

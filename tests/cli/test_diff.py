@@ -233,21 +233,32 @@ def test_an_audit_with_such_a_baseline_is_undecided(
     assert f"not comparable: {said}" in " ".join(done.stdout.replace("the test sets ", "").split())
 
 
-def _edited(change: Callable[[dict[str, Any]], Any]) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda audit: audit.update(summary="All is well."), "edited after the audit"),
+        (lambda audit: audit.update(schema_version=7), "schema version 7, but this Auditor reads"),
+        (lambda audit: audit.clear(), "schema version None"),
+    ],
+)
+def test_a_record_that_cannot_be_trusted_ends_both_commands(
+    cli: Cli, old: str, new: str, change: Callable[[dict[str, Any]], Any], said: str
+) -> None:
     path = Path("old/audit.json")
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
+    audit = ("run", "--predictions", "new.csv", "--baseline", old, "--output", "third")
+    for done in (cli("diff", old, new), cli(*audit)):
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].startswith("auditor: old/audit.json: ")
+        assert said in done.stderr
+    assert not Path("third/audit.json").exists()
 
 
-def test_bad_input_is_two(cli: Cli, old: str, new: str) -> None:
-    done = cli("diff", "nothing", new)
-    assert done.returncode == 2
-    assert "nothing: cannot be read" in done.stderr
+def test_what_is_not_there_is_bad_input(cli: Cli, old: str) -> None:
+    audit = ("run", "--predictions", "old.csv", "--baseline", "nothing", "--output", "third")
+    for done in (cli("diff", "nothing", old), cli("diff", old, "nothing"), cli(*audit)):
+        assert done.returncode == 2
+        assert "auditor: nothing: cannot be read: No such file or directory" in done.stderr
     assert cli("diff", old).returncode == 2
-    _edited(lambda audit: audit.update(summary="All is well."))
-    done = cli("diff", old, new)
-    assert done.returncode == 2
-    assert "edited after the audit" in done.stderr
-    _edited(lambda audit: audit.update(schema_version=7))
-    assert "schema version 7" in cli("diff", old, new).stderr

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
@@ -23,7 +24,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 from auditor.data.sources import read_samples
 from auditor.overlap.decode import open_image, to_rgb
 from auditor.overlap.overlap import OverlapSettings, SplitSignatures, find_overlap
-from auditor.overlap.signature import Signature, impression, signatures
+from auditor.overlap.signature import impression, signatures
 
 Picture = Image.Image
 Random = np.random.Generator
@@ -186,72 +187,73 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def signed(pictures: Sequence[Picture], prefix: str) -> list[Signature]:
-    """Sign pictures that were never files: the bytes are made up, so that none are equal."""
-    seen = ((picture, f"{prefix}{place}".encode()) for place, picture in enumerate(pictures))
-    return signatures([impression(picture, data) for picture, data in seen])
+class Side(NamedTuple):
+    """Pictures with their signatures; each is named by its place."""
 
+    pictures: Sequence[Picture]
+    split: SplitSignatures
 
-def split(found: Sequence[Signature]) -> SplitSignatures:
-    """Put signatures side by side; the pictures are named by their place."""
-    return SplitSignatures(
-        [str(place) for place in range(len(found))],
-        ["picture"] * len(found),
-        [one.bytes_digest for one in found],
-        [one.pixels_digest for one in found],
-        np.array([one.phash for one in found], np.uint64),
-        np.array([one.contrast for one in found], np.float32),
-        np.frombuffer(b"".join(one.soft for one in found), np.int8).reshape(len(found), -1),
-    )
+    @classmethod
+    def of(cls, pictures: Sequence[Picture], prefix: str) -> Side:
+        """Sign pictures that were never files: the bytes are made up, so that none are equal."""
+        named = ((picture, f"{prefix}{place}".encode()) for place, picture in enumerate(pictures))
+        found = signatures([impression(picture, data) for picture, data in named])
+        split = SplitSignatures(
+            [str(place) for place in range(len(found))],
+            ["picture"] * len(found),
+            [one.bytes_digest for one in found],
+            [one.pixels_digest for one in found],
+            np.array([one.phash for one in found], np.uint64),
+            np.array([one.contrast for one in found], np.float32),
+            np.frombuffer(b"".join(one.soft for one in found), np.int8).reshape(len(found), -1),
+        )
+        return cls(pictures, split)
+
+    def open(self, name: str) -> Picture:
+        """Return a picture."""
+        return self.pictures[int(name)]
 
 
 Pairs = set[tuple[int, int]]
 
 
-def by_auditor(
-    copies: Sequence[Picture], originals: Sequence[Picture], settings: OverlapSettings
-) -> Pairs:
+def by_auditor(settings: OverlapSettings, copies: Side, originals: Side) -> Pairs:
     """Return the pairs that the search finds."""
-    found = find_overlap(
-        split(signed(copies, "copy ")),
-        split(signed(originals, "original ")),
-        lambda name: copies[int(name)],
-        lambda name: originals[int(name)],
-        settings,
-    )
+    found = find_overlap(copies.split, originals.split, copies.open, originals.open, settings)
     return {(int(pair.test_image), int(pair.train_image)) for pair in found.pairs}
 
 
-def by_phash(copies: Sequence[Picture], originals: Sequence[Picture]) -> Pairs:
+def by_phash(copies: Side, originals: Side) -> Pairs:
     """Return the pairs within ``PHASH`` bits."""
-    left, right = split(signed(copies, "copy ")).phash, split(signed(originals, "")).phash
-    rows, columns = np.nonzero(np.bitwise_count(left[:, None] ^ right) <= PHASH)
+    bits = np.bitwise_count(copies.split.phash[:, None] ^ originals.split.phash)
+    rows, columns = np.nonzero(bits <= PHASH)
     return set(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
-WAYS: dict[str, Callable[[Sequence[Picture], Sequence[Picture]], Pairs]] = {
+WAYS: dict[str, Callable[[Side, Side], Pairs]] = {
     f"phash ≤ {PHASH}": by_phash,
-    "auditor": lambda a, b: by_auditor(a, b, OverlapSettings()),
-    "with views": lambda a, b: by_auditor(a, b, OverlapSettings(views=True)),
+    "auditor": partial(by_auditor, OverlapSettings()),
 }
 
 
-def rows(originals: Sequence[Picture], word: str) -> Iterator[tuple[str, list[int], list[int]]]:
+def rows(originals: Side, word: str) -> Iterator[tuple[str, list[int], list[int]]]:
     """Yield each change with the copies found and the false alarms, a way each."""
     for name, change in CHANGES.items():
         if word in name:
             random = np.random.default_rng(0)
-            copies = [to_rgb(change(picture, random)) for picture in originals]
+            changed = [to_rgb(change(picture, random)) for picture in originals.pictures]
+            copies = Side.of(changed, "copy ")
             found = [way(copies, originals) for way in WAYS.values()]
-            right = [sum((row, row) in pairs for row in range(len(copies))) for pairs in found]
+            right = [sum((row, row) in pairs for row in range(len(changed))) for pairs in found]
             yield name, right, [len(p) - r for p, r in zip(found, right, strict=True)]
 
 
 def main(path: Path, word: str) -> None:
     """Print the table and the false alarms."""
     samples, started = read_samples(path), time.process_time()
-    originals = [to_rgb(open_image(samples.read(image))) for image in samples.images]
-    n, false, changes = len(originals), np.zeros(len(WAYS)), 0
+    pictures = [to_rgb(open_image(samples.read(image))) for image in samples.images]
+    originals = Side.of(pictures, "original ")
+    n, false, changes = len(pictures), np.zeros(len(WAYS)), 0
     print(f"{n} pictures; share of the copies found\n")
     print(f"| change | {' | '.join(WAYS)} |\n|---{'|---' * len(WAYS)}|")
     for name, right, wrong in rows(originals, word):

@@ -1,105 +1,116 @@
-"""Finds near-duplicates: near hashes first, then the pixels decide."""
+"""Finds near and transformed copies: near hashes first, then the pixels decide."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import cached_property
-from itertools import islice
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.overlap.search import near_pairs
-from auditor.overlap.splits import Match, Side
-from auditor.overlap.strangers import stranger_pairs
-from auditor.overlap.verify import compare, similarity_limit, verified
+from auditor.overlap.decoys import Scores, choose_threshold
+from auditor.overlap.dihedral import MIRRORED, ORIENTATIONS, UPRIGHT, Orientation, oriented_soft
+from auditor.overlap.judge import Judge, Judged
+from auditor.overlap.result import OverlapSettings, Threshold
+from auditor.overlap.soft import unit_rows
+from auditor.overlap.splits import Kind, Match, Side
 
-__all__ = ["near_matches"]
+__all__ = ["Near", "near_matches"]
 
-_ATTEMPTS = 50
-"""Nearest candidates looked at for a picture: bounds the work in look-alike data."""
-
-Candidate = tuple[int, int]  # place on the right, distance
-Found = tuple[int, int]  # hash on the right, distance
+_OWN_LIKENESS = 0.5
+"""From here on a picture is like itself when turned, so that a turned copy says nothing more."""
+_SYMMETRIC_SHARE = 0.1
 
 
-def near_matches(left: Side, right: Side, radius: int, partners: int) -> Iterator[Match]:
-    """Yield verified near-duplicates, the nearest hashes first.
+class Near(NamedTuple):
+    """What the search by likeness found."""
+
+    matches: list[Match]
+    """Near-duplicates and transformed copies."""
+    near: Threshold
+    """Of near-duplicates."""
+    transformed: Threshold | None
+    """Of transformed copies."""
+    capped: int
+    """Pictures with more candidates than were looked at."""
+
+
+def near_matches(left: Side, right: Side, settings: OverlapSettings, partners: int) -> Near:
+    """Find verified near-duplicates and transformed copies.
 
     Parameters
     ----------
     left, right
         The two sides. Where they are one object, each pair is judged once, with the partner
         before the picture.
-    radius
-        Bits in which the hashes may differ, 0..64.
+    settings
+        What the search may be told.
     partners
-        Most matches of a picture. All its copies have the same ones.
+        Most matches of a picture and a kind. All its copies have the same ones.
 
-    Yields
-    ------
-    Match
-        Two pictures, their distance and similarity.
-
-    Raises
-    ------
-    ValueError
-        The radius is not within 0..64.
+    Returns
+    -------
+    Near
+        The matches, and from where on they count.
     """
-    judge = _Judge(left, right, radius)
-    for place, candidates in _candidates(left, right, radius):
-        for match in islice(_judged(judge, place, candidates), partners):
-            for copy in left.copies_of(place):
-                yield match._replace(left=copy)
+    judge, size = Judge(left, right), len(left.distinct)
+    found = {turn: judge.judged(turn) for turn in ORIENTATIONS}
+    upright = found.pop(UPRIGHT)
+    best = {turn: one.best(size) for turn, one in found.items()}
+    others = np.array([scores for turn, scores in best.items() if turn != MIRRORED])
+    scores = Scores(upright.best(size), best[MIRRORED], others)
+    alike = {turn: _like_itself(left.soft, turn) for turn in found}
+    symmetric = size > 0 and float(alike[MIRRORED].mean()) > _SYMMETRIC_SHARE
+    rate = settings.false_discovery_rate
+    threshold = choose_threshold(scores, rate, judge.sure, symmetric)
+    listed = _Listed(left, right, partners, judge.seen)
+    matches, fixed = listed.of([upright], threshold.score), None
+    if settings.transforms:
+        limit = judge.limit_transformed
+        turned = [one.alike(limit, but=alike[turn]) for turn, one in found.items()]
+        matches += listed.of(turned, judge.sure)
+        fixed = _fixed(turned, judge.sure)
+    return Near(matches, threshold, fixed, upright.capped)
 
 
-def _judged(judge: _Judge, place: int, candidates: Iterable[Candidate]) -> Iterator[Match]:
-    for partner, distance in islice(candidates, _ATTEMPTS):
-        similarity = judge.similarity(place, partner)
-        if verified(similarity, judge.limit):
-            yield Match(place, partner, "near-duplicate", distance, similarity)
+def _fixed(found: list[Judged], score: float) -> Threshold:
+    matches = sum(int((one.score >= score).sum()) for one in found)
+    note = "fixed threshold: transformed copies are too few for an estimate, and have no decoys"
+    return Threshold(score, "fallback", matches, note=note)
 
 
-def _candidates(left: Side, right: Side, radius: int) -> Iterator[tuple[int, Iterator[Candidate]]]:
-    """Yield each distinct left picture with its (right picture, distance), the nearest first."""
-    hashes, others = _keys(left), _keys(right)
-    pairs = near_pairs(hashes, others, radius)
-    order = np.lexsort((pairs.right, pairs.distance, pairs.left))
-    bounds = np.searchsorted(pairs.left, np.arange(len(hashes) + 1))
-    for row, value in enumerate(hashes.tolist()):
-        near = order[bounds[row] : bounds[row + 1]]
-        found = [(int(others[pairs.right[k]]), int(pairs.distance[k])) for k in near]
-        for place in left.by_hash[value]:
-            yield place, _partners(left, right, place, found)
+def _like_itself(soft: NDArray[np.int8], turn: Orientation) -> NDArray[np.bool_]:
+    """Tell which pictures look like themselves when laid down in another way."""
+    units = unit_rows(soft)
+    own = np.einsum("ij,ij->i", units, oriented_soft(units, turn))
+    return np.asarray(own > _OWN_LIKENESS)
 
 
-def _partners(left: Side, right: Side, place: int, found: list[Found]) -> Iterator[Candidate]:
-    """Yield the pictures behind the hashes, without those that are equal to this one."""
-    pixels = left.split.pixels_digest[place]
-    for value, distance in found:
-        for partner in right.by_hash[value]:
-            if left is right and partner >= place:
-                break  # the places ascend, and each pair of one split is judged once
-            if right.split.pixels_digest[partner] != pixels:
-                yield partner, distance
+class _Listed:
+    """Turns what counts into matches: a pair once, a few partners a picture and kind."""
 
+    def __init__(self, left: Side, right: Side, partners: int, seen: bool) -> None:
+        self._left, self._right, self._partners, self._seen = left, right, partners, seen
+        self._pairs: set[tuple[int, int]] = set()
 
-def _keys(side: Side) -> NDArray[np.uint64]:
-    return np.array(list(side.by_hash), dtype=np.uint64)
+    def of(self, found: list[Judged], threshold: float) -> list[Match]:
+        """List what reaches a threshold, the best orientation of a pair first."""
+        counted: dict[int, int] = {}
+        above = [(one.orientation, *pair) for one in found for pair in one.above(threshold)]
+        matches: list[Match] = []
+        for turn, row, column, similarity, score in sorted(above, key=lambda one: -one[4]):
+            if (row, column) in self._pairs or counted.get(row, 0) >= self._partners:
+                continue
+            self._pairs.add((row, column))
+            counted[row] = counted.get(row, 0) + 1
+            matches += self._match(turn, row, column, similarity, score)
+        return matches
 
-
-class _Judge:
-    """Compares pixels; learns how alike strangers are once there is something to judge."""
-
-    def __init__(self, left: Side, right: Side, radius: int) -> None:
-        self._left, self._right, self._radius = left, right, radius
-
-    def similarity(self, left: int, right: int) -> float:
-        return compare(self._left.prepared(left), self._right.prepared(right))
-
-    @cached_property
-    def limit(self) -> float:
-        left, right = self._left, self._right
-        pairs = stranger_pairs(left.phash, right.phash, left.labels, right.labels, self._radius)
-        places = ((left.distinct[row], right.distinct[column]) for row, column in pairs)
-        return similarity_limit([self.similarity(*place) for place in places])
+    def _match(
+        self, turn: Orientation, row: int, column: int, similarity: float, score: float
+    ) -> Iterator[Match]:
+        place, partner = self._left.distinct[row], self._right.distinct[column]
+        distance = int(np.bitwise_count(self._left.phash[row] ^ self._right.phash[column]))
+        kind: Kind = "transformed" if turn.name else "near-duplicate"
+        for copy in self._left.copies_of(place):
+            yield Match(copy, partner, kind, distance, similarity, turn.name, score, self._seen)

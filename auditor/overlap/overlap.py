@@ -1,29 +1,17 @@
 """Pairs the pictures that two splits share, or that one split holds twice.
 
-Three kinds, the strongest wins:
+Four kinds, the strongest wins:
 
 ``same-bytes``
     The files are equal.
 ``same-pixels``
     The files differ, what is seen in them does not (a PNG and a BMP of one picture).
 ``near-duplicate``
-    The perceptual hashes are within ``max_distance`` bits and the pixels confirm it
-    (:mod:`auditor.overlap.verify`).
-
-A radius of 8 is the default. Hashes of natural pictures differ by even numbers, so an odd radius
-equals the even one below. On CIFAR-10 (10,000 × 50,000, 143 of the pairs that people know of):
-
-======  ==========  ===============  ===========  =================
-radius  candidates  near-duplicates  test images  known pairs found
-======  ==========  ===============  ===========  =================
-4       120         119              103          15%
-6       242         215              170          31%
-8       512         330              242          46%
-10      1,551       475              338          57%
-======  ==========  ===============  ===========  =================
-
-Up to 8 the pixels lose none of the known pairs that the hashes reach; some 20 of the 330 are
-strangers in the same pose, judged by eye.
+    The soft hashes stand out of the crowd (:mod:`auditor.overlap.candidates`), the pixels are more
+    alike than those of strangers of this data (:mod:`auditor.overlap.verify`), and both together
+    (:mod:`auditor.overlap.score`) reach a threshold set by decoys (:mod:`auditor.overlap.decoys`).
+``transformed``
+    The same of one picture that is mirrored or turned, at a fixed threshold.
 
 Copies do not explode: pictures are searched once per distinct content, and each is listed with
 a few partners of a kind.
@@ -31,10 +19,10 @@ a few partners of a kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from auditor.overlap.near import near_matches
+from auditor.overlap.near import Near, near_matches
 from auditor.overlap.result import OverlapPair, OverlapSearch, OverlapSettings, Threshold
 from auditor.overlap.splits import (
     MIN_CONTRAST,
@@ -47,7 +35,6 @@ from auditor.overlap.splits import (
 )
 
 __all__ = [
-    "MAX_DISTANCE",
     "MIN_CONTRAST",
     "PARTNERS",
     "OpenImage",
@@ -60,8 +47,6 @@ __all__ = [
     "find_overlap",
 ]
 
-MAX_DISTANCE = 8
-"""Bits of 64 in which the hashes of near-duplicates may differ."""
 PARTNERS = 5
 """Partners listed for a picture and a kind."""
 
@@ -71,9 +56,6 @@ _STRENGTH: dict[Kind, int] = {
     "near-duplicate": 2,
     "transformed": 3,
 }
-
-
-_FIXED = Threshold(0.5, "fallback", note="fixed limit of the pixels' similarity")
 
 
 def find_overlap(
@@ -100,13 +82,11 @@ def find_overlap(
     OverlapSearch
         At most ``PARTNERS`` pairs a test image and kind, ordered by test image, kind and distance.
     """
-    del settings
-    matches = list(_exact(test, train))
-    if open_test is not None and open_train is not None:
-        left, right = Side(test, open_test), Side(train, open_train)
-        matches += near_matches(left, right, MAX_DISTANCE, PARTNERS)
-    pairs = sorted((_pair(test, train, match) for match in matches), key=_order)
-    return OverlapSearch(tuple(pairs), _FIXED)
+    left, right = Side(test, open_test), Side(train, open_train)
+    near = near_matches(left, right, settings or OverlapSettings(), PARTNERS)
+    matches = [*_exact(test, train), *near.matches]
+    pairs = (_pair(test, train, match) for match in matches)
+    return _search(pairs, near, left.set_apart + right.set_apart)
 
 
 def find_duplicates(
@@ -130,16 +110,23 @@ def find_duplicates(
         Each pair once, ``test_image`` < ``train_image``. Of many copies each is listed with at
         most ``PARTNERS`` that come before it, which still ties all of them together.
     """
-    del settings
     named = _by_name(split)
-    matches = list(_exact(named, named))
-    if open_image is not None:
-        side = Side(named, open_image)
-        matches += near_matches(side, side, MAX_DISTANCE, PARTNERS)
-    earlier = [match for match in matches if match.right < match.left]
+    side = Side(named, open_image)
+    near = near_matches(side, side, settings or OverlapSettings(), PARTNERS)
+    matches = [*_exact(named, named), *near.matches]
+    earlier = (match for match in matches if match.right < match.left)
     turned = (match._replace(left=match.right, right=match.left) for match in earlier)
-    pairs = sorted((_pair(named, named, match) for match in turned), key=_order)
-    return OverlapSearch(tuple(pairs), _FIXED)
+    return _search((_pair(named, named, match) for match in turned), near, side.set_apart)
+
+
+def _search(pairs: Iterable[OverlapPair], near: Near, set_apart: int) -> OverlapSearch:
+    return OverlapSearch(
+        pairs=tuple(sorted(pairs, key=_order)),
+        near=near.near,
+        transformed=near.transformed,
+        set_apart=set_apart,
+        capped=near.capped,
+    )
 
 
 def _exact(left: SplitSignatures, right: SplitSignatures) -> Iterator[Match]:
@@ -178,6 +165,9 @@ def _pair(test: SplitSignatures, train: SplitSignatures, match: Match) -> Overla
         similarity=match.similarity,
         test_label=test.labels[match.left],
         train_label=train.labels[match.right],
+        transform=match.transform,
+        score=match.score,
+        verified=match.verified,
     )
 
 

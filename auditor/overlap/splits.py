@@ -25,8 +25,8 @@ JPEG at quality 75 leaves 95% of CIFAR-10's hashes within 4 bits where the contr
 down to 4 grey levels, 85% at 2 and 52% at 1. No picture of CIFAR-10 is below 4.
 """
 
-_OPEN = 256
-"""Prepared pictures kept, about 130 kB each."""
+_OPEN = 8192
+"""Prepared pictures kept, about 45 kB each."""
 
 
 class SplitSignatures(NamedTuple):
@@ -62,7 +62,13 @@ class Match(NamedTuple):
     distance: int = 0
     """Bits in which the hashes differ."""
     similarity: float = 1.0
-    """Of the pixels, within −1..1."""
+    """Of the pixels, or of the soft hashes where they were not seen, within −1..1."""
+    transform: str = ""
+    """What was done to one of them."""
+    score: float = 1.0
+    """What the threshold is compared with."""
+    verified: bool = True
+    """Whether the pixels were seen."""
 
 
 class Side:
@@ -73,28 +79,42 @@ class Side:
     split
         The signatures.
     open_image
-        Opens an image by its path within the split.
+        Opens an image by its path within the split; None where the pictures may not be seen.
     """
 
-    def __init__(self, split: SplitSignatures, open_image: OpenImage) -> None:
+    def __init__(self, split: SplitSignatures, open_image: OpenImage | None) -> None:
         self.split = split
         self._copies = grouped(split.pixels_digest)
-        firsts = (group[0] for group in self._copies.values())
+        firsts = [group[0] for group in self._copies.values()]
         self.distinct = [first for first in firsts if split.contrast[first] >= MIN_CONTRAST]
         """The first of each set of equal pictures, ascending."""
+        self.set_apart = len(firsts) - len(self.distinct)
+        """Distinct pictures without contrast enough."""
         self.phash = split.phash[self.distinct]
         """Their hashes."""
         self.labels = [split.labels[place] for place in self.distinct]
         """Their labels."""
-        self.by_hash = grouped(self.phash.tolist(), self.distinct)
-        """Their places by hash, ascending."""
+        self.soft = split.soft[self.distinct]
+        """Their soft hashes."""
+        self.seen = open_image is not None
+        """Whether the pictures may be seen."""
 
         @lru_cache(_OPEN)
-        def prepared(place: int) -> Prepared:
-            return prepare(open_image(split.images[place]))
+        def prepared(row: int) -> Prepared:
+            if open_image is None:
+                raise ValueError("pictures that may not be seen were to be compared")
+            return prepare(open_image(split.images[self.distinct[row]]))
 
         self.prepared = prepared
-        """Opens the picture at a place and prepares it for comparison."""
+        """Opens the distinct picture of this number and prepares it for comparison."""
+
+    def same_file(self, row: int, other: Side, column: int) -> bool:
+        """Tell whether two distinct pictures are one file or equal in their pixels."""
+        place, partner = self.distinct[row], other.distinct[column]
+        return (
+            self.split.bytes_digest[place] == other.split.bytes_digest[partner]
+            or self.split.pixels_digest[place] == other.split.pixels_digest[partner]
+        )
 
     def copies_of(self, place: int) -> list[int]:
         """Return the places of all pictures equal to this one, itself among them."""

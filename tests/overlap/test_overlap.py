@@ -65,13 +65,13 @@ def kinds(pairs: list[OverlapPair]) -> set[tuple[str, str, str]]:
 
 
 def scenes(first: int, count: int) -> Iterator[Image.Image]:
-    """Cut different scenes out of two photographs."""
+    """Cut different scenes out of two photographs, their corners 50 pixels apart or more."""
     pictures = [Image.fromarray(photograph) for photograph in load_sample_images().images]
-    random = np.random.default_rng(7)
-    corners = random.integers(0, [340, 220], (first + count, 2)).tolist()
+    grid = [(left, top) for left in range(0, 540, 50) for top in range(0, 300, 50)]
+    corners = np.random.default_rng(7).permutation(grid).tolist()
     for number in range(first, first + count):
-        left, top = corners[number]
-        picture = pictures[number % 2].crop((left, top, left + 100 + number, top + 100))
+        left, top = corners[number // 2]
+        picture = pictures[number % 2].crop((left, top, left + 90 + number // 2, top + 100))
         yield picture.rotate(90 * (number // 2 % 4), expand=True)
 
 

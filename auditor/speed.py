@@ -86,7 +86,10 @@ def by_the_wall(timing: Timings, limit: float, confidence: float) -> tuple[Statu
 
 def too_noisy(noise: Estimate) -> str:
     """Say how far the candidate is from its own twin."""
-    return f"the machine is too noisy: the candidate takes {times(noise)} its own time"
+    return (
+        f"the machine is too noisy for {noise.n:,} repeats: the candidate takes {times(noise)} its "
+        f"own time; end other work, or measure longer{_MORE}"
+    )
 
 
 def times(ratio: Estimate) -> str:

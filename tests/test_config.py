@@ -92,7 +92,14 @@ def complaint(write: Write, run: Callable[..., Audit]) -> Callable[[str], str]:
         (HEAD + "[policy\n", 3, ["not valid TOML"]),
         (HEAD + WAIVER.replace("2030-01-31", "2030-02-31"), 6, ["not valid TOML"]),
         (HEAD + '[policy]\npreset = "sign-off"\npreset = "sign-off"\n', 5, ["not valid TOML"]),
-        (HEAD + "[baseline]\n", 3, ["baseline.audit", "required"]),
+        (HEAD + "[baseline]\n", 3, ["baseline", "give audit, or a model"]),
+        (HEAD + '[baseline]\nmodel = "a"\nmodule = "b:c"\n', 3, ["baseline", "not both"]),
+        (
+            HEAD + '[engine]\ndtype = "float16"\ncheaper = "bfloat16"\n',
+            3,
+            ["engine", "compared with float32"],
+        ),
+        (HEAD + "[latency]\nseconds = 0\n", 4, ["latency.seconds", "greater than 0"]),
     ],
 )
 def test_a_complaint_names_file_line_and_way_out(

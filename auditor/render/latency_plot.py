@@ -59,6 +59,8 @@ def _both(figure: Figure, ink: Ink, exhibit: LatencyExhibit, single: list[Latenc
 
 def _spread(axes: Axes, ink: Ink, single: list[LatencyRow]) -> None:
     """Draw the share of repeats that took no longer than so many milliseconds."""
+    from matplotlib.ticker import LogLocator
+
     for row, colour, style in zip(single, (ink.right, ink.text), ("-", "--"), strict=False):
         times = 1e3 * np.array(row.seconds)
         shares = np.arange(1, len(times) + 1) / len(times)
@@ -69,18 +71,13 @@ def _spread(axes: Axes, ink: Ink, single: list[LatencyRow]) -> None:
     axes.set_ylim(0, 1.03)
     axes.set_xlabel(f"milliseconds of a pass, {batch_name(single[0].batch)} (log scale)")
     axes.set_ylabel("share of passes")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if _few(axes) else "")
+    axes.xaxis.set_minor_formatter(lambda *_: "")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.grid(True)
     axes.set_axisbelow(True)
     axes.legend(loc="lower right")
-
-
-def _few(axes: Axes) -> bool:
-    """Tell whether the axis spans less than a decade, where the major ticks alone say nothing."""
-    low, high = axes.get_xlim()
-    return bool(high < 10 * low)
 
 
 def _ratios(axes: Axes, ink: Ink, exhibit: LatencyExhibit) -> None:

@@ -151,8 +151,16 @@ def _costs(rungs: Sequence[RungRow]) -> Iterator[Sequence[str]]:
             quantity(rung.parameters, "parameters"),
             quantity(rung.macs, "MACs"),
             quantity(rung.bytes_on_disk, "bytes"),
-            quantity(rung.latency.seconds if rung.latency else None, "seconds"),
+            _latency(rung),
         )
+
+
+def _latency(rung: RungRow) -> str:
+    from auditor.render.wording import quantity
+
+    if rung.latency is None:
+        return _NOTHING
+    return quantity(rung.latency.seconds, "seconds") + (" (noisy)" * (not rung.latency.steady))
 
 
 def _gains(found: Ladder) -> Iterator[Sequence[str]]:

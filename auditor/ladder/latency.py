@@ -30,12 +30,16 @@ def latency_of(evidence: Evidence, confidence: float) -> Latency:
 
 
 def latency_ratio(before: RungRow, after: RungRow) -> float | None:
-    """Return how much longer the bigger rung takes; None where another machine measured it."""
-    if before.latency is None or after.latency is None:
+    """Return how much longer the bigger rung takes.
+
+    None where one was not timed, on another machine, or on one too noisy to say.
+    """
+    smaller, bigger = before.latency, after.latency
+    if not (smaller and bigger and smaller.steady and bigger.steady and smaller.seconds):
         return None
-    if different(before.latency.hardware, after.latency.hardware) or not before.latency.seconds:
+    if different(smaller.hardware, bigger.hardware):
         return None
-    return after.latency.seconds / before.latency.seconds
+    return bigger.seconds / smaller.seconds
 
 
 def latency_remarks(rows: Sequence[RungRow]) -> Iterator[str]:
@@ -50,6 +54,6 @@ def latency_remarks(rows: Sequence[RungRow]) -> Iterator[str]:
     for name, latency in timed:
         if not latency.steady:
             yield (
-                f"The machine was noisy when {name} was timed: a copy of it took "
-                f"{latency.twin_ratio:.2f}× as long."
+                f"The machine was too noisy when {name} was timed: a copy of it took "
+                f"{latency.twin_ratio:.2f}× as long, not surely the same. Time it on a quiet one."
             )

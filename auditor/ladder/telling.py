@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from auditor.ladder.latency import latency_remarks
-from auditor.render.wording import interval, plural, points, share
+from auditor.render.wording import plural, points, share
 
 if TYPE_CHECKING:
     from auditor.ladder.record import Paying, RungRow, Step
@@ -67,7 +67,7 @@ def _not_comparable(images: int, left_out: int) -> str:
 
 def _stopping(step: Step, min_gain: float, images: int) -> str:
     verb = "it gains" if step.gain > 0 else "accuracy changes by"
-    gain = f"over {step.before} {verb} {points(step.gain)} {interval(step.interval, 'points')}"
+    gain = f"over {step.before} {verb} {_bounded(step.gain, step.interval)}"
     cost = f" for {step.macs_ratio:.2g}× the MACs" if step.macs_ratio else ""
     wanted = f"{_plain(min_gain)} points"
     if step.identical:
@@ -87,6 +87,11 @@ def _more(step: Step) -> str:
     return f"about {step.images_to_settle:,} more would, if they flip as these do"
 
 
+def _bounded(difference: float, interval: tuple[float, float]) -> str:
+    low, high = (points(bound).removesuffix(" pp") for bound in interval)
+    return f"{points(difference)} [{low}, {high}]"
+
+
 def _plain(share_of_images: float) -> str:
     return f"{100 * share_of_images:g}"
 
@@ -99,7 +104,7 @@ def _remarks(rows: Sequence[RungRow], steps: Sequence[Step], stop: int | None) -
             yield (
                 f"{step.after} recognises {change.name} less than {step.before}: "
                 f"{share(change.before)} → {share(change.after)} of {change.images:,}, "
-                f"{points(change.difference)} {interval(change.interval, 'points')}."
+                f"{_bounded(change.difference, change.interval)}."
             )
         if len(fallen) > _NAMED:
             yield f"{step.after} recognises {len(fallen) - _NAMED:,} more classes less."
@@ -109,7 +114,7 @@ def _remarks(rows: Sequence[RungRow], steps: Sequence[Step], stop: int | None) -
             yield (
                 f"{step.after} overfits more than {step.before}: the train–test gap goes from "
                 f"{points(gaps[step.before] or 0.0)} to {points(gaps[step.after] or 0.0)}, "
-                f"{points(step.gap.difference)} {interval(step.gap.interval, 'points')}."
+                f"{_bounded(step.gap.difference, step.gap.interval)}."
             )
     yield from latency_remarks(rows)
 
@@ -120,6 +125,6 @@ def _later(steps: Sequence[Step], stop: int | None) -> Iterator[str]:
     for step in steps[stop + 1 :]:
         if step.state == "pays":
             yield (
-                f"Further up a step pays again: {step.after} gains {points(step.gain)} "
-                f"{interval(step.interval, 'points')} over {step.before}."
+                f"Further up a step pays again: {step.after} gains "
+                f"{_bounded(step.gain, step.interval)} over {step.before}."
             )

@@ -40,7 +40,7 @@ _PARAMETERS = _Cost("parameters (log scale)", "parameters", lambda rung: rung.pa
 _LATENCY = _Cost(
     "latency of one image (log scale)",
     "seconds",
-    lambda rung: rung.latency.seconds if rung.latency else None,
+    lambda rung: rung.latency.seconds if rung.latency and rung.latency.steady else None,
 )
 
 
@@ -50,8 +50,8 @@ def draw_by_macs(ladder: Ladder) -> Picture | None:
 
 
 def draw_by_latency(ladder: Ladder) -> Picture | None:
-    """Draw accuracy against latency; None where fewer than two rungs have one that compares."""
-    timed = [rung.latency.hardware for rung in ladder.rungs if rung.latency]
+    """Draw accuracy against latency; None where there are not two that compare."""
+    timed = [r.latency.hardware for r in ladder.rungs if r.latency and r.latency.steady]
     if any(different(timed[0], hardware) for hardware in timed[1:]):
         return None
     return _drawn(ladder, _LATENCY)
@@ -78,8 +78,8 @@ def _told(rung: RungRow, cost: _Cost) -> str:
 
 def _plot(figure: Figure, ink: Ink, ladder: Ladder, cost: _Cost) -> None:
     axes = figure.add_subplot()
-    _cost_and_accuracy(axes, cost)
     there = {rung.name: rung for rung in ladder.rungs if cost.of(rung)}
+    _cost_and_accuracy(axes, cost, [cost.of(rung) for rung in there.values()])
     named: set[str] = set()
     for step in ladder.steps:
         if step.before in there and step.after in there:
@@ -91,14 +91,16 @@ def _plot(figure: Figure, ink: Ink, ladder: Ladder, cost: _Cost) -> None:
     axes.legend(loc="best")
 
 
-def _cost_and_accuracy(axes: Axes, cost: _Cost) -> None:
+def _cost_and_accuracy(axes: Axes, cost: _Cost, costs: Sequence[float]) -> None:
+    from matplotlib.ticker import NullLocator
+
     axes.set_xscale("log")
     axes.grid(True, which="major")
     axes.set_axisbelow(True)
     axes.set_xlabel(cost.label)
     axes.set_ylabel("Top-1 accuracy")
-    axes.xaxis.set_major_formatter(lambda value, _: wording.quantity(value, cost.unit))
-    axes.xaxis.set_minor_formatter(lambda *_: "")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(costs, [wording.quantity(each, cost.unit) for each in costs])
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
     axes.margins(x=0.12, y=0.14)
 

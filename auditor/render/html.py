@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from auditor.comparison.diff import Diff
     from auditor.record import OverlapReport
 
-__all__ = ["html_diff", "html_overlap", "html_report", "notebook_card"]
+__all__ = ["html_diff", "html_overlap", "html_report", "notebook_card", "page"]
 
 
 def html_report(audit: Audit) -> str:
@@ -30,6 +30,11 @@ def html_report(audit: Audit) -> str:
 def html_diff(diff: Diff) -> str:
     """Return the comparison of two audits as one self-contained page."""
     return _environment().get_template("diff.html.j2").render(diff=diff)
+
+
+def page(template: str, **context: object) -> str:
+    """Return another template as a self-contained page."""
+    return _environment().get_template(template).render(**context)
 
 
 def html_overlap(report: OverlapReport) -> str:

@@ -267,21 +267,22 @@ def _unseen(
 def _said(
     count: Contaminated, first: Mapping[str, OverlapPair], findings: Sequence[Finding]
 ) -> str:
-    unsettled = [f.note for f in findings if f.status is Status.INCONCLUSIVE]
+    open_ones = [f for f in findings if f.status is Status.INCONCLUSIVE]
+    unsettled = [f.note for f in open_ones if f.unit != "points"]
     if not count.flagged:
         what = "; ".join(unsettled)
         return (
             f"Leakage is not settled: {what}" if what else "No test image is in the training data"
         )
     kinds = Counter(pair.kind for pair in first.values())
-    tiers = {"exact": kinds["same-bytes"] + kinds["same-pixels"]}
-    tiers |= {"near-duplicates": kinds["near-duplicate"], "transformed": kinds["transformed"]}
+    tiers = {"exact": count.exact, "near-duplicates": kinds["near-duplicate"]}
+    tiers |= {"transformed": kinds["transformed"]}
     text = (
         f"{count.flagged:,} of {count.total:,} test images ({count.flagged / count.total:.1%}) are "
         "in the training data: " + ", ".join(f"{n:,} {name}" for name, n in tiers.items() if n)
     )
     lift = [f for f in findings if f.unit == "points" and f.observed is not None]
-    said = [f"accuracy is {f.note}" for f in lift]
+    said = [f"accuracy is {f.note}" + ", not settled" * (f in open_ones) for f in lift]
     return "; ".join([text, *said, *(f"not settled: {note}" for note in unsettled)])
 
 

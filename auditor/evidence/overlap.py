@@ -12,14 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from auditor.config import Config
 from auditor.contamination import conflicting, strongest
 from auditor.evidence.provider import derive, gather
-from auditor.overlap.clusters import clusters
+from auditor.overlap.clusters import clusters, repeated
 from auditor.overlap.decode import open_image
-from auditor.overlap.overlap import (
-    OverlapPair,
-    SplitSignatures,
-    find_duplicates,
-    find_overlap,
-)
+from auditor.overlap.overlap import OverlapPair, find_duplicates, find_overlap
 from auditor.overlap.result import OverlapSettings, Threshold
 from auditor.overlap.thumbnail import thumbnail
 
@@ -197,7 +192,7 @@ def most_telling(pairs: Iterable[OverlapPair]) -> list[OverlapPair]:
     order = ("transformed", "near-duplicate", "same-pixels", "same-bytes")
     found = sorted(
         strongest(pairs).values(),
-        key=lambda p: (not conflicting(p), order.index(p.kind), p.test_image),
+        key=lambda p: (not conflicting(p), order.index(p.kind), p.similarity, p.test_image),
     )
     return found[:SHOWN]
 
@@ -240,7 +235,7 @@ def overlap(
     train = train_signatures.split()
     found = find_overlap(test, train, open_test, open_train, settings)
     many = len(train.images) > COMPARED_WITHIN
-    alike = _repeated(train) if many else train
+    alike = repeated(train) if many else train
     within_train = find_duplicates(alike, open_train, settings).pairs
     openers = {"test": open_test, "train": open_train}
     return Overlap(
@@ -254,23 +249,6 @@ def overlap(
         exact_within_train=many,
         classes=counted,
         **_limits(found),
-    )
-
-
-def _repeated(split: SplitSignatures) -> SplitSignatures:
-    """Return the pictures whose bytes or pixels are there more than once."""
-    files, pixels = Counter(split.bytes_digest), Counter(split.pixels_digest)
-    digests = zip(split.bytes_digest, split.pixels_digest, strict=True)
-    rows = [row for row, (file, seen) in enumerate(digests) if files[file] + pixels[seen] > 2]
-    return SplitSignatures(
-        [split.images[row] for row in rows],
-        [split.labels[row] for row in rows],
-        [split.bytes_digest[row] for row in rows],
-        [split.pixels_digest[row] for row in rows],
-        split.phash[rows],
-        split.contrast[rows],
-        split.soft[rows],
-        None if split.views is None else split.views[rows],
     )
 
 

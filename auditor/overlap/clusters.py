@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
 
 from auditor.overlap.result import OverlapPair
+from auditor.overlap.splits import SplitSignatures
 
-__all__ = ["clusters"]
+__all__ = ["clusters", "repeated"]
 
 
 def clusters(pairs: Iterable[OverlapPair]) -> list[list[str]]:
@@ -46,3 +48,26 @@ def clusters(pairs: Iterable[OverlapPair]) -> list[list[str]]:
     for image, label in zip(places, labels.tolist(), strict=True):
         found.setdefault(label, []).append(image)
     return sorted(sorted(images) for images in found.values())
+
+
+def repeated(split: SplitSignatures) -> SplitSignatures:
+    """Return the pictures of a split whose bytes or pixels are there more than once.
+
+    Parameters
+    ----------
+    split
+        Any split; of a large one this is the part that can be compared each with each.
+    """
+    files, pixels = Counter(split.bytes_digest), Counter(split.pixels_digest)
+    digests = zip(split.bytes_digest, split.pixels_digest, strict=True)
+    rows = [row for row, (file, seen) in enumerate(digests) if files[file] + pixels[seen] > 2]
+    return SplitSignatures(
+        [split.images[row] for row in rows],
+        [split.labels[row] for row in rows],
+        [split.bytes_digest[row] for row in rows],
+        [split.pixels_digest[row] for row in rows],
+        split.phash[rows],
+        split.contrast[rows],
+        split.soft[rows],
+        None if split.views is None else split.views[rows],
+    )

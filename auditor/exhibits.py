@@ -19,8 +19,8 @@ from auditor.record import (
     DataInfo,
     DeploymentExhibit,
     EfficiencyExhibit,
-    EfficiencyPoint,
     Exhibits,
+    LatencyExhibit,
     MetricRow,
     OperatingExhibit,
     OverlapExhibit,
@@ -95,7 +95,9 @@ def show(graph: Graph, results: Sequence[CheckResult]) -> Exhibits:
         deployment=_deployment(graph),
         calibration=_calibration(graph),
         operating=_operating(graph, results),
-        baseline=_baseline(graph),
+        baseline=_baseline(graph, results),
+        latency=_latency(graph, results),
+        cheaper=_cheaper(graph, results),
     )
 
 
@@ -210,64 +212,40 @@ def _overlap(graph: Graph) -> OverlapExhibit | None:
 def _efficiency(
     graph: Graph, confusion: Confusion, results: Sequence[CheckResult]
 ) -> EfficiencyExhibit | None:
-    from auditor.models.reference import efficientnet_reference
+    from auditor.efficiency import exhibit
 
     complexity = _if_had(graph, "complexity")
     if complexity is None:
         return None
-    reference = efficientnet_reference()
-    baseline = _if_had(graph, "baseline")
-    judged = any(
-        f.metric == "top-1 accuracy" and f.limit is not None
-        for result in results
-        if result.id == "efficiency"
-        for f in result.findings
-    )
-    return EfficiencyExhibit(
-        candidate=EfficiencyPoint(
-            name=graph.config.candidate.name or describe_candidate(graph).name,
-            macs=complexity.macs,
-            parameters=complexity.parameters,
-            top1=confusion.accuracy,
-        ),
-        reference=tuple(
-            EfficiencyPoint(name=m.name, macs=m.macs, parameters=m.parameters, top1=m.top1 / 100)
-            for m in reference
-        ),
-        reference_source=reference[0].source,
-        comparable=judged,
-        baseline=_baseline_point(baseline),
+    return exhibit(
+        graph.config.candidate.name or describe_candidate(graph).name,
+        complexity,
+        confusion.accuracy,
+        next((r.findings for r in results if r.id == "efficiency"), ()),
+        _if_had(graph, "baseline"),
+        _if_had(graph, "own_audits"),
     )
 
 
-def _baseline(graph: Graph) -> BaselineExhibit | None:
+def _baseline(graph: Graph, results: Sequence[CheckResult]) -> BaselineExhibit | None:
     from auditor.comparison import NotComparable, compare
+    from auditor.comparison.comparable import pictures_of
     from auditor.comparison.exhibit import beside, thumbnails
 
     baseline = _if_had(graph, "baseline")
     if baseline is None:
         return None
+    options = next((r.options for r in results if r.id == "baseline-regression"), {})
+    confidence = options.get("confidence", 0.95)
     try:
-        comparison = compare(graph.get("test"), baseline)
+        pictures = pictures_of(_if_had(graph, "test_signatures"))
+        comparison = compare(graph.get("test"), baseline, confidence, pictures=pictures)
     except NotComparable:  # said by the check
         return None
     samples = _if_had(graph, "test_samples") if graph.gathering else None
     name = describe_candidate(graph).name
     shown = beside(comparison, baseline.audit.candidate.name, name)
     return shown if samples is None else thumbnails(shown, samples.read)
-
-
-def _baseline_point(baseline: Any) -> EfficiencyPoint | None:
-    if baseline is None or baseline.audit.candidate.macs is None:
-        return None
-    audit = baseline.audit
-    top1 = next((m.value for m in audit.exhibits.metrics if m.name == "top-1 accuracy"), None)
-    return EfficiencyPoint(
-        name=audit.candidate.name,
-        macs=audit.candidate.macs,
-        parameters=audit.candidate.parameters or 0,
-        top1=top1,
-    )
 
 
 def _training(graph: Graph) -> TrainingExhibit | None:
@@ -306,3 +284,37 @@ def _operating(graph: Graph, results: Sequence[CheckResult]) -> OperatingExhibit
     options = judged.options
     wanted = options["critical"], options["min_recall"], options["confidence"]
     return exhibit(test, validation, *wanted)
+
+
+def _latency(graph: Graph, results: Sequence[CheckResult]) -> LatencyExhibit | None:
+    from auditor import speed
+
+    latency = _if_had(graph, "latency")
+    if latency is None:
+        return None
+    options = next((r.options for r in results if r.id == "latency"), {})
+    tolerance = options.get("tolerance")
+    return speed.show(
+        latency,
+        latency.tolerance if tolerance is None else tolerance,
+        options.get("confidence", 0.95),
+    )
+
+
+def _cheaper(graph: Graph, results: Sequence[CheckResult]) -> BaselineExhibit | None:
+    from auditor.comparison import NotComparable
+    from auditor.comparison.exhibit import beside, thumbnails
+    from auditor.evidence.cheaper import compare_cheaper
+
+    cheaper = _if_had(graph, "cheaper")
+    if cheaper is None:
+        return None
+    options = next((r.options for r in results if r.id == "cheaper-inference"), {})
+    try:
+        confidence = options.get("confidence", 0.95)
+        comparison = compare_cheaper(graph.get("test"), cheaper, confidence)
+    except NotComparable:  # said by the check
+        return None
+    samples = _if_had(graph, "test_samples") if graph.gathering else None
+    shown = beside(comparison, "float32", graph.get("cheaper_dtype").name)
+    return shown if samples is None else thumbnails(shown, samples.read)

@@ -163,8 +163,9 @@ def _beside_own(macs: int, each: Baseline, found: Comparison) -> Finding:
     info, change = each.audit.candidate, found.overall
     assert info.macs is not None
     verb = "more" if change.difference < 0 else "less"
+    takes = "as many MACs" if info.macs == macs else f"{info.macs / macs:.0%} of the MACs"
     note = (
-        f"own {info.name} takes {info.macs / macs:.0%} of the MACs and is "
+        f"own {info.name} takes {takes} and is "
         f"{100 * abs(change.difference):.1f} points {verb} accurate on the same images"
     )
     if info.macs > macs:

@@ -80,9 +80,20 @@ def _absolute(content: dict[str, Any], path: Path | None) -> dict[str, Any]:
             if isinstance(value, str) and _names_file(field, value):
                 place = path.parent / Path(value).expanduser()
                 values[field] = os.path.normpath(place)
+    _place_audits(content, path.parent)
     if isinstance(content.get("output", {}), dict):
         content.setdefault("output", {}).setdefault("directory", str(path.parent / "audit"))
     return content
+
+
+def _place_audits(content: dict[str, Any], folder: Path) -> None:
+    """Resolve the list of audits that a check's option names."""
+    checks = content.get("checks")
+    options = checks.get("efficiency") if isinstance(checks, dict) else None
+    audits = options.get("audits") if isinstance(options, dict) else None
+    if isinstance(audits, list) and all(isinstance(each, str) for each in audits):
+        places = (folder / Path(each).expanduser() for each in audits)
+        options["audits"] = [os.path.normpath(place) for place in places]
 
 
 def _names_file(field: str, value: str) -> bool:

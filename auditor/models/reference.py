@@ -35,7 +35,6 @@ from typing import NamedTuple
 from auditor.frontier import Place
 
 __all__ = [
-    "EFFICIENTNETS",
     "FRONTIER",
     "ReferenceModel",
     "TimmModel",
@@ -44,12 +43,12 @@ __all__ = [
     "published_efficientnets",
 ]
 
-EFFICIENTNETS = "Tan & Le 2019, table 2, and timm's re-evaluation (August 2026): the lower counts"
 FRONTIER = "timm's results (August 2026, Apache-2.0), ImageNet-1k without other training images"
 
 _SOURCE = (
-    "Tan & Le 2019, arXiv:1905.11946v5, table 2 (accuracy); counted with torch (parameters, "
-    "multiply–adds); timm's benchmark tables (activations)"
+    "Tan & Le 2019, arXiv:1905.11946v5, table 2 (accuracy; where it is judged, timm's "
+    "re-evaluation of August 2026 counts instead, if it is lower); counted with torch (parameters, "
+    "multiply–adds)"
 )
 
 

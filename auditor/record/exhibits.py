@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from auditor.record.base import Record
+from auditor.record.efficiency import EfficiencyExhibit, EfficiencyPoint
 from auditor.record.overlap import OverlapExhibit
 
 __all__ = [
@@ -20,7 +21,11 @@ __all__ = [
     "EfficiencyExhibit",
     "EfficiencyPoint",
     "Exhibits",
+    "Figure",
     "FlipRow",
+    "LatencyExhibit",
+    "LatencyRatio",
+    "LatencyRow",
     "MetricRow",
     "OperatingExhibit",
     "TrainingExhibit",
@@ -62,27 +67,6 @@ class MetricRow(Record):
     """A share in [0, 1], or a coefficient without a unit."""
     interval: tuple[float, float] | None = None
     explanation: str = ""
-
-
-class EfficiencyPoint(Record):
-    """A model on the accuracy–cost plane."""
-
-    name: str
-    macs: int
-    parameters: int
-    top1: float | None
-    """Top-1 accuracy as a share in [0, 1]."""
-
-
-class EfficiencyExhibit(Record):
-    """The candidate beside the published EfficientNet family."""
-
-    candidate: EfficiencyPoint
-    reference: tuple[EfficiencyPoint, ...]
-    reference_source: str
-    comparable: bool
-    """Whether the candidate was tested on the data set of the reference."""
-    baseline: EfficiencyPoint | None = None
 
 
 class CurvePoint(Record):
@@ -220,6 +204,60 @@ class BaselineExhibit(Record):
     won: tuple[FlipRow, ...] = ()
 
 
+class Figure(Record):
+    """A value with its bounds, None where there were too few repeats for both."""
+
+    value: float
+    interval: tuple[float, float] | None
+
+
+class LatencyRow(Record):
+    """A model's times at one batch size, by the clock on the wall, in seconds."""
+
+    role: Literal["candidate", "baseline"]
+    name: str
+    batch: int
+    """Images a forward pass."""
+    repeats: int
+    settled: bool
+    """Whether the time stood still before it was measured."""
+    p50: Figure
+    p90: Figure
+    p99: Figure
+    throughput: Figure
+    """Images a second of the median pass."""
+    waited: float
+    """Seconds spent waiting for a processor in use by others, all threads, per second measured."""
+    seconds: tuple[float, ...]
+    """Repeats, smallest first; some of them, evenly, where there are many."""
+
+
+class LatencyRatio(Record):
+    """How much longer the candidate takes than another model, round by round."""
+
+    batch: int
+    to: Literal["baseline", "twin"]
+    """``twin`` is a copy of the candidate: the self-check."""
+    clock: Literal["wall", "processor"]
+    decides: bool
+    ratio: Figure
+
+
+class LatencyExhibit(Record):
+    """How long the candidate takes, and on what that was measured."""
+
+    hardware: dict[str, str]
+    """What must agree before two latencies compare."""
+    state: dict[str, str]
+    """Clocks and power, as far as they could be read."""
+    clock: Literal["wall", "processor"]
+    """Which clock decides on ratios."""
+    tolerance: float
+    """Share by which the candidate may be slower."""
+    rows: tuple[LatencyRow, ...]
+    ratios: tuple[LatencyRatio, ...]
+
+
 class Exhibits(Record):
     """What a report shows beside the outcomes."""
 
@@ -234,3 +272,6 @@ class Exhibits(Record):
     calibration: CalibrationExhibit | None = None
     operating: OperatingExhibit | None = None
     baseline: BaselineExhibit | None = None
+    latency: LatencyExhibit | None = None
+    cheaper: BaselineExhibit | None = None
+    """The candidate in a cheaper dtype, beside itself in float32."""

@@ -1,4 +1,4 @@
-"""Draws accuracy against cost, beside the published EfficientNet family."""
+"""Draws accuracy against cost, beside the published EfficientNets or the user's own models."""
 
 from __future__ import annotations
 
@@ -17,12 +17,19 @@ __all__ = ["draw_efficiency"]
 
 
 def draw_efficiency(exhibit: EfficiencyExhibit) -> Picture:
-    """Draw Top-1 against MACs: the published family, the candidate and the baseline."""
-    points = [exhibit.candidate, *([exhibit.baseline] if exhibit.baseline else ())]
-    described = [_described(point, exhibit.comparable) for point in points]
-    family = [_described(point, True) for point in exhibit.reference]
-    alt = f"Top-1 accuracy against MACs. {'; '.join(described)}. Published: {'; '.join(family)}."
+    """Draw Top-1 against MACs: the candidate, the baseline, and what they compare with."""
+    ours = [exhibit.candidate, *([exhibit.baseline] if exhibit.baseline else ())]
+    parts = "; ".join(_described(p, exhibit.comparable or bool(exhibit.own)) for p in ours)
+    alt = f"Top-1 accuracy against MACs. {parts}."
+    for title, points in (("Own models", exhibit.own), ("Published", _family(exhibit))):
+        if points:
+            alt += f" {title}: {'; '.join(_described(point, True) for point in points)}."
     return picture(lambda figure, ink: _efficiency(figure, ink, exhibit), (7.2, 4.0), alt)
+
+
+def _family(exhibit: EfficiencyExhibit) -> Sequence[EfficiencyPoint]:
+    """Return the published models, unless only the user's own are on the candidate's data."""
+    return exhibit.reference if exhibit.comparable or not exhibit.own else ()
 
 
 def _described(point: EfficiencyPoint, comparable: bool) -> str:
@@ -34,9 +41,11 @@ def _described(point: EfficiencyPoint, comparable: bool) -> str:
 def _efficiency(figure: Figure, ink: Ink, exhibit: EfficiencyExhibit) -> None:
     axes = figure.add_subplot()
     _cost_and_accuracy(axes)
-    _family(axes, ink, exhibit.reference)
-    _model(axes, ink.wrong, "candidate", exhibit.candidate, exhibit.comparable)
-    if exhibit.baseline:
+    _frontier(axes, ink, exhibit)
+    _line(axes, ink.right, _family(exhibit), "EfficientNet as published")
+    _line(axes, ink.text, _sorted(exhibit.own), "your own models")
+    _model(axes, ink.wrong, "candidate", exhibit.candidate, exhibit.comparable or bool(exhibit.own))
+    if exhibit.baseline and exhibit.baseline not in exhibit.own:
         _model(axes, ink.text, "baseline", exhibit.baseline, exhibit.comparable)
     axes.legend(loc="best")
 
@@ -53,9 +62,29 @@ def _cost_and_accuracy(axes: Axes) -> None:
     axes.margins(x=0.08, y=0.14)
 
 
-def _family(axes: Axes, ink: Ink, reference: Sequence[EfficiencyPoint]) -> None:
-    known = [(p.macs, p.top1, p.name.rpartition("-")[2]) for p in reference if p.top1 is not None]
-    axes.plot([k[0] for k in known], [k[1] for k in known], "o-", color=ink.right, ms=4, lw=1.4)
+def _frontier(axes: Axes, ink: Ink, exhibit: EfficiencyExhibit) -> None:
+    """Draw the published frontier within the family's range: what lies beyond says little here."""
+    low, high = exhibit.candidate.macs / 8, 8 * exhibit.candidate.macs
+    for point in exhibit.reference:
+        low, high = min(low, point.macs), max(high, point.macs)
+    near = [p for p in exhibit.frontier if low <= p.macs <= high and p.top1 is not None]
+    if near:
+        x, y = [p.macs for p in near], [p.top1 for p in near]
+        axes.plot(x, y, ".", color=ink.line, mec=ink.text, mew=0.4, ms=6, label="timm's frontier")
+
+
+def _sorted(points: Sequence[EfficiencyPoint]) -> list[EfficiencyPoint]:
+    return sorted(points, key=lambda point: point.macs)
+
+
+def _line(axes: Axes, colour: str, points: Sequence[EfficiencyPoint], label: str) -> None:
+    known = [
+        (p.macs, p.top1, p.name.removeprefix("EfficientNet-")) for p in points if p.top1 is not None
+    ]
+    if not known:
+        return
+    x, y = [k[0] for k in known], [k[1] for k in known]
+    axes.plot(x, y, "o-", color=colour, ms=4, lw=1.4, label=label)
     for macs, top1, name in known:
         axes.annotate(
             short_name(name),
@@ -63,7 +92,7 @@ def _family(axes: Axes, ink: Ink, reference: Sequence[EfficiencyPoint]) -> None:
             xytext=(-6, 4),
             textcoords="offset points",
             ha="right",
-            color=ink.right,
+            color=colour,
         )
 
 

@@ -113,7 +113,8 @@ def _classes(folder: Folder) -> Iterator[str]:
 
 def _data(folder: Folder) -> Iterator[str]:
     yield "[data]"
-    yield "# A folder with one folder a class, or a CSV or Parquet manifest with image,label."
+    yield "# A folder with one folder a class, a CSV or Parquet manifest with image,label, tars"
+    yield "# (shards-{000..099}.tar), Parquet files with the images, or a data set on disk."
     for name, split in (("train", folder.train), ("test", folder.test)):
         if split and split.kind == "validation":
             yield "# There is no test set, so validation data is judged. If the checkpoint was"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -35,12 +35,14 @@ class Split:
 
     path: Path
     classes: int | None
-    """Class folders; None for a manifest."""
+    """Class folders; None where there are none."""
     kind: Literal["train", "test", "validation"]
+    form: str = "a manifest"
+    """What it is where it is no folder of class folders."""
 
     def describe(self) -> str:
         """Return what it is, in words."""
-        return "a manifest" if self.classes is None else f"{self.classes} class folders"
+        return self.form if self.classes is None else f"{self.classes} class folders"
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,28 @@ def _split(
         for name in names:
             if name in here and (classes := _class_folders(here[name])):
                 return Split(here[name], classes, kind)
+            if packed := _packed(base, here, name):
+                return Split(packed[0], None, kind, packed[1])
             for table in (here.get(name + suffix) for suffix in _TABLES):
                 if table and _is_manifest(table):
                     return Split(table, None, kind)
     return None
+
+
+def _packed(base: Path, here: Mapping[str, Path], name: str) -> tuple[Path, str] | None:
+    """Return tars, Parquet files or a data set on disk by that name, and what they are."""
+    from auditor.data import arrow, parquet
+
+    if f"{name}.tar" in here:
+        return here[f"{name}.tar"], "a tar"
+    if shards := sum(1 for _ in base.glob(f"{name}-*.tar")):
+        return base / f"{name}-*.tar", f"{shards} tar{'s' * (shards > 1)}"
+    folder = here.get(name)
+    if folder is None or not folder.is_dir():
+        return None
+    if arrow.claims(folder):
+        return folder, "a data set on disk"
+    return (folder, "Parquet files") if parquet.claims(folder) else None
 
 
 def _class_folders(folder: Path) -> int:

@@ -45,7 +45,11 @@ def _no_cursor() -> Iterator[_Batch]:
 
 @dataclass(eq=False)
 class ParquetImages:
-    """Opens images by file and row; reading on is cheap, going back decodes a row group anew."""
+    """Opens images by file and row; reading on is cheap, going back decodes a row group anew.
+
+    Memory is bounded by the pages of the file (pyarrow writes 1,024 rows into one at most), not
+    by its row groups.
+    """
 
     files: dict[str, Container]
     column: str

@@ -29,7 +29,7 @@ _SPLITS = frozenset({"train", "training", "test", "testing", "val", "valid", "va
 
 @dataclass(frozen=True, eq=False)
 class TarImages:
-    """Where each image lies: about 150 bytes an image, the names among them."""
+    """Where each image lies: about 200 bytes an image, its name and label among them."""
 
     files: list[Container] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)

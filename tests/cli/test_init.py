@@ -209,3 +209,23 @@ def test_the_best_is_taken_then_the_newest(here: Path) -> None:
     found = look(here).weights
     assert found is not None
     assert found.path == here / "new.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("files", "named", "said"),
+    [
+        (["test-0.tar", "test-1.tar"], "test-*.tar", "2 tars"),
+        (["data/test.tar"], "data/test.tar", "a tar"),
+        (["test/0.parquet", "test/1.parquet"], "test", "Parquet files"),
+        (["test/state.json"], "test", "a data set on disk"),
+    ],
+)
+def test_images_in_few_files_are_found(
+    cli: Cli, here: Path, files: list[str], named: str, said: str
+) -> None:
+    for file in files:
+        (here / file).parent.mkdir(exist_ok=True)
+        (here / file).touch()
+    done = cli("init")
+    assert f"test         {named} ({said})" in done.stdout
+    assert load(here)["data"]["test"] == named

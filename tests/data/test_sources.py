@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,24 @@ def test_a_source_of_another_package(plug_in: Callable[..., str], tmp_path: Path
     assert samples.labels == ("cat", "dog")
     assert samples.read("2") == b"22"
     assert samples.identity == read_samples(tmp_path / "x.twice", ["cat", "dog"]).identity
+
+
+def test_the_example_reads_class_folders_in_a_zip(
+    plug_in: Callable[..., str], repository: Path, image_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    example = repository / "examples" / "third-party-source" / "zip_source.py"
+    plug_in(example.read_text(encoding="utf-8"), sources={"zip": "{}"})
+    folder = image_folder("test", {"b10": 2, "b9": 2})
+    shutil.make_archive(str(tmp_path / "test"), "zip", folder)
+    plain, packed = read_samples(folder), read_samples(tmp_path / "test.zip")
+    assert sorted(zip(packed.images, packed.labels, strict=True)) == sorted(
+        zip(plain.images, plain.labels, strict=True)
+    )
+    assert packed.classes == plain.classes
+    assert all(packed.read(image) == plain.read(image) for image in plain.images)
+    (tmp_path / "bad.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"bad.zip: not a ZIP file"):
+        read_samples(tmp_path / "bad.zip")
 
 
 def test_two_packages_that_claim_a_path(plug_in: Callable[..., str], tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class Signing:
         """Return what one image's signature is made of."""
         from auditor.overlap.signature import impression
 
-        return impression(image, data)
+        return impression(image, data, self.settings.views)
 
     def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> dict[str, pa.Array]:
         """Return the signature columns of a batch."""

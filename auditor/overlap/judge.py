@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -15,7 +15,8 @@ from auditor.overlap.score import BLIND_SCORE, SURE_SCORE, blind_scores, seen_sc
 from auditor.overlap.soft import crowding, unit_rows
 from auditor.overlap.splits import Side
 from auditor.overlap.strangers import stranger_pairs
-from auditor.overlap.verify import SPREADS_TRANSFORMED, compare, laid, similarity_limit
+from auditor.overlap.verify import SPREADS, Prepared, compare, laid, similarity_limit
+from auditor.overlap.views import View
 
 __all__ = ["Judge", "Judged"]
 
@@ -24,9 +25,9 @@ _STRANGE_BITS = 20
 
 
 class Judged(NamedTuple):
-    """Candidates in one orientation, judged; arrays of one length."""
+    """Candidates of one kind, judged; arrays of one length."""
 
-    orientation: Orientation
+    transform: str
     left: NDArray[np.int64]
     right: NDArray[np.int64]
     similarity: NDArray[np.float64]
@@ -58,6 +59,14 @@ class Judged(NamedTuple):
             yield *pair, float(self.similarity[k]), float(self.score[k])
 
 
+class _Look(NamedTuple):
+    """How the pixels of candidates are looked at."""
+
+    transform: str
+    left: Callable[[int], Prepared]
+    right: Callable[[int], Prepared]
+
+
 class Judge:
     """Finds candidates and scores them, on the pixels where those may be seen."""
 
@@ -69,46 +78,47 @@ class Judge:
         self._crowd = Crowd(units, crowding(units, others))
         self._others = Crowd(others, crowding(others, units))
 
-    def judged(self, turn: Orientation) -> Judged:
-        """Return the candidates of one orientation that are more alike than strangers."""
-        turned = Crowd(oriented_soft(self._crowd.units, turn), self._crowd.crowding)
-        found = nearest(turned, self._others, earlier=self._left is self._right)
+    def turned(self, turn: Orientation) -> Judged:
+        """Judge the candidates that match when the left one is laid down in another way."""
+        left = Crowd(oriented_soft(self._crowd.units, turn), self._crowd.crowding)
+        pictures = self._left.prepared, self._right.prepared
+        look = _Look(turn.name, lambda row: laid(pictures[0](row), turn), pictures[1])
+        return self._judged(look, left, self._others)
+
+    def cropped(self, view: View) -> list[Judged]:
+        """Judge the candidates of which one is a crop of the other; none without views."""
+        left, right, name = self._left, self._right, view.name
+        found = []
+        if right.views is not None:
+            other = Crowd(unit_rows(right.views[:, view.place]), self._others.crowding)
+            look = _Look(name, left.prepared, lambda row: right.prepared(row, view))
+            found.append(self._judged(look, self._crowd, other))
+        if left.views is not None:
+            own = Crowd(unit_rows(left.views[:, view.place]), self._crowd.crowding)
+            inside = f"{name} of the other"
+            look = _Look(inside, lambda row: left.prepared(row, view), right.prepared)
+            found.append(self._judged(look, own, self._others))
+        return found
+
+    def _judged(self, look: _Look, left: Crowd, right: Crowd) -> Judged:
+        found = nearest(left, right, earlier=self._left is self._right)
         distinct = [
             not self._left.same_file(row, self._right, column)
             for row, column in zip(found.left.tolist(), found.right.tolist(), strict=True)
         ]
         keep = np.flatnonzero(np.array(distinct, bool))
         rows, columns, soft = found.left[keep], found.right[keep], found.soft[keep]
-        blind = blind_scores(soft, turned.crowding[rows], self._others.crowding[columns])
+        blind = blind_scores(soft, left.crowding[rows], right.crowding[columns])
         if not self.seen:
-            return Judged(turn, rows, columns, soft.astype(np.float64), blind, found.capped)
-        similarity, score = self._looked_at(turn, rows, columns, blind)
-        judged = Judged(turn, rows, columns, similarity, score, found.capped)
-        return judged.alike(self.limit) if len(rows) else judged
+            alike = soft.astype(np.float64)
+            return Judged(look.transform, rows, columns, alike, blind, found.capped)
+        similarity, score = _looked_at(look, rows, columns, blind)
+        judged = Judged(look.transform, rows, columns, similarity, score, found.capped)
+        return judged.alike(self.limit(SPREADS)) if len(rows) else judged
 
-    def _looked_at(
-        self,
-        turn: Orientation,
-        rows: NDArray[np.int64],
-        columns: NDArray[np.int64],
-        blind: NDArray[np.float64],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        similarity, score = np.zeros(len(rows)), np.zeros(len(rows))
-        for k in np.lexsort((rows, columns)).tolist():
-            picture = laid(self._left.prepared(int(rows[k])), turn)
-            likeness = compare(picture, self._right.prepared(int(columns[k])))
-            similarity[k], score[k] = likeness.similarity, seen_score(float(blind[k]), likeness)
-        return similarity, score
-
-    @property
-    def limit(self) -> float:
-        """The similarity that strangers of this data do not reach."""
-        return similarity_limit(self._strangers)
-
-    @property
-    def limit_transformed(self) -> float:
-        """The same where one of the two was turned; no limit where no pixels were seen."""
-        return similarity_limit(self._strangers, SPREADS_TRANSFORMED) if self.seen else -1
+    def limit(self, spreads: float) -> float:
+        """Return the similarity that strangers do not reach; none where no pixels were seen."""
+        return similarity_limit(self._strangers, spreads) if self.seen else -1
 
     @cached_property
     def _strangers(self) -> list[float]:
@@ -118,3 +128,16 @@ class Judge:
         pairs = stranger_pairs(left.phash, right.phash, left.labels, right.labels, _STRANGE_BITS)
         alike = [compare(left.prepared(row), right.prepared(column)) for row, column in pairs]
         return [one.similarity for one in alike]
+
+
+def _looked_at(
+    look: _Look,
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    blind: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    similarity, score = np.zeros(len(rows)), np.zeros(len(rows))
+    for k in np.lexsort((rows, columns)).tolist():
+        likeness = compare(look.left(int(rows[k])), look.right(int(columns[k])))
+        similarity[k], score[k] = likeness.similarity, seen_score(float(blind[k]), likeness)
+    return similarity, score

@@ -14,6 +14,8 @@ from auditor.overlap.judge import Judge, Judged
 from auditor.overlap.result import OverlapSettings, Threshold
 from auditor.overlap.soft import unit_rows
 from auditor.overlap.splits import Kind, Match, Side
+from auditor.overlap.verify import SPREADS, SPREADS_ALONE
+from auditor.overlap.views import VIEWS
 
 __all__ = ["Near", "near_matches"]
 
@@ -53,24 +55,31 @@ def near_matches(left: Side, right: Side, settings: OverlapSettings, partners: i
     Near
         The matches, and from where on they count.
     """
-    judge, size = Judge(left, right), len(left.distinct)
-    found = {turn: judge.judged(turn) for turn in ORIENTATIONS}
+    judge = Judge(left, right)
+    found = {turn: judge.turned(turn) for turn in ORIENTATIONS}
     upright = found.pop(UPRIGHT)
-    best = {turn: one.best(size) for turn, one in found.items()}
-    others = np.array([scores for turn, scores in best.items() if turn != MIRRORED])
-    scores = Scores(upright.best(size), best[MIRRORED], others)
     alike = {turn: _like_itself(left.soft, turn) for turn in found}
-    symmetric = size > 0 and float(alike[MIRRORED].mean()) > _SYMMETRIC_SHARE
-    rate = settings.false_discovery_rate
-    threshold = choose_threshold(scores, rate, judge.sure, symmetric)
-    listed = _Listed(left, right, partners, judge.seen)
-    matches, fixed = listed.of([upright], threshold.score), None
+    symmetric = bool(left.distinct) and float(alike[MIRRORED].mean()) > _SYMMETRIC_SHARE
+    scores = _scores(upright, found, len(left.distinct))
+    threshold = choose_threshold(scores, settings.false_discovery_rate, judge.sure, symmetric)
+    spreads = SPREADS if threshold.basis == "decoys" else SPREADS_ALONE
+    near = upright.alike(judge.limit(spreads))
+    limit = judge.limit(SPREADS_ALONE)
+    others: list[Judged] = []
     if settings.transforms:
-        limit = judge.limit_transformed
-        turned = [one.alike(limit, but=alike[turn]) for turn, one in found.items()]
-        matches += listed.of(turned, judge.sure)
-        fixed = _fixed(turned, judge.sure)
-    return Near(matches, threshold, fixed, upright.capped)
+        others += [one.alike(limit, but=alike[turn]) for turn, one in found.items()]
+    if settings.views:
+        others += [one.alike(limit) for view in VIEWS for one in judge.cropped(view)]
+    listed = _Listed(left, right, partners, judge.seen)
+    matches = [*listed.of([near], threshold.score), *listed.of(others, judge.sure)]
+    asked = settings.transforms or settings.views
+    return Near(matches, threshold, _fixed(others, judge.sure) if asked else None, upright.capped)
+
+
+def _scores(upright: Judged, turned: dict[Orientation, Judged], size: int) -> Scores:
+    best = {turn: one.best(size) for turn, one in turned.items()}
+    mirrored = best.pop(MIRRORED)
+    return Scores(upright.best(size), mirrored, np.array(list(best.values())))
 
 
 def _fixed(found: list[Judged], score: float) -> Threshold:
@@ -96,21 +105,21 @@ class _Listed:
     def of(self, found: list[Judged], threshold: float) -> list[Match]:
         """List what reaches a threshold, the best orientation of a pair first."""
         counted: dict[int, int] = {}
-        above = [(one.orientation, *pair) for one in found for pair in one.above(threshold)]
+        above = [(one.transform, *pair) for one in found for pair in one.above(threshold)]
         matches: list[Match] = []
-        for turn, row, column, similarity, score in sorted(above, key=lambda one: -one[4]):
+        for name, row, column, similarity, score in sorted(above, key=lambda one: -one[4]):
             if (row, column) in self._pairs or counted.get(row, 0) >= self._partners:
                 continue
             self._pairs.add((row, column))
             counted[row] = counted.get(row, 0) + 1
-            matches += self._match(turn, row, column, similarity, score)
+            matches += self._match(name, row, column, similarity, score)
         return matches
 
     def _match(
-        self, turn: Orientation, row: int, column: int, similarity: float, score: float
+        self, name: str, row: int, column: int, similarity: float, score: float
     ) -> Iterator[Match]:
         place, partner = self._left.distinct[row], self._right.distinct[column]
         distance = int(np.bitwise_count(self._left.phash[row] ^ self._right.phash[column]))
-        kind: Kind = "transformed" if turn.name else "near-duplicate"
+        kind: Kind = "transformed" if name else "near-duplicate"
         for copy in self._left.copies_of(place):
-            yield Match(copy, partner, kind, distance, similarity, turn.name, score, self._seen)
+            yield Match(copy, partner, kind, distance, similarity, name, score, self._seen)

@@ -22,6 +22,7 @@ from PIL import Image
 
 from auditor.overlap.decode import full_size, to_rgb, without_palette_alpha
 from auditor.overlap.soft import soft_hashes
+from auditor.overlap.views import view_thumbnails
 
 __all__ = ["Impression", "Signature", "impression", "phashes", "signature", "signatures"]
 
@@ -69,9 +70,11 @@ class Impression(NamedTuple):
     """Width and height in the file."""
     thumbnail: NDArray[np.uint8]
     """Grey levels, shape (32, 32)."""
+    views: NDArray[np.uint8] | None = None
+    """Those of the stored views, shape (views, 32, 32); None where they were not asked for."""
 
 
-def signature(image: Image.Image, data: bytes) -> Signature:
+def signature(image: Image.Image, data: bytes, views: bool = False) -> Signature:
     """Sum up a picture.
 
     Parameters
@@ -80,16 +83,18 @@ def signature(image: Image.Image, data: bytes) -> Signature:
         The decoded picture, from :func:`auditor.overlap.decode.open_image`.
     data
         The file it was decoded from.
+    views
+        Sign the stored views (:mod:`auditor.overlap.views`) too.
 
     Returns
     -------
     Signature
         Its digests, hash, contrast and size.
     """
-    return signatures([impression(image, data)])[0]
+    return signatures([impression(image, data, views)])[0]
 
 
-def impression(image: Image.Image, data: bytes) -> Impression:
+def impression(image: Image.Image, data: bytes, views: bool = False) -> Impression:
     """Take from a picture what its signature is made of; parameters as for :func:`signature`."""
     file, size = _digest(data), full_size(image)
     return Impression(
@@ -97,6 +102,7 @@ def impression(image: Image.Image, data: bytes) -> Impression:
         pixels_digest=_digest(b"file", file) if size else _pixels_digest(image),
         size=size or image.size,
         thumbnail=_grey_thumbnail(image),
+        views=view_thumbnails(_grey(image), _SIDE) if views else None,
     )
 
 
@@ -126,6 +132,7 @@ def signatures(impressions: Sequence[Impression]) -> list[Signature]:
             width=one.size[0],
             height=one.size[1],
             soft=soft[row].tobytes(),
+            views=b"" if one.views is None else _soft(one.views).tobytes(),
         )
         for row, one in enumerate(impressions)
     ]
@@ -157,14 +164,22 @@ def _low_frequencies(thumbnails: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.asarray(scipy.fft.dct(columns[:, :_SOFT_LOW], axis=2)[:, :, :_SOFT_LOW])
 
 
+def _soft(thumbnails: NDArray[np.uint8]) -> NDArray[np.int8]:
+    return soft_hashes(_low_frequencies(thumbnails) * _ORTHONORMAL)
+
+
 def _phashes(frequencies: NDArray[np.float64]) -> NDArray[np.uint64]:
     low = frequencies[:, :_LOW, :_LOW].reshape(-1, _LOW * _LOW)
     bits = low > np.median(low, axis=1, keepdims=True)
     return np.packbits(bits, axis=1).view(">u8").astype(np.uint64).ravel()
 
 
+def _grey(image: Image.Image) -> Image.Image:
+    return without_palette_alpha(image).convert("L")
+
+
 def _grey_thumbnail(image: Image.Image) -> NDArray[np.uint8]:
-    grey = without_palette_alpha(image).convert("L")
+    grey = _grey(image)
     gap = None if full_size(image) is None else _REDUCING_GAP
     small = grey.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS, reducing_gap=gap)
     return np.asarray(small)

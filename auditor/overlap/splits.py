@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from auditor.overlap.verify import Prepared, prepare
+from auditor.overlap.views import View, cropped
 
 __all__ = ["MIN_CONTRAST", "Kind", "Match", "OpenImage", "Side", "SplitSignatures", "grouped"]
 
@@ -99,14 +100,18 @@ class Side:
         self.seen = open_image is not None
         """Whether the pictures may be seen."""
 
+        self.views = None if split.views is None else split.views[self.distinct]
+        """Soft hashes of their views."""
+
         @lru_cache(_OPEN)
-        def prepared(row: int) -> Prepared:
+        def prepared(row: int, view: View | None = None) -> Prepared:
             if open_image is None:
                 raise ValueError("pictures that may not be seen were to be compared")
-            return prepare(open_image(split.images[self.distinct[row]]))
+            picture = open_image(split.images[self.distinct[row]])
+            return prepare(cropped(picture, view) if view else picture)
 
         self.prepared = prepared
-        """Opens the distinct picture of this number and prepares it for comparison."""
+        """Opens the distinct picture of this number and prepares it, or a view of it."""
 
     def same_file(self, row: int, other: Side, column: int) -> bool:
         """Tell whether two distinct pictures are one file or equal in their pixels."""

@@ -16,9 +16,10 @@ So the pixels are asked how alike two pictures are, in two ways:
 Similarity is measured against strangers *of this data* too: up to 400 pairs of one label with
 distant hashes are compared. In u = artanh(similarity), which evens out the spread (Fisher 1915), a
 pair may count from ``median + 5 · spread`` of theirs on, the spread being (95% quantile − median)
-/ 1.645, and never below a similarity of .5; a transformed copy, found in seven trials more, from 6
-spreads on. One fixed number cannot serve: the known overlaps of
-CIFAR-10 have a median similarity of .8, and a different digit of the same class reaches .98.
+/ 1.645, and never below a similarity of .5. It is 7 spreads where no decoys set the threshold, and
+for transformed copies, which are found in seven trials more. One fixed number cannot serve: the
+known overlaps of CIFAR-10 have a median similarity of .8, and a different digit of the same class
+reaches .98.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ __all__ = [
     "MIN_SIMILARITY",
     "MIN_STRANGERS",
     "SPREADS",
-    "SPREADS_TRANSFORMED",
+    "SPREADS_ALONE",
     "Likeness",
     "Prepared",
     "compare",
@@ -60,8 +61,8 @@ MIN_STRANGERS = 20
 """Fewest stranger pairs that set a limit."""
 SPREADS = 5.0
 """Spreads between strangers and near-duplicates."""
-SPREADS_TRANSFORMED = 6.0
-"""Spreads between strangers and transformed copies."""
+SPREADS_ALONE = 7.0
+"""The same where no decoys speak for the threshold, and for transformed copies."""
 
 _SIDE = 64
 _SHIFT = 6

@@ -121,7 +121,7 @@ def _subject(found: Ladder) -> str:
     return (
         f"{plural(len(found.rungs), 'rung')} on the same {plural(found.test_images, 'test image')}"
         f"{left}, {plural(found.classes, 'class')}; {order}. Brackets hold "
-        f"{found.confidence:.0%} bounds, each one-sided."
+        f"{100 * found.confidence:g}% bounds, each one-sided."
     )
 
 

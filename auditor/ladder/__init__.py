@@ -41,7 +41,7 @@ Limits
 ------
 One training run a rung: the intervals are those of the test images, not of other seeds. Test images
 are taken as independent draws. Latency is what each audit measured by itself, so it is shown and
-never judged, and is not put side by side if it was measured on another machine.
+never judged, and is not put side by side if it was measured on another machine or on a busy one.
 
 References
 ----------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from auditor.engine.hardware import different
 from auditor.ladder.record import Latency
+from auditor.render.wording import share
 
 if TYPE_CHECKING:
     from auditor.evidence.latency import Latency as Evidence
@@ -19,12 +20,15 @@ def latency_of(evidence: Evidence, confidence: float) -> Latency:
     """Return the median time of one image by the clock on the wall."""
     one = evidence.timings[0]
     median = one.quantile("candidate", 0.5, confidence)
+    alone = one.quantile("candidate", 0.5, confidence, "undisturbed")
     check = one.ratio("twin", "candidate", evidence.clock, confidence)
+    waited = 1 - alone.value / median.value if median.value else 0.0
     return Latency(
         seconds=median.value,
         interval=median.interval if median.bounded else None,
         twin_ratio=check.value,
-        steady=check.within(evidence.tolerance),
+        waited=max(waited, 0.0),
+        steady=check.within(evidence.tolerance) and waited <= evidence.tolerance,
         hardware=dict(evidence.hardware),
     )
 
@@ -54,6 +58,7 @@ def latency_remarks(rows: Sequence[RungRow]) -> Iterator[str]:
     for name, latency in timed:
         if not latency.steady:
             yield (
-                f"The machine was too noisy when {name} was timed: a copy of it took "
-                f"{latency.twin_ratio:.2f}× as long, not surely the same. Time it on a quiet one."
+                f"The machine was too busy when {name} was timed: {share(latency.waited)} of the "
+                "time went by waiting for a processor, a copy of it took "
+                f"{latency.twin_ratio:.2f}× as long. Time it on a quiet one."
             )

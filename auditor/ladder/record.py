@@ -22,8 +22,10 @@ class Latency(Record):
     """None where there were too few repeats."""
     twin_ratio: float
     """How much longer a copy of the same model took."""
+    waited: float
+    """Share of the time that went by waiting for a processor that others had."""
     steady: bool
-    """Whether that is one, bounds and all, up to the tolerance of the check ``latency``."""
+    """Whether both are small, bounds and all, by the tolerance of the check ``latency``."""
     hardware: dict[str, str]
     """What must agree before two latencies stand side by side."""
 

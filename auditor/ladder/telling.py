@@ -51,7 +51,7 @@ def tell(
     stop = next((i for i, step in enumerate(steps) if step.state != "pays"), None)
     remarks = tuple(_remarks(rows, steps, stop))
     if stop is None:
-        wanted = f"more than {_plain(min_gain)} points at {confidence:.0%} confidence"
+        wanted = f"more than {_wanted(min_gain)} at {100 * confidence:g}% confidence"
         each = "The step up" if len(steps) == 1 else f"Each of the {len(steps)} steps"
         text = f"Scaling pays up to {steps[-1].after}: {each.lower()} gains {wanted}."
         return Told(text, remarks, "pays", None)
@@ -69,7 +69,7 @@ def _stopping(step: Step, min_gain: float, images: int) -> str:
     verb = "it gains" if step.gain > 0 else "accuracy changes by"
     gain = f"over {step.before} {verb} {_bounded(step.gain, step.interval)}"
     cost = f" for {step.macs_ratio:.2g}× the MACs" if step.macs_ratio else ""
-    wanted = f"{_plain(min_gain)} points"
+    wanted = _wanted(min_gain)
     if step.identical:
         gain = f"it predicts as {step.before} does on every image, as one model would"
     if step.state == "does not pay":
@@ -92,8 +92,13 @@ def _bounded(difference: float, interval: tuple[float, float]) -> str:
     return f"{points(difference)} [{low}, {high}]"
 
 
-def _plain(share_of_images: float) -> str:
-    return f"{100 * share_of_images:g}"
+def _wanted(min_gain: float) -> str:
+    """Return the minimum in points.
+
+    >>> _wanted(0.005), _wanted(0.01)
+    ('0.5 points', '1 point')
+    """
+    return f"{100 * min_gain:g} point{'' if min_gain == 0.01 else 's'}"
 
 
 def _remarks(rows: Sequence[RungRow], steps: Sequence[Step], stop: int | None) -> Iterator[str]:

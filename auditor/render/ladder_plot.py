@@ -128,8 +128,9 @@ def _points(axes: Axes, ink: Ink, rungs: Sequence[RungRow], cost: _Cost) -> None
     for rung, place in zip(rungs, places, strict=True):
         axes.annotate(
             short_name(rung.name, 14),
-            (place, rung.accuracy),
-            xytext=(6, -11),
+            (place, rung.interval[0]),
+            xytext=(0, -12),
             textcoords="offset points",
+            ha="center",
             color=ink.text,
         )

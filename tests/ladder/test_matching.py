@@ -152,14 +152,14 @@ class TestOverlap:
         assert found.summary == "Not comparable: all 300 test images overlap the training data."
 
 
-def _timed(seconds: float, *, twin: float = 1.0, **hardware: str) -> Latency:
+def _timed(seconds: float, *, twin: float = 1.0, waited: float = 0.0, **hardware: str) -> Latency:
     times = np.column_stack([np.full(60, seconds), np.full(60, twin * seconds)])
     one = Timings(
         1,
         ("candidate", "twin"),
         wall=times,
         processor=times,
-        waited=np.zeros_like(times),
+        waited=waited * times,
         place=np.tile([0, 1], (60, 1)),
         settled={"candidate": True, "twin": True},
     )
@@ -185,14 +185,27 @@ class TestLatency:
         assert found.steps[0].latency_ratio is None
         assert "measured with other threads 1 and 8" in found.remarks[0]
 
-    def test_a_noisy_machine_is_told(self, test: Predictions, rung: Make) -> None:
+    @pytest.mark.parametrize(
+        ("load", "told"),
+        [
+            (
+                {"twin": 1.6},
+                "0.0% of the time went by waiting for a processor, a copy of it took 1.",
+            ),
+            ({"waited": 0.7}, "70.0% of the time went by waiting for a processor"),
+        ],
+    )
+    def test_a_busy_machine_is_told(
+        self, test: Predictions, rung: Make, load: dict[str, float], told: str
+    ) -> None:
         rungs = [
-            rung(x, test, macs=i, latency=_timed(0.01, twin=twin))
-            for i, (x, twin) in enumerate([("a", 1.0), ("b", 1.6)])
+            rung("a", test, macs=1, latency=_timed(0.01)),
+            rung("b", test, macs=2, latency=_timed(0.02, **load)),  # type: ignore[arg-type]
         ]
         found = climb(rungs)
-        assert found.remarks[0].startswith("The machine was too noisy when b was timed: a copy of")
-        assert "1.60× as long" in found.remarks[0]
+        (remark,) = found.remarks
+        assert remark.startswith("The machine was too busy when b was timed: ")
+        assert told in remark
         assert found.steps[0].latency_ratio is None
 
     def test_what_was_not_timed_says_so(self, test: Predictions, rung: Make) -> None:

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["FEWEST_ROUNDS", "MOST_ROUNDS", "Subject", "time_models"]
+__all__ = ["FEWEST_ROUNDS", "MOST_ROUNDS", "PATIENCE", "Subject", "time_models"]
 
 FEWEST_ROUNDS = 12
 """Rounds of a model so slow that they take longer than was granted."""
 MOST_ROUNDS = 10_000
 """Rounds of a model however quick."""
+PATIENCE = 5
+"""How many times longer than asked for a busy machine may take."""
 
 _SEED = 0
 _WINDOW = 5
@@ -55,6 +57,15 @@ class _Pass(NamedTuple):
     waited: float
 
 
+class _Warm(NamedTuple):
+    """Seconds of a pass after the warm-up."""
+
+    own: float
+    """Without what others took of the processor."""
+    wall: float
+    settled: bool
+
+
 def time_models(subjects: Mapping[str, Subject], batch: int, seconds: float) -> Timings:
     """Time models against each other.
 
@@ -65,19 +76,19 @@ def time_models(subjects: Mapping[str, Subject], batch: int, seconds: float) -> 
     batch
         Images a pass.
     seconds
-        About how long to measure, warm-up not counted. It decides the number of rounds, between
-        ``FEWEST_ROUNDS`` and ``MOST_ROUNDS``, before the first of them is timed: a number that
-        followed from the results would bias them.
+        About how long to measure on an idle machine, warm-up not counted; up to ``PATIENCE`` times
+        as long on a busy one. It decides the number of rounds, between ``FEWEST_ROUNDS`` and
+        ``MOST_ROUNDS``, before the first of them is timed: a number that followed from the results
+        would bias them.
     """
     with _undisturbed():
         runs = {role: _passes(subject, batch) for role, subject in subjects.items()}
         warm = {role: _warm_up(run, seconds / 10) for role, run in runs.items()}
-        refill = {role: median < _REFILLED for role, (median, _) in warm.items()}
-        one_round = sum(median * (1 + refill[role]) for role, (median, _) in warm.items())
-        rounds = int(np.clip(seconds / one_round, FEWEST_ROUNDS, MOST_ROUNDS))
+        refill = [found.own < _REFILLED for found in warm.values()]
+        rounds = _rounds(list(warm.values()), refill, seconds)
         random = np.random.default_rng(_SEED)
         orders = [random.permutation(len(runs)).tolist() for _ in range(rounds)]
-        seen = [_round(list(runs.values()), list(refill.values()), order) for order in orders]
+        seen = [_round(list(runs.values()), refill, order) for order in orders]
     wall, processor, waited = np.moveaxis(np.array(seen, float), -1, 0)
     return Timings(
         batch,
@@ -86,7 +97,7 @@ def time_models(subjects: Mapping[str, Subject], batch: int, seconds: float) -> 
         processor,
         waited,
         place=np.argsort(np.array(orders), axis=1),
-        settled={role: steady for role, (_, steady) in warm.items()},
+        settled={role: found.settled for role, found in warm.items()},
     )
 
 
@@ -134,15 +145,32 @@ def _waited() -> float:
     return total / 1e9
 
 
-def _warm_up(run: Callable[[], _Pass], seconds: float) -> tuple[float, bool]:
-    """Run until the time stands still; return the median wall time, and whether it did."""
-    walls: list[float] = []
+def _warm_up(run: Callable[[], _Pass], seconds: float) -> _Warm:
+    """Run until the time stands still, or for so long."""
+    passes: list[_Pass] = []
+    own: list[float] = []
     while True:
-        walls.append(run().wall)
-        late, early = np.median(walls[-_WINDOW:]), np.median(walls[-2 * _WINDOW : -_WINDOW] or [0])
-        steady = len(walls) >= 2 * _WINDOW and abs(late - early) <= _STEADY * early
-        if steady or (len(walls) > 1 and sum(walls) > seconds):
-            return float(late), bool(steady)
+        passes.append(run())
+        own.append(_own(passes[-1]))
+        late, early = np.median(own[-_WINDOW:]), np.median(own[-2 * _WINDOW : -_WINDOW] or [0])
+        steady = len(own) >= 2 * _WINDOW and abs(late - early) <= _STEADY * early
+        if steady or (len(own) > 1 and sum(own) > seconds):
+            wall = np.median([each.wall for each in passes[-_WINDOW:]])
+            return _Warm(float(late), float(wall), bool(steady))
+
+
+def _own(found: _Pass) -> float:
+    """Return the seconds of a pass without those in which others had the processor."""
+    return max(found.wall - found.waited, min(found.wall, found.processor))
+
+
+def _rounds(warm: Sequence[_Warm], refill: Sequence[bool], seconds: float) -> int:
+    own, wall = (
+        sum(getattr(each, clock) * (1 + again) for each, again in zip(warm, refill, strict=True))
+        for clock in ("own", "wall")
+    )
+    longest = PATIENCE * seconds / wall
+    return int(np.clip(min(seconds / own, longest), FEWEST_ROUNDS, MOST_ROUNDS))
 
 
 def _round(

@@ -32,7 +32,7 @@ from auditor.engine.timing import Subject, time_models
 from auditor.evidence.latency import TimingPlan, latency
 from auditor.models.handle import Candidate
 
-BLOCKS, CHANNELS, SIDE, BATCH = 20, 64, 64, 4
+BLOCKS, CHANNELS, SIDE, BATCH = 10, 64, 64, 4
 TOLERANCE = 0.10
 
 

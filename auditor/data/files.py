@@ -11,7 +11,7 @@ from typing import Self
 from auditor.data.folder import natural
 from auditor.errors import InputError
 
-__all__ = ["Container", "matching"]
+__all__ = ["Container", "matching", "named"]
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
@@ -81,6 +81,12 @@ def matching(pattern: Path) -> list[Path]:
         missing = "no file matches" if set("*?[") & set(pattern.name) else "no such file"
         raise InputError(f"{pattern}: {missing}; a range is written {{000..099}}, a glob *")
     return sorted(found, key=lambda path: natural(str(path)))
+
+
+def named(files: list[Path]) -> dict[str, Path]:
+    """Return the files by their names from the folder that all of them lie in."""
+    base = os.path.commonpath([file.parent for file in files])
+    return {file.relative_to(base).as_posix(): file for file in files}
 
 
 def _ranged(pattern: str) -> list[str]:

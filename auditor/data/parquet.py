@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from auditor.data.columns import Columns, features_of, find_columns, holds_images, image_of
 from auditor.data.columns import labels_of as labels_in
-from auditor.data.files import Container, matching
+from auditor.data.files import Container, matching, named
 from auditor.data.labels import name_labels
 from auditor.data.samples import Samples
 from auditor.errors import InputError
@@ -143,24 +143,24 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
     InputError
         Naming the file and the row: damaged, a column is missing, or a label has no class.
     """
-    files = [Container.of(file) for file in (_inside(path) or matching(path))]
+    files = {n: Container.of(f) for n, f in named(_inside(path) or matching(path)).items()}
     images: list[str] = []
     labels: list[int | str] = []
     further: dict[str, list[str]] = {}
     columns = None
-    for file in files:
-        table, columns = _table(file.path, columns)
-        images.extend(f"{file.path.name}/{row}" for row in range(table.num_rows))
-        labels.extend(labels_in(table[columns.label], str(file.path)))
+    for file, held in files.items():
+        table, columns = _table(held.path, columns)
+        images.extend(f"{file}/{row}" for row in range(table.num_rows))
+        labels.extend(labels_in(table[columns.label], str(held.path)))
         for name in columns.further:
             further.setdefault(name, []).extend(_text(table[name]))
     if columns is None or not images:
         raise InputError(f"{path}: no rows; an empty split cannot be judged")
-    named = name_labels(labels, lambda row: images[row], columns.classes, classes)
+    found = name_labels(labels, lambda row: images[row], columns.classes, classes)
     root = path if path.is_dir() else path.parent
-    reader = ParquetImages({file.path.name: file for file in files}, columns.image)
     metadata = {name: tuple(values) for name, values in further.items()}
-    return Samples(root, tuple(images), *named, str(path), metadata, reader=reader)
+    reader = ParquetImages(files, columns.image)
+    return Samples(root, tuple(images), *found, str(path), metadata, reader=reader)
 
 
 def _inside(folder: Path) -> list[Path]:

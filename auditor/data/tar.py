@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from auditor.data.files import Container, matching
+from auditor.data.files import Container, matching, named
 from auditor.data.folder import class_folder_order, natural
 from auditor.data.labels import NamedLabels, name_labels
 from auditor.data.samples import Samples
@@ -77,17 +77,17 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
     labels: list[str] = []
     folders: set[str] = set()
     labelled: bool | None = None
-    for file in files:
+    for name, file in named(files).items():
         shard = read_shard(file, place.inside)
         labelled = bool(shard.labels) if labelled is None and shard.images else labelled
-        _add(images, shard, f"{file.name}/" if len(files) > 1 else "")
+        _add(images, shard, f"{name}/" if len(files) > 1 else "")
         labels.extend(_labels(shard, bool(labelled)))
         folders |= shard.folders
     if not labels:
         raise InputError(f"{path}: no images in {len(files)} tar; {_expected(place)}")
-    named = _named(path, labels, list(images.rows), folders, classes, bool(labelled))
+    found = _named(path, labels, list(images.rows), folders, classes, bool(labelled))
     root = place.tars if len(files) == 1 else place.tars.parent
-    return Samples(root, tuple(images.rows), *named, str(path), reader=images)
+    return Samples(root, tuple(images.rows), *found, str(path), reader=images)
 
 
 def _place(path: Path) -> _Place | None:

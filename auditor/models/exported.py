@@ -32,7 +32,10 @@ def load_exported(path: Path) -> GraphModel:
 
     program = _program(path)
     taken = _taken(path, program)
-    module: Any = program.module(check_guards=False)  # checks are code that the file brings
+    try:
+        module: Any = program.module(check_guards=False)  # checks are code that the file brings
+    except TypeError:
+        raise InputError(f"{path.name} needs torch 2.9 or later") from None
     return GraphModel(path.name, module, taken)
 
 

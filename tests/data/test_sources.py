@@ -114,7 +114,23 @@ def _parquet(folder: Path) -> Path:
     return folder.with_suffix(".parquet")
 
 
-@pytest.mark.parametrize("pack", [_tar, _shards, _parquet])
+def _on_disk(folder: Path) -> Path:
+    files = sorted(folder.rglob("*.png"))
+    cells = [{"bytes": file.read_bytes(), "path": file.name} for file in files]
+    table = pa.table({"image": cells, "label": [file.parent.name for file in files]})
+    place = folder.with_name(f"{folder.name}-on-disk")
+    place.mkdir()
+    with (
+        pa.OSFile(str(place / "data.arrow"), "wb") as sink,
+        pa.ipc.new_stream(sink, table.schema) as stream,
+    ):
+        stream.write_table(table)
+    (place / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}')
+    (place / "dataset_info.json").write_text('{"features": {}}')
+    return place
+
+
+@pytest.mark.parametrize("pack", [_tar, _shards, _parquet, _on_disk])
 def test_an_audit_does_not_depend_on_where_the_images_lie(
     run: Callable[..., Audit],
     image_folder: Callable[..., Path],

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auditor.data.classes import require_known
 from auditor.data.samples import Samples
 from auditor.data.sources import read_samples
 from auditor.errors import InputError
@@ -47,6 +48,21 @@ def test_many_shards_in_order(shards: Path, png: Png, pattern: str) -> None:
     samples = read_samples(shards / pattern)
     assert samples.images[3:5] == ("s-000.tar/0003.png", "s-001.tar/0004.png")
     assert [samples.read(image) for image in samples.images] == [png(i) for i in range(12)]
+
+
+def test_shards_of_one_name_in_several_folders(shards: Path, png: Png) -> None:
+    for part in range(2):
+        (shards / f"part-{part}").mkdir()
+        (shards / f"s-00{part}.tar").rename(shards / f"part-{part}" / "s.tar")
+    samples = read_samples(shards / "part-{0..1}" / "s.tar")
+    assert samples.images[3:5] == ("part-0/s.tar/0003.png", "part-1/s.tar/0004.png")
+    assert samples.read("part-1/s.tar/0004.png") == png(4)
+
+
+def test_a_number_that_the_candidate_does_not_know_as_a_class(shards: Path) -> None:
+    labels = read_samples(shards / "s-000.tar").labels
+    with pytest.raises(InputError, match=r'"0" is not a class .* give \[candidate\] classes'):
+        require_known(labels, ["cat", "dog", "ant"], "s-000.tar")
 
 
 def test_a_number_is_a_place_in_the_users_classes(shards: Path) -> None:

@@ -45,7 +45,7 @@ class Budget(NamedTuple):
             return status, ""
         if not self.wall.bounded:
             needed = repeats_for_quantile(0.99 if "99" in self.metric else 0.5)
-            return status, f"{self.wall.n} repeats bound nothing; it takes {needed:,}{_MORE}"
+            return status, f"{self.wall.n} repeats give no upper bound, {needed:,} would{_MORE}"
         more = repeats_to_settle(self.wall.value, self.wall.interval, self.limit, self.wall.n)
         return status, _what_would_settle(more, self.wall.n)
 

@@ -160,7 +160,7 @@ def _latency(rung: RungRow) -> str:
 
     if rung.latency is None:
         return _NOTHING
-    return quantity(rung.latency.seconds, "seconds") + (" (noisy)" * (not rung.latency.steady))
+    return quantity(rung.latency.seconds, "seconds") + (" (busy)" * (not rung.latency.steady))
 
 
 def _gains(found: Ladder) -> Iterator[Sequence[str]]:

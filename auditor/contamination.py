@@ -122,8 +122,9 @@ def tier(pair: OverlapPair | OverlapRow) -> str:
     >>> tier(OverlapPair("a", "b", "transformed", 0, 0.9, "x", "x", "mirrored"))
     'transformed (mirrored)'
     """
-    what = f"{pair.kind} ({pair.transform})" if pair.transform else pair.kind
-    return what if pair.verified else f"{what}, by its signature alone,"
+    how = [pair.transform] if pair.transform else []
+    how += [] if pair.verified else ["by its signature alone"]
+    return f"{pair.kind} ({', '.join(how)})" if how else pair.kind
 
 
 def conflicting(pair: OverlapPair | OverlapRow) -> bool:

@@ -129,7 +129,7 @@ def _method(limit: Threshold) -> str:
     """Say how the threshold was chosen, and what it is estimated to let through."""
     note = f" {limit.note[:1].upper()}{limit.note[1:].rstrip('.')}." if limit.note else ""
     if limit.basis == "fallback":
-        return f"Fixed threshold: a score of {limit.score:.2f} and above counts.{note}"
+        return f"A score of {limit.score:.2f} and above counts.{note}"
     text = (
         f"A score of {limit.score:.2f} and above counts: there {plural(limit.matches, 'pair')} of "
         f"pictures stand against {plural(limit.decoys, 'decoy')}"

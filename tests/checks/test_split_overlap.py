@@ -188,7 +188,7 @@ def test_each_tier_is_named() -> None:
         "b.png": "same-pixels of t.png",
         "c.png": "near-duplicate of t.png",
         "d.png": "transformed (mirrored) of t.png",
-        "e.png": "near-duplicate, by its signature alone, of t.png",
+        "e.png": "near-duplicate (by its signature alone) of t.png",
     }
     assert "2 exact, 2 near-duplicates, 1 transformed" in outcome.summary
 

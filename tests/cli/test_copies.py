@@ -15,6 +15,7 @@ from subprocess import CompletedProcess
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_sample_images
 
 Cli = Callable[..., CompletedProcess[str]]
 Folder = Callable[..., Path]
@@ -436,3 +437,28 @@ class TestSign:
         assert "  audit/overlap.csv\n" in done.stdout
         assert len(rows(here / "audit" / "overlap.csv")) == 2
         assert len(rows(here / "audit" / "clean_test.csv")) == 22
+
+
+def test_what_was_done_to_a_copy_is_named(cli: Cli, here: Path) -> None:
+    """Crops of two photographs; a mirrored one is found by default, a crop by views."""
+    photographs = [Image.fromarray(values) for values in load_sample_images().images]
+    random = np.random.default_rng(3)
+    for name in ("train", "test"):
+        (here / name).mkdir()
+    for n in range(60):
+        photograph = photographs[n % 2]
+        x, y = random.integers(0, [photograph.width - 220, photograph.height - 220]).tolist()
+        scene = photograph.crop((x, y, x + 200, y + 200)).rotate(90 * (n // 2 % 4))
+        scene.save(here / "train" / f"{n:02}.png")
+        if n == 5:
+            scene.crop((30, 30, 170, 170)).save(here / "test" / "crop.jpg", quality=90)
+        if n == 7:
+            mirrored = scene.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            mirrored.save(here / "test" / "mirrored.jpg", quality=90)
+    assert cli("overlap", "train", "test").returncode == 1
+    assert [r["test_image"] for r in rows(here / "overlap" / "overlap.csv")] == ["mirrored.jpg"]
+    done = cli("overlap", "train", "test", "--views", "--output", "views")
+    assert "crop.jpg = 05.png: transformed (crop 70%)" in done.stdout
+    assert "mirrored.jpg = 07.png: transformed (mirrored)" in done.stdout
+    names = [r["test_image"] for r in rows(here / "views" / "overlap.csv")]
+    assert names == ["crop.jpg", "mirrored.jpg"]

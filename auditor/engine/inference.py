@@ -84,7 +84,7 @@ class Inference:
     def _device(self) -> torch.device:
         from auditor.models.device import choose_device
 
-        return choose_device(self.candidate.engine.device)
+        return choose_device(self.candidate.device)
 
     @cached_property
     def _model(self) -> nn.Module:

@@ -87,6 +87,7 @@ class GraphModel(nn.Module):
         self.file, self.run, self.taken, self.file_classes = file, run, taken, classes
         self.gives_probabilities = False
         self.training = False
+        self.only_cpu = bool(getattr(run, "only_cpu", False))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, shape (n, classes), for images of shape (n, channels, height, width)."""

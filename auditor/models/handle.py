@@ -70,6 +70,16 @@ class Candidate:
 
         return load(self.spec)
 
+    @property
+    def device(self) -> str:
+        """What the user says of the device; ``auto`` is the CPU where nothing else can run it."""
+        wanted = self.engine.device
+        return "cpu" if wanted == "auto" and self._only_cpu else wanted
+
+    @property
+    def _only_cpu(self) -> bool:
+        return bool(getattr(self.loaded.model, "only_cpu", False))
+
     @cached_property
     def classes(self) -> ClassList:
         """The classes in the order of the outputs: the user's, the checkpoint's, the folder's."""

@@ -38,6 +38,13 @@ class OnnxGraph:
         self.taken = _only(path, "inputs", taken)
         self.given = _only(path, "outputs", [o for o in given if len(o.shape) == 2] or given)
 
+    @property
+    def only_cpu(self) -> bool:
+        """Whether the ONNX Runtime that is installed has no GPU."""
+        import onnxruntime
+
+        return "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
+
     def __call__(self, images: Tensor) -> Tensor:
         """Return the graph's scores, on the device of the images."""
         import torch

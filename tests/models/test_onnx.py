@@ -16,9 +16,11 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from auditor.check import Status
+from auditor.config.tables import CandidateTable, EngineTable
 from auditor.errors import InputError, Unavailable
 from auditor.models import CandidateSpec, load
 from auditor.models.complexity import measure_complexity
+from auditor.models.handle import Candidate
 from auditor.models.whole import cost_of
 from auditor.record import Audit
 
@@ -289,6 +291,18 @@ def test_without_the_packages_it_says_what_to_install(
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError, match=r'pip install "auditor\[onnx\]"'):
         load(CandidateSpec(model=str(path)))
+
+
+def test_the_device_is_one_that_onnx_runtime_has(network: Network, write_onnx: Write) -> None:
+    import onnxruntime
+
+    model = str(write_onnx(network))
+    auto, cuda = (
+        Candidate(CandidateTable(model=model), EngineTable(device=device), None, None).device
+        for device in ("auto", "cuda")
+    )
+    has_gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    assert (auto, cuda) == ("auto" if has_gpu else "cpu", "cuda")
 
 
 def test_an_audit_of_a_file_named_in_the_configuration(

@@ -1,11 +1,12 @@
 """Which changed copies of a photograph are found; prints a Markdown table.
 
-python tests/benchmarks/robustness.py IMAGES [WORD]
+python tests/benchmarks/robustness.py IMAGES [EVERY [WORD]]
 
 IMAGES is a folder, a tar or a manifest of pictures that are no copies of each other. They are the
 training set; for each change, the test set is all of them changed. A copy is found where its own
-original is among its pairs; every other pair is a false alarm. WORD restricts the changes to those
-whose name holds it. Text, logos and noise are drawn anew for each picture, from a fixed seed.
+original is among its pairs; every other pair is a false alarm. EVERY takes every so many pictures
+alone, WORD the changes whose name holds it. Text, logos and noise are drawn anew for each picture,
+from a fixed seed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from auditor.data.sources import read_samples
 from auditor.overlap.decode import open_image, to_rgb
 from auditor.overlap.overlap import OverlapSettings, SplitSignatures, find_overlap
 from auditor.overlap.signature import impression, signatures
+from auditor.overlap.soft import SOFT_BYTES
 
 Picture = Image.Image
 Random = np.random.Generator
@@ -197,7 +199,9 @@ class Side(NamedTuple):
     def of(cls, pictures: Sequence[Picture], prefix: str) -> Side:
         """Sign pictures that were never files: the bytes are made up, so that none are equal."""
         named = ((picture, f"{prefix}{place}".encode()) for place, picture in enumerate(pictures))
-        found = signatures([impression(picture, data) for picture, data in named])
+        found = signatures([impression(picture, data, views=True) for picture, data in named])
+        soft = np.frombuffer(b"".join(one.soft for one in found), np.int8)
+        views = np.frombuffer(b"".join(one.views for one in found), np.int8)
         split = SplitSignatures(
             [str(place) for place in range(len(found))],
             ["picture"] * len(found),
@@ -205,7 +209,8 @@ class Side(NamedTuple):
             [one.pixels_digest for one in found],
             np.array([one.phash for one in found], np.uint64),
             np.array([one.contrast for one in found], np.float32),
-            np.frombuffer(b"".join(one.soft for one in found), np.int8).reshape(len(found), -1),
+            soft.reshape(len(found), -1),
+            views.reshape(len(found), -1, SOFT_BYTES),
         )
         return cls(pictures, split)
 
@@ -233,6 +238,7 @@ def by_phash(copies: Side, originals: Side) -> Pairs:
 WAYS: dict[str, Callable[[Side, Side], Pairs]] = {
     f"phash ≤ {PHASH}": by_phash,
     "auditor": partial(by_auditor, OverlapSettings()),
+    "with views": partial(by_auditor, OverlapSettings(views=True)),
 }
 
 
@@ -248,10 +254,10 @@ def rows(originals: Side, word: str) -> Iterator[tuple[str, list[int], list[int]
             yield name, right, [len(p) - r for p, r in zip(found, right, strict=True)]
 
 
-def main(path: Path, word: str) -> None:
+def main(path: Path, every: int, word: str) -> None:
     """Print the table and the false alarms."""
     samples, started = read_samples(path), time.process_time()
-    pictures = [to_rgb(open_image(samples.read(image))) for image in samples.images]
+    pictures = [to_rgb(open_image(samples.read(image))) for image in samples.images[::every]]
     originals = Side.of(pictures, "original ")
     n, false, changes = len(pictures), np.zeros(len(WAYS)), 0
     print(f"{n} pictures; share of the copies found\n")
@@ -266,4 +272,5 @@ def main(path: Path, word: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "")
+    every = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    main(Path(sys.argv[1]), every, sys.argv[3] if len(sys.argv) > 3 else "")

@@ -90,7 +90,9 @@ def _place_audits(content: dict[str, Any], folder: Path) -> None:
     """Resolve the list of audits that a check's option names."""
     checks = content.get("checks")
     options = checks.get("efficiency") if isinstance(checks, dict) else None
-    audits = options.get("audits") if isinstance(options, dict) else None
+    if not isinstance(options, dict):
+        return
+    audits = options.get("audits")
     if isinstance(audits, list) and all(isinstance(each, str) for each in audits):
         places = (folder / Path(each).expanduser() for each in audits)
         options["audits"] = [os.path.normpath(place) for place in places]

@@ -67,9 +67,9 @@ def _frontier(axes: Axes, ink: Ink, exhibit: EfficiencyExhibit) -> None:
     low, high = exhibit.candidate.macs / 8, 8 * exhibit.candidate.macs
     for point in exhibit.reference:
         low, high = min(low, point.macs), max(high, point.macs)
-    near = [p for p in exhibit.frontier if low <= p.macs <= high and p.top1 is not None]
-    if near:
-        x, y = [p.macs for p in near], [p.top1 for p in near]
+    frontier = [(p.macs, p.top1) for p in exhibit.frontier if p.top1 is not None]
+    if near := [point for point in frontier if low <= point[0] <= high]:
+        x, y = [point[0] for point in near], [point[1] for point in near]
         axes.plot(x, y, ".", color=ink.line, mec=ink.text, mew=0.4, ms=6, label="timm's frontier")
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,7 +103,7 @@ def test_an_unknown_cost_cannot_pass_its_budget(balanced: Confusion) -> None:
     assert outcome.status is Status.INCONCLUSIVE
 
 
-SAME = {
+SAME: dict[str, Any] = {
     "parameters": B0.parameters,
     "macs": B0.macs,
     "activations": B0.activations,
@@ -125,7 +126,6 @@ def test_an_identical_candidate_is_no_regression(balanced: Confusion) -> None:
 @pytest.mark.parametrize("cost", list(SAME))
 def test_a_single_one_more_is_a_regression(balanced: Confusion, cost: str) -> None:
     figure = SAME[cost]
-    assert figure is not None
     before = _baseline(**(SAME | {cost: figure - 1}))
     assert Efficiency().run(B0, balanced, before).status is Status.FAIL
     assert Efficiency(tolerance=0.01).run(B0, balanced, before).status is Status.PASS

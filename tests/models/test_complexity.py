@@ -133,9 +133,9 @@ def test_without_values_it_cannot_be_run() -> None:
 
 def test_what_inference_mode_hides_is_counted() -> None:
     class Hidden(nn.Sequential):
-        @torch.inference_mode()
         def forward(self, images: Tensor) -> Tensor:
-            scores: Tensor = super().forward(images)
+            with torch.inference_mode():
+                scores: Tensor = super().forward(images)
             return scores
 
     assert measure_complexity(Hidden(nn.Conv2d(3, 4, 3)), (3, 5, 5)).macs == 9 * 4 * 27

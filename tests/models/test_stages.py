@@ -45,7 +45,7 @@ def test_a_wrapper_is_opened() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.net = timm.create_model("test_resnet", num_classes=0)
-            self.head = nn.Linear(self.net.num_features, 2)
+            self.head = nn.Linear(96, 2)
 
         def forward(self, images: Tensor) -> Tensor:
             scores: Tensor = self.head(self.net(images))

@@ -10,6 +10,7 @@ from auditor.engine.timings import Timings
 from auditor.evidence.latency import Latency
 from auditor.evidence.predictions import Predictions
 from auditor.ladder import Rung, climb
+from auditor.render.ladder_plot import draw_by_latency
 
 Said = Callable[..., Predictions]
 Make = Callable[..., Rung]
@@ -175,6 +176,9 @@ class TestLatency:
         assert found.rungs[0].latency.steady
         assert found.steps[0].latency_ratio == pytest.approx(3)
         assert found.remarks == ()
+        drawn = draw_by_latency(found)
+        assert drawn is not None
+        assert "m1: 10.0 ms, 80.0%; m3: 30.0 ms, 80.0%." in drawn.alt
 
     def test_not_if_another_machine_measured_it(self, test: Predictions, rung: Make) -> None:
         rungs = [
@@ -183,6 +187,7 @@ class TestLatency:
         ]
         found = climb(rungs)
         assert found.steps[0].latency_ratio is None
+        assert draw_by_latency(found) is None
         assert "measured with other threads 1 and 8" in found.remarks[0]
 
     @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def watch_pass(model: nn.Module, images: Tensor) -> Pass:
         stack.enter_context(torch.no_grad())
         # Fused attention hides its score matrix on some machines; figures must not depend on that.
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        stack.enter_context(_PooledInputs(seen))  # type: ignore[no-untyped-call]
+        stack.enter_context(_PooledInputs(seen))
         stack.enter_context(_Operators(seen, where, memory))
         memory.see((images,))
         model(images)

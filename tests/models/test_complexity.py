@@ -135,7 +135,7 @@ def test_what_inference_mode_hides_is_counted() -> None:
     class Hidden(nn.Sequential):
         def forward(self, images: Tensor) -> Tensor:
             with torch.inference_mode():
-                scores: Tensor = super().forward(images)
+                scores: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
             return scores
 
     assert measure_complexity(Hidden(nn.Conv2d(3, 4, 3)), (3, 5, 5)).macs == 9 * 4 * 27

@@ -105,7 +105,9 @@ def _uri(thumbnails: Mapping[str, bytes], image: str) -> str | None:
 
 
 def _tiers(overlap: Overlap) -> Iterator[TierRow]:
-    pairs = overlap.pairs or ()
+    if overlap.pairs is None:
+        return
+    pairs = overlap.pairs
     of = Counter[str](pair.kind for pair in pairs)
     images = Counter[str](pair.kind for pair in strongest(pairs).values())
     for kind, method in _EXACTLY.items():

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Blueprint", "draw"]
 
 _HUB = ("hf-hub:", "hf_hub:")
+_WHOLE = (".onnx", ".pt2")
 _FILES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 
 
@@ -98,6 +99,11 @@ def draw(target: str, side: int | None = None, *, real: bool = False) -> Bluepri
 
 def _spec(target: str, side: int | None) -> CandidateSpec:
     path = Path(target)
+    if path.suffix in _WHOLE:
+        raise InputError(
+            f"{path} holds a graph that is not built here; `auditor run --model {path.name}` "
+            "counts it."
+        )
     if path.is_file():
         return CandidateSpec(checkpoint=path, input_size=side)
     if target.startswith(_HUB) or target.startswith("phi:"):

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from auditor.overlap.decoys import Scores, choose_threshold
+from auditor.overlap.result import OverlapSettings
+
+SURE = 0.3
+SIZE = 10_000
+
+
+def planted(copies: int, mirrored_copies: int = 0, seed: int = 0) -> tuple[Scores, np.ndarray]:
+    """Return scores of strangers everywhere, and copies among the first; and which are copies."""
+    random = np.random.default_rng(seed)
+    upright, mirrored = random.gumbel(-1.5, 0.2, (2, SIZE))
+    others = random.gumbel(-1.8, 0.2, (6, SIZE))
+    upright[:copies] = random.normal(0.5, 0.4, copies)
+    mirrored[SIZE - mirrored_copies :] = random.normal(1.5, 0.2, mirrored_copies)
+    return Scores(upright, mirrored, others), np.arange(SIZE) < copies
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.05, 0.2])
+@pytest.mark.parametrize("mirrored_copies", [0, 40])
+def test_the_rate_is_kept_and_estimated(rate: float, mirrored_copies: int) -> None:
+    realised, estimated = [], []
+    for seed in range(10):
+        scores, true = planted(400, mirrored_copies, seed)
+        found = choose_threshold(scores, rate, SURE, symmetric=False)
+        assert found.basis == "decoys"
+        matched = scores.upright >= found.score
+        assert found.matches == matched.sum()
+        assert found.false_discovery_rate is not None
+        assert found.upper is not None
+        assert found.false_discovery_rate <= rate
+        assert found.false_discovery_rate < found.upper
+        realised.append((matched & ~true).sum() / matched.sum())
+        estimated.append(found.false_discovery_rate)
+    # Over ten data sets, of which each has some ten strangers.
+    assert np.mean(realised) <= 1.3 * rate
+    assert 0.7 < np.mean(realised) / np.mean(estimated) < 1.5 or mirrored_copies
+
+
+def test_a_stricter_rate_has_a_higher_threshold() -> None:
+    scores, _ = planted(400)
+    strict, lax = (choose_threshold(scores, rate, SURE, False).score for rate in (0.01, 0.1))
+    assert lax < strict <= SURE
+
+
+def test_with_few_matches_the_threshold_is_fixed_and_says_so() -> None:
+    scores, _ = planted(8)
+    found = choose_threshold(scores, 0.05, SURE, symmetric=False)
+    assert (found.score, found.basis, found.false_discovery_rate) == (SURE, "fallback", None)
+    assert "too few" in found.note
+
+
+def test_where_decoys_match_as_often_as_pictures_nothing_is_estimated_away() -> None:
+    random = np.random.default_rng(0)
+    upright, mirrored = random.normal(1, 0.5, (2, SIZE))
+    scores = Scores(upright, mirrored, random.normal(1, 0.5, (6, SIZE)))
+    found = choose_threshold(scores, 0.05, SURE, symmetric=False)
+    assert found.basis == "fallback"
+    assert found.false_discovery_rate is not None
+    assert found.false_discovery_rate > 0.3
+
+
+def test_mirror_images_are_no_decoys_of_symmetric_pictures() -> None:
+    scores, _ = planted(400)
+    found = choose_threshold(scores, 0.05, SURE, symmetric=True)
+    assert (found.score, found.basis, found.upper) == (SURE, "fallback", None)
+    assert "mirror" in found.note
+
+
+def test_nothing_at_all() -> None:
+    none = np.full(3, -np.inf)
+    found = choose_threshold(Scores(none, none, np.full((6, 3), -np.inf)), 0.05, SURE, False)
+    assert (found.score, found.matches, found.decoys) == (SURE, 0, 0)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -1.0, float("nan")])
+def test_a_rate_is_a_share(rate: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        OverlapSettings(false_discovery_rate=rate)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import optimize, special, stats
 from scipy.stats import binom, binomtest
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     >>> holm(np.array([0.01, 0.04, 0.03])).tolist()
     [0.03, 0.06, 0.06]
     """
-    return _adjusted(p_values, "holm")
+    return _over_family(p_values, _holm)
 
 
 def benjamini_hochberg(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -177,17 +177,25 @@ def benjamini_hochberg(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     Holds for independent or positively dependent tests (Benjamini and Hochberg, Journal of the
     Royal Statistical Society B 57, 1995). NaN stays NaN and is not of the family.
     """
-    return _adjusted(p_values, "fdr_bh")
+    return _over_family(p_values, stats.false_discovery_control)
 
 
-def _adjusted(p_values: NDArray[np.float64], method: str) -> NDArray[np.float64]:
+def _over_family(
+    p_values: NDArray[np.float64], adjust: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> NDArray[np.float64]:
     p = np.array(p_values, float)
-    family = np.flatnonzero(~np.isnan(p))
-    if family.size > 1:
-        from statsmodels.stats.multitest import multipletests
-
-        p[family] = multipletests(p[family], method=method)[1]
+    family = ~np.isnan(p)
+    if family.any():
+        p[family] = adjust(p[family])
     return p
+
+
+def _holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    # statsmodels' multipletests collects garbage at each call: longer than a whole audit.
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
+    return np.minimum(adjusted, 1.0)
 
 
 def samples_for_perfect(

@@ -63,7 +63,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from auditor.amounts import Bytes, Count, Macs
+from auditor.units import Bytes, Count, Macs
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status, worst
 
 if TYPE_CHECKING:

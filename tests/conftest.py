@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -81,11 +80,6 @@ directory = "audit"
 formats = ["html", "junit", "markdown"]
 """
 _SERIAL = itertools.count()
-
-
-def pytest_collection_finish() -> None:
-    """Set aside all that was imported: statsmodels collects garbage at every correction."""
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ The plot of ``baseline-regression`` is of the whole test set; single classes com
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -219,8 +218,6 @@ def plot(path: Path) -> None:
 
 def main(audits: int, path: Path) -> None:
     """Print the tables and draw the plot."""
-    audit(np.zeros(2, int), 5)  # imports all that is needed …
-    gc.freeze()  # … for multipletests collects garbage at each call: longer than the whole audit
     rare_classes(audits, np.random.default_rng(20261123))
     accuracies()
     power()

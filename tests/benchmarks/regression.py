@@ -7,7 +7,6 @@ Every audit is a whole run of the check on simulated predictions.
 
 from __future__ import annotations
 
-import gc
 import itertools
 import sys
 from collections import Counter
@@ -282,7 +281,6 @@ def warm_up() -> None:
     """Import all that is needed; later, statsmodels collects garbage at every Holm."""
     half = np.full(10, 0.3)
     statuses([BaselineRegression()], 1000, half, half, 5)
-    gc.freeze()
 
 
 def main(times: int) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from auditor.amounts import Bytes, Count, Macs
+from auditor.units import Bytes, Count, Duration, Macs, Rate
 
 
 def read(kind: Any, value: object) -> Any:
@@ -26,16 +26,23 @@ def read(kind: Any, value: object) -> Any:
         (Bytes, "20 MiB", 20 * 2**20),
         (Bytes, "1 KiB", 1024),
         (Bytes, "512 B", 512),
+        (Duration, "20 ms", 0.020),
+        (Duration, "1.5s", 1.5),
+        (Duration, "800 us", 0.0008),
+        (Duration, "800 µs", 0.0008),
+        (Duration, "800 μs", 0.0008),
+        (Rate, "50 img/s", 50),
+        (Rate, "1 image / s", 1),
     ],
 )
-def test_amounts_have_units(kind: Any, value: object, amount: int) -> None:
-    assert read(kind, value) == amount
+def test_options_have_units(kind: Any, value: object, amount: float) -> None:
+    assert read(kind, value) == pytest.approx(amount)
 
 
 BAD = ["5 X", "1..2 M", "", "many", 0, -1, float("nan"), float("inf"), "0 MB", "0 M", "-1 G", None]
 
 
-@pytest.mark.parametrize("kind", [Count, Macs, Bytes])
+@pytest.mark.parametrize("kind", [Count, Macs, Bytes, Duration, Rate])
 @pytest.mark.parametrize("value", BAD)
 def test_nonsense_is_refused(kind: Any, value: object) -> None:
     with pytest.raises(ValidationError):
@@ -53,6 +60,10 @@ def test_nonsense_is_refused(kind: Any, value: object) -> None:
         (Bytes, "21 M", "give the unit"),
         (Count, "5 MB", '"5.3 M"'),
         (Count, "5 MMAC", '"5.3 M"'),
+        (Duration, 0.02, '"20 ms"'),
+        (Duration, "20", '"20 ms"'),
+        (Rate, 50, '"50 img/s"'),
+        (Rate, "50 ms", '"50 img/s"'),
     ],
 )
 def test_the_message_says_how_to_write_it(kind: Any, value: object, said: str) -> None:

@@ -277,16 +277,9 @@ def class_power(times: int) -> None:
         print(f"| {support} | " + " | ".join(cells) + " |", flush=True)
 
 
-def warm_up() -> None:
-    """Import all that is needed; later, statsmodels collects garbage at every Holm."""
-    half = np.full(10, 0.3)
-    statuses([BaselineRegression()], 1000, half, half, 5)
-
-
 def main(times: int) -> None:
     """Print every table."""
     coverage_table()
-    warm_up()
     equal_models(times)
     different_images(times)
     wrong_passes(times)

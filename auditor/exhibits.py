@@ -212,7 +212,7 @@ def _overlap(graph: Graph) -> OverlapExhibit | None:
 def _efficiency(
     graph: Graph, confusion: Confusion, results: Sequence[CheckResult]
 ) -> EfficiencyExhibit | None:
-    from auditor.efficiency import exhibit
+    from auditor.efficiency.exhibit import exhibit
 
     complexity = _if_had(graph, "complexity")
     if complexity is None:
@@ -287,7 +287,7 @@ def _operating(graph: Graph, results: Sequence[CheckResult]) -> OperatingExhibit
 
 
 def _latency(graph: Graph, results: Sequence[CheckResult]) -> LatencyExhibit | None:
-    from auditor import speed
+    from auditor.efficiency import speed
 
     latency = _if_had(graph, "latency")
     if latency is None:

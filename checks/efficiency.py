@@ -63,8 +63,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from auditor.units import Bytes, Count, Macs
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status, worst
+from auditor.units import Bytes, Count, Macs
 
 if TYPE_CHECKING:
     from auditor.evidence.baseline import Baseline
@@ -165,7 +165,7 @@ class Efficiency(Check):
                 yield Finding.fact(name, metric, cost, limit, n=1, unit=metric)
 
     def _against_family(self, complexity: Complexity, confusion: Confusion) -> Iterator[Finding]:
-        from auditor.standing import among_published
+        from auditor.efficiency.standing import among_published
 
         if self._comparable(confusion.classes) and confusion.n:
             yield from among_published(
@@ -184,7 +184,7 @@ class Efficiency(Check):
         test_signatures: Signatures | None,
     ) -> Iterator[Finding]:
         from auditor.comparison.comparable import pictures_of
-        from auditor.standing import among_own
+        from auditor.efficiency.standing import among_own
 
         if own_audits is not None and test is not None:
             pictures = pictures_of(test_signatures)

@@ -60,7 +60,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status
-from auditor.speed import Budget, by_the_wall, not_slower, quantity, times, too_noisy
+from auditor.efficiency.speed import Budget, by_the_wall, not_slower, quantity, times, too_noisy
 from auditor.units import Duration, Rate
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import NamedTuple
 
-from auditor.frontier import Place
+from auditor.efficiency.frontier import Place
 
 __all__ = [
     "FRONTIER",

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from auditor.check import Finding, Outcome, Status
 from auditor.checks.latency import LatencyCheck
+from auditor.efficiency.speed import show
 from auditor.engine.timings import Timings
 from auditor.evidence.baseline import Baseline
 from auditor.evidence.latency import Latency
@@ -21,7 +22,6 @@ from auditor.record import (
     Provenance,
     SplitInfo,
 )
-from auditor.speed import show
 
 HARDWARE = {
     "device": "cpu",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from auditor.check import Finding
-from auditor.efficiency import exhibit
+from auditor.efficiency.exhibit import exhibit
 from auditor.evidence.baseline import Baseline
 from auditor.evidence.complexity import Complexity
 from auditor.evidence.own_audits import OwnAudits

@@ -10,12 +10,12 @@ import html5lib
 import numpy as np
 import pytest
 
+from auditor.efficiency.speed import show
 from auditor.engine.timings import Timings
 from auditor.evidence.latency import Latency
 from auditor.record import Audit, Exhibits, LatencyExhibit
 from auditor.render.html import html_report
 from auditor.render.latency_plot import draw_latency
-from auditor.speed import show
 
 FACTS = ("device", "processor", "cores", "threads", "dtype", "backend", "torch")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from auditor import stats
 from auditor.check import Finding, Status
 from auditor.comparison import Comparison, NotComparable, compare
-from auditor.frontier import Place, cheapest_reaching, standing
+from auditor.efficiency.frontier import Place, cheapest_reaching, standing
 
 if TYPE_CHECKING:
     from auditor.comparison.comparable import Pictures

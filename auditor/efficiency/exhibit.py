@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from auditor.frontier import Place, Standing, standing
+from auditor.efficiency.frontier import Place, Standing, standing
 from auditor.record.efficiency import (
     ComplexityCard,
     EfficiencyExhibit,

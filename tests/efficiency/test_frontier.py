@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.frontier import Place, cheapest_reaching, standing
+from auditor.efficiency.frontier import Place, cheapest_reaching, standing
 
 places = st.lists(
     st.builds(Place, st.text("ab", min_size=1), st.integers(1, 20), st.integers(0, 10).map(float))

@@ -199,7 +199,7 @@ def _pair(bounds: tuple[Any, Any], i: int) -> tuple[float, float]:
 
 
 def _overlap(graph: Graph) -> OverlapExhibit | None:
-    from auditor.overlap_exhibit import show_overlap
+    from auditor.overlap.exhibit import show_overlap
 
     overlap = _if_had(graph, "overlap")
     if overlap is None:

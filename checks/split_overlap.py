@@ -63,10 +63,10 @@ from typing import TYPE_CHECKING
 from auditor.check import Check, Finding, Fraction, Outcome, Status, decide, worst
 
 if TYPE_CHECKING:
-    from auditor.contamination import Contaminated
     from auditor.evidence.overlap import Overlap, OverlapPair
     from auditor.evidence.predictions import Predictions
     from auditor.evidence.scenes import Scenes
+    from auditor.overlap.contamination import Contaminated
 
 
 class SplitOverlap(Check):
@@ -92,7 +92,7 @@ class SplitOverlap(Check):
         within = [*_conflicts(overlap), *self._copies(overlap)]
         if overlap.pairs is None:
             return _without_training(within)
-        from auditor.contamination import contaminated, strongest
+        from auditor.overlap.contamination import contaminated, strongest
 
         first, count = strongest(overlap.pairs), contaminated(overlap, self.confidence)
         unseen = list(_unseen(overlap, test, count.flagged, self.max_share))
@@ -113,7 +113,7 @@ class SplitOverlap(Check):
             yield _listed(pair, Status.FAIL if failed else Status.SKIP)
 
     def _inflation(self, overlap: Overlap, test: Predictions | None) -> Iterator[Finding]:
-        from auditor.contamination import inflation
+        from auditor.overlap.contamination import inflation
 
         lift = None if test is None else inflation(test, overlap.test_images, self.confidence)
         if lift is not None:
@@ -158,7 +158,7 @@ def _shared(count: Contaminated, limit: float, status: Status, note: str) -> Fin
 
 
 def _listed(pair: OverlapPair, status: Status) -> Finding:
-    from auditor.contamination import tier
+    from auditor.overlap.contamination import tier
 
     return Finding(
         subject=pair.test_image,
@@ -174,7 +174,7 @@ def _listed(pair: OverlapPair, status: Status) -> Finding:
 
 
 def _conflicts(overlap: Overlap) -> list[Finding]:
-    from auditor.contamination import conflicting
+    from auditor.overlap.contamination import conflicting
 
     return [
         _two_labels(pair, "labels of one picture", Status.FAIL, f"as {pair.train_image}")
@@ -184,7 +184,7 @@ def _conflicts(overlap: Overlap) -> list[Finding]:
 
 def _relabelled(first: Mapping[str, OverlapPair]) -> list[Finding]:
     """Show the pictures that the training data holds under another label."""
-    from auditor.contamination import conflicting
+    from auditor.overlap.contamination import conflicting
 
     return [
         _two_labels(
@@ -209,7 +209,7 @@ def _two_labels(pair: OverlapPair, metric: str, status: Status, where: str) -> F
 
 
 def _within_train(overlap: Overlap) -> Iterator[Finding]:
-    from auditor.contamination import conflicting
+    from auditor.overlap.contamination import conflicting
 
     if not overlap.within_train or not overlap.train_signed:
         return

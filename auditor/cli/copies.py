@@ -58,7 +58,7 @@ def write_within(directory: Path, overlap: Overlap, signed: Signatures) -> list[
 
 
 def _conflicts(directory: Path, overlap: Overlap) -> list[Path]:
-    from auditor.contamination import conflicting
+    from auditor.overlap.contamination import conflicting
     from auditor.overlap.lists import write_conflicts
 
     sides: dict[str, Sequence[OverlapPair]] = {
@@ -145,7 +145,7 @@ def _within(report: OverlapReport) -> Iterator[str]:
 
 
 def _pairs(pairs: Sequence[OverlapRow]) -> Iterator[str]:
-    from auditor.contamination import conflicting, tier
+    from auditor.overlap.contamination import conflicting, tier
 
     for pair in pairs[:_SHOWN]:
         labels = f"; {pair.test_label}, {pair.train_label}" if conflicting(pair) else ""

@@ -44,8 +44,8 @@ def command(images: Path, output: Path, max_share: float, fast: bool) -> int:
     command or the input is wrong, 3 undecided.
     """  # noqa: D301
     from auditor.cli.copies import told, write_report, write_within, writing_to
+    from auditor.overlap.standalone import look_within
     from auditor.progress import Progress
-    from auditor.standalone import look_within
 
     settings = {"hash_mode": "fast"} if fast else {}
     with writing_to(output):

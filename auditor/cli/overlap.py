@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from auditor.standalone import Found
+    from auditor.overlap.standalone import Found
 
 __all__ = ["command"]
 
@@ -66,8 +66,8 @@ def command(
     3 undecided.
     """  # noqa: D301
     from auditor.cli.copies import told, writing_to
+    from auditor.overlap.standalone import compare
     from auditor.progress import Progress
-    from auditor.standalone import compare
 
     settings: dict[str, Any] = {"groups": groups, "views": views}
     settings |= {"hash_mode": "fast"} if fast else {}

@@ -39,9 +39,9 @@ def command(images: Path, output: Path | None, views: bool, fast: bool) -> None:
     """  # noqa: D301
     from auditor.cli.judging import writing
     from auditor.evidence.signature_file import SUFFIX
+    from auditor.overlap.standalone import sign_images
     from auditor.progress import Progress
     from auditor.render.wording import plural, visible
-    from auditor.standalone import sign_images
 
     path = output or Path(images.resolve().name.partition(".")[0] + SUFFIX)
     settings = {"views": views, "hash_mode": "fast" if fast else "exact"}

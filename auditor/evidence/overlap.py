@@ -10,9 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from auditor.config import Config
-from auditor.contamination import conflicting, strongest
 from auditor.evidence.provider import derive, gather
 from auditor.overlap.clusters import clusters, repeated
+from auditor.overlap.contamination import conflicting, strongest
 from auditor.overlap.decode import open_image
 from auditor.overlap.overlap import OverlapPair, find_duplicates, find_overlap
 from auditor.overlap.result import OverlapSettings, Threshold

@@ -1,6 +1,10 @@
-"""Finds pictures that two splits share: decoding, signatures, searching, verifying, joining.
+"""Finds pictures that two splits share, or one holds twice, and says what they mean for a test.
 
-``decode`` opens a file, ``signature`` sums it up in a few bytes, ``search`` joins perceptual
-hashes within a radius, ``verify`` looks at the pixels of what was found, ``overlap`` puts them
-together and ``thumbnail`` shows the result.
+- ``decode``, ``signature``, ``views``: open a file and sum it up in a few bytes;
+- ``splits``, ``lists``: the signatures of a split, and which of its pictures are distinct;
+- ``search``, ``soft``, ``candidates``, ``dihedral``: which pairs to look at;
+- ``verify``, ``thumbnail``: look at their pixels;
+- ``strangers``, ``decoys``, ``score``, ``judge``: the threshold that decides, and its error rate;
+- ``near``, ``overlap``, ``clusters``, ``result``: put it together;
+- ``contamination``, ``exhibit``, ``standalone``: its meaning, its pictures, and it without a model.
 """

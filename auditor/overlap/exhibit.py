@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from auditor.contamination import EXACT, conflicting, contaminated, strongest, without
 from auditor.evidence.overlap import most_telling
+from auditor.overlap.contamination import EXACT, conflicting, contaminated, strongest, without
 from auditor.record import (
     GroupRow,
     OverlapClassRow,

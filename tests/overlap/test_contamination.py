@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.contamination import contaminated, inflation, without
 from auditor.evidence.groups import GroupColumn, Groups, SharedGroup
 from auditor.evidence.overlap import COMPARED_WITHIN, Overlap, OverlapPair, most_telling
 from auditor.evidence.predictions import Predictions
 from auditor.overlap.clusters import clusters, repeated
+from auditor.overlap.contamination import contaminated, inflation, without
+from auditor.overlap.exhibit import show_overlap
 from auditor.overlap.result import Threshold
 from auditor.overlap.splits import Kind, SplitSignatures
-from auditor.overlap_exhibit import show_overlap
 
 
 def pair(

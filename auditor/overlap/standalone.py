@@ -17,7 +17,6 @@ from auditor.check import Status, worst
 from auditor.checks.group_overlap import GroupOverlap
 from auditor.checks.split_overlap import SplitOverlap
 from auditor.config import Config
-from auditor.contamination import conflicting
 from auditor.data.images import read_images, refuse_nested
 from auditor.engine.observation import observe_samples
 from auditor.engine.threads import wait_passively
@@ -32,7 +31,8 @@ from auditor.evidence.signatures import Signatures, SigningSettings
 from auditor.evidence.signing import Signing, sign
 from auditor.evidence.store import Store
 from auditor.graph import Graph
-from auditor.overlap_exhibit import show_overlap
+from auditor.overlap.contamination import conflicting
+from auditor.overlap.exhibit import show_overlap
 from auditor.progress import Progress
 from auditor.record import OverlapReport, SourceInfo
 

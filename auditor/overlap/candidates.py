@@ -1,8 +1,12 @@
-"""Finds for each picture the nearest soft hashes of another split: exhaustively, in blocks.
+"""Finds for each picture the nearest soft hashes of another split.
 
-A product of two blocks of rows is all similarities between them. What is kept of it are the few
-nearest of each picture, so memory is bounded by the block, not by the data. How crowded the two
-pictures are is taken off in the same product, by two columns more on either side.
+Exhaustively, in blocks, while that takes minutes: a product of two blocks of rows is all
+similarities between them. What is kept of it are the few nearest of each picture, so memory is
+bounded by the block, not by the data. How crowded the two pictures are is taken off in the same
+product, by two columns more on either side.
+
+Beyond ``EXHAUSTIVE`` pairs one bit of each of the 63 lowest frequencies decides first, as in a
+binary perceptual hash: what differs in more than ``RADIUS`` bits is not looked at.
 """
 
 from __future__ import annotations
@@ -12,23 +16,36 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NEAREST", "Candidates", "Crowd", "nearest"]
+from auditor.overlap.search import near_pairs
+from auditor.overlap.soft import low_bits, unit_rows
+
+__all__ = ["EXHAUSTIVE", "NEAREST", "RADIUS", "Candidates", "Crowd", "is_exhaustive", "nearest"]
 
 NEAREST = 5
 """Candidates looked at for a picture."""
+EXHAUSTIVE = 4_000_000_000
+"""Pairs that are all compared: half a minute an orientation on one core."""
+RADIUS = 10
+"""Bits in which candidates may differ where there are more pairs than that."""
 
-_LEFT, _RIGHT = 256, 1 << 12
+_SIDE = 1 << 10
 """A block of similarities is 4 MB, which stays in the cache while it is sifted."""
 _CLEAR = 0.1
 """How much more alike than its crowd a candidate must be: at .1 none of the known pairs of CIFAR-10
 that pass the threshold is lost, at .14 3% are."""
+_MOST = 16
+"""Different binary hashes within the radius that are looked at for a picture."""
+_PAIRS = 1 << 16
+
+_Rows = NDArray[np.float32]
+_Places = NDArray[np.int64]
 
 
 class Crowd(NamedTuple):
     """One side of the search."""
 
-    units: NDArray[np.float32]
-    """From :func:`auditor.overlap.soft.unit_rows`, shape (n, 256)."""
+    soft: NDArray[np.int8]
+    """Soft hashes, shape (n, 256)."""
     crowding: NDArray[np.float32]
     """From :func:`auditor.overlap.soft.crowding`, shape (n,)."""
 
@@ -46,13 +63,15 @@ class Candidates(NamedTuple):
     """Pictures on the left with more candidates than are listed."""
 
 
-_Rows = NDArray[np.float32]
-
-
 class _Block(NamedTuple):
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
-    margin: NDArray[np.float32]
+    rows: _Places
+    columns: _Places
+    margin: _Rows
+
+
+def is_exhaustive(left: int, right: int) -> bool:
+    """Tell whether all pairs of two sides of these sizes are compared."""
+    return left * right <= EXHAUSTIVE
 
 
 def nearest(left: Crowd, right: Crowd, *, earlier: bool = False) -> Candidates:
@@ -70,52 +89,93 @@ def nearest(left: Crowd, right: Crowd, *, earlier: bool = False) -> Candidates:
     Candidates
         For each picture the ``NEAREST`` partners that stand out of the crowd of both.
     """
-    rows = np.column_stack([left.units, -left.crowding / 2, np.ones_like(left.crowding)])
-    others = np.column_stack([right.units, np.ones_like(right.crowding), -right.crowding / 2])
-    blocks = range(0, len(rows), _LEFT)
-    found = [_of_block(rows, others, first, earlier) for first in blocks]
-    best = _joined([block for block, _ in found])
-    crowded = (left.crowding[best.rows] + right.crowding[best.columns]) / 2
-    soft = np.asarray(best.margin + crowded, np.float32)
-    return Candidates(best.rows, best.columns, soft, sum(capped for _, capped in found))
+    exhaustive = is_exhaustive(len(left.soft), len(right.soft))
+    search = _exhaustively if exhaustive else _by_bits
+    best, capped = search(left, right, earlier)
+    soft = np.asarray(best.margin + _crowded(left, right, best.rows, best.columns), np.float32)
+    return Candidates(best.rows, best.columns, soft, len(capped))
 
 
-def _of_block(left: _Rows, right: _Rows, first: int, earlier: bool) -> tuple[_Block, int]:
-    """Search all of the right for one block of the left; count the pictures that were capped."""
-    part = left[first : first + _LEFT]
-    stop = min(len(right), first + _LEFT) if earlier else len(right)
-    found = [
-        _best(
-            _margins(part, right[start : min(start + _RIGHT, stop)], first - start, earlier), start
-        )
-        for start in range(0, stop, _RIGHT)
-    ]
-    block = _joined(found)
-    order = np.lexsort((block.columns, -block.margin, block.rows))
-    rank = np.arange(len(order)) - np.searchsorted(block.rows[order], block.rows[order])
-    kept = order[rank < NEAREST]
-    best = _Block(block.rows[kept] + first, block.columns[kept], block.margin[kept])
-    return best, int((rank == NEAREST).sum())
+def _exhaustively(left: Crowd, right: Crowd, earlier: bool) -> tuple[_Block, _Places]:
+    found, capped = [], [np.empty(0, np.int64)]
+    for first in range(0, len(left.soft), _SIDE):
+        block, more = _of_block(left, right, first, earlier)
+        found.append(block)
+        capped.append(more)
+    return _joined(found), np.concatenate(capped)
 
 
-def _margins(left: _Rows, right: _Rows, offset: int, earlier: bool) -> _Rows:
-    margins = left @ right.T
-    if earlier and len(right) > offset:
-        own = np.arange(len(left)) + offset
-        margins[np.arange(len(right)) >= own[:, np.newaxis]] = -1
-    return np.asarray(margins)
+def _of_block(left: Crowd, right: Crowd, first: int, earlier: bool) -> tuple[_Block, _Places]:
+    """Search all of the right for one block of the left; name the pictures that were capped."""
+    rows, crowding = _block_of(left, first)
+    part = np.column_stack([rows, -crowding / 2, np.ones_like(crowding)])
+    found = []
+    for start in range(0, first + len(part) if earlier else len(right.soft), _SIDE):
+        rows, crowding = _block_of(right, start)
+        margins = part @ np.column_stack([rows, np.ones_like(crowding), -crowding / 2]).T
+        if earlier and start + len(rows) > first:
+            margins[np.triu_indices(len(part), first - start, len(rows))] = -1
+        found.append(_clear(margins, start))
+    best, capped = _few_a_row(_joined(found))
+    return best._replace(rows=best.rows + first), capped + first
 
 
-def _best(margins: _Rows, start: int) -> _Block:
+def _block_of(side: Crowd, first: int) -> tuple[_Rows, _Rows]:
+    return unit_rows(side.soft[first : first + _SIDE]), side.crowding[first : first + _SIDE]
+
+
+def _clear(margins: _Rows, start: int) -> _Block:
     """Return what is clear of the crowd; of a row a few more than ``NEAREST`` at most."""
     flat = np.flatnonzero(margins >= _CLEAR)
     rows, columns = np.divmod(flat, margins.shape[1])
     if len(flat) > NEAREST * len(margins):  # pictures that all look alike
-        nearest = min(NEAREST + 1, margins.shape[1])
-        best = np.argpartition(margins, -nearest)[:, -nearest:]
+        few = min(NEAREST + 1, margins.shape[1])
+        best = np.argpartition(margins, -few)[:, -few:]
         rows, ranks = np.nonzero(np.take_along_axis(margins, best, 1) >= _CLEAR)
         columns = best[rows, ranks]
     return _Block(rows, columns + start, margins[rows, columns])
+
+
+def _few_a_row(block: _Block) -> tuple[_Block, _Places]:
+    """Keep the nearest of each row, and name the rows that had more."""
+    order = np.lexsort((block.columns, -block.margin, block.rows))
+    rows = block.rows[order]
+    rank = np.arange(len(order)) - np.searchsorted(rows, rows)
+    kept = order[rank < NEAREST]
+    best = _Block(block.rows[kept], block.columns[kept], block.margin[kept])
+    return best, rows[rank == NEAREST]
+
+
+def _by_bits(left: Crowd, right: Crowd, earlier: bool) -> tuple[_Block, _Places]:
+    hashes, group, sizes = np.unique(low_bits(right.soft), return_inverse=True, return_counts=True)
+    pairs = near_pairs(low_bits(left.soft), hashes, RADIUS, most=_MOST)
+    members, start = np.argsort(group, kind="stable"), np.cumsum(sizes) - sizes
+    found = []
+    for rank in range(NEAREST):  # of the pictures that share a hash, the first few
+        there = np.flatnonzero(rank < sizes[pairs.right])
+        columns = members[start[pairs.right[there]] + rank]
+        found.append(_margins(left, right, pairs.left[there], columns, earlier))
+    best, capped = _few_a_row(_joined(found))
+    shared = pairs.left[sizes[pairs.right] > NEAREST]
+    return best, np.unique(np.concatenate([capped, pairs.capped, shared]))
+
+
+def _margins(left: Crowd, right: Crowd, rows: _Places, columns: _Places, earlier: bool) -> _Block:
+    """Return those of the pairs that are clear of their crowds."""
+    if earlier:
+        before = np.flatnonzero(columns < rows)
+        rows, columns = rows[before], columns[before]
+    margin = -_crowded(left, right, rows, columns)
+    for start in range(0, len(rows), _PAIRS):
+        part = slice(start, start + _PAIRS)
+        units, others = unit_rows(left.soft[rows[part]]), unit_rows(right.soft[columns[part]])
+        margin[part] += np.einsum("ij,ij->i", units, others)
+    clear = np.flatnonzero(margin >= _CLEAR)
+    return _Block(rows[clear], columns[clear], margin[clear])
+
+
+def _crowded(left: Crowd, right: Crowd, rows: _Places, columns: _Places) -> _Rows:
+    return np.asarray((left.crowding[rows] + right.crowding[columns]) / 2)
 
 
 def _joined(blocks: list[_Block]) -> _Block:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from auditor.overlap.candidates import Crowd, nearest
 from auditor.overlap.dihedral import Orientation, oriented_soft
 from auditor.overlap.score import BLIND_SCORE, SURE_SCORE, blind_scores, seen_score
-from auditor.overlap.soft import crowding, unit_rows
+from auditor.overlap.soft import crowding
 from auditor.overlap.splits import Side
 from auditor.overlap.strangers import stranger_pairs
 from auditor.overlap.verify import SPREADS, Prepared, compare, laid, similarity_limit
@@ -74,13 +74,12 @@ class Judge:
         self._left, self._right = left, right
         self.seen = left.seen and right.seen
         self.sure = SURE_SCORE if self.seen else BLIND_SCORE
-        units, others = unit_rows(left.soft), unit_rows(right.soft)
-        self._crowd = Crowd(units, crowding(units, others))
-        self._others = Crowd(others, crowding(others, units))
+        self._crowd = Crowd(left.soft, crowding(left.soft, right.soft))
+        self._others = Crowd(right.soft, crowding(right.soft, left.soft))
 
     def turned(self, turn: Orientation) -> Judged:
         """Judge the candidates that match when the left one is laid down in another way."""
-        left = Crowd(oriented_soft(self._crowd.units, turn), self._crowd.crowding)
+        left = Crowd(oriented_soft(self._crowd.soft, turn), self._crowd.crowding)
         pictures = self._left.prepared, self._right.prepared
         look = _Look(turn.name, lambda row: laid(pictures[0](row), turn), pictures[1])
         return self._judged(look, left, self._others)
@@ -90,11 +89,11 @@ class Judge:
         left, right, name = self._left, self._right, view.name
         found = []
         if right.views is not None:
-            other = Crowd(unit_rows(right.views[:, view.place]), self._others.crowding)
+            other = Crowd(right.views[:, view.place], self._others.crowding)
             look = _Look(name, left.prepared, lambda row: right.prepared(row, view))
             found.append(self._judged(look, self._crowd, other))
         if left.views is not None:
-            own = Crowd(unit_rows(left.views[:, view.place]), self._crowd.crowding)
+            own = Crowd(left.views[:, view.place], self._crowd.crowding)
             inside = f"{name} of the other"
             look = _Look(inside, lambda row: left.prepared(row, view), right.prepared)
             found.append(self._judged(look, own, self._others))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.overlap.candidates import EXHAUSTIVE, RADIUS, is_exhaustive
 from auditor.overlap.decoys import Scores, choose_threshold
 from auditor.overlap.dihedral import MIRRORED, ORIENTATIONS, UPRIGHT, Orientation, oriented_soft
 from auditor.overlap.judge import Judge, Judged
@@ -22,6 +24,10 @@ __all__ = ["Near", "near_matches"]
 _OWN_LIKENESS = 0.5
 """From here on a picture is like itself when turned, so that a turned copy says nothing more."""
 _SYMMETRIC_SHARE = 0.1
+_BY_BITS = (
+    f"of more than {EXHAUSTIVE / 1e9:g} billion pairs only those were looked at that differ in at "
+    f"most {RADIUS} of 63 low frequencies, which misses copies that were changed much"
+)
 
 
 class Near(NamedTuple):
@@ -72,6 +78,8 @@ def near_matches(left: Side, right: Side, settings: OverlapSettings, partners: i
         others += [one.alike(limit) for view in VIEWS for one in judge.cropped(view)]
     listed = _Listed(left, right, partners, judge.seen)
     matches = [*listed.of([near], threshold.score), *listed.of(others, judge.sure)]
+    if not is_exhaustive(len(left.distinct), len(right.distinct)):
+        threshold = replace(threshold, note=f"{threshold.note}; {_BY_BITS}")
     asked = settings.transforms or settings.views
     return Near(matches, threshold, _fixed(others, judge.sure) if asked else None, upright.capped)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SCALE", "SOFT_BYTES", "crowding", "soft_hashes", "unit_rows"]
+__all__ = ["SCALE", "SOFT_BYTES", "crowding", "low_bits", "soft_hashes", "unit_rows"]
 
 SOFT_BYTES = 256
 """Coefficients of a soft hash, one signed byte each."""
@@ -28,6 +28,7 @@ _NEAREST = 0.005
 _TYPICAL_CROWDING = 0.19
 _MAX_CROWDING = 0.5
 _ROWS = 1 << 12
+_SIDE, _LOW = 16, 8
 
 
 def soft_hashes(coefficients: NDArray[np.float64]) -> NDArray[np.int8]:
@@ -68,7 +69,27 @@ def unit_rows(soft: NDArray[np.int8]) -> NDArray[np.float32]:
     return rows
 
 
-def crowding(units: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+def low_bits(soft: NDArray[np.int8]) -> NDArray[np.uint64]:
+    """Return a binary hash made of soft ones: which of the lowest frequencies exceed their median.
+
+    Parameters
+    ----------
+    soft
+        Soft hashes, shape (n, 256).
+
+    Returns
+    -------
+    numpy.ndarray
+        ``uint64``, shape (n,): 63 bits, for the mean has none. Unlike ``imagehash.phash``'s these
+        can be had of a picture that is mirrored or turned.
+    """
+    low = soft.reshape(-1, _SIDE, _SIDE)[:, :_LOW, :_LOW].reshape(-1, _LOW * _LOW)
+    bits = low > np.median(low[:, 1:], axis=1, keepdims=True)
+    bits[:, 0] = False
+    return np.packbits(bits, axis=1).view(">u8").astype(np.uint64).ravel()
+
+
+def crowding(soft: NDArray[np.int8], others: NDArray[np.int8]) -> NDArray[np.float32]:
     """Measure how alike a picture is to the nearest of some that are drawn at random.
 
     A plain sky with a dot is like a hundred others, so that likeness says little there. Crowding
@@ -76,8 +97,8 @@ def crowding(units: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray
 
     Parameters
     ----------
-    units, others
-        From :func:`unit_rows`, shapes (n, 256) and (m, 256).
+    soft, others
+        Soft hashes, shapes (n, 256) and (m, 256).
 
     Returns
     -------
@@ -86,11 +107,11 @@ def crowding(units: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray
         is found all the same; .19, which is usual in photographs, for all where m < 200.
     """
     if len(others) < 1 / _NEAREST:
-        return np.full(len(units), _TYPICAL_CROWDING, np.float32)
+        return np.full(len(soft), _TYPICAL_CROWDING, np.float32)
     drawn = np.random.default_rng(0).permutation(len(others))[:_CROWD]
-    crowd, nearest = others[drawn].T, max(1, round(len(drawn) * _NEAREST))
+    crowd, nearest = unit_rows(others[drawn]).T, max(1, round(len(drawn) * _NEAREST))
     blocks = [
-        np.partition(units[start : start + _ROWS] @ crowd, -nearest)[:, -nearest:].mean(axis=1)
-        for start in range(0, len(units), _ROWS)
+        np.partition(unit_rows(soft[start : start + _ROWS]) @ crowd, -nearest)[:, -nearest:].mean(1)
+        for start in range(0, len(soft), _ROWS)
     ]
     return np.concatenate([np.empty(0, np.float32), *blocks]).clip(0, _MAX_CROWDING)

@@ -3,9 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
-from auditor.overlap.candidates import NEAREST, Candidates, Crowd, nearest
-from auditor.overlap.soft import crowding, unit_rows
+from auditor.overlap import candidates
+from auditor.overlap.candidates import NEAREST, RADIUS, Candidates, Crowd, nearest
+from auditor.overlap.dihedral import ORIENTATIONS, Orientation, oriented, oriented_soft
+from auditor.overlap.signature import signature
+from auditor.overlap.soft import crowding, low_bits, unit_rows
 
 
 def hashes(count: int, seed: int = 0) -> NDArray[np.int8]:
@@ -14,8 +18,17 @@ def hashes(count: int, seed: int = 0) -> NDArray[np.int8]:
 
 
 def crowd(soft: NDArray[np.int8]) -> Crowd:
-    units = unit_rows(soft)
-    return Crowd(units, crowding(units, units))
+    return Crowd(soft, crowding(soft, soft))
+
+
+def smooth_pixels() -> NDArray[np.uint8]:
+    coarse = np.random.default_rng(0).integers(0, 256, (6, 6), dtype=np.uint8)
+    picture = Image.fromarray(coarse).resize((128, 128), Image.Resampling.BICUBIC)
+    return np.asarray(picture)
+
+
+def _soft(pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
+    return np.frombuffer(signature(Image.fromarray(pixels), b"").soft, np.int8)[np.newaxis]
 
 
 def listed(found: Candidates) -> set[tuple[int, int]]:
@@ -24,8 +37,9 @@ def listed(found: Candidates) -> set[tuple[int, int]]:
 
 def by_brute_force(left: Crowd, right: Crowd, earlier: bool = False) -> set[tuple[int, int]]:
     pairs = set()
-    for row, unit in enumerate(left.units):
-        margin = right.units @ unit - (left.crowding[row] + right.crowding) / 2
+    units, others = unit_rows(left.soft), unit_rows(right.soft)
+    for row, unit in enumerate(units):
+        margin = others @ unit - (left.crowding[row] + right.crowding) / 2
         margin[row if earlier else len(margin) :] = -1
         best = np.argsort(-margin, kind="stable")[:NEAREST]
         pairs |= {(row, int(column)) for column in best if margin[column] >= 0.1}
@@ -42,7 +56,8 @@ def test_equal_to_brute_force(sizes: tuple[int, int]) -> None:
     one, other = crowd(left), crowd(right)
     found = nearest(one, other)
     assert listed(found) == by_brute_force(one, other)
-    similarity = np.einsum("ij,ij->i", one.units[found.left], other.units[found.right])
+    units, others = unit_rows(left[found.left]), unit_rows(right[found.right])
+    similarity = np.einsum("ij,ij->i", units, others)
     np.testing.assert_allclose(found.soft, similarity, atol=1e-5)
 
 
@@ -68,12 +83,59 @@ def test_thousands_of_copies_are_capped_and_hide_nothing() -> None:
 def test_crowding_is_high_where_pictures_look_alike_and_bounded() -> None:
     apart, alike = hashes(1000), hashes(1000, seed=1)
     alike[:] = (alike * 0.3 + hashes(1, seed=2)).clip(-127, 127)
-    low, high = (crowding(unit_rows(one), unit_rows(one)) for one in (apart, alike))
+    low, high = (crowding(one, one) for one in (apart, alike))
     assert low.max() < high.min() <= 0.5
-    few = unit_rows(hashes(50))
+    few = hashes(50)
     assert set(crowding(few, few).tolist()) == {np.float32(0.19)}
 
 
 def test_flat_pictures_are_like_nothing() -> None:
     flat = unit_rows(np.zeros((3, 256), np.int8))
     assert (flat @ flat.T == 0).all()
+
+
+@pytest.fixture
+def too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have few pairs count as too many to be all compared."""
+    monkeypatch.setattr(candidates, "EXHAUSTIVE", 0)
+
+
+def within_the_radius(left: Crowd, right: Crowd, earlier: bool = False) -> set[tuple[int, int]]:
+    one, other = low_bits(left.soft), low_bits(right.soft)
+    everything = by_brute_force(left, right, earlier)
+    return {(a, b) for a, b in everything if (int(one[a]) ^ int(other[b])).bit_count() <= RADIUS}
+
+
+@pytest.mark.usefixtures("too_many")
+@pytest.mark.parametrize("earlier", [False, True])
+def test_of_too_many_pairs_those_of_near_bits_are_compared(earlier: bool) -> None:
+    left, right = hashes(300), hashes(5000, seed=1)
+    for place in range(100):
+        noise = hashes(1, seed=place)[0] * (place % 7) / 10
+        right[-place] = (left[place] * 0.9 + noise).astype(int)
+    left[200:] = (left[100:200] * 0.8).astype(int)
+    one = crowd(left)
+    other = one if earlier else crowd(right)
+    found = nearest(one, other, earlier=earlier)
+    assert listed(found) == within_the_radius(one, other, earlier)
+    assert len(listed(found)) >= 90
+
+
+@pytest.mark.usefixtures("too_many")
+def test_copies_of_too_many_pairs_are_capped_and_hide_nothing() -> None:
+    right, left = hashes(20_000), hashes(300, seed=1)
+    right[5_000:] = left[0]
+    right[7] = left[9]
+    found = nearest(crowd(left), crowd(right))
+    assert (found.left == 0).sum() == NEAREST
+    assert (9, 7) in listed(found)
+    assert found.capped == 1
+
+
+@pytest.mark.parametrize("turn", ORIENTATIONS[1:], ids=lambda turn: turn.name)
+def test_the_bits_of_a_picture_that_is_laid_down_are_had_from_its_hash(turn: Orientation) -> None:
+    pixels = smooth_pixels()
+    laid = int(low_bits(_soft(oriented(pixels, turn)))[0])
+    had = int(low_bits(oriented_soft(_soft(pixels), turn))[0])
+    assert (had ^ laid).bit_count() <= 2  # of coefficients next to the median
+    assert (int(low_bits(_soft(pixels))[0]) ^ laid).bit_count() > 10

@@ -60,7 +60,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from auditor.check import Check, Finding, Fraction, Level, Outcome, Status, decide
+from auditor.check import Check, Finding, Fraction, Level, Outcome, Status
 
 if TYPE_CHECKING:
     from auditor.comparison import Change, Comparison
@@ -113,40 +113,30 @@ class BaselineRegression(Check):
         return Outcome.of([finding], f"not comparable: {reason}")
 
     def _overall(self, comparison: Comparison) -> Iterator[Finding]:
+        from auditor.comparison.finding import flipped, held_to, shown
+        from auditor.comparison.settling import what_would_settle
+
         change = comparison.overall
-        status = decide(change.interval, -self.margin, higher_is_better=True)
-        if status is Status.FAIL and change.p_worse > comparison.level:
-            status = Status.INCONCLUSIVE
-        note = _flipped(change)
+        status, note = held_to(comparison, self.margin), flipped(change)
         if comparison.identical:
             yield Finding.fact(
                 "test", "images predicted differently", 0, 0, n=change.n_after, unit="images"
             )
             status, note = Status.SKIP, "identical on every image, so there is nothing to estimate"
         elif status is Status.INCONCLUSIVE:
-            note += self._what_would_settle(change)
-        yield _finding(change, "accuracy difference", -self.margin, status, note)
-
-    def _what_would_settle(self, change: Change) -> str:
-        from auditor.comparison.settling import images_to_settle
-
-        more, best = (
-            images_to_settle(change, self.margin, self.confidence, agreeing=agreeing)
-            for agreeing in (False, True)
-        )
-        if change.lost is None:
-            return "; more images on both sides would settle it, the same images with fewer"
-        said = f"about {more:,} more images at this rate" if more else "no number of such images"
-        return f"; {said} would settle it" + (f"; {best:,} if the two agree on all" if best else "")
+            note += what_would_settle(change, self.margin, self.confidence)
+        yield shown(change, "accuracy difference", self.margin, status, note)
 
     def _of_class(self, change: Change) -> Finding:
-        status, note = Status.SKIP, _flipped(change)
+        from auditor.comparison.finding import flipped, shown
+
+        status, note = Status.SKIP, flipped(change)
         if change.interval.low >= -self.class_margin:
             status = Status.PASS
         elif change.difference < -self.class_margin:
             status, why = self._fallen(change)
             note += f"; {why}"
-        return _finding(change, "recall difference", -self.class_margin, status, note)
+        return shown(change, "recall difference", self.class_margin, status, note)
 
     def _fallen(self, change: Change) -> tuple[Status, str]:
         """Judge a class that fell by more than the margin."""
@@ -160,6 +150,8 @@ class BaselineRegression(Check):
         return Status.SKIP, "not significant among the classes"
 
     def _summary(self, comparison: Comparison, findings: list[Finding], baseline: Baseline) -> str:
+        from auditor.comparison.finding import flipped, points
+
         overall, name = comparison.overall, baseline.audit.candidate.name
         if comparison.identical:
             return f"Every one of {overall.n_after:,} images is predicted as by {name}."
@@ -171,9 +163,9 @@ class BaselineRegression(Check):
         images = f"{'the same ' if comparison.paired else ''}{overall.n_after:,} images"
         text = (
             f"{head} {name}: accuracy {overall.before:.2%} → {overall.after:.2%} "
-            f"({_points(overall.difference)}, at worst {_points(overall.interval.low)}) on {images}"
+            f"({points(overall.difference)}, at worst {points(overall.interval.low)}) on {images}"
         )
-        text += f", {_flipped(overall)}" if comparison.paired else _OTHER_IMAGES
+        text += f", {flipped(overall)}" if comparison.paired else _OTHER_IMAGES
         return f"{text}{_classes(fallen, comparison)}."
 
 
@@ -185,34 +177,12 @@ _HEADS = {
 _OTHER_IMAGES = ", which are not the baseline's: the difference may be that of the images"
 
 
-def _finding(change: Change, metric: str, limit: float, status: Status, note: str) -> Finding:
-    return Finding(
-        subject=change.name,
-        metric=metric,
-        observed=change.difference,
-        limit=limit,
-        interval=change.interval,
-        n=change.n_after,
-        unit="points",
-        status=status,
-        note=note,
-    )
-
-
-def _flipped(change: Change) -> str:
-    if change.lost is None:
-        return f"{change.before:.1%} of {change.n_before:,} images before"
-    return f"{change.lost:,} lost, {change.won:,} won"
-
-
 def _classes(fallen: list[Finding], comparison: Comparison) -> str:
-    said = [f"{f.subject} fell by {_points(-(f.observed or 0.0))[1:]}" for f in fallen]
+    from auditor.comparison.finding import points
+
+    said = [f"{f.subject} fell by {points(-(f.observed or 0.0))[1:]}" for f in fallen]
     text = f"; {', '.join(said[:3])}" if said else ""
     text += f" and {len(said) - 3:,} more classes" if len(said) > 3 else ""
     gained = [change.name for change in comparison.better]
     text += f"; better: {', '.join(gained[:3])}" if gained else ""
     return text + (f" and {len(gained) - 3:,} more" if len(gained) > 3 else "")
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:+.2f} points".replace("-", "−")

@@ -45,7 +45,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditor import stats
-from auditor.check import Check, Finding, Fraction, Outcome, Status, decide
+from auditor.check import Check, Finding, Fraction, Outcome, Status
 
 if TYPE_CHECKING:
     from auditor.comparison import Change, Comparison
@@ -82,41 +82,22 @@ class CheaperInference(Check):
         return Outcome.of(findings, _summary(comparison, findings, cheaper_dtype.name))
 
     def _overall(self, comparison: Comparison) -> Finding:
+        from auditor.comparison.finding import flipped, held_to, shown
+        from auditor.comparison.settling import what_would_settle
+
         change = comparison.overall
-        status = decide(change.interval, -self.margin, higher_is_better=True)
-        if status is Status.FAIL and change.p_worse > comparison.level:
-            status = Status.INCONCLUSIVE
-        note = f"{change.lost:,} lost, {change.won:,} won"
+        status, note = held_to(comparison, self.margin), flipped(change)
         if status is Status.INCONCLUSIVE:
-            note += self._what_would_settle(change)
-        return _finding(change, "accuracy difference", -self.margin, status, note)
-
-    def _what_would_settle(self, change: Change) -> str:
-        from auditor.comparison.settling import images_to_settle
-
-        more = images_to_settle(change, self.margin, self.confidence)
-        said = f"about {more:,} more images at this rate" if more else "no number of such images"
-        return f"; {said} would settle it"
+            note += what_would_settle(change, self.margin, self.confidence)
+        return shown(change, "accuracy difference", self.margin, status, note)
 
     def _of_class(self, change: Change) -> Finding | None:
+        from auditor.comparison.finding import flipped, shown
+
         if change.difference >= -self.class_margin:
             return None
-        note = f"{change.lost:,} lost, {change.won:,} won; p = {change.p_worse:.2g} after Holm"
-        return _finding(change, "recall difference", -self.class_margin, Status.FAIL, note)
-
-
-def _finding(change: Change, metric: str, limit: float, status: Status, note: str) -> Finding:
-    return Finding(
-        subject=change.name,
-        metric=metric,
-        observed=change.difference,
-        limit=limit,
-        interval=change.interval,
-        n=change.n_after,
-        unit="points",
-        status=status,
-        note=note,
-    )
+        note = f"{flipped(change)}; p = {change.p_worse:.2g} after Holm"
+        return shown(change, "recall difference", self.class_margin, Status.FAIL, note)
 
 
 def _changed(comparison: Comparison, confidence: float) -> Finding:
@@ -140,6 +121,8 @@ _HEADS = {
 
 
 def _summary(comparison: Comparison, findings: list[Finding], dtype: str) -> str:
+    from auditor.comparison.finding import points
+
     whole, n = comparison.overall, comparison.overall.n_after
     head = _HEADS[findings[0].status]
     fallen = [f.subject for f in findings if f.status is Status.FAIL and f.subject != whole.name]
@@ -148,5 +131,5 @@ def _summary(comparison: Comparison, findings: list[Finding], dtype: str) -> str
     return (
         f"{dtype} {head}: {comparison.changed:,} of {n:,} predictions change, {whole.lost:,} lost "
         f"and {whole.won:,} won; accuracy {whole.before:.2%} → {whole.after:.2%} "
-        f"(at worst {100 * whole.interval.low:+.2f} points).".replace("-", "−")
+        f"(at worst {points(whole.interval.low)})."
     )

@@ -7,7 +7,8 @@ Differences are candidate minus baseline: below zero the candidate is worse. An 
 where only the baseline was right, *won* where only the candidate is.
 
 ``comparable`` refuses, ``paired`` and ``two_sample`` compare, ``family`` corrects for the number of
-classes, ``settling`` says how many images would do; ``diff`` and ``exhibit`` are for readers.
+classes, ``settling`` says how many images would do; ``finding`` is for checks, ``diff`` and
+``exhibit`` are for readers.
 """
 
 from auditor.comparison.comparable import NotComparable

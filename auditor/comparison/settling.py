@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,7 @@ from auditor.comparison.paired import mid_p, paired_intervals
 from auditor.comparison.result import Change
 from auditor.comparison.side import Counts
 
-__all__ = ["images_to_settle"]
+__all__ = ["fewest_images", "images_to_settle", "what_would_settle"]
 
 _MOST_IMAGES = 10_000_000
 
@@ -48,11 +50,36 @@ def images_to_settle(
         worse = (high < -margin) & (mid_p(b, c) <= (1 - confidence) / 2)
         return np.asarray((low >= -margin) | worse)
 
+    return fewest_images(settled, start)
+
+
+def fewest_images(settled: Callable[[Counts], NDArray[np.bool_]], start: int) -> int | None:
+    """Return about how many images more than ``start`` settle it; None where ten million do not.
+
+    Parameters
+    ----------
+    settled
+        Tells of numbers of images, shape (m,), whether each would do.
+    start
+        Images there are.
+    """
     low, high = start, _MOST_IMAGES
     for space in (np.geomspace, np.linspace, np.linspace):  # by powers, then within the step found
-        totals = np.unique(np.rint(space(low + 1, high, 25)).astype(np.int64))
+        totals = np.unique(np.rint(space(low + 1, high, 50)).astype(np.int64))
         found = np.flatnonzero(settled(totals))
         if not found.size:
             return None
         low, high = int(totals[max(found[0] - 1, 0)]), int(totals[found[0]])
     return high - start
+
+
+def what_would_settle(change: Change, margin: float, confidence: float) -> str:
+    """Say how many more images would settle an inconclusive change, as the end of a note."""
+    if change.lost is None:
+        return "; more images on both sides would settle it, the same images with fewer"
+    more, best = (
+        images_to_settle(change, margin, confidence, agreeing=agreeing)
+        for agreeing in (False, True)
+    )
+    said = f"about {more:,} more images at this rate" if more else "no number of such images"
+    return f"; {said} would settle it" + (f"; {best:,} if the two agree on all" if best else "")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.comparison.paired import paired_intervals
+from auditor.comparison.settling import fewest_images
 from auditor.ladder.significance import holm, p_above, p_below
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from auditor.ladder.record import Paying
 
 __all__ = ["Judged", "doublings", "judge", "paired_bounds"]
-
-_MOST_IMAGES = 10_000_000
 
 
 class Judged(NamedTuple):
@@ -71,14 +70,7 @@ def _more_images(change: Change, min_gain: float, confidence: float) -> int | No
         low, high = paired_intervals(b, c, total, confidence)
         return np.asarray((low > min_gain) | (high < min_gain))
 
-    low, high = start, _MOST_IMAGES
-    for space in (np.geomspace, np.linspace, np.linspace):  # by powers, then within the step found
-        totals = np.unique(np.rint(space(low + 1, high, 50)).astype(np.int64))
-        found = np.flatnonzero(settled(totals))
-        if not found.size:
-            return None
-        low, high = int(totals[max(found[0] - 1, 0)]), int(totals[found[0]])
-    return high - start
+    return fewest_images(settled, start)
 
 
 def paired_bounds(change: Change, confidence: float) -> tuple[float, float]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from auditor.errors import Unavailable
+from auditor.evidence.audited import open_stored, read_audit, read_pictures, read_predictions
 from auditor.record import Audit
 
 if TYPE_CHECKING:
@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
 
 __all__ = ["Rung", "read_rung"]
-
-_COLUMNS = ("image", "label", "predicted", "true_probability", "representative", "error")
-_DIGESTS = ("bytes_digest", "pixels_digest")
-_WHERE = {
-    "test": "its audit rests on no test predictions",
-    "train": "its audit did not run it on training images ([data] train or [predictions] train)",
-    "test_signatures": "its audit did not look at the test images",
-    "overlap": "its audit did not look for overlap",
-    "latency": "its audit timed nothing; a table [latency] in auditor.toml has it timed",
-}
-"""Evidence → what it means that an audit has none, and what to do about it."""
 
 
 class _Stored(Protocol):
@@ -96,13 +85,12 @@ def read_rung(path: Path) -> Rung:
     InputError
         Where the audit is absent, foreign, edited, or of another schema version.
     """
-    file = path / "audit.json" if path.is_dir() else path
-    audit = Audit.read(file)
+    file, audit = read_audit(path)
     evidence: dict[str, Any] = {}
     missing: dict[str, str] = {}
     for name, read in _READ.items():
         try:
-            evidence[name] = read(_stored(file, audit, name))
+            evidence[name] = read(open_stored(file, audit, name))
         except Unavailable as reason:
             evidence[name], missing[name] = None, reason.reason
     return Rung(
@@ -118,52 +106,9 @@ def read_rung(path: Path) -> Rung:
     )
 
 
-def _stored(file: Path, audit: Audit, name: str) -> Any:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    digest = audit.provenance.evidence.get(name)
-    if digest is None:
-        raise Unavailable(_WHERE[name])
-    path = file.parent / "evidence" / f"{name}.parquet"
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise Unavailable(
-            f"{path}: cannot be read ({error.strerror or error}); keep evidence/ beside {file.name}"
-        ) from None
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise Unavailable(
-            f"{path}: its digest is not the one in {file.name}: this is not the evidence audited; "
-            "audit it again"
-        )
-    return pq.ParquetFile(pa.BufferReader(content))
-
-
-def _predictions(stored: Any) -> Predictions:
-    """Read what is compared; other probabilities can be large."""
-    from auditor.evidence.predictions import Predictions
-
-    return Predictions.from_table(_columns(stored, _COLUMNS))
-
-
-def _columns(stored: Any, names: Sequence[str]) -> pa.Table:
-    known = set(stored.schema_arrow.names)
-    return stored.read(columns=[name for name in names if name in known])
-
-
 def _learnt(stored: Any) -> Predictions:
-    train = _predictions(stored)
+    train = read_predictions(stored)
     return train if train.representative is None else train.where(train.representative)
-
-
-def _pictures(stored: Any) -> Pictures:
-    table = _columns(stored, ("image", *_DIGESTS))
-    if not set(_DIGESTS) <= set(table.column_names):
-        raise Unavailable("its audit kept no digests of the test images")
-    images, *digests = (table[name].to_pylist() for name in ("image", *_DIGESTS))
-    known = (row for row in zip(images, *digests, strict=True) if row[1] is not None)
-    return {image: (of_file, of_pixels) for image, of_file, of_pixels in known}
 
 
 def _overlapping(stored: Any) -> frozenset[str]:
@@ -189,9 +134,9 @@ def _as_written(kind: type[Kept], stored: Any) -> Kept:
 
 
 _READ: Mapping[str, Callable[[Any], Any]] = {
-    "test": _predictions,
+    "test": read_predictions,
     "train": _learnt,
-    "test_signatures": _pictures,
+    "test_signatures": read_pictures,
     "overlap": _overlapping,
     "latency": _latency,
 }

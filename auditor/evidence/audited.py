@@ -1,0 +1,113 @@
+"""Evidence beside an audit, taken only where it is, byte for byte, what the audit was made from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditor.errors import Unavailable
+from auditor.record import Audit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from auditor.comparison.comparable import Pictures
+    from auditor.evidence.predictions import Predictions
+
+__all__ = ["open_stored", "read_audit", "read_pictures", "read_predictions"]
+
+_PREDICTIONS = ("image", "label", "predicted", "true_probability", "representative", "error")
+_DIGESTS = ("bytes_digest", "pixels_digest")
+_WITHOUT = {
+    "test": "its audit rests on no test predictions",
+    "train": "its audit did not run it on training images ([data] train or [predictions] train)",
+    "test_signatures": "its audit did not look at the test images",
+    "overlap": "its audit did not look for overlap",
+    "latency": "its audit timed nothing; a table [latency] in auditor.toml has it timed",
+}
+"""Evidence → what it means that an audit has none, and what to do about it."""
+
+
+def read_audit(path: Path) -> tuple[Path, Audit]:
+    """Read a finished audit; return its file, too.
+
+    Parameters
+    ----------
+    path
+        An ``audit.json``, or the folder that holds it.
+
+    Raises
+    ------
+    InputError
+        Where the audit is absent, foreign, edited, or of another schema version.
+    """
+    file = path / "audit.json" if path.is_dir() else path
+    return file, Audit.read(file)
+
+
+def open_stored(file: Path, audit: Audit, name: str) -> Any:
+    """Open the stored form of some evidence, a ``pyarrow.parquet.ParquetFile``.
+
+    Parameters
+    ----------
+    file
+        The ``audit.json``; evidence lies in ``evidence/`` beside it.
+    audit
+        What it holds.
+    name
+        Of the evidence.
+
+    Raises
+    ------
+    Unavailable
+        Where the audit has none, the file is gone, or it is not what was audited.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    digest = audit.provenance.evidence.get(name)
+    if digest is None:
+        raise Unavailable(_WITHOUT[name])
+    path = file.parent / "evidence" / f"{name}.parquet"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Unavailable(
+            f"{path}: cannot be read ({error.strerror or error}); keep evidence/ beside {file.name}"
+        ) from None
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise Unavailable(
+            f"{path}: its digest is not the one in {file.name}: this is not the evidence audited; "
+            "audit it again"
+        )
+    return pq.ParquetFile(pa.BufferReader(content))
+
+
+def read_predictions(stored: Any) -> Predictions:
+    """Read what is compared of predictions; other probabilities can be large."""
+    from auditor.evidence.predictions import Predictions
+
+    return Predictions.from_table(_columns(stored, _PREDICTIONS))
+
+
+def read_pictures(stored: Any) -> Pictures:
+    """Read the digests of signatures, without images that could not be read.
+
+    Raises
+    ------
+    Unavailable
+        Where there are no digests, as in an earlier version's.
+    """
+    table = _columns(stored, ("image", *_DIGESTS))
+    if not set(_DIGESTS) <= set(table.column_names):
+        raise Unavailable("its audit kept no digests of the test images")
+    images, *digests = (table[name].to_pylist() for name in ("image", *_DIGESTS))
+    known = (row for row in zip(images, *digests, strict=True) if row[1] is not None)
+    return {image: (of_file, of_pixels) for image, of_file, of_pixels in known}
+
+
+def _columns(stored: Any, names: Sequence[str]) -> pa.Table:
+    known = set(stored.schema_arrow.names)
+    return stored.read(columns=[name for name in names if name in known])

@@ -23,8 +23,8 @@ __all__ = ["EXHAUSTIVE", "NEAREST", "RADIUS", "Candidates", "Crowd", "is_exhaust
 
 NEAREST = 5
 """Candidates looked at for a picture."""
-EXHAUSTIVE = 4_000_000_000
-"""Pairs that are all compared: half a minute an orientation on one core."""
+EXHAUSTIVE = 2_000_000_000
+"""Pairs that are all compared: a quarter of a minute an orientation on one core."""
 RADIUS = 10
 """Bits in which candidates may differ where there are more pairs than that."""
 
@@ -35,7 +35,7 @@ _CLEAR = 0.1
 that pass the threshold is lost, at .14 3% are."""
 _MOST = 16
 """Different binary hashes within the radius that are looked at for a picture."""
-_PAIRS = 1 << 16
+_PAIRS = 1 << 14
 
 _Rows = NDArray[np.float32]
 _Places = NDArray[np.int64]
@@ -69,9 +69,9 @@ class _Block(NamedTuple):
     margin: _Rows
 
 
-def is_exhaustive(left: int, right: int) -> bool:
-    """Tell whether all pairs of two sides of these sizes are compared."""
-    return left * right <= EXHAUSTIVE
+def is_exhaustive(left: int, right: int, *, earlier: bool = False) -> bool:
+    """Tell whether all pairs of two sides of these sizes are compared; half of them within one."""
+    return left * right <= EXHAUSTIVE * (2 if earlier else 1)
 
 
 def nearest(left: Crowd, right: Crowd, *, earlier: bool = False) -> Candidates:
@@ -89,7 +89,7 @@ def nearest(left: Crowd, right: Crowd, *, earlier: bool = False) -> Candidates:
     Candidates
         For each picture the ``NEAREST`` partners that stand out of the crowd of both.
     """
-    exhaustive = is_exhaustive(len(left.soft), len(right.soft))
+    exhaustive = is_exhaustive(len(left.soft), len(right.soft), earlier=earlier)
     search = _exhaustively if exhaustive else _by_bits
     best, capped = search(left, right, earlier)
     soft = np.asarray(best.margin + _crowded(left, right, best.rows, best.columns), np.float32)

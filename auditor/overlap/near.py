@@ -78,7 +78,7 @@ def near_matches(left: Side, right: Side, settings: OverlapSettings, partners: i
         others += [one.alike(limit) for view in VIEWS for one in judge.cropped(view)]
     listed = _Listed(left, right, partners, judge.seen)
     matches = [*listed.of([near], threshold.score), *listed.of(others, judge.sure)]
-    if not is_exhaustive(len(left.distinct), len(right.distinct)):
+    if not is_exhaustive(len(left.distinct), len(right.distinct), earlier=left is right):
         threshold = replace(threshold, note=f"{threshold.note}; {_BY_BITS}")
     asked = settings.transforms or settings.views
     return Near(matches, threshold, _fixed(others, judge.sure) if asked else None, upright.capped)
@@ -92,7 +92,9 @@ def _scores(upright: Judged, turned: dict[Orientation, Judged], size: int) -> Sc
 
 def _fixed(found: list[Judged], score: float) -> Threshold:
     matches = sum(int((one.score >= score).sum()) for one in found)
-    note = "fixed threshold: transformed copies are too few for an estimate, and have no decoys"
+    note = (
+        "fixed threshold: transformed copies have no decoys, so their strangers are not estimated"
+    )
     return Threshold(score, "fallback", matches, note=note)
 
 

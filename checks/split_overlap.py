@@ -245,13 +245,16 @@ def _unseen(
     overlap: Overlap, test: Predictions | None, known: int, max_share: float
 ) -> Iterator[Finding]:
     """Yield what was not compared and therefore cannot pass."""
+    from auditor.render.wording import plural
+
     notes = []
     if overlap.train_signed == 0:
         notes.append("no training image could be read")
     elif overlap.train_unread and overlap.train_unread > max_share * overlap.test_signed - known:
-        notes.append(f"{overlap.train_unread:,} training images could not be read")
+        notes.append(f"{plural(overlap.train_unread, 'training image')} could not be read")
     if test is not None and 0 < overlap.test_signed < len(test):
-        notes.append(f"{len(test) - overlap.test_signed:,} predicted images could not be read")
+        unread = len(test) - overlap.test_signed
+        notes.append(f"{plural(unread, 'predicted image')} could not be read")
     for note in notes:
         yield Finding(
             subject="test",

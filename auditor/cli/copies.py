@@ -129,7 +129,7 @@ def _tiers(report: OverlapReport) -> Iterator[str]:
     for row in report.exhibit.tiers:
         said = f"{row.kind:<15} {plural(row.test_images, 'test image'):<18}"
         if row.test_images and row.strangers:
-            said += f" about {share(row.strangers)} of the pairs are strangers"
+            said += f" {share(row.strangers)} of them estimated to be unrelated"
         yield hanging(said.rstrip(), 18)
 
 

@@ -47,8 +47,10 @@ class Contaminated(NamedTuple):
     """Test images with a partner."""
     exact: int
     """Those with the same bytes or pixels."""
+    unknown: int
+    """Those of a kind for which strangers are not estimated; they count as copies."""
     strangers: float | None
-    """How many of the others are estimated to be no copies; None where that is not known."""
+    """How many of the rest are estimated to be no copies; None where all of it is unknown."""
     total: int
     """Test images that were looked at."""
     interval: stats.Interval
@@ -67,17 +69,19 @@ class Contaminated(NamedTuple):
     @property
     def said(self) -> str:
         """What was counted and what was taken off, in words."""
-        unsure = self.flagged - self.exact
+        estimated = self.flagged - self.exact - self.unknown
         if not self.flagged:
             return "no tier found one"
         said = f"{self.flagged:,} have a partner, {self.exact:,} of them exact"
-        if not unsure:
-            return said
-        if self.strangers is None:
-            return f"{said}; how many of the other {unsure:,} are strangers is not known"
-        return (
-            f"{said}; of the other {unsure:,}, {self.strangers:.1f} are estimated to be strangers"
-        )
+        if not estimated and self.unknown:
+            return f"{said}; how many of the other {self.unknown:,} are strangers is not known"
+        if estimated:
+            said += (
+                f"; of the other {estimated:,}, {self.strangers:.1f} are estimated to be strangers"
+            )
+        if self.unknown:
+            said += f"; of {self.unknown:,} more that is not known"
+        return said
 
 
 class Inflation(NamedTuple):
@@ -152,20 +156,14 @@ def contaminated(overlap: Overlap, confidence: float = 0.95) -> Contaminated:
     kinds = Counter[str](pair.kind for pair in strongest(overlap.pairs or ()).values())
     flagged, exact = kinds.total(), sum(kinds[kind] for kind in EXACT)
     limits = {"near-duplicate": overlap.near, "transformed": overlap.transformed}
-    rates = [
-        (kinds[kind], None if limit is None else limit.false_discovery_rate)
-        for kind, limit in limits.items()
-        if kinds[kind]
-    ]
-    known = all(rate is not None for _, rate in rates)
-    strangers = sum(n * (rate or 0.0) for n, rate in rates)
-    most, fewest = (
-        int(poisson.ppf(level, strangers)) if known else 0 for level in (confidence, 1 - confidence)
-    )
-    total = overlap.test_signed
-    low, high = (max(exact, flagged - n) / max(total, 1) for n in (most, fewest))
-    bounds = stats.Interval(low, high)
-    return Contaminated(flagged, exact, strangers if known else None, total, bounds)
+    rates = {kind: limit and limit.false_discovery_rate for kind, limit in limits.items()}
+    unknown = sum(kinds[kind] for kind, rate in rates.items() if rate is None)
+    strangers = sum(kinds[kind] * (rate or 0.0) for kind, rate in rates.items())
+    most, fewest = (int(poisson.ppf(level, strangers)) for level in (confidence, 1 - confidence))
+    total, certain = overlap.test_signed, exact + unknown
+    low, high = (max(certain, flagged - n) / max(total, 1) for n in (most, fewest))
+    known = None if unknown and certain == flagged else strangers
+    return Contaminated(flagged, exact, unknown, known, total, stats.Interval(low, high))
 
 
 def inflation(

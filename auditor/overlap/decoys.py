@@ -82,8 +82,8 @@ def choose_threshold(scores: Scores, rate: float, sure: float, symmetric: bool) 
         )
         return Threshold(sure, "fallback", int((scores.upright >= sure).sum()), note=note)
     counts = _Counts(scores, sure)
-    held = [score for score in counts.levels() if counts.at(score).rate <= rate]
-    chosen = min(held, default=np.inf)
+    levels = [*counts.levels(), sure]
+    chosen = min((score for score in levels if counts.at(score).rate <= rate), default=np.inf)
     if chosen <= sure:
         return _threshold(float(chosen), True, counts.at(chosen), _BY_DECOYS)
     estimate = counts.at(sure)
@@ -92,13 +92,14 @@ def choose_threshold(scores: Scores, rate: float, sure: float, symmetric: bool) 
 
 
 _BY_DECOYS = (
-    "lowest score at which decoys (the pictures mirrored and turned) keep the rate; it says how "
-    "often strangers pass for copies, not whether two photographs of one scene are the same"
+    "no lower score keeps that within false_discovery_rate; two photographs of one scene are no "
+    "strangers"
 )
-_TOO_FEW = "fixed threshold: too few matches to estimate a false-discovery rate from decoys"
+_TOO_FEW = "fixed threshold: too few pictures match to estimate how many of them are strangers"
 _TOO_MANY = (
-    "fixed threshold, at which as many decoys match as the target forbids: there are mirrored or "
-    "turned copies, or pictures that all look alike; look at the pairs"
+    "fixed threshold: decoys (the pictures mirrored or turned) match more often than "
+    "false_discovery_rate allows, as they do where there are mirrored copies or all pictures look "
+    "alike; look at the pairs"
 )
 
 

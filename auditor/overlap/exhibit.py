@@ -130,17 +130,20 @@ def _tiers(overlap: Overlap) -> Iterator[TierRow]:
 def _method(limit: Threshold) -> str:
     """Say how the threshold was chosen, and what it is estimated to let through."""
     note = f" {limit.note[:1].upper()}{limit.note[1:].rstrip('.')}." if limit.note else ""
+    text = f"A score of {limit.score:.2f} and above counts".replace("-", "−")
     if limit.basis == "fallback":
-        return f"A score of {limit.score:.2f} and above counts.{note}"
-    text = (
-        f"A score of {limit.score:.2f} and above counts: there {plural(limit.matches, 'pair')} of "
-        f"pictures stand against {plural(limit.decoys, 'decoy')}"
+        return f"{text}.{note}"
+    text += (
+        f": {plural(limit.matches, 'picture')} match so well, and {plural(limit.decoys, 'decoy')} "
+        "(the same pictures mirrored or turned, which meet strangers alone)."
     )
     if limit.false_discovery_rate is not None:
-        text += f", so that {share(limit.false_discovery_rate)} are estimated to be strangers"
-    if limit.upper is not None:
-        text += f" (at most {share(limit.upper)} at 95% confidence)"
-    return f"{text}.{note}"
+        most = "" if limit.upper is None else f", at most {share(limit.upper)} at 95% confidence"
+        text += (
+            f" With one decoy added for caution, {share(limit.false_discovery_rate)} of the "
+            f"matches are estimated to be strangers{most}."
+        )
+    return f"{text}{note}"
 
 
 def _classes(

@@ -113,7 +113,7 @@ def test_an_unread_training_image_may_be_a_copy(unread: int, share: float, statu
     outcome = SplitOverlap(max_share=share).run(_overlap(*pairs, unread=unread), None)
     assert outcome.status is status
     if status is Status.INCONCLUSIVE:
-        assert f"{unread} training images could not be read" in outcome.findings[-1].note
+        assert f"{unread} training image" in outcome.findings[-1].note
 
 
 def test_a_predicted_image_that_was_not_compared_is_not_clean(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import poisson
 
 from auditor.evidence.groups import GroupColumn, Groups, SharedGroup
 from auditor.evidence.overlap import COMPARED_WITHIN, Overlap, OverlapPair, most_telling
@@ -74,6 +75,19 @@ def test_an_estimate_that_is_not_known_takes_nothing_off() -> None:
     assert "is not known" in count.said
 
 
+def test_what_has_no_estimate_leaves_the_estimate_of_the_rest() -> None:
+    near = [pair(str(n), "t", "near-duplicate") for n in range(50)]
+    turned = [pair(f"t{n}", "t", "transformed") for n in range(2)]
+    limit = Threshold(0.47, "decoys", 50, 0, 0.02, 0.06)
+    count = contaminated(make(*near, *turned, near=limit))
+    assert (count.flagged, count.unknown, count.strangers) == (52, 2, 1.0)
+    assert count.share == pytest.approx(0.51)
+    assert count.interval == pytest.approx(
+        ((52 - poisson.ppf(0.95, 1)) / 100, (52 - poisson.ppf(0.05, 1)) / 100)
+    )
+    assert "of the other 50, 1.0 are estimated to be strangers; of 2 more" in count.said
+
+
 def test_exact_copies_are_never_taken_off() -> None:
     count = contaminated(make(pair("x", "t"), near=Threshold(0.5, "decoys", 9, 9, 1.0)))
     assert count.interval == (0.01, 0.01)
@@ -134,9 +148,10 @@ def test_what_is_shown(predictions: Callable[..., Predictions]) -> None:
         ("near-duplicate", 2),
     ]
     assert shown.tiers[2].method == (
-        "A score of 0.47 and above counts: there 200 pairs of pictures stand against 4 decoys, so "
-        "that 2.0% are estimated to be strangers (at most 4.5% at 95% confidence). Flips are the "
-        "decoys."
+        "A score of 0.47 and above counts: 200 pictures match so well, and 4 decoys (the same "
+        "pictures mirrored or turned, which meet strangers alone). With one decoy added for "
+        "caution, 2.0% of the matches are estimated to be strangers, at most 4.5% at 95% "
+        "confidence. Flips are the decoys."
     )
     everything, *classes = shown.classes
     assert (everything.name, everything.images, everything.overlapping) == ("all", 100, 3)

@@ -54,6 +54,16 @@ def test_with_few_matches_the_threshold_is_fixed_and_says_so() -> None:
     assert "too few" in found.note
 
 
+def test_the_fixed_threshold_holds_where_decoys_uphold_it() -> None:
+    # No picture scores between the copies and the decoys, which almost reach the fixed score.
+    upright, mirrored = np.full((2, SIZE), -np.inf)
+    upright[:54], mirrored[-50:] = 1.5, SURE - 0.01
+    others = np.full((6, SIZE), -np.inf)
+    found = choose_threshold(Scores(upright, mirrored, others), 0.05, SURE, symmetric=False)
+    assert (found.score, found.basis, found.matches, found.decoys) == (SURE, "decoys", 54, 0)
+    assert found.false_discovery_rate == pytest.approx(1 / 54)
+
+
 def test_where_decoys_match_as_often_as_pictures_nothing_is_estimated_away() -> None:
     random = np.random.default_rng(0)
     upright, mirrored = random.normal(1, 0.5, (2, SIZE))

@@ -48,6 +48,8 @@ def describe_run(config: Config, source: ConfigSource, graph: Graph, seconds: fl
         platform=platform.platform(),
         device=about.get("device"),
         dtype=about.get("dtype"),
+        forward=about.get("forward"),
+        transform=about.get("transform"),
         seed=SEED,
         packages={name: found for name in _PACKAGES if (found := _version(name))},
         evidence={k: v for k, v in graph.store.digests().items() if graph.asked_for(k)},

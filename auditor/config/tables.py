@@ -183,6 +183,9 @@ class EngineTable(Table):
     """``auto`` takes CUDA, then MPS, then CPU."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Verdicts are made in float32 unless asked otherwise."""
+    preprocessing: Literal["fast", "reference"] = "fast"
+    """``reference`` prepares images exactly as timm does, with PIL; ``fast`` does the same on 8-bit
+    tensors, within a few grey levels."""
     batch_size: int | None = Field(default=None, ge=1)
     """Images a forward pass; chosen by device where absent."""
     workers: int | None = Field(default=None, ge=1)

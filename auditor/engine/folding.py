@@ -38,11 +38,9 @@ def fold_batch_norms(model: nn.Module) -> tuple[nn.Module, int]:
     """
     try:
         found = list(_pairs(model))
-    except Exception:  # control flow on values, foreign code: whatever tracing meets
+        folded = copy.deepcopy(model) if found else model
+    except Exception:  # control flow on values, foreign code: whatever tracing and copying meet
         return model, 0
-    if not found:
-        return model, 0
-    folded = copy.deepcopy(model)
     for convolution, norm in found:
         _fold(folded, convolution, norm)
     return folded, len(found)

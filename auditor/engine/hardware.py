@@ -42,7 +42,7 @@ def describe_hardware(device: torch.device, dtype: str) -> dict[str, str]:
         "cores": str(_cores()),
         "threads": str(torch.get_num_threads()),
         "dtype": dtype,
-        "backend": _backend(device),
+        "backend": _backend(device, dtype),
         "torch": torch.__version__,
     }
 
@@ -54,8 +54,10 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _backend(device: torch.device) -> str:
+def _backend(device: torch.device, dtype: str) -> str:
     import torch
+
+    from auditor.engine.forward import FOLDS_ON
 
     if device.type == "cuda":
         cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
@@ -63,7 +65,8 @@ def _backend(device: torch.device) -> str:
         return f"CUDA {torch.version.cuda}, cuDNN {cudnn}, matmul precision {precision}"
     if device.type == "mps":
         return f"Metal, macOS {platform.mac_ver()[0]}"
-    return f"eager, {torch.backends.cpu.get_cpu_capability()}"
+    folds = ", BatchNorms folded where possible" if (device.type, dtype) == FOLDS_ON else ""
+    return f"eager{folds}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def describe_state(device: torch.device) -> dict[str, str]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from auditor.data.classes import require_known
 from auditor.data.samples import Samples
 from auditor.engine.features import FeatureTap
-from auditor.engine.forward import default_batch, ready
+from auditor.engine.forward import Forward, default_batch
 from auditor.errors import InputError
 from auditor.evidence.predictions import matrix
 from auditor.models.handle import Candidate
@@ -22,7 +22,6 @@ from auditor.overlap.decode import to_rgb
 if TYPE_CHECKING:
     import torch
     from PIL import Image
-    from torch import nn
 
 __all__ = ["PROBABILITIES_THAT_FIT", "Inference"]
 
@@ -74,6 +73,9 @@ class Inference:
         index = {name: i for i, name in enumerate(candidate.classes.names)}
         self._label = np.array([index[label] for label in samples.labels], np.int64)
         self._keep_all = len(samples) * len(index) <= PROBABILITIES_THAT_FIT
+        # Here, before threads prepare images: a model that is traced to be folded changes, for that
+        # long, what calling any module does, those of the transform among them.
+        self._forward = self._made_ready()
 
     @property
     def batch_size(self) -> int | None:
@@ -86,14 +88,14 @@ class Inference:
 
         return choose_device(self.candidate.device)
 
-    @cached_property
-    def _model(self) -> nn.Module:
-        model = self.candidate.loaded.model
-        return ready(copy.deepcopy(model) if self._copied else model, self._device, self._dtype)
+    def _made_ready(self) -> Forward:
+        loaded = self.candidate.loaded
+        model = copy.deepcopy(loaded.model) if self._copied else loaded.model
+        return Forward(model, self._device, self._dtype, loaded.preprocessing.input_size)
 
     @cached_property
     def _tap(self) -> FeatureTap:
-        return FeatureTap(self._model)
+        return FeatureTap(self._forward.model)
 
     def _features(self, n: int) -> dict[str, pa.Array]:
         """Return the latest batch's features as a column; none where they cannot be kept."""
@@ -110,7 +112,8 @@ class Inference:
 
     @cached_property
     def _transform(self) -> Callable[[Image.Image], torch.Tensor]:
-        return self.candidate.loaded.preprocessing.transform()
+        reference = self.candidate.transform == "reference"
+        return self.candidate.loaded.preprocessing.transform(reference=reference)
 
     def prepare(self, image: Image.Image, data: bytes) -> torch.Tensor:
         """Return the model's input for one image, float32, shape (channels, height, width)."""
@@ -145,10 +148,11 @@ class Inference:
 
         dtype = getattr(torch, self._dtype)
         batch = torch.stack(list(prepared)).to(self._device, dtype=dtype)
+        self._forward.settle(batch)
         if self._wants_features:
             _ = self._tap  # it listens from before the first forward pass
         with torch.inference_mode():
-            logits = self._model(batch.contiguous(memory_format=torch.channels_last))
+            logits = self._forward.model(batch.contiguous(memory_format=torch.channels_last))
         self._check(images, logits)
         values: np.ndarray[Any, Any] = logits.float().softmax(dim=1).cpu().numpy()
         return values
@@ -184,6 +188,8 @@ class Inference:
             "class_order": self.candidate.classes.order,
             "candidate": self.candidate.about(),
             "preprocessing": self.candidate.preprocessing(),
+            "transform": self.candidate.transform,
+            "forward": str(self._forward),
             "device": describe_device(self._device),
             "dtype": self._dtype,
             "threads": torch.get_num_threads(),

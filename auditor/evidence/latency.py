@@ -204,9 +204,9 @@ def latency(
 
 
 def _subject(model: Candidate, plan: TimingPlan) -> Subject:
-    from auditor.engine.forward import ready
+    from auditor.engine.forward import Forward
     from auditor.engine.timing import Subject
 
     loaded = model.loaded
-    on_device = ready(loaded.model, plan.place, plan.dtype)
-    return Subject(on_device, loaded.preprocessing.input_size)
+    size = loaded.preprocessing.input_size
+    return Subject(Forward(loaded.model, plan.place, plan.dtype, size).model, size)

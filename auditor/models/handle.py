@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from auditor.data.classes import ClassList
 from auditor.errors import InputError
@@ -58,6 +58,7 @@ class Candidate:
             self.spec.identity(),
             self.engine.device,
             self.engine.dtype,
+            self.engine.preprocessing,
             self.given,
             self.found,
         )
@@ -95,6 +96,12 @@ class Candidate:
                 "a file with one name a line in the order of the outputs"
             )
         return self.found
+
+    @cached_property
+    def transform(self) -> Literal["fast", "reference"]:
+        """How images are prepared: as the user says, timm's own way where there is no fast one."""
+        fast = self.engine.preprocessing == "fast" and self.loaded.preprocessing.has_fast()
+        return "fast" if fast else "reference"
 
     def about(self) -> dict[str, Any]:
         """Return what a reviewer must know of it, as JSON values."""

@@ -95,11 +95,22 @@ class Preprocessing:
             Exactly timm's steps on PIL's pictures. Without, the same on 8-bit tensors where that
             can be done: faster, and within a few grey levels (``auditor.models.tensor_transform``).
         """
-        from timm.data.transforms_factory import create_transform
-
         from auditor.models.tensor_transform import on_tensors
 
-        steps = create_transform(
+        steps = self._timms()
+        fast = None if reference else on_tensors(steps)
+        return partial(_apply, _MODES[self.input_size[0]], fast or steps)
+
+    def has_fast(self) -> bool:
+        """Return whether there is a way on 8-bit tensors."""
+        from auditor.models.tensor_transform import on_tensors
+
+        return on_tensors(self._timms()) is not None
+
+    def _timms(self) -> Any:
+        from timm.data.transforms_factory import create_transform
+
+        return create_transform(
             input_size=self.input_size,
             is_training=False,
             interpolation=self.interpolation,
@@ -108,8 +119,6 @@ class Preprocessing:
             crop_pct=self.crop_pct,
             crop_mode=self.crop_mode,
         )
-        fast = None if reference else on_tensors(steps)
-        return partial(_apply, _MODES[self.input_size[0]], fast or steps)
 
 
 def resolve(

@@ -158,6 +158,10 @@ class Provenance(Record):
     platform: str
     device: str | None = None
     dtype: str | None = None
+    forward: str | None = None
+    """How the model was run: backend, memory format, what was folded."""
+    transform: str | None = None
+    """How images were prepared: ``fast`` on 8-bit tensors, or ``reference``, timm's own way."""
     seed: int | None = None
     packages: dict[str, str] = Field(default_factory=dict)
     evidence: dict[str, str] = Field(default_factory=dict)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from auditor.cli.options import FAST, search_options
+
 __all__ = ["command"]
 
 _PATH = click.Path(path_type=Path)
@@ -13,23 +15,8 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("duplicates")
 @click.argument("images", type=_PATH)
-@click.option(
-    "--output",
-    type=_PATH,
-    default=Path("duplicates"),
-    show_default=True,
-    help="Folder for the report, the lists and the signatures.",
-)
-@click.option(
-    "--max-share",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    show_default=True,
-    help="Largest share of images that may repeat another one.",
-)
-@click.option(
-    "--fast", is_flag=True, help="Decode JPEGs at a fraction of their size; hashes differ a little."
-)
+@search_options("duplicates", "Largest share of images that may repeat another one.")
+@FAST
 def command(images: Path, output: Path, max_share: float, fast: bool) -> int:
     """Find the pictures that one set of images holds more than once. Needs no model.
 

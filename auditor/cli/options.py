@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONFIG_NAME",
+    "FAST",
     "FORMATS",
     "PRESETS",
     "file_to_use",
@@ -20,12 +21,17 @@ __all__ = [
     "load",
     "names_candidate",
     "overrides",
+    "search_options",
 ]
 
 CONFIG_NAME = "auditor.toml"
 PRESETS = ("sign-off", "pull-request")
 FORMATS = ("html", "junit", "markdown")
 """Named here too, because the renderers are not imported to show a help text."""
+
+FAST = click.option(
+    "--fast", is_flag=True, help="Decode JPEGs at a fraction of their size; hashes differ a little."
+)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -58,6 +64,33 @@ def judging_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def search_options(folder: str, max_share: str) -> Callable[[Command], Command]:
+    """Add the options of every command that looks for copies without a model.
+
+    Parameters
+    ----------
+    folder
+        Where its output goes unless told otherwise.
+    max_share
+        The help text of ``--max-share``.
+    """
+    output = click.option(
+        "--output",
+        type=click.Path(path_type=Path),
+        default=Path(folder),
+        show_default=True,
+        help="Folder for the report, the lists and the signatures.",
+    )
+    share = click.option(
+        "--max-share",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        show_default=True,
+        help=max_share,
+    )
+    return lambda command: output(share(command))
 
 
 def overrides(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

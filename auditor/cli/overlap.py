@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from auditor.cli.options import FAST, search_options
+
 if TYPE_CHECKING:
     from auditor.overlap.standalone import Found
 
@@ -18,20 +20,7 @@ _PATH = click.Path(path_type=Path)
 @click.command("overlap")
 @click.argument("train", type=_PATH)
 @click.argument("test", type=_PATH)
-@click.option(
-    "--output",
-    type=_PATH,
-    default=Path("overlap"),
-    show_default=True,
-    help="Folder for the report, the lists and the signatures.",
-)
-@click.option(
-    "--max-share",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    show_default=True,
-    help="Largest share of test images that may be in the training data.",
-)
+@search_options("overlap", "Largest share of test images that may be in the training data.")
 @click.option(
     "--group",
     "groups",
@@ -40,9 +29,7 @@ _PATH = click.Path(path_type=Path)
     help="Column of both manifests, such as patient, that must not cross.",
 )
 @click.option("--views", is_flag=True, help="Look for crops, too.")
-@click.option(
-    "--fast", is_flag=True, help="Decode JPEGs at a fraction of their size; hashes differ a little."
-)
+@FAST
 def command(
     train: Path,
     test: Path,

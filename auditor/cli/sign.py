@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from auditor.cli.options import FAST
+
 __all__ = ["command"]
 
 _PATH = click.Path(path_type=Path)
@@ -22,11 +24,9 @@ _PATH = click.Path(path_type=Path)
     "[default: IMAGES.signatures.parquet]",
 )
 @click.option("--views", is_flag=True, help="Sign crops, too, so that they can be found.")
-@click.option(
-    "--fast", is_flag=True, help="Decode JPEGs at a fraction of their size; hashes differ a little."
-)
+@FAST
 def command(images: Path, output: Path | None, views: bool, fast: bool) -> None:
-    """Sign images, so that they can be compared with where they are not.
+    """Sign images, to compare them where they are not.
 
     A test set can then be checked against training data that nobody may see: the file holds
     relative paths, labels, digests and perceptual hashes, and no picture can be made of it.

@@ -60,14 +60,6 @@ def repeated(split: SplitSignatures) -> SplitSignatures:
     """
     files, pixels = Counter(split.bytes_digest), Counter(split.pixels_digest)
     digests = zip(split.bytes_digest, split.pixels_digest, strict=True)
-    rows = [row for row, (file, seen) in enumerate(digests) if files[file] + pixels[seen] > 2]
-    return SplitSignatures(
-        [split.images[row] for row in rows],
-        [split.labels[row] for row in rows],
-        [split.bytes_digest[row] for row in rows],
-        [split.pixels_digest[row] for row in rows],
-        split.phash[rows],
-        split.contrast[rows],
-        split.soft[rows],
-        None if split.views is None else split.views[rows],
+    return split.at(
+        [row for row, (file, seen) in enumerate(digests) if files[file] + pixels[seen] > 2]
     )

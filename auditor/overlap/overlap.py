@@ -143,17 +143,7 @@ def _exact(left: SplitSignatures, right: SplitSignatures) -> Iterator[Match]:
 
 
 def _by_name(split: SplitSignatures) -> SplitSignatures:
-    order = sorted(range(len(split.images)), key=lambda place: split.images[place])
-    return SplitSignatures(
-        [split.images[place] for place in order],
-        [split.labels[place] for place in order],
-        [split.bytes_digest[place] for place in order],
-        [split.pixels_digest[place] for place in order],
-        split.phash[order],
-        split.contrast[order],
-        split.soft[order],
-        None if split.views is None else split.views[order],
-    )
+    return split.at(sorted(range(len(split.images)), key=lambda place: split.images[place]))
 
 
 def _pair(test: SplitSignatures, train: SplitSignatures, match: Match) -> OverlapPair:

@@ -50,6 +50,19 @@ class SplitSignatures(NamedTuple):
     views: NDArray[np.int8] | None = None
     """Soft hashes of the stored views, shape (n, views, 256); None where there are none."""
 
+    def at(self, places: Sequence[int]) -> SplitSignatures:
+        """Return the signatures at some places, in their order."""
+        return SplitSignatures(
+            [self.images[place] for place in places],
+            [self.labels[place] for place in places],
+            [self.bytes_digest[place] for place in places],
+            [self.pixels_digest[place] for place in places],
+            self.phash[places],
+            self.contrast[places],
+            self.soft[places],
+            None if self.views is None else self.views[places],
+        )
+
 
 class Match(NamedTuple):
     """Two pictures that match, by their places in the two splits."""

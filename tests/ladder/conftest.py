@@ -14,8 +14,6 @@ from auditor.record import (
     ClassRow,
     DataInfo,
     Exhibits,
-    PolicyInfo,
-    Provenance,
     SplitInfo,
 )
 
@@ -40,7 +38,7 @@ def said() -> Callable[..., Predictions]:
 
 
 @pytest.fixture
-def rung() -> Callable[..., Rung]:
+def rung(old_audit: Audit) -> Callable[..., Rung]:
     """A rung with hand-made evidence."""
 
     def make(
@@ -53,27 +51,18 @@ def rung() -> Callable[..., Rung]:
         **evidence: Any,
     ) -> Rung:
         classes = CLASSES if test is None else test.classes
-        audit = Audit(
-            verdict="accepted",
-            summary="",
-            candidate=CandidateInfo(name=name, macs=macs, parameters=parameters),
-            data=DataInfo(
-                classes=classes,
-                class_order="as given",
-                test=SplitInfo(source="test", images=len(test or ()), predicted=len(test or ())),
-            ),
-            policy=PolicyInfo(preset="sign-off", inconclusive=""),
-            checks=(),
-            exhibits=Exhibits(per_class=tuple(_class(c, c in rare) for c in classes)),
-            provenance=Provenance(
-                auditor="1",
-                created="2026-11-23T10:00:00+00:00",
-                repeat="",
-                config="{}",
-                config_digest="",
-                python="3",
-                platform="",
-            ),
+        audit = old_audit.model_copy(
+            update={
+                "candidate": CandidateInfo(name=name, macs=macs, parameters=parameters),
+                "data": DataInfo(
+                    classes=classes,
+                    class_order="as given",
+                    test=SplitInfo(
+                        source="test", images=len(test or ()), predicted=len(test or ())
+                    ),
+                ),
+                "exhibits": Exhibits(per_class=tuple(_class(c, c in rare) for c in classes)),
+            }
         ).sealed()
         return Rung(name=name, path=f"audits/{name}", audit=audit, test=test, **evidence)
 

@@ -36,7 +36,9 @@ _WRONG = 2
 )
 @click.option("--json", "as_json", is_flag=True, help="Exact figures, as JSON.")
 def command(models: Sequence[str], side: int | None, batch: int, as_json: bool) -> int:
-    """Tell what models cost: parameters, MACs, FLOPs, activations, memory, by stage.
+    """Tell what models cost: parameters, MACs, memory.
+
+    Activations and FLOPs, too, and all of it by stage.
 
     MODEL is a timm name, phi:1.5 for an EfficientNet of any compound scaling, a checkpoint that
     names its architecture, or package.module:function. Nothing is computed and no weights are

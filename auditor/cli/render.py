@@ -26,7 +26,7 @@ __all__ = ["command"]
     help="Report to write; may be given several times.  [default: all]",
 )
 def command(audit: Path, output: Path | None, formats: tuple[str, ...]) -> None:
-    """Write the reports of an audit again, from its audit.json alone.
+    """Write the reports again, from an audit.json alone.
 
     \b
     auditor render audit/audit.json

@@ -48,7 +48,7 @@ def command(config: Path | None, **flags: Any) -> int:
     \b
     auditor run
     auditor run --predictions predictions.csv --policy pull-request
-    auditor run --checkpoint best.safetensors --train train/ --test test/ --output out
+    auditor run --checkpoint best.safetensors --train train/ --test test/
 
     Exit status: 0 accepted, 1 rejected, 2 the command or the input is wrong, 3 undecided.
     """  # noqa: D301

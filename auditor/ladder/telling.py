@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from auditor.ladder.latency import latency_remarks
-from auditor.render.wording import plural, points, share
+from auditor.render.wording import plural, points, roughly, share
 
 if TYPE_CHECKING:
     from auditor.ladder.record import Paying, RungRow, Step
@@ -84,7 +84,7 @@ def _stopping(step: Step, min_gain: float, images: int) -> str:
 def _more(step: Step) -> str:
     if step.images_to_settle is None:
         return "the gain stands on the minimum, so no number of further images would"
-    return f"about {step.images_to_settle:,} more would, if they flip as these do"
+    return f"about {roughly(step.images_to_settle)} more would, if they flip as these do"
 
 
 def _bounded(difference: float, interval: tuple[float, float]) -> str:

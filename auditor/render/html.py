@@ -117,6 +117,7 @@ _FILTERS: dict[str, Any] = {
     "moment": _moment,
     "plural": wording.plural,
     "quantity": wording.quantity,
+    "roughly": wording.roughly,
     "sections": docs.sections,
     "shorten": wording.shorten,
     "thumbnail": exhibits.thumbnail,

@@ -23,6 +23,7 @@ __all__ = [
     "plural",
     "points",
     "quantity",
+    "roughly",
     "share",
     "shorten",
     "size",
@@ -99,6 +100,15 @@ def plural(n: int, noun: str) -> str:
     """
     ending = "" if n == 1 else "es" if noun.endswith("s") else "s"
     return f"{n:,} {noun}{ending}"
+
+
+def roughly(n: int) -> str:
+    """Return a count of which only the size is known, to two digits.
+
+    >>> roughly(817_201), roughly(64)
+    ('820,000', '64')
+    """
+    return f"{float(f'{n:.2g}'):,.0f}"
 
 
 def count(value: float) -> str:

@@ -255,7 +255,7 @@ def test_unreadable_training_images_leave_it_undecided(cli: Cli, splits: tuple[P
     (splits[0] / "cat" / "short.jpg").write_bytes(broken()["short.jpg"])
     done = cli("overlap", "train", "test")
     assert done.returncode == 3
-    assert "1 training images could not be read" in done.stdout
+    assert "1 training image could not be read" in done.stdout
 
 
 def test_nothing_readable_shows_nothing(cli: Cli, here: Path) -> None:

@@ -15,6 +15,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 
 from auditor.evidence.predictions import Predictions
 from auditor.ladder import Ladder, Rung, climb
+from auditor.render.wording import roughly
 
 Said = Callable[..., Predictions]
 Make = Callable[..., Rung]
@@ -146,7 +147,7 @@ class TestPaying:
         assert step.state == found.state == "not shown"
         assert step.images_to_settle is not None
         assert "Scaling is not shown to pay at b1" in found.summary
-        assert f"about {step.images_to_settle:,} more would" in found.summary
+        assert f"about {roughly(step.images_to_settle)} more would" in found.summary
         assert "stops" not in found.summary
 
     @pytest.mark.parametrize(("a", "b"), [(0.75, 0.80), (0.80, 0.81), (0.80, 0.79)])

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Pairs", "near_pairs", "near_pairs_within"]
+__all__ = ["Pairs", "near_pairs"]
 
 Hashes = NDArray[np.uint64]
 Integers = NDArray[np.int64]
@@ -78,25 +78,6 @@ def near_pairs(left: Hashes, right: Hashes, radius: int, most: int | None = None
     capped = np.flatnonzero(np.isin(left_inverse, distinct.capped))
     found = Pairs(left_members[pair], right_members, distinct.distance[row[pair]], capped)
     return _select(found, np.lexsort((found.right, found.left)))
-
-
-def near_pairs_within(hashes: Hashes, radius: int) -> Pairs:
-    """Find every pair i < j of one set within a radius.
-
-    Parameters
-    ----------
-    hashes
-        Hashes, shape (n,).
-    radius
-        Largest distance in bits, 0..64.
-
-    Returns
-    -------
-    Pairs
-        Every pair once, ``left`` < ``right``.
-    """
-    pairs = near_pairs(hashes, hashes, radius)
-    return _select(pairs, np.flatnonzero(pairs.left < pairs.right))
 
 
 def _distinct_pairs(left: Hashes, right: Hashes, radius: int, most: int | None) -> Pairs:

@@ -50,7 +50,6 @@ __all__ = [
     "prepare",
     "similarity",
     "similarity_limit",
-    "verified",
 ]
 
 MIN_SIMILARITY = 0.5
@@ -178,24 +177,6 @@ def similarity_limit(strangers: Sequence[float], spreads: float = SPREADS) -> fl
     u = np.arctanh(np.clip(strangers, -0.9999, 0.9999))
     median, high = np.quantile(u, [0.5, 0.95])
     return max(MIN_SIMILARITY, math.tanh(median + spreads * (high - median) / 1.645))
-
-
-def verified(similarity: float, limit: float = COPY_SIMILARITY) -> bool:
-    """Tell whether a pair with near hashes may be a near-duplicate.
-
-    Parameters
-    ----------
-    similarity
-        From :func:`similarity`.
-    limit
-        From :func:`similarity_limit`.
-
-    Returns
-    -------
-    bool
-        True from the limit on.
-    """
-    return similarity >= limit
 
 
 def _locally_normalised(grey: NDArray[np.float32]) -> NDArray[np.float32]:

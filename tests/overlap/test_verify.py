@@ -11,7 +11,6 @@ from auditor.overlap.verify import (
     MIN_SIMILARITY,
     similarity,
     similarity_limit,
-    verified,
 )
 
 
@@ -68,12 +67,6 @@ def test_the_limit_follows_the_strangers() -> None:
 def test_a_handful_of_copies_among_strangers_does_not_move_the_limit_far() -> None:
     strangers = np.random.default_rng(0).normal(0.15, 0.08, 400).tolist()
     assert similarity_limit([*strangers, *[1.0] * 8]) < similarity_limit(strangers) + 0.1
-
-
-def test_verified_from_the_limit_on() -> None:
-    assert verified(0.6, 0.6)
-    assert not verified(0.59, 0.6)
-    assert not verified(0.95)
 
 
 def test_stranger_pairs_share_a_label_and_are_distant() -> None:

@@ -154,7 +154,7 @@ class TestThirdPartyCheck:
     def installed(self, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Install it as pip does, into a folder of the test's own."""
         pytest.importorskip("setuptools", reason="the example is built with this environment's")
-        pytest.importorskip("pip")
+        pytest.importorskip("pip", reason="the example is installed with this environment's")
         source, target = tmp_path / "source", tmp_path / "site"
         shutil.copytree(repository / "examples" / "third-party-check", source)
         command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation"]

@@ -85,6 +85,7 @@ def proportion_intervals(
     return np.where(k == 0, 0.0, low), np.where(k == n, 1.0, high)
 
 
+@lru_cache(maxsize=65_536)
 def difference_interval(
     successes_a: int, n_a: int, successes_b: int, n_b: int, confidence: float = 0.95
 ) -> Interval:

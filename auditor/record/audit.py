@@ -31,9 +31,6 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 
-_LAYERS = 4
-"""Layers of ``audit.json`` with a line an entry: document, checks, check, findings."""
-
 Verdict = Literal["accepted", "rejected", "undecided"]
 
 
@@ -202,7 +199,7 @@ class Audit(Record):
 
     def to_json(self) -> str:
         """Return the document: sorted keys, a line a finding or row, no NaN, a line feed last."""
-        return _layered(self.model_dump(mode="json"), _LAYERS) + "\n"
+        return _layered(self.model_dump(mode="json")) + "\n"
 
     def write(self, path: Path) -> None:
         """Write ``audit.json`` in one step, so that no reader sees half of it."""
@@ -220,6 +217,8 @@ class Audit(Record):
         except ValueError as error:
             raise InputError(f"{path}: is not JSON: {error}") from None
         version = content.get("schema_version") if isinstance(content, dict) else None
+        if version is None:
+            raise InputError(f"{path}: is no audit.json: it has no schema_version")
         if version != SCHEMA_VERSION:
             raise InputError(
                 f"{path}: schema version {version!r}, but this Auditor reads {SCHEMA_VERSION}; "
@@ -244,22 +243,33 @@ class Audit(Record):
         return notebook_card(self)
 
 
-def _layered(value: Any, layers: int, indent: str = "\n") -> str:
-    """Return JSON whose outer layers have a line an entry.
+def _layered(value: Any, indent: str = "\n") -> str:
+    """Return JSON in which each finding, row and setting has a line of its own.
 
     Python's own indentation is twenty times as slow, which 21,000 classes notice.
     """
-    if not layers or not value or not isinstance(value, dict | list):
+    if not _holds_rows(value):
         return json.dumps(value, sort_keys=True, allow_nan=False)
     inner = f"{indent} "
     if isinstance(value, dict):
-        entries = [
-            f"{json.dumps(k)}: {_layered(v, layers - 1, inner)}" for k, v in sorted(value.items())
-        ]
+        entries = [f"{json.dumps(k)}: {_layered(v, inner)}" for k, v in sorted(value.items())]
     else:
-        entries = [_layered(entry, layers - 1, inner) for entry in value]
+        entries = [_layered(entry, inner) for entry in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     return f"{opening}{inner}{f',{inner}'.join(entries)}{indent}{closing}"
+
+
+def _holds_rows(value: Any) -> bool:
+    """Tell whether something is in it that is no single value and no list of such."""
+    entries = value.values() if isinstance(value, dict) else value
+    inside = entries if isinstance(value, dict | list) else ()
+    return any(
+        isinstance(e, dict) or (isinstance(e, list) and any(map(_is_container, e))) for e in inside
+    )
+
+
+def _is_container(value: Any) -> bool:
+    return isinstance(value, dict | list)
 
 
 def _digest(content: dict[str, Any]) -> str:

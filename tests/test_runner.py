@@ -489,7 +489,7 @@ class TestDocument:
         ("text", "said"),
         [
             ("", "is not JSON"),
-            ("[]", "schema version None"),
+            ("[]", "it has no schema_version"),
             ('{"schema_version": 99}', "schema version 99"),
             ('{"schema_version": 1}', "is it an audit.json"),
             ('{"schema_version": 1, "verdict": NaN}', "is it an audit.json"),

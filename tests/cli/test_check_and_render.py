@@ -86,7 +86,7 @@ def test_reports_are_rendered_beside_the_audit(cli: Cli, good: str, here: Path) 
     [
         (None, "cannot be read: No such file"),
         ("not JSON", "is not JSON"),
-        ("[]", "schema version None"),
+        ("[]", "it has no schema_version"),
         ("edited", "edited after the audit"),
     ],
 )

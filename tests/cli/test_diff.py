@@ -238,7 +238,7 @@ def test_an_audit_with_such_a_baseline_is_undecided(
     [
         (lambda audit: audit.update(summary="All is well."), "edited after the audit"),
         (lambda audit: audit.update(schema_version=7), "schema version 7, but this Auditor reads"),
-        (lambda audit: audit.clear(), "schema version None"),
+        (lambda audit: audit.clear(), "it has no schema_version"),
     ],
 )
 def test_a_record_that_cannot_be_trusted_ends_both_commands(

@@ -125,6 +125,7 @@ def _configured(config: Config, source: ConfigSource, registry: Registry) -> lis
     given = config.baseline
     available = {"baseline"} if given is not None and given.audit is not None else set()
     available |= {"baseline_model"} if given is not None and given.names_a_model else set()
+    available |= {"groups"} if config.overlap.groups else set()
     configured = configure(registry, config.checks, source, frozenset(available))
     known = {*registry.checks, *(check.id for check in registry.broken)}
     for number, waiver in enumerate(config.waivers):

@@ -13,7 +13,8 @@ How it decides
 --------------
 It compares the values of the columns that ``[overlap] groups`` names, in the manifests of both
 splits. It counts, so no interval is needed: every group in both splits fails. An image that names
-no group may belong to any, so that it leaves the check inconclusive.
+no group may belong to any, so that it leaves the check inconclusive. Where no column is named there
+is nothing to judge, and it does not count as a blocking check.
 
 How to fix
 ----------
@@ -34,7 +35,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from auditor.check import Check, Finding, Outcome, Status
+from auditor.check import Check, Finding, Level, Outcome, Status
 
 if TYPE_CHECKING:
     from auditor.evidence.groups import GroupColumn, Groups, SharedGroup
@@ -47,6 +48,10 @@ class GroupOverlap(Check):
     title = "No group crosses the splits"
     level = "block"
     judges = "data"
+
+    def default_level(self, available: frozenset[str]) -> Level:
+        """Block where groups are named; without them nothing is asked."""
+        return self.level if "groups" in available else "advise"
 
     def run(self, groups: Groups) -> Outcome:
         """Name every group that both splits hold."""

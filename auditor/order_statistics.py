@@ -8,12 +8,13 @@ stated confidence.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
 
-from auditor.stats import Interval
+if TYPE_CHECKING:
+    from auditor.stats import Interval
 
 __all__ = [
     "quantile",
@@ -66,6 +67,10 @@ def quantile_interval(values: Floats, q: float, confidence: float = 0.95) -> Int
     >>> quantile_interval(np.arange(1.0, 299.0), 0.99).high
     inf
     """
+    from scipy.stats import binom  # half a second, which the list of checks need not wait for
+
+    from auditor.stats import Interval
+
     ordered, n = np.sort(np.asarray(values, float)), len(values)
     low = int(binom.ppf(1 - confidence, n, q)) if n else 0
     high = int(binom.ppf(confidence, n, q)) + 1
@@ -102,6 +107,8 @@ def ratio_interval(numerator: Floats, denominator: Floats, confidence: float = 0
     Interval
         (0, inf) where the pairs are too few.
     """
+    from auditor.stats import Interval
+
     low, high = quantile_interval(_log_ratios(numerator, denominator), 0.5, confidence)
     return Interval(math.exp(low), math.exp(high))
 

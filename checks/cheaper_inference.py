@@ -44,7 +44,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from auditor import stats
 from auditor.check import Check, Finding, Fraction, Outcome, Status
 
 if TYPE_CHECKING:
@@ -101,6 +100,8 @@ class CheaperInference(Check):
 
 
 def _changed(comparison: Comparison, confidence: float) -> Finding:
+    from auditor import stats
+
     n, changed = comparison.overall.n_after, comparison.changed or 0
     return Finding(
         subject="test",

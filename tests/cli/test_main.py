@@ -94,6 +94,18 @@ print(*sorted(packages - set(sys.stdlib_module_names)))
     assert out.splitlines()[-1] == "auditor click"
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["explain", "latency"]])
+def test_the_catalogue_does_not_wait_for_scipy(here: Path, arguments: list[str]) -> None:
+    code = f"""
+import sys
+from auditor.cli import main
+main({arguments!r})
+print(*sorted({{"scipy", "statsmodels", "sklearn", "torch", "matplotlib"}} & set(sys.modules)))
+"""
+    out = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert out.splitlines()[-1] == ""
+
+
 def boom(error: BaseException) -> Callable[[], NoReturn]:
     def raises() -> NoReturn:
         raise error

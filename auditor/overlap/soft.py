@@ -93,9 +93,9 @@ def crowding(soft: NDArray[np.int8], others: NDArray[np.int8]) -> NDArray[np.flo
     """Measure how alike a picture is to the nearest of some that are drawn at random.
 
     A plain sky with a dot is like a hundred others, so that likeness says little there. Crowding
-    is the mean similarity to the nearest 10 of 2,000 drawn ones: of large sets copies are too few to
-    be drawn. Of fewer than 2,000 pictures all are drawn, a picture's own copy with them, and crowding
-    is higher than it should be; the pixels make up for most of that, signatures alone do not.
+    is the mean similarity to the nearest 10 of 2,000 drawn ones: in large sets copies are too few
+    to be drawn. Of fewer than 2,000 pictures all are drawn, a picture's own copy with them, and
+    crowding is too high; the pixels make up for most of that, signatures alone do not.
 
     Parameters
     ----------

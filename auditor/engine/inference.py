@@ -116,7 +116,7 @@ class Inference:
         return self.candidate.loaded.preprocessing.transform(reference=reference)
 
     def prepare(self, image: Image.Image, data: bytes) -> torch.Tensor:
-        """Return the model's input for one image, float32, shape (channels, height, width)."""
+        """Return one image's tensor, to be normalised, shape (channels, height, width)."""
         del data
         return self._transform(to_rgb(image))
 
@@ -147,7 +147,8 @@ class Inference:
         import torch
 
         dtype = getattr(torch, self._dtype)
-        batch = torch.stack(list(prepared)).to(self._device, dtype=dtype)
+        images_there = torch.stack(list(prepared)).to(self._device)
+        batch = self.candidate.loaded.preprocessing.normalise(images_there).to(dtype)
         self._forward.settle(batch)
         if self._wants_features:
             _ = self._tap  # it listens from before the first forward pass

@@ -3,7 +3,8 @@ grey level or two of it.
 
 The resizing of 8-bit tensors is Pillow's own algorithm, with the same filters and antialiasing;
 its sums are rounded elsewhere. What it cannot do is left to the reference: filters other than
-bilinear and bicubic, and crops with a border.
+bilinear and bicubic, and crops with a border. What it leaves is normalising, which is done for a
+batch at once (``Preprocessing.normalise``).
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def on_tensors(steps: Any) -> Callable[[Image], Tensor] | None:
     Returns
     -------
     callable or None
-        From an image in mode RGB or L to a float32 tensor (channels, height, width). It can be
-        pickled.
+        From an image in mode RGB or L to a tensor of grey levels (channels, height, width). It can
+        be pickled.
     """
     from torchvision import transforms
     from torchvision.transforms import InterpolationMode
@@ -39,29 +40,26 @@ def on_tensors(steps: Any) -> Callable[[Image], Tensor] | None:
     kinds = [type(step).__name__ for step in steps.transforms]
     if kinds != ["Resize", "CenterCrop", "MaybeToTensor", "Normalize"]:
         return None
-    resize, crop, _, normalize = steps.transforms
+    resize, crop, *_ = steps.transforms
     filters = (InterpolationMode.BILINEAR, InterpolationMode.BICUBIC)
     if not isinstance(resize, transforms.Resize) or resize.interpolation not in filters:
         return None
-    return _OnTensors(resize.size, resize.interpolation, crop.size, normalize)
+    return _OnTensors(resize.size, resize.interpolation, crop.size)
 
 
 @dataclass(frozen=True)
 class _OnTensors:
-    """Resize, crop, normalise."""
+    """Resize, crop."""
 
     size: int | list[int]
     interpolation: Any
     crop: tuple[int, int]
-    normalize: Any
 
     def __call__(self, image: Image) -> Tensor:
-        import torch
         from torchvision.transforms.v2 import functional as F  # noqa: N812 - as everywhere
 
         pixels = F.pil_to_tensor(image)
         size = [self.size] if isinstance(self.size, int) else list(self.size)
         resized = F.resize(pixels, size, self.interpolation, antialias=True)
-        cropped = F.center_crop(resized, list(self.crop))
-        normalized: Tensor = self.normalize(cropped.to(torch.float32).div_(255))
-        return normalized
+        cropped: Tensor = F.center_crop(resized, list(self.crop))
+        return cropped

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
+from torchvision.transforms.functional import normalize
 
 from auditor.models.preprocessing import Preprocessing, resolve
 
@@ -28,6 +29,12 @@ def smooth(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
+def difference(chosen: Preprocessing, picture: Image.Image) -> float:
+    """Return the largest difference between the two ways' inputs."""
+    fast = chosen.normalise(chosen.transform(reference=False)(picture)[None])
+    return (fast[0] - chosen.transform()(picture)).abs().max().item()
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     st.integers(20, 400),
@@ -41,17 +48,28 @@ def test_stays_within_two_grey_levels_of_timms_steps(
 ) -> None:
     chosen = steps(input_size=size, interpolation=interpolation, crop_pct=crop)
     picture = smooth(width, height)
-    difference = chosen.transform(reference=False)(picture) - chosen.transform()(picture)
-    assert difference.abs().max().item() <= 2.01 * GREY_LEVEL
+    assert difference(chosen, picture) <= 2.01 * GREY_LEVEL
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK", "1"])
 def test_takes_every_mode_that_the_reference_takes(mode: str) -> None:
     chosen = steps(input_size=32)
     picture = smooth(60, 50).convert(mode)
-    tensor = chosen.transform(reference=False)(picture)
-    assert tensor.shape == (3, 32, 32)
-    assert (tensor - chosen.transform()(picture)).abs().max().item() <= 2.01 * GREY_LEVEL
+    assert chosen.transform(reference=False)(picture).shape == (3, 32, 32)
+    assert difference(chosen, picture) <= 2.01 * GREY_LEVEL
+
+
+def test_pixels_stay_in_eight_bits_and_a_batch_is_normalised_at_once() -> None:
+    chosen = steps(input_size=32, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
+    batch = torch.stack([chosen.transform(reference=False)(smooth(60, 50, s)) for s in range(3)])
+    assert batch.dtype == torch.uint8
+    expected = normalize(batch.float() / 255, [0.1, 0.2, 0.3], [0.5, 0.6, 0.7])
+    torch.testing.assert_close(chosen.normalise(batch), expected)
+    torch.testing.assert_close(
+        chosen.normalise(batch.contiguous(memory_format=torch.channels_last)), expected
+    )
+    assert torch.equal(chosen.normalise(expected), expected)
+    assert batch.dtype == torch.uint8
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from auditor.data.classes import require_known
 from auditor.data.samples import Samples
-from auditor.engine.features import FeatureTap
 from auditor.engine.forward import Forward, default_batch
+from auditor.engine.lookup import Rows
+from auditor.engine.replica import Replica
 from auditor.errors import InputError
 from auditor.evidence.predictions import matrix
 from auditor.models.handle import Candidate
@@ -23,16 +25,30 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from auditor.engine.link import Arrays
+
 __all__ = ["PROBABILITIES_THAT_FIT", "Inference"]
 
 PROBABILITIES_THAT_FIT = 50_000_000
 """Full probabilities are kept up to this many values (images × classes)."""
-FEATURES_THAT_FIT = 100_000_000
-"""Features are kept up to this many values (images × features): 200 MB."""
+
+_TOLD_APART = (
+    "classes",
+    "device",
+    "dtype",
+    "features",
+    "forward",
+    "probabilities_kept",
+    "transform",
+)
+"""What rows of one table have in common; batch and threads change the last bits alone."""
+
+Columns = dict[str, pa.Array]
+Result = TypeVar("Result")
 
 
 class Inference:
-    """Runs the candidate on batches of images.
+    """Runs the candidate on batches of images, on every device that it is given in turn.
 
     Parameters
     ----------
@@ -42,12 +58,14 @@ class Inference:
         Another dtype than the audit's, on a copy of the candidate; the audit's where None.
     features
         Whether to keep what the last layer is given, too.
+    devices
+        Where; one may stand there twice. Those that the audit's settings name where None.
 
     Raises
     ------
     InputError
-        Where a label is unknown to the candidate, its outputs have another shape than
-        (batch, classes), or an output is NaN or infinite.
+        Where a label is unknown to the candidate, there is no such device, not one image fits into
+        its memory, the outputs have another shape than (batch, classes), or one is NaN or infinite.
     """
 
     def __init__(
@@ -57,58 +75,70 @@ class Inference:
         dtype: str | None = None,
         *,
         features: bool = False,
+        devices: Sequence[torch.device] | None = None,
     ) -> None:
-        self.candidate, self.samples = candidate, samples
-        self._wants_features, self._without_features = features, ""
+        self.candidate, self.samples, self._wants_features = candidate, samples, features
         self._copied, self._dtype = dtype is not None, dtype or candidate.engine.dtype
         self.images: frozenset[str] | None = frozenset(samples.images)
         self.reduced = False
-        self._rows = {image: row for row, image in enumerate(samples.images)}
-        if len(candidate.classes.names) < 2:
+        self._rows, self._turn = Rows(samples.images), 0
+        names = candidate.classes.names
+        if len(names) < 2:
             raise InputError(
-                f'{candidate.name} has one class, "{candidate.classes.names[0]}"; a classifier '
-                "needs at least two"
+                f'{candidate.name} has one class, "{names[0]}"; a classifier needs at least two'
             )
-        require_known(samples.labels, candidate.classes.names, samples.source)
-        index = {name: i for i, name in enumerate(candidate.classes.names)}
-        self._label = np.array([index[label] for label in samples.labels], np.int64)
+        require_known(samples.labels, names, samples.source)
+        index = {name: i for i, name in enumerate(names)}
+        self._label = np.fromiter((index[label] for label in samples.labels), np.int32)
+        self._representative = np.array(samples.representative or (), bool)
+        self._names = pa.array(names, pa.string())
         self._keep_all = len(samples) * len(index) <= PROBABILITIES_THAT_FIT
+        self._devices = devices
         # Here, before threads prepare images: a model that is traced to be folded changes, for that
         # long, what calling any module does, those of the transform among them.
-        self._forward = self._made_ready()
+        _ = self._replicas
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs to prepare images; it loads the model if it runs it."""
+        state = {**vars(self), "_transform": self._transform}
+        state.pop("_replicas", None)
+        return state | {"candidate": replace(self.candidate)}
+
+    @cached_property
+    def _replicas(self) -> tuple[Replica, ...]:
+        from auditor.models.device import choose_devices
+
+        devices = self._devices or choose_devices(self.candidate.device)
+        model = self.candidate.loaded.model
+        others = [copy.deepcopy(model) for _ in devices[1:]]
+        models = [copy.deepcopy(model) if self._copied else model, *others]
+        return tuple(map(self._replica, models, devices))
+
+    def _replica(self, model: torch.nn.Module, device: torch.device) -> Replica:
+        size = self.candidate.loaded.preprocessing.input_size
+        forward = Forward(model, device, self._dtype, size)
+        return Replica(
+            forward,
+            device,
+            self._dtype,
+            self.candidate,
+            probabilities=self._keep_all,
+            features_of=len(self.samples) if self._wants_features else 0,
+        )
+
+    @cached_property
+    def batch_size(self) -> int | None:
+        """The user's, else as many images as fit on CUDA, else what suits the device."""
+        first = self._replicas[0].device
+        if self.candidate.engine.batch_size or first.type != "cuda":
+            return self.candidate.engine.batch_size or default_batch(first)
+        return min(replica.largest_batch() for replica in self._replicas)
 
     @property
-    def batch_size(self) -> int | None:
-        """The user's, else what suits the device."""
-        return self.candidate.engine.batch_size or default_batch(self._device)
-
-    @cached_property
-    def _device(self) -> torch.device:
-        from auditor.models.device import choose_device
-
-        return choose_device(self.candidate.device)
-
-    def _made_ready(self) -> Forward:
-        loaded = self.candidate.loaded
-        model = copy.deepcopy(loaded.model) if self._copied else loaded.model
-        return Forward(model, self._device, self._dtype, loaded.preprocessing.input_size)
-
-    @cached_property
-    def _tap(self) -> FeatureTap:
-        return FeatureTap(self._forward.model)
-
-    def _features(self, n: int) -> dict[str, pa.Array]:
-        """Return the latest batch's features as a column; none where they cannot be kept."""
-        if not self._wants_features or self._without_features:
-            return {}
-        seen = self._tap.take(n)
-        if seen is None:
-            self._without_features = "the model has no last linear layer that sees each image"
-        elif len(self.samples) * seen.shape[1] > FEATURES_THAT_FIT:
-            self._without_features = (
-                f"{len(self.samples):,} images × {seen.shape[1]:,} features are too many to keep"
-            )
-        return {} if seen is None or self._without_features else {"features": matrix(seen)}
+    def under_way(self) -> int:
+        """How many batches may be begun before the first is waited for: two a device."""
+        alone = len(self._replicas) == 1 and self._replicas[0].device.type != "cuda"
+        return 1 if alone else 2 * len(self._replicas)
 
     @cached_property
     def _transform(self) -> Callable[[Image.Image], torch.Tensor]:
@@ -120,67 +150,60 @@ class Inference:
         del data
         return self._transform(to_rgb(image))
 
-    def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> dict[str, pa.Array]:
-        """Return the prediction columns of a batch."""
-        rows = np.array([self._rows[image] for image in images])
-        label = self._label[rows]
-        scores = self._probabilities(images, prepared)
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :5]
-        names = pa.array(self.candidate.classes.names, pa.string())
+    def rows(
+        self, images: Sequence[str], prepared: Sequence[Any]
+    ) -> Columns | Callable[[], Columns]:
+        """Return the prediction columns of a batch, or what waits for a device and returns them."""
+        rows = self._rows.find(images)
+        replica = self._replicas[self._turn % len(self._replicas)]
+        self._turn += 1
+        wait = self._named(replica, images, lambda: replica.start(prepared, self._label[rows]))
+
+        def finish() -> Columns:
+            found = self._named(replica, images, wait)
+            self._require_finite(images, found["finite"])
+            return self._columns(rows, found)
+
+        return finish if self.under_way > 1 else finish()
+
+    def _named(self, replica: Replica, images: Sequence[str], work: Callable[[], Result]) -> Result:
+        """Do some work; say of a failure on a device where and with which images it came."""
+        try:
+            return work()
+        except RuntimeError as error:
+            other = "" if replica.device.type == "cpu" else "; try [engine] device cpu"
+            raise RuntimeError(
+                f"{self.candidate.name} failed on {replica.device} with a batch of {len(images)}, "
+                f"{images[0]} to {images[-1]}: {error}{other}"
+            ) from error
+
+    def _columns(self, rows: np.ndarray[Any, Any], found: Arrays) -> Columns:
         columns = {
-            "predicted": names.take(pa.array(best[:, 0])),
-            "top5": matrix(best),
-            "true_probability": pa.array(scores[np.arange(len(rows)), label]),
+            "predicted": self._names.take(pa.array(found["top5"][:, 0])),
+            "top5": matrix(found["top5"]),
+            "true_probability": pa.array(found["true_probability"]),
         }
-        if self._keep_all:
-            columns["probabilities"] = matrix(scores)
-        columns |= self._features(len(images))
-        if self.samples.representative:
-            columns["representative"] = pa.array(
-                np.array(self.samples.representative, bool)[rows], pa.bool_()
-            )
+        columns |= {n: matrix(found[n]) for n in ("probabilities", "features") if n in found}
+        if len(self._representative):
+            columns["representative"] = pa.array(self._representative[rows], pa.bool_())
         return columns
 
-    def _probabilities(
-        self, images: Sequence[str], prepared: Sequence[Any]
-    ) -> np.ndarray[Any, Any]:
-        import torch
-
-        dtype = getattr(torch, self._dtype)
-        images_there = torch.stack(list(prepared)).to(self._device)
-        batch = self.candidate.loaded.preprocessing.normalise(images_there).to(dtype)
-        self._forward.settle(batch)
-        if self._wants_features:
-            _ = self._tap  # it listens from before the first forward pass
-        with torch.inference_mode():
-            logits = self._forward.model(batch.contiguous(memory_format=torch.channels_last))
-        self._check(images, logits)
-        values: np.ndarray[Any, Any] = logits.float().softmax(dim=1).cpu().numpy()
-        return values
-
-    def _check(self, images: Sequence[str], logits: Any) -> None:
-        name, outputs = self.candidate.name, len(self.candidate.classes.names)
-        shape = tuple(getattr(logits, "shape", ()))
-        if shape != (len(images), outputs):
-            raise InputError(
-                f"{name} returned {shape or type(logits).__name__} for a batch of {len(images)}; "
-                f"it must return one logit for each of the {outputs} classes"
-            )
-        finite = logits.isfinite().all(dim=1).cpu()
-        if not bool(finite.all()):
-            image = images[int((~finite).nonzero()[0])]
-            # Without the cheaper one the audit goes on.
-            raise (FloatingPointError if self._copied else InputError)(
-                f"{name} returned NaN or infinite outputs for {int((~finite).sum())} of "
-                f"{len(images)} images, first {image}; look at its weights, or at "
-                f"[engine] {'cheaper' if self._copied else 'dtype'} ({self._dtype})"
-            )
+    def _require_finite(self, images: Sequence[str], finite: np.ndarray[Any, Any]) -> None:
+        if finite.all():
+            return
+        image, bad = images[int((~finite).argmax())], int((~finite).sum())
+        # Without the cheaper one the audit goes on.
+        raise (FloatingPointError if self._copied else InputError)(
+            f"{self.candidate.name} returned NaN or infinite outputs for {bad} of {len(images)} "
+            f"images, first {image}; look at its weights, or at "
+            f"[engine] {'cheaper' if self._copied else 'dtype'} ({self._dtype})"
+        )
 
     def about(self) -> dict[str, Any]:
         """Return the class order, the model and where it ran."""
         import torch
 
-        from auditor.models.device import describe_device
+        from auditor.models.device import describe_devices
 
         return {
             "source": self.samples.source,
@@ -190,10 +213,25 @@ class Inference:
             "candidate": self.candidate.about(),
             "preprocessing": self.candidate.preprocessing(),
             "transform": self.candidate.transform,
-            "forward": str(self._forward),
-            "device": describe_device(self._device),
+            "forward": str(self._replicas[0].forward),
+            "device": describe_devices([replica.device for replica in self._replicas]),
             "dtype": self._dtype,
             "threads": torch.get_num_threads(),
             "probabilities_kept": self._keep_all,
-            **({"features": self._without_features or "kept"} if self._wants_features else {}),
+            **self._about_batches(),
+            **({"features": self._refused or "kept"} if self._wants_features else {}),
         }
+
+    def accepts(self, about: Mapping[str, Any]) -> bool:
+        """Tell whether rows that were made earlier, as described, are as good as new ones."""
+        now = self.about()
+        return all(about.get(name) == now.get(name) for name in _TOLD_APART)
+
+    def _about_batches(self) -> dict[str, int]:
+        halved = [replica.most for replica in self._replicas if replica.most is not None]
+        said = {"batch_size": self.batch_size or 0}
+        return {**said, "batch_size_halved_to": min(halved)} if halved else said
+
+    @property
+    def _refused(self) -> str:
+        return next((replica.refused for replica in self._replicas if replica.refused), "")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,13 @@ from auditor.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["choose_device", "describe_device", "processor_name"]
+__all__ = [
+    "choose_device",
+    "choose_devices",
+    "describe_device",
+    "describe_devices",
+    "processor_name",
+]
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -37,6 +45,33 @@ def choose_device(wanted: str) -> torch.device:
     if wanted not in present and not (wanted == "cuda" and "cuda:0" in present):
         raise InputError(f'There is no device "{wanted}" here; there is {", ".join(present)}.')
     return torch.device(wanted)
+
+
+def choose_devices(wanted: str) -> tuple[torch.device, ...]:
+    """Return every device that work is shared among: all of CUDA's, where they are not told apart.
+
+    Parameters
+    ----------
+    wanted
+        As for ``choose_device``; ``auto`` and ``cuda`` take every CUDA device, ``cuda:1`` that one.
+
+    Raises
+    ------
+    InputError
+        There is no such device.
+    """
+    import torch
+
+    first = choose_device(wanted)
+    if wanted not in ("auto", "cuda") or first.type != "cuda":
+        return (first,)
+    return tuple(torch.device(name) for name in _present() if name.startswith("cuda"))
+
+
+def describe_devices(devices: Sequence[torch.device]) -> str:
+    """Return the names of devices, for people; equal ones are counted."""
+    counts = Counter(describe_device(device) for device in devices)
+    return ", ".join(f"{n} × {name}" if n > 1 else name for name, n in counts.items())
 
 
 def describe_device(device: torch.device) -> str:

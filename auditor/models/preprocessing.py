@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from torch import Tensor, nn
+    from torch import Tensor, device, nn
 
 __all__ = ["Preprocessing", "differences", "own_configuration", "resolve", "side_by_side"]
 
@@ -121,9 +121,8 @@ class Preprocessing:
 
         if batch.dtype != torch.uint8:
             return batch
-        mean, std = (batch.new_tensor(v, dtype=torch.float32) for v in (self.mean, self.std))
-        pixels = batch.to(torch.float32).div_(255)
-        return pixels.sub_(mean.view(-1, 1, 1)).div_(std.view(-1, 1, 1))
+        mean, std = (_there(values, batch.device) for values in (self.mean, self.std))
+        return batch.to(torch.float32).div_(255).sub_(mean).div_(std)
 
     def has_fast(self) -> bool:
         """Return whether there is a way on 8-bit tensors."""
@@ -214,6 +213,14 @@ def side_by_side(chosen: Preprocessing, model: nn.Module) -> dict[str, Any]:
         "source": chosen.source,
         "trained": list(chosen.trained),
     }
+
+
+@lru_cache(maxsize=64)
+def _there(values: tuple[float, ...], device: device) -> Tensor:
+    """Return a value a channel; kept, as a copy would wait for all that the device has to do."""
+    import torch
+
+    return torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
 
 
 def _facts(steps: Preprocessing) -> dict[str, Any]:

@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from auditor.errors import InputError
-from auditor.models.device import choose_device, describe_device
+from auditor.models.device import (
+    choose_device,
+    choose_devices,
+    describe_device,
+    describe_devices,
+)
 
 
 def test_the_cpu_is_always_there() -> None:
@@ -29,3 +34,22 @@ def test_a_description_counts_the_threads() -> None:
 
 def test_every_present_device_has_a_description() -> None:
     assert describe_device(choose_device("auto"))
+
+
+@pytest.mark.parametrize("wanted", ["auto", "cpu"])
+def test_work_is_shared_among_all_that_are_alike(wanted: str) -> None:
+    devices = choose_devices(wanted)
+    assert devices[0].type == choose_device(wanted).type
+    several = wanted == "auto" and torch.cuda.is_available()
+    assert len(devices) == (torch.cuda.device_count() if several else 1)
+
+
+def test_an_absent_device_is_not_replaced_by_others() -> None:
+    with pytest.raises(InputError, match=r'"cuda:99".*there is .*cpu'):
+        choose_devices("cuda:99")
+
+
+def test_equal_devices_are_counted() -> None:
+    cpu = torch.device("cpu")
+    assert describe_devices([cpu]) == describe_device(cpu)
+    assert describe_devices([cpu, cpu]) == f"2 × {describe_device(cpu)}"

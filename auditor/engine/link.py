@@ -1,0 +1,100 @@
+"""Moves batches to a device and results back, beside what the device computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Link"]
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Link:
+    """The way between this process and a device.
+
+    On CUDA batches lie in pinned memory and go over on a stream of their own, while the batch
+    before them is computed. Elsewhere the same calls wait.
+
+    Parameters
+    ----------
+    device
+        The other end.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        import torch
+
+        self.device = device
+        cuda: Any = torch.cuda  # torch leaves streams and events untyped
+        self._stream = cuda.Stream(device) if device.type == "cuda" else None
+
+    def stack(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the images as one batch on the host, ready to be sent.
+
+        Parameters
+        ----------
+        images
+            Of one shape and dtype.
+        """
+        import torch
+
+        if self._stream is None:
+            return torch.stack(list(images))
+        shape = (len(images), *images[0].shape)
+        return torch.stack(
+            list(images), out=torch.empty(shape, dtype=images[0].dtype, pin_memory=True)
+        )
+
+    def send(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return a batch of ``stack`` on the device; what is computed next there waits for it."""
+        import torch
+
+        if self._stream is None:
+            return batch.to(self.device)
+        computing = torch.cuda.current_stream(self.device)
+        with torch.cuda.stream(self._stream):
+            sent = batch.to(self.device, non_blocking=True)
+        computing.wait_stream(self._stream)
+        sent.record_stream(computing)  # else its memory were free as soon as the copy is done
+        return sent
+
+    def fetch(self, results: Mapping[str, torch.Tensor]) -> Callable[[], Arrays]:
+        """Start to copy results back; return what waits for them and returns them.
+
+        They follow the computation on its own stream: there is little of them.
+
+        Parameters
+        ----------
+        results
+            Name → tensor on the device.
+        """
+        import torch
+
+        if self._stream is None:
+            arrays = {name: values.cpu().numpy() for name, values in results.items()}
+            return lambda: arrays
+        pinned = {name: _pinned(values) for name, values in results.items()}
+        cuda: Any = torch.cuda
+        done = cuda.Event()
+        done.record(cuda.current_stream(self.device))
+
+        def wait() -> Arrays:
+            done.synchronize()
+            # A copy, since evidence stays and pinned memory is scarce.
+            return {name: np.array(values.numpy()) for name, values in pinned.items()}
+
+        return wait
+
+
+def _pinned(values: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    there = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    return there.copy_(values, non_blocking=True)

@@ -1,0 +1,272 @@
+"""What is kept of a model's outputs: on one device or several, in halves or whole."""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from auditor.config import CandidateTable, EngineTable
+from auditor.data.classes import ClassList
+from auditor.data.folder import read_folder
+from auditor.data.samples import Samples
+from auditor.engine.forward import Forward
+from auditor.engine.inference import Inference
+from auditor.engine.replica import Replica
+from auditor.errors import InputError
+from auditor.models.handle import Candidate
+from auditor.overlap.decode import open_image
+
+CPU = torch.device("cpu")
+CLASSES = tuple("abcdefg")
+MODELS = """
+import torch
+from torch import nn
+
+
+class Network(nn.Module):
+    limit = None
+    steps = None
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.last = nn.Conv2d(3, 6, 3), nn.Linear(6, 7)
+
+    def forward(self, x):
+        if self.limit is not None and len(x) > self.limit and (self.limit or x.any()):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        y = self.last(self.conv(x.float()).relu().mean((2, 3)))
+        return 20 * y if self.steps is None else (y * self.steps).round()
+
+
+def network():
+    return Network()
+
+
+def coarse():
+    model = Network()
+    model.steps = 3.0
+    return model
+
+
+def small():
+    model = Network()
+    model.limit = 3
+    return model
+
+
+def hopeless():
+    model = Network()
+    model.limit = 0
+    return model
+
+
+class Broken(Network):
+    def forward(self, x):
+        return self.last(x) if x.any() else super().forward(x)
+
+
+def broken():
+    return Broken()
+
+
+class Blind(Network):
+    def forward(self, x):
+        return super().forward(x).log() if x.any() else super().forward(x)
+
+
+def blind():
+    return Blind()
+
+
+class Narrow(Network):
+    def forward(self, x):
+        return super().forward(x)[:, :3] if x.any() else super().forward(x)
+
+
+def narrow():
+    return Narrow()
+"""
+
+Columns = dict[str, np.ndarray[Any, Any]]
+
+
+@pytest.fixture
+def samples(image_folder: Callable[..., Path]) -> Samples:
+    return read_folder(image_folder("test", {"a": 9, "b": 8, "c": 6}))
+
+
+@pytest.fixture
+def candidate(module: Callable[..., str]) -> Callable[..., Candidate]:
+    name = module(MODELS, by_colour=False)
+
+    def candidate(model: str = "network", **engine: Any) -> Candidate:
+        table = CandidateTable(module=f"{name}:{model}", input_size=12)
+        return Candidate(table, EngineTable(**engine), ClassList(CLASSES, "given"), None)
+
+    return candidate
+
+
+def prepared(inference: Inference, samples: Samples) -> list[Any]:
+    files = [samples.read(image) for image in samples.images]
+    return [inference.prepare(open_image(file), file) for file in files]
+
+
+def look(inference: Inference, samples: Samples, batch: int = 4) -> pa.Table:
+    """Show the images in batches, with as many under way as the observer says."""
+    images, ready = list(samples.images), prepared(inference, samples)
+    waiting: deque[Any] = deque()
+    tables = []
+    for start in range(0, len(images), batch):
+        part = slice(start, start + batch)
+        waiting.append(inference.rows(images[part], ready[part]))
+        while len(waiting) >= inference.under_way:
+            tables.append(columns(waiting.popleft()))
+    return pa.concat_tables(tables + [columns(each) for each in waiting])
+
+
+def columns(rows: Any) -> pa.Table:
+    return pa.table(rows() if callable(rows) else rows)
+
+
+def values(table: pa.Table, name: str, dtype: str, n: int) -> np.ndarray[Any, Any]:
+    return np.frombuffer(b"".join(table[name].to_pylist()), dtype).reshape(n, -1)
+
+
+def by_hand(candidate: Candidate, samples: Samples) -> np.ndarray[Any, Any]:
+    """Probabilities, one image at a time."""
+    preprocessing = candidate.loaded.preprocessing
+    steps, model = preprocessing.transform(reference=False), candidate.loaded.model.eval()
+    found = []
+    for image in samples.images:
+        batch = steps(open_image(samples.read(image)).convert("RGB"))[None]
+        with torch.inference_mode():
+            found.append(model(preprocessing.normalise(batch)).softmax(1)[0].numpy())
+    return np.stack(found)
+
+
+def test_what_is_kept_is_what_the_model_says(candidate: Any, samples: Samples) -> None:
+    expected = by_hand(candidate(), samples)
+    found, n = look(Inference(candidate(), samples), samples), len(samples)
+    np.testing.assert_allclose(values(found, "probabilities", "<f4", n), expected, rtol=1e-5)
+    order = np.argsort(-expected, axis=1, kind="stable")[:, :5]
+    assert values(found, "top5", "<i8", n).tolist() == order.tolist()
+    assert found["predicted"].to_pylist() == [CLASSES[k] for k in order[:, 0]]
+    label = [CLASSES.index(label) for label in samples.labels]
+    np.testing.assert_allclose(
+        found["true_probability"].to_numpy(), expected[np.arange(n), label], rtol=1e-5
+    )
+
+
+def test_of_equals_the_first_class_is_first(candidate: Any, samples: Samples) -> None:
+    found, n = look(Inference(candidate("coarse"), samples), samples), len(samples)
+    scores = values(found, "probabilities", "<f4", n)
+    assert any(len(set(row)) < len(row) for row in scores.tolist())
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :5]
+    assert values(found, "top5", "<i8", n).tolist() == order.tolist()
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+def test_several_devices_say_what_one_says_in_order(
+    candidate: Any, samples: Samples, replicas: int
+) -> None:
+    one = Inference(candidate(), samples, features=True)
+    several = Inference(candidate(), samples, features=True, devices=(CPU,) * replicas)
+    assert (one.under_way, several.under_way) == (1, 2 * replicas)
+    assert look(several, samples).equals(look(one, samples))
+    assert several.about()["device"].startswith(f"{replicas} × ")
+
+
+def test_a_batch_that_does_not_fit_is_run_in_halves(candidate: Any, samples: Samples) -> None:
+    whole, halved = candidate(), candidate("small", batch_size=8)
+    inference = Inference(halved, samples, features=True)
+    assert inference.batch_size == 8
+    expected = look(Inference(whole, samples, features=True), samples, 8)
+    found, n = look(inference, samples, 8), len(samples)
+    for name, dtype in {"probabilities": "<f4", "features": "<f2"}.items():
+        ours, theirs = (values(table, name, dtype, n) for table in (found, expected))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
+    assert found["predicted"].equals(expected["predicted"])
+    about = inference.about()
+    assert (about["batch_size"], about["batch_size_halved_to"]) == (8, 2)
+
+
+def test_nothing_is_said_of_halves_where_there_were_none(candidate: Any, samples: Samples) -> None:
+    inference = Inference(candidate(), samples)
+    look(inference, samples)
+    assert "batch_size_halved_to" not in inference.about()
+
+
+def test_where_not_one_image_fits_the_next_step_is_said(candidate: Any, samples: Samples) -> None:
+    inference = Inference(candidate("hopeless"), samples)
+    with pytest.raises(InputError, match=r"cpu ran out of memory on one image.*free.*\[engine\]"):
+        look(inference, samples)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1, 1), (100, 64), (512, 512), (10**6, 512)])
+def test_the_largest_batch_is_found_by_trying(candidate: Any, limit: int, expected: int) -> None:
+    handle = candidate()
+    handle.loaded.model.limit = limit
+    forward = Forward(handle.loaded.model, CPU, "float32", (3, 12, 12))
+    replica = Replica(forward, CPU, "float32", handle, probabilities=True)
+    assert replica.largest_batch() == expected
+    assert replica.most is None
+
+
+def test_a_failure_names_the_device_and_the_batch(candidate: Any, samples: Samples) -> None:
+    inference = Inference(candidate("broken"), samples)
+    said = f"failed on cpu with a batch of 4, {samples.images[0]} to {samples.images[3]}: "
+    with pytest.raises(RuntimeError, match=said):
+        look(inference, samples)
+
+
+@pytest.mark.parametrize("devices", [(CPU,), (CPU, CPU)])
+def test_an_output_that_is_no_number_is_named(
+    candidate: Any, samples: Samples, devices: tuple[torch.device, ...]
+) -> None:
+    inference = Inference(candidate("blind"), samples, devices=devices)
+    with pytest.raises(InputError, match=r"NaN or infinite outputs for \d of 4 images, first a/"):
+        look(inference, samples)
+
+
+def test_a_wrong_number_of_outputs_is_named(candidate: Any, samples: Samples) -> None:
+    inference = Inference(candidate("narrow"), samples)
+    with pytest.raises(InputError, match=r"returned \(4, 3\) for a batch of 4; .* 7 classes"):
+        look(inference, samples)
+
+
+def test_another_process_prepares_and_predicts_the_same(candidate: Any, samples: Samples) -> None:
+    inference = Inference(candidate(), samples)
+    other = pickle.loads(pickle.dumps(inference))
+    assert len(pickle.dumps(inference)) < 50_000
+    for a, b in zip(prepared(inference, samples), prepared(other, samples), strict=True):
+        assert torch.equal(a, b)
+    assert look(other, samples).equals(look(inference, samples))
+
+
+def test_rows_of_another_dtype_or_model_form_are_not_accepted(
+    candidate: Any, samples: Samples
+) -> None:
+    inference = Inference(candidate(), samples)
+    about = inference.about()
+    assert inference.accepts({**about, "batch_size": 3, "threads": 7})
+    assert not inference.accepts({**about, "dtype": "bfloat16"})
+    assert not inference.accepts({**about, "forward": "something else"})
+    assert not inference.accepts({})
+
+
+def test_a_sample_says_which_rows_stand_for_the_rest(candidate: Any, samples: Samples) -> None:
+    import dataclasses
+
+    flags = tuple(k % 2 == 0 for k in range(len(samples)))
+    sampled = dataclasses.replace(samples, representative=flags)
+    found = look(Inference(candidate(), sampled), sampled)
+    assert found["representative"].to_pylist() == list(flags)

@@ -93,7 +93,7 @@ def train(recipe: Recipe, data: Path, directory: Path, progress: Progress) -> No
         steps = preprocessing.resolve(model, _TRANSFORM_ARGS, {})
         learnt = _read(data / recipe.name / "train", steps)
         held_out = _read(data / "validation", steps)
-        with progress.stage(f"training {recipe.name}, epochs", recipe.epochs) as advance:
+        with progress.stage(f"training {recipe.name}", recipe.epochs, unit="epochs") as advance:
             log = []
             for row in _epochs(recipe, model, learnt, held_out):
                 log.append(row)

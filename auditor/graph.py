@@ -5,13 +5,19 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auditor.config import Config
+from auditor.data.samples import Samples
 from auditor.errors import AuditorError, Unavailable
 from auditor.evidence.provider import Provider
 from auditor.evidence.store import Store
 from auditor.progress import Progress
+
+if TYPE_CHECKING:
+    from auditor.engine.observation import Observing
+    from auditor.engine.shards import Shard
+    from auditor.evidence.provider import Observer
 
 __all__ = ["Graph"]
 
@@ -147,42 +153,66 @@ class Graph:
 
     def _gather(self, provider: Provider, key: str) -> Any:
         arguments = self.arguments(provider.needs)
-        self.progress.say(f"gathering {provider.name.replace('_', ' ')}")
-        value = provider.function(**arguments)
-        self.store.save(provider.name, key, value.to_table(), self._origin(provider))
+        with self.store.gathering([key], self._wait):
+            if self._is_stored(provider.name, key):
+                return self._stored(provider.name, key)
+            self.progress.say(f"gathering {provider.name.replace('_', ' ')}")
+            value = provider.function(**arguments)
+            self.store.save(provider.name, key, value.to_table(), self._origin(provider))
         return value
 
     def _observe(self, asked: Provider) -> Any:
-        """Run one pass for every wanted observer of the same images, and keep what each saw."""
-        from auditor.engine.observation import observe_samples
-
+        """Run one pass for every wanted observer of the same images."""
         observers = self._observers(asked)
-        if observers:
-            assert asked.samples is not None
-            tables, failed = observe_samples(
-                self.get(asked.samples),
-                observers,
-                self.store,
-                self.progress,
-                workers=self.config.engine.workers,
-            )
-            for name, table in tables.items():
-                provider = self._providers[name]
-                self.store.save(name, observers[name][0], table, self._origin(provider))
-                assert provider.stored is not None
-                self._values[name] = provider.stored.from_table(table)
-            for name, crash in failed.items():
-                if name == asked.name or isinstance(crash, AuditorError):
-                    raise crash
+        keys = [observing.key for observing in observers.values()]
+        with self.store.gathering(keys, self._wait):
+            left = {n: o for n, o in observers.items() if not self._is_stored(n, o.key)}
+            failed = self.look(asked, left)
+        for name, observing in observers.items():
+            crash = failed.get(name)
+            if crash is None:
+                self._values[name] = self._stored(name, observing.key)
+            elif name == asked.name or isinstance(crash, AuditorError):
+                raise crash
         return self._values[asked.name]
 
-    def _observers(self, asked: Provider) -> dict[str, tuple[str, Any]]:
+    def look(
+        self, asked: Provider, observers: Mapping[str, Observing], shard: Shard | None = None
+    ) -> dict[str, BaseException]:
+        """Show a split to its observers, all of it or a share; return what failed."""
+        from auditor.engine.observation import observe_samples
+
+        if not observers:
+            return {}
+        assert asked.samples is not None
+        return observe_samples(
+            self.get(asked.samples),
+            observers,
+            self.store,
+            self.progress,
+            workers=self.config.engine.workers,
+            shard=shard,
+        )
+
+    def _wait(self) -> None:
+        self.progress.say("another audit is gathering the same evidence; waiting for it")
+
+    def _is_stored(self, name: str, key: str) -> bool:
+        return self.store.find(name, key) is not None
+
+    def _stored(self, name: str, key: str) -> Any:
+        table, stored = self.store.load(name, key), self._providers[name].stored
+        assert table is not None
+        assert stored is not None
+        return stored.from_table(table)
+
+    def _observers(self, asked: Provider) -> dict[str, Observing]:
         """Return the observers that have images to see; keep what needs no image at once."""
-        observers: dict[str, tuple[str, Any]] = {}
+        observers: dict[str, Observing] = {}
         for provider in self._observers_beside(asked):
             try:
                 key = self._key(provider)
-                if provider is not asked and self.store.load(provider.name, key) is not None:
+                if provider is not asked and self._is_stored(provider.name, key):
                     continue
                 made = provider.function(**self.arguments(provider.needs))
             except (Exception, SystemExit):
@@ -193,8 +223,15 @@ class Graph:
                 self.store.save(provider.name, key, made.to_table(), self._origin(provider))
                 self._values[provider.name] = made
             else:
-                observers[provider.name] = (key, made)
+                observers[provider.name] = self._observing(provider, key, made)
         return observers
+
+    def _observing(self, provider: Provider, key: str, made: Observer) -> Observing:
+        from auditor.engine.observation import Observing
+
+        method = self._key(provider, data=False)
+        earlier = self.store.like(provider.name, method)
+        return Observing(key, made, method, self._origin(provider), earlier)
 
     def _observers_beside(self, asked: Provider) -> list[Provider]:
         """Return the observer that was asked for, and the other wanted ones of its images."""
@@ -245,9 +282,14 @@ class Graph:
                     "error",
                 )
 
-    def _key(self, provider: Provider) -> str:
-        parts = [(name, self._identity(name)) for name in sorted(provider.needs)]
+    def _key(self, provider: Provider, *, data: bool = True) -> str:
+        """Return what stored evidence is known by; without ``data``, what it is made by alone."""
+        names = [name for name in sorted(provider.needs) if data or not self._is_samples(name)]
+        parts = [(name, self._identity(name)) for name in names]
         return hashlib.sha256(repr((provider.name, provider.version, parts)).encode()).hexdigest()
+
+    def _is_samples(self, name: str) -> bool:
+        return isinstance(self.get(name, required=False), Samples)
 
     def _identity(self, name: str) -> str:
         """Return what a value is known by: its key, its own identity, or that of its needs."""

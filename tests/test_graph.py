@@ -179,7 +179,12 @@ def test_a_change_below_is_gathered_again_above(
     graph(*_counting(calls)).get("doubled")
     graph(*_counting(calls, **change)).get("doubled")
     assert calls == {"counted": 2, "doubled": 2}
-    graph(*_counting(calls)).get("doubled")
+    assert calls == {"counted": 2, "doubled": 2}
+
+
+def test_going_back_gathers_nothing(graph: Make, calls: Calls) -> None:
+    for identity in ("1", "2", "3", "1", "2"):
+        graph(*_counting(calls, identity=identity)).get("doubled")
     assert calls == {"counted": 3, "doubled": 3}
 
 

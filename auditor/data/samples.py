@@ -9,7 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 __all__ = ["Reader", "Samples"]
+
+_UNKNOWN = -1
 
 
 class Reader(Protocol):
@@ -95,18 +100,53 @@ class Samples:
         )
 
     @cached_property
-    def identity(self) -> str:
-        """SHA-256 over names, labels, sizes and times of change: a ``stat`` a file."""
-        digest = hashlib.sha256(repr((self.sample, self.representative)).encode())
-        stamp = self._stat if self.reader is None else self.reader.stamp
-        for row, (image, label) in enumerate(zip(self.images, self.labels, strict=True)):
-            extra = [column[row] for column in self.metadata.values()]
-            digest.update(repr((image, label, extra, stamp(image))).encode())
-        return digest.hexdigest()
+    def looks(self) -> NDArray[np.int64]:
+        """How the images looked when they were listed, as :meth:`look` tells it, shape (n, 2)."""
+        return np.array([self.look(image) for image in self.images], np.int64).reshape(-1, 2)
 
-    def _stat(self, image: str) -> tuple[int, int, int] | None:
+    def look(self, image: str) -> tuple[int, int]:
+        """Return how an image looks without opening it: a ``stat``.
+
+        Returns
+        -------
+        tuple of int
+            Its size in bytes, −1 where that is not known; and 64 bits of a digest of where it
+            lies and of all that changes when the image may have.
+        """
+        if self.reader is not None:
+            return _UNKNOWN, self._stamp(self.reader.stamp(image))
         try:
             status = self.path(image).stat()
         except OSError:
-            return None
-        return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+            return _UNKNOWN, self._stamp(None)
+        times = status.st_mtime_ns, status.st_ctime_ns
+        return status.st_size, self._stamp((status.st_size, *times))
+
+    def _stamp(self, values: object) -> int:
+        digest = hashlib.blake2b(f"{self._place}{values!r}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big", signed=True)
+
+    @cached_property
+    def _place(self) -> str:
+        return str(self.root.resolve())
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 over names, labels, sizes and times of change: a ``stat`` a file."""
+        digest = hashlib.sha256(self._listed())
+        digest.update(self.looks.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def content(self) -> str:
+        """SHA-256 over names, labels and sizes: equal for a copy of the data on another machine."""
+        digest = hashlib.sha256(self._listed())
+        digest.update(self.looks[:, 0].astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def _listed(self) -> bytes:
+        digest = hashlib.sha256(repr((self.sample, self.representative)).encode())
+        for column in (self.images, self.labels, *self.metadata.values()):
+            for value in column:
+                digest.update(f"{len(value)}:{value}".encode())
+        return digest.digest()

@@ -1,255 +1,186 @@
 """One pass over the images of a split: each file is read and decoded once, for every observer.
 
 What cannot be read, and what an observer cannot prepare, is a row with an error; the rest goes on.
-An observer that prepares nothing does not work, and fails as a whole.
+An observer that prepares nothing does not work, and fails as a whole. What was seen is stored in
+parts as the pass goes, and put together from them at its end: memory does not grow with the data,
+and a pass that was interrupted, divided among machines, or went through at once ends alike.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from auditor.data.samples import Samples
+from auditor.engine.collecting import BATCH, Collector, Task
+from auditor.engine.known import known_rows
+from auditor.engine.looking import Wanting, looked_at
+from auditor.engine.shards import Shard
 from auditor.engine.stumbles import Stumbles
+from auditor.engine.whole import whole
 from auditor.evidence.provider import Observer
 from auditor.evidence.store import Store
-from auditor.overlap.decode import Unreadable, open_image
 from auditor.progress import Progress
 
-__all__ = ["Observed", "observe_samples"]
+__all__ = ["Observing", "observe_samples", "task_of"]
 
-_PART = 512
-"""Images a stored part: what an interrupted pass can lose."""
-_BATCH = 64
-"""Images a batch where no observer minds."""
-
-Item = TypeVar("Item")
+_EVERYTHING = Shard(1, 1)
 
 
-def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    remaining = iter(items)  # itertools.batched needs Python 3.12
-    while batch := list(islice(remaining, size)):
-        yield batch
+class Observing(NamedTuple):
+    """Who looks at a split, and under what name it is stored."""
 
-
-class Observed(NamedTuple):
-    """What came of a pass: a table for each observer, or what it died of."""
-
-    tables: dict[str, pa.Table]
-    failed: dict[str, BaseException]
-
-
-class _Seen(NamedTuple):
-    """What the observers prepared from one image, or why they could not."""
-
-    image: str
-    prepared: dict[str, Any]
-    crashed: dict[str, BaseException]
-    error: str | None = None
+    key: str
+    observer: Observer
+    method: str = ""
+    """What it was made by, whatever the data; rows made alike are used again."""
+    origin: Mapping[str, str] = {}
+    """The identities of what it is made from."""
+    earlier: Path | None = None
+    """A file of the same method."""
 
 
 def observe_samples(
     samples: Samples,
-    observers: Mapping[str, tuple[str, Observer]],
+    observers: Mapping[str, Observing],
     store: Store,
     progress: Progress,
     *,
     workers: int | None = None,
-) -> Observed:
-    """Show every image to the observers that want it; return a table for each.
+    shard: Shard | None = None,
+) -> dict[str, BaseException]:
+    """Show every image to the observers that want it, and store a table for each.
+
+    A table has ``image``, ``error`` (null where it was read), the observer's columns, ``label``,
+    how the file looked (``file.size``, ``file.stamp``, ``file.digest``), and the split's metadata. An image
+    that an observer cannot prepare is an error in its table alone. An observer that prepares
+    nothing, or raises otherwise, is left out of the rest of the pass; the others go on.
 
     Parameters
     ----------
     samples
         The split.
     observers
-        Evidence name → its key in the store and the observer.
+        Evidence name → who looks, for what entry of the store.
     workers
         Threads that read, decode and prepare; the number of cores where None.
+    shard
+        The share of the images that is looked at; then parts are stored, and nothing is put
+        together.
 
     Returns
     -------
-    Observed
-        Evidence name → table with ``image``, ``label``, ``error`` (null where it was read), the
-        observer's columns and the split's metadata. An image that an observer cannot prepare is
-        an error in its table alone. An observer that prepares nothing, or raises otherwise, is
-        left out of the rest of the pass; the others go on.
+    dict of str to BaseException
+        What became of those that failed.
     """
-    living, failed, stumbles = dict(observers), dict[str, BaseException](), Stumbles()
-    parts: dict[str, list[pa.Table]] = {name: [] for name in observers}
-    sizes = [observer.batch_size for _, observer in observers.values()]
-    batch_size = min((size for size in sizes if size is not None), default=_BATCH)
-    wanted = _wanted(samples, [observer for _, observer in observers.values()])
-    with (
-        ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
-        progress.stage(f"looking at {samples.source}", len(wanted)) as advance,
-    ):
-        for number, rows in enumerate(_batched(wanted, _PART)):
-            part = samples.take(rows)
-            kept = _kept_parts(part, living, store, number)
-            missing = {name: living[name] for name in living if name not in kept}
-            for name, table in kept.items():
-                stumbles.note(name, [], bool(table["error"].null_count))
-            before = stumbles.crashes.copy()
-            seen = _observe_part(part, missing, pool, batch_size, advance, stumbles)
-            for name, table in seen.tables.items():
-                if stumbles.crashes[name] == before[name]:  # else it is tried again
-                    store.save_part(name, living[name][0], number, table)
-            for name, table in {**kept, **seen.tables}.items():
-                parts[name].append(table)
-            failed |= seen.failed
-            living = {name: pair for name, pair in living.items() if name not in failed}
-            if not living:
-                break
-            if not missing:
-                advance(len(part))
-    failed |= stumbles.hopeless()
-    living = {name: pair for name, pair in living.items() if name not in failed}
-    tables = {name: _finished(observer, parts[name]) for name, (_, observer) in living.items()}
-    return Observed(tables, failed)
+    tasks = [task_of(name, samples, each, store, shard) for name, each in observers.items()]
+    failed = _look(tasks, samples, progress, workers, shard or _EVERYTHING)
+    for task in tasks:
+        if task.name in failed:
+            task.parts.remove()
+        elif shard is None:
+            about = task.observer.about()
+            each = observers[task.name]
+            pieces, schema = whole(task, samples, about)
+            store.save_stream(task.name, task.key, pieces, schema, each.origin, each.method)
+    return failed
 
 
-def _kept_parts(
-    part: Samples, observers: Mapping[str, tuple[str, Observer]], store: Store, number: int
-) -> dict[str, pa.Table]:
-    """Return what an earlier, interrupted pass kept of these images."""
-    kept = {
-        name: _fitting(store.load_part(name, key, number), part, observer)
-        for name, (key, observer) in observers.items()
-    }
-    return {name: table for name, table in kept.items() if table is not None}
+def task_of(
+    name: str, samples: Samples, observing: Observing, store: Store, shard: Shard | None = None
+) -> Task:
+    """Return what an observer has to see: not what is known, unless the pass is divided."""
+    key, observer = observing.key, observing.observer
+    known = None
+    if observing.earlier is not None and shard is None:
+        known = known_rows(observing.earlier, samples, observer)
+    wanted = np.arange(len(samples))
+    if (images := observer.images) is not None:
+        wanted = np.flatnonzero([image in images for image in samples.images])
+    rows = wanted if known is None else wanted[known.place[wanted] < 0]
+    return Task(name, key, observer, rows, store.parts(name, key), known)
 
 
-def _wanted(samples: Samples, observers: Sequence[Observer]) -> list[int]:
-    sets = [observer.images for observer in observers]
-    if any(images is None for images in sets):
-        return list(range(len(samples)))
-    union: set[str] = set().union(*(images for images in sets if images is not None))
-    return [row for row, image in enumerate(samples.images) if image in union]
+def _look(
+    tasks: Sequence[Task],
+    samples: Samples,
+    progress: Progress,
+    workers: int | None,
+    shard: Shard,
+) -> dict[str, BaseException]:
+    """Show what is not stored yet; return what failed."""
+    stumbles, failed = Stumbles(), dict[str, BaseException]()
+    todo = {task.name: _todo(task, shard, stumbles) for task in tasks}
+    collectors = [Collector(task, samples, todo[task.name], stumbles) for task in tasks]
+    masks = {task.name: _mask(task, todo[task.name], len(samples)) for task in tasks}
+    rows = np.flatnonzero(np.any([*masks.values()], axis=0))
+    if not len(rows):
+        return stumbles.hopeless()
+    total = len(rows) if shard.of > 1 else len(samples)
+    ahead = 4 * max(task.observer.batch_size or BATCH for task in tasks)
+    stage = progress.stage(f"looking at {samples.source}", total, done=total - len(rows))
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool, stage as advance:
+        for seen in looked_at(samples, _wanted(tasks, masks, rows, failed), pool, ahead):
+            for collector in collectors:
+                if masks[collector.task.name][seen.row]:
+                    _unless_failed(failed, collector, partial(collector.add, seen))
+            advance(1)
+        for collector in collectors:
+            _unless_failed(failed, collector, collector.finish)
+    return stumbles.hopeless() | failed
 
 
-def _fitting(table: pa.Table | None, part: Samples, observer: Observer) -> pa.Table | None:
-    """Return a stored part if it holds these images: beside other observers it may hold others."""
-    wanted = [image for image in part.images if _wants(observer, image)]
-    same = table is not None and sorted(table["image"].to_pylist()) == sorted(wanted)
-    return table if same else None
+def _todo(task: Task, shard: Shard, stumbles: Stumbles) -> list[int]:
+    """Return the parts that are not stored; remember whether the observer ever worked."""
+    kept = task.parts.numbers()
+    mine = shard.parts(task.part_count)
+    worked = task.known is not None or any(_worked(task.parts.read(k)) for k in mine if k in kept)
+    stumbles.note(task.name, [], worked)
+    return [number for number in mine if number not in kept]
 
 
-def _wants(observer: Observer, image: str) -> bool:
-    return observer.images is None or image in observer.images
+def _worked(part: pa.Table) -> bool:
+    return bool(part["error"].null_count)
 
 
-def _observe_part(
-    part: Samples,
-    observers: Mapping[str, tuple[str, Observer]],
-    pool: ThreadPoolExecutor,
-    batch_size: int,
-    advance: Any,
-    stumbles: Stumbles,
-) -> Observed:
-    tables: dict[str, list[pa.Table]] = {name: [] for name in observers}
-    failed: dict[str, BaseException] = {}
-    if not observers:
-        return Observed({}, {})
-    for batch in _batched(_looked_at(part, observers, pool, 4 * batch_size), batch_size):
-        for name in observers.keys() - failed.keys():
-            try:
-                crashes = [s.crashed[name] for s in batch if name in s.crashed]
-                stumbles.note(name, crashes, any(name in s.prepared for s in batch))
-                tables[name].append(_rows(name, observers[name][1], batch))
-            except (Exception, SystemExit) as crash:
-                failed[name] = crash
-        if len(failed) == len(observers):
-            break
-        advance(len(batch))
-    described = _description(part)
-    joined = {
-        name: _joined(pa.concat_tables(found, promote_options="default"), described)
-        for name, found in tables.items()
-        if name not in failed
-    }
-    return Observed(joined, failed)
+def _mask(task: Task, todo: Sequence[int], n: int) -> NDArray[np.bool_]:
+    mask = np.zeros(n, bool)
+    for part in todo:
+        mask[task.rows_of(part)] = True
+    return mask
 
 
-def _looked_at(
-    part: Samples,
-    observers: Mapping[str, tuple[str, Observer]],
-    pool: ThreadPoolExecutor,
-    ahead: int,
-) -> Iterator[_Seen]:
-    """Yield images in order, with at most ``ahead`` of them in flight: memory stays bounded."""
-    flying: deque[Future[_Seen]] = deque()
-    for image in part.images:
-        flying.append(pool.submit(_look, part, image, observers))
-        if len(flying) >= ahead:
-            yield flying.popleft().result()
-    while flying:
-        yield flying.popleft().result()
+def _wanted(
+    tasks: Sequence[Task],
+    masks: Mapping[str, NDArray[np.bool_]],
+    rows: NDArray[np.int64],
+    failed: Mapping[str, BaseException],
+) -> Iterator[tuple[int, Wanting]]:
+    for row in rows.tolist():
+        wanting = {
+            task.name: task.observer
+            for task in tasks
+            if masks[task.name][row] and task.name not in failed
+        }
+        if wanting:
+            yield row, wanting
 
 
-def _look(part: Samples, image: str, observers: Mapping[str, tuple[str, Observer]]) -> _Seen:
-    wanting = {name: o for name, (_, o) in observers.items() if _wants(o, image)}
-    if not wanting:
-        return _Seen(image, {}, {})
+def _unless_failed(
+    failed: dict[str, BaseException], collector: Collector, do: Callable[[], None]
+) -> None:
+    name = collector.task.name
+    if name in failed:
+        return
     try:
-        data = part.read(image)
-        picture = open_image(data, reduced=all(o.reduced for o in wanting.values()))
-    except OSError as error:
-        return _Seen(image, {}, {}, (error.strerror or str(error)).lower())
-    except Unreadable as error:
-        return _Seen(image, {}, {}, str(error))
-    seen = _Seen(image, {}, {})
-    for name, observer in wanting.items():
-        try:
-            seen.prepared[name] = observer.prepare(picture, data)
-        except (Exception, SystemExit) as crash:
-            seen.crashed[name] = crash
-    return seen
-
-
-def _rows(name: str, observer: Observer, batch: Sequence[_Seen]) -> pa.Table:
-    seen = [s for s in batch if name in s.prepared]
-    lost = {s.image: s.error for s in batch if s.error and _wants(observer, s.image)}
-    for s in batch:
-        if (crash := s.crashed.get(name)) is not None:
-            maker = type(observer).__name__
-            lost[s.image] = f"{maker} failed on it: {type(crash).__name__}: {crash}"
-    columns: dict[str, Any] = {"image": pa.array([s.image for s in seen], pa.string())}
-    if seen:
-        columns |= observer.rows([s.image for s in seen], [s.prepared[name] for s in seen])
-    schema = pa.schema({"image": pa.string(), "error": pa.string()})
-    errors = pa.table([list(lost), list(lost.values())], schema=schema)
-    return pa.concat_tables([pa.table(columns), errors], promote_options="default")
-
-
-def _description(part: Samples) -> pa.Table:
-    columns = {"image": part.images, "label": part.labels}
-    columns |= {f"meta.{name}": values for name, values in part.metadata.items()}
-    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
-
-
-def _joined(found: pa.Table, described: pa.Table) -> pa.Table:
-    """Add label and metadata by image; Arrow's own join takes no list columns."""
-    import pyarrow.compute as pc
-
-    rows = pc.index_in(found["image"], value_set=described["image"].combine_chunks())
-    extra = described.take(rows)
-    for name in extra.column_names[1:]:
-        found = found.append_column(name, extra[name])
-    return found
-
-
-def _finished(observer: Observer, parts: Sequence[pa.Table]) -> pa.Table:
-    table = pa.concat_tables(parts, promote_options="default")
-    # What an observer knew before, it puts beside what it saw now.
-    whole = getattr(observer, "whole", None)
-    table = table if whole is None else whole(table)
-    about = json.dumps(observer.about(), sort_keys=True)
-    return table.replace_schema_metadata({"about": about})
+        do()
+    except (Exception, SystemExit) as crash:
+        failed[name] = crash

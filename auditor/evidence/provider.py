@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from PIL import Image
 
+    Columns = dict[str, pa.Array]
+    Pending = Callable[[], Columns]
+
 __all__ = ["Observer", "Provider", "Stored", "derive", "find_providers", "gather", "observe"]
 
 
@@ -45,7 +48,19 @@ class Stored(Protocol):
 
 
 class Observer(Protocol):
-    """Sees the images of a split as they are decoded and turns them into rows."""
+    """Sees the images of a split as they are decoded and turns them into rows.
+
+    It may be pickled into other processes before it has seen anything. Beside what is below it may
+    have
+
+    ``under_way``
+        How many batches may be begun before the first of them is waited for; 1 unless said.
+    ``by_label``
+        Whether another label would make another row of an image; it would unless said.
+    ``accepts(about)``
+        Whether rows that were made earlier, as described, are as good as new ones; unless it says
+        so itself, those that were made under the same description are.
+    """
 
     @property
     def images(self) -> frozenset[str] | None:
@@ -69,8 +84,11 @@ class Observer(Protocol):
         """
         ...
 
-    def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> dict[str, pa.Array]:
-        """Return one value an image and column for a batch; called in the main thread."""
+    def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> Columns | Pending:
+        """Return one value an image and column for a batch; called in the main thread.
+
+        Where a device is at work meanwhile, it returns a function that waits for the columns.
+        """
         ...
 
     def about(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from auditor.config import Config
 from auditor.errors import InputError, Unavailable
+from auditor.evidence.files import appearing, write_stream
 from auditor.evidence.provider import derive
 from auditor.evidence.signatures import Signatures, SigningSettings
 from auditor.overlap.soft import SOFT_BYTES
@@ -93,25 +94,28 @@ class SignatureFile:
             raise InputError(f'{self.path}: the column "{wrong[0]}" is not as it was; {_AGAIN}')
 
 
-def write_signatures(signatures: Signatures, path: Path) -> None:
+def write_signatures(table: pa.Table, path: Path) -> None:
     """Write a file that says nothing of this machine: paths in it are relative to the split's root.
 
     Parameters
     ----------
-    signatures
-        What to write.
+    table
+        What ``Signing`` saw in a pass, or ``Signatures.to_table`` returned. Further columns of a
+        manifest are left out.
     path
         Where to; written in one step.
     """
-    import pyarrow.parquet as pq
-
-    table = signatures.to_table()
-    about = {**signatures.about(), "auditor_signatures": _FORMAT}
+    about = {**_about(table), "auditor_signatures": _FORMAT}
+    table = table.select([name for name in table.column_names if not name.startswith("meta.")])
     table = table.replace_schema_metadata({"about": json.dumps(about, sort_keys=True)})
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    pq.write_table(table, partial, compression="zstd")
-    partial.replace(path)
+    with appearing(path) as partial:
+        write_stream([table], table.schema, partial)
+
+
+def _about(table: pa.Table) -> dict[str, object]:
+    about: dict[str, object] = json.loads((table.schema.metadata or {}).get(b"about", b"{}"))
+    return about
 
 
 def is_signature_file(path: Path) -> bool:

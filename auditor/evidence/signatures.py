@@ -14,7 +14,6 @@ from auditor.config import Config
 from auditor.data.samples import Samples
 from auditor.errors import Unavailable
 from auditor.evidence.provider import derive, observe
-from auditor.evidence.store import Store
 from auditor.overlap.soft import SOFT_BYTES
 
 if TYPE_CHECKING:
@@ -44,15 +43,6 @@ class SigningSettings(NamedTuple):
 _EXACT = SigningSettings()
 
 
-class Seen(NamedTuple):
-    """How the files looked when they were signed, so that unchanged ones are not opened again."""
-
-    root: str
-    """A digest of the folder's path: no path of this machine is kept."""
-    stat: NDArray[np.int64]
-    """Sizes in bytes and a digest of size and times of change, shape (n, 2)."""
-
-
 @dataclass(frozen=True, eq=False)
 class Signatures:
     """A row for each readable image of one split.
@@ -75,8 +65,6 @@ class Signatures:
         Soft hashes of the stored views, int8, shape (n, views, 256); None where not asked for.
     settings
         How they were made.
-    seen
-        How the files looked then; None where that is not known.
     """
 
     images: tuple[str, ...]
@@ -89,7 +77,6 @@ class Signatures:
     unreadable: Mapping[str, str] = field(default_factory=dict)
     views: NDArray[np.int8] | None = None
     settings: SigningSettings = _EXACT
-    seen: Seen | None = None
 
     def split(self) -> SplitSignatures:
         """Return what the overlap search takes."""
@@ -108,7 +95,7 @@ class Signatures:
 
     def about(self) -> dict[str, Any]:
         """Return what fits no column, as JSON values."""
-        return {**self.settings._asdict(), "root": self.seen.root if self.seen else ""}
+        return self.settings._asdict()
 
     def to_table(self) -> pa.Table:
         """Return a row an image, the unreadable ones last."""
@@ -125,8 +112,6 @@ class Signatures:
         }
         if self.views is not None:
             columns["views"] = rows_of_bytes(self.views)
-        if self.seen is not None:
-            columns |= dict(zip(STAT, map(pa.array, self.seen.stat.T), strict=True))
         schema = pa.schema({"image": pa.string(), "error": pa.string()})
         lost = pa.table([list(self.unreadable), list(self.unreadable.values())], schema=schema)
         table = pa.concat_tables([pa.table(columns), lost], promote_options="default")
@@ -154,11 +139,7 @@ class Signatures:
             unreadable=dict(zip(lost["image"].to_pylist(), lost["error"].to_pylist(), strict=True)),
             views=_views(table) if about.get("views") else None,
             settings=SigningSettings(about.get("views", False), about.get("hash_mode", "exact")),
-            seen=_seen(table, about.get("root", "")),
         )
-
-
-STAT = ("size", "stamp")
 
 
 def rows_of_bytes(values: NDArray[np.int8]) -> pa.Array:
@@ -191,35 +172,7 @@ def _views(table: pa.Table) -> NDArray[np.int8]:
     return flat.reshape(table.num_rows, width, SOFT_BYTES)
 
 
-def _seen(table: pa.Table, root: str) -> Seen | None:
-    if not root or not set(STAT) <= set(table.column_names):
-        return None
-    return Seen(root, np.stack([_numbers(table, name, np.int64) for name in STAT], axis=1))
-
-
-class Earlier(NamedTuple):
-    """What the last audit in this folder signed.
-
-    Signatures of unchanged files are taken from it. What they are does not depend on it, so that
-    it takes no part in the key of the evidence.
-    """
-
-    store: Store
-    identity: str = ""
-
-    def signatures(self, split: str) -> Signatures | None:
-        """Return one split's signatures; None where there are none that can be used."""
-        name = f"{split}_signatures"
-        try:
-            table = self.store.load(name)
-        except Unavailable:
-            return None
-        if table is None or self.store.origin(name).get("version") != str(VERSION):
-            return None
-        return Signatures.from_table(table)
-
-
-VERSION = 3
+VERSION = 4
 """Of the stored form; raised when what is stored changes its meaning."""
 
 
@@ -229,21 +182,14 @@ def signing(config: Config) -> SigningSettings:
     return SigningSettings(config.overlap.views, config.overlap.hash_mode)
 
 
-@derive
-def earlier_signatures(config: Config) -> Earlier:
-    """Return what was signed before."""
-    return Earlier(Store(config.output.directory / "evidence"))
-
-
 @observe(Signatures, samples="test_samples", version=VERSION)
 def test_signatures(
     signing: SigningSettings,
     test_signature_file: SignatureFile | None,
     test_samples: Samples | None,
-    earlier_signatures: Earlier,
 ) -> Signing | Signatures:
     """Sign every test image."""
-    return _signed("test", signing, test_signature_file, test_samples, earlier_signatures)
+    return _signed("test", signing, test_signature_file, test_samples)
 
 
 @observe(Signatures, samples="train_samples", version=VERSION)
@@ -251,10 +197,9 @@ def train_signatures(
     signing: SigningSettings,
     train_signature_file: SignatureFile | None,
     train_samples: Samples | None,
-    earlier_signatures: Earlier,
 ) -> Signing | Signatures:
     """Sign every training image."""
-    return _signed("train", signing, train_signature_file, train_samples, earlier_signatures)
+    return _signed("train", signing, train_signature_file, train_samples)
 
 
 def _signed(
@@ -262,12 +207,11 @@ def _signed(
     settings: SigningSettings,
     file: SignatureFile | None,
     samples: Samples | None,
-    earlier: Earlier,
 ) -> Signing | Signatures:
-    from auditor.evidence.signing import sign
+    from auditor.evidence.signing import Signing
 
     if file is not None:
         return file.read(settings)
     if samples is None:
         raise Unavailable(f"no {split} images were given ([data] {split})")
-    return sign(samples, settings, earlier.signatures(split))
+    return Signing(settings)

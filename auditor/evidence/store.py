@@ -1,27 +1,55 @@
 """Evidence on disk: a Parquet file a kind of evidence, and a manifest that says what it rests on.
 
 An entry is reused while its key (a digest of all it was made from) is the same and its file is
-unharmed. A pass over images writes parts as it goes, so that an interrupted run keeps them.
+unharmed. What it replaces is set aside for a while, so that going back to an earlier candidate
+costs nothing. A pass over images writes parts as it goes: an interrupted run keeps them, and the
+whole is put together from them without ever being in memory.
+
+Several processes may use one folder: files appear in one step, the manifest is changed under a
+lock, and :meth:`Store.gathering` lets one of those wait that would do the same work.
 """
 
 from __future__ import annotations
 
-import hashlib
+import datetime
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auditor.errors import InputError, Unavailable
+from auditor.evidence.files import appearing, read_table, sha256_of, write_stream
+from auditor.evidence.locks import held, held_if_free
+from auditor.evidence.parts import Parts, remove_if_empty
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Store"]
+__all__ = ["GENERATIONS", "Store", "Stored"]
+
+GENERATIONS = 4
+"""How many earlier entries of a name are set aside."""
 
 _MANIFEST = "manifest.json"
+_EARLIER = "earlier"
+
+
+class Stored(NamedTuple):
+    """A file of evidence, as a person wants to know it."""
+
+    name: str
+    key: str
+    rows: int
+    size: int
+    """Bytes."""
+    stored: str
+    """When, ISO 8601 in UTC."""
+    current: bool
+    """Whether it is what is judged; else it is set aside."""
+    file: Path
 
 
 class Store:
@@ -35,7 +63,11 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._entries: dict[str, dict[str, Any]] = self._read_manifest()
+        self._digests: dict[Path, tuple[object, str]] = {}
+        """File → how it looked and its digest then, so that it is read once."""
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._earlier: dict[str, list[dict[str, Any]]] = {}
+        self._read_manifest()
 
     def key(self, name: str) -> str | None:
         """Return the key under which evidence is stored, if it is."""
@@ -45,99 +77,228 @@ class Store:
         """Return name → SHA-256 of every stored file."""
         return {k: v["sha256"] for k, v in sorted(self._entries.items()) if "sha256" in v}
 
+    def listed(self) -> list[Stored]:
+        """Return every file of evidence, the current ones first."""
+        found = [(name, entry, True) for name, entry in self._entries.items() if "file" in entry]
+        found += [(n, e, False) for n, entries in self._earlier.items() for e in entries]
+        return [
+            Stored(
+                name,
+                entry["key"],
+                entry["rows"],
+                self._size(entry),
+                entry.get("stored", ""),
+                current,
+                self.directory / entry["file"],
+            )
+            for name, entry, current in found
+        ]
+
     def load(self, name: str, key: str | None = None) -> pa.Table | None:
         """Return stored evidence; None where it is absent, harmed, or of another key."""
+        path = self.find(name, key)
+        return None if path is None else read_table(path)
+
+    def find(self, name: str, key: str | None = None) -> Path | None:
+        """Return the unharmed file of stored evidence.
+
+        Of what was set aside, that with the key becomes the current one again.
+
+        Raises
+        ------
+        Unavailable
+            It could not be had, and the reason was stored in its place.
+        """
         entry = self._entries.get(name)
-        if entry is None or (key is not None and entry["key"] != key):
+        if key is not None and (entry is None or entry["key"] != key):
+            entry = self._taken_back(name, key)
+        if entry is None:
             return None
         if "unavailable" in entry:
             raise Unavailable(entry["unavailable"], entry["status"])
-        path = self.directory / entry["file"]
-        try:
-            if _sha256(path) != entry["sha256"]:
-                return None
-        except OSError:
-            return None
-        return _read(path)
+        return self._unharmed(entry)
+
+    def like(self, name: str, method: str) -> Path | None:
+        """Return the latest unharmed file that was made by the same method, of whatever data."""
+        entries = [self._entries.get(name, {}), *reversed(self._earlier.get(name, []))]
+        for entry in entries:
+            if entry.get("method") == method and (path := self._unharmed(entry)) is not None:
+                return path
+        return None
 
     def origin(self, name: str) -> Mapping[str, str]:
         """Return what stored evidence was made from."""
         found: Mapping[str, str] = self._entries[name].get("origin", {})
         return found
 
-    def save(self, name: str, key: str, table: pa.Table, origin: Mapping[str, str]) -> None:
+    def save(
+        self, name: str, key: str, table: pa.Table, origin: Mapping[str, str], method: str = ""
+    ) -> None:
         """Store evidence in one step, with the identities of what it was made from."""
-        path = self.directory / f"{name}.parquet"
-        _write(table, path)
-        entry = {
-            "key": key,
-            "origin": dict(origin),
-            "file": path.name,
-            "sha256": _sha256(path),
-            "rows": table.num_rows,
-        }
-        self._record(name, entry)
-        shutil.rmtree(self._parts(name), ignore_errors=True)
+        self.save_stream(name, key, [table], table.schema, origin, method)
+
+    def save_stream(
+        self,
+        name: str,
+        key: str,
+        tables: Iterable[pa.Table],
+        schema: pa.Schema,
+        origin: Mapping[str, str],
+        method: str = "",
+    ) -> None:
+        """Store evidence that comes in pieces; what a piece lacks of the schema is null."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with appearing(self.directory / f"{name}.parquet") as partial:
+            rows = write_stream(tables, schema, partial)
+            entry = {
+                "key": key,
+                "method": method,
+                "origin": dict(origin),
+                "file": f"{name}.parquet",
+                "sha256": sha256_of(partial),
+                "rows": rows,
+                "stored": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            }
+            with self._changing():
+                self._set_aside(name, key)
+                partial.replace(self.directory / f"{name}.parquet")
+                self._entries[name] = entry
+        self.parts(name, key).remove()
 
     def save_unavailable(self, name: str, reason: Unavailable) -> None:
         """Remember why evidence could not be had, for those who judge it elsewhere."""
-        self._record(name, {"key": "", "unavailable": reason.reason, "status": reason.status})
+        said = {"key": "", "unavailable": reason.reason, "status": reason.status}
+        if self._entries.get(name) == said:
+            return
+        with self._changing():
+            self._set_aside(name, "")
+            self._entries[name] = said
 
-    def load_part(self, name: str, key: str, number: int) -> pa.Table | None:
-        """Return a part that an earlier, interrupted pass wrote."""
-        path = self._part(name, key, number)
-        try:
-            return _read(path) if path.exists() else None
-        except (OSError, ValueError):
+    def parts(self, name: str, key: str) -> Parts:
+        """Return the place where a pass keeps what it has seen so far."""
+        return Parts(self.directory / f"{name}.parts" / key[:16])
+
+    @contextmanager
+    def gathering(self, keys: Iterable[str], waiting: Callable[[], None]) -> Iterator[None]:
+        """Hold off others who would gather the same; ``waiting`` is called where one does already.
+
+        Afterwards the manifest is read again: they may have finished.
+        """
+        with ExitStack() as locks:
+            for key in sorted(set(keys)):
+                locks.enter_context(held(self._lock(key[:16]), waiting))
+            self._read_manifest()
+            yield
+
+    def unfinished(self) -> list[Path]:
+        """Return the folders of passes that did not end."""
+        return sorted(folder for folder in self.directory.glob("*.parts/*") if folder.is_dir())
+
+    def prune(self) -> list[Path]:
+        """Remove what is set aside, what no entry names, and what unfinished passes kept.
+
+        Returns
+        -------
+        list of Path
+            The files and folders that are gone. What another process is gathering now stays.
+        """
+        removed = []
+        with self._changing():
+            self._earlier = {}
+            kept = {self.directory / entry.get("file", "") for entry in self._entries.values()}
+            strays = [*self.directory.glob("*.parquet"), *self.directory.glob("*.partial")]
+            strays += self.directory.glob(f"{_EARLIER}/*")
+            for path in strays:
+                if path not in kept:
+                    path.unlink(missing_ok=True)
+                    removed.append(path)
+            for folder in self.unfinished():
+                with held_if_free(self._lock(folder.name)) as free:
+                    if free:
+                        shutil.rmtree(folder, ignore_errors=True)
+                        removed.append(folder)
+        for folder in (*self.directory.glob("*.parts"), self.directory / _EARLIER):
+            remove_if_empty(folder)
+        return removed
+
+    def _set_aside(self, name: str, key: str) -> None:
+        """Move the current entry of a name out of the way of another one."""
+        entry = self._entries.get(name, {})
+        if "file" not in entry or entry["key"] == key:
+            return
+        path = self.directory / entry["file"]
+        aside = self.directory / _EARLIER / f"{name}-{entry['key'][:16]}.parquet"
+        if not path.exists():
+            return
+        aside.parent.mkdir(exist_ok=True)
+        path.replace(aside)
+        others = [e for e in self._earlier.get(name, []) if e["key"] != entry["key"]]
+        moved = entry | {"file": aside.relative_to(self.directory).as_posix()}
+        kept = [*others, moved]
+        for dropped in kept[:-GENERATIONS]:
+            (self.directory / dropped["file"]).unlink(missing_ok=True)
+        self._earlier[name] = kept[-GENERATIONS:]
+
+    def _taken_back(self, name: str, key: str) -> dict[str, Any] | None:
+        if not any(entry["key"] == key for entry in self._earlier.get(name, [])):
             return None
+        with self._changing():
+            entries = self._earlier.get(name, [])
+            found = next((entry for entry in entries if entry["key"] == key), None)
+            if found is None or self._unharmed(found) is None:
+                return None
+            self._earlier[name] = [entry for entry in entries if entry is not found]
+            path = self.directory / found["file"]
+            self._set_aside(name, key)
+            path.replace(self.directory / f"{name}.parquet")
+            self._entries[name] = found | {"file": f"{name}.parquet"}
+        return self._entries[name]
 
-    def save_part(self, name: str, key: str, number: int, table: pa.Table) -> None:
-        """Keep a finished part of a pass that goes on."""
-        _write(table, self._part(name, key, number))
+    def _unharmed(self, entry: Mapping[str, Any]) -> Path | None:
+        if "file" not in entry:
+            return None
+        path = self.directory / entry["file"]
+        try:
+            status = path.stat()
+            seen = status.st_size, status.st_mtime_ns, status.st_ino
+            if self._digests.get(path, (None, ""))[0] != seen:
+                self._digests[path] = seen, sha256_of(path)
+        except OSError:
+            return None
+        return path if self._digests[path][1] == entry["sha256"] else None
 
-    def _parts(self, name: str) -> Path:
-        return self.directory / f"{name}.parts"
+    def _size(self, entry: Mapping[str, str]) -> int:
+        try:
+            return (self.directory / entry["file"]).stat().st_size
+        except OSError:
+            return 0
 
-    def _part(self, name: str, key: str, number: int) -> Path:
-        return self._parts(name) / key[:16] / f"{number:06}.parquet"
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Read the manifest anew, let it be changed, and write it, with nobody else at it."""
+        with held(self._lock("manifest")):
+            self._read_manifest()
+            yield
+            content = {"format": 1, "evidence": self._entries, "earlier": self._earlier}
+            text = json.dumps(content, indent=1, sort_keys=True)
+            with appearing(self.directory / _MANIFEST) as partial:
+                partial.write_text(text + "\n", encoding="utf-8")
 
-    def _record(self, name: str, entry: dict[str, Any]) -> None:
-        self._entries[name] = entry
-        text = json.dumps({"format": 1, "evidence": self._entries}, indent=1, sort_keys=True)
-        self.directory.mkdir(parents=True, exist_ok=True)
-        partial = self.directory / f"{_MANIFEST}.partial"
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(self.directory / _MANIFEST)
+    def _lock(self, name: str) -> Path:
+        return self.directory / ".locks" / f"{name}.lock"
 
-    def _read_manifest(self) -> dict[str, dict[str, Any]]:
+    def _read_manifest(self) -> None:
+        self._entries, self._earlier = {}, {}
         path = self.directory / _MANIFEST
         if not path.exists():
-            return {}
+            return
         try:
-            entries = json.loads(path.read_text())["evidence"]
-            return {k: dict(entry) for k, entry in entries.items() if re.fullmatch(r"\w+", k)}
+            content = json.loads(path.read_text())
+            current, earlier = content["evidence"].items(), content.get("earlier", {}).items()
+            self._entries = {k: dict(v) for k, v in current if re.fullmatch(r"\w+", k)}
+            self._earlier = {k: [dict(v) for v in entries] for k, entries in earlier}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{path}: not an evidence manifest ({error}); remove {self.directory} to gather "
                 "again"
             ) from None
-
-
-def _read(path: Path) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    return pq.read_table(path)
-
-
-def _write(table: pa.Table, path: Path) -> None:
-    import pyarrow.parquet as pq
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    pq.write_table(table, partial, compression="zstd")
-    partial.replace(path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -18,17 +18,13 @@ from auditor.checks.group_overlap import GroupOverlap
 from auditor.checks.split_overlap import SplitOverlap
 from auditor.config import Config
 from auditor.data.images import read_images, refuse_nested
-from auditor.engine.observation import observe_samples
+from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.threads import wait_passively
 from auditor.errors import InputError
-from auditor.evidence.provider import Observer, find_providers
-from auditor.evidence.signature_file import (
-    SignatureFile,
-    is_signature_file,
-    write_signatures,
-)
+from auditor.evidence.provider import find_providers
+from auditor.evidence.signature_file import is_signature_file, write_signatures
 from auditor.evidence.signatures import Signatures, SigningSettings
-from auditor.evidence.signing import Signing, sign
+from auditor.evidence.signing import Signing
 from auditor.evidence.store import Store
 from auditor.graph import Graph
 from auditor.overlap.contamination import conflicting
@@ -42,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "compare", "look_within", "sign_images"]
 
+_SIGNED = "signatures"
 _LISTED = 1_000
 """Unreadable images that are named."""
 
@@ -143,24 +140,17 @@ def sign_images(
         raise InputError(f"{output} exists and holds no signatures; give another --output")
     wait_passively()
     wanted, samples = SigningSettings(**(settings or {})), read_images(images)
-    made = sign(samples, wanted, _signed_before(output, wanted))
-    if isinstance(made, Signing):
-        unfinished = Store(output.with_name(f"{output.name}.unfinished"))
-        observers: dict[str, tuple[str, Observer]] = {"signatures": (samples.identity, made)}
-        seen = observe_samples(samples, observers, unfinished, progress or Progress())
-        for crash in seen.failed.values():
-            raise crash
-        made = Signatures.from_table(seen.tables["signatures"])
-        shutil.rmtree(unfinished.directory, ignore_errors=True)
-    write_signatures(made, output)
-    return made
-
-
-def _signed_before(output: Path, settings: SigningSettings) -> Signatures | None:
-    try:
-        return SignatureFile(output).read(settings)
-    except InputError:  # none yet, harmed, or of other settings: it is written anew
-        return None
+    store = Store(output.with_name(f"{output.name}.unfinished"))
+    earlier = output if output.exists() else None
+    observing = Observing(samples.identity, Signing(wanted), earlier=earlier)
+    said = progress or Progress()
+    for crash in observe_samples(samples, {_SIGNED: observing}, store, said).values():
+        raise crash
+    signed = store.load(_SIGNED)
+    assert signed is not None
+    write_signatures(signed, output)
+    shutil.rmtree(store.directory, ignore_errors=True)
+    return Signatures.from_table(signed)
 
 
 def _judged(overlap: Overlap, max_share: float) -> tuple[Status, str]:

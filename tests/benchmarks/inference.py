@@ -27,10 +27,10 @@ from auditor.data.classes import ClassList
 from auditor.data.samples import Samples
 from auditor.data.sources import read_samples
 from auditor.engine.inference import Inference
-from auditor.engine.observation import observe_samples
+from auditor.engine.observation import Observing, observe_samples
 from auditor.evidence.provider import Observer
 from auditor.evidence.signatures import SigningSettings
-from auditor.evidence.signing import Signing, look
+from auditor.evidence.signing import Signing
 from auditor.evidence.store import Store
 from auditor.models.handle import Candidate
 from auditor.progress import Progress
@@ -78,12 +78,12 @@ def ours(samples: Samples, *observers: Observer) -> Callable[[], None]:
 
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            named = {f"observer {i}": ("key", observer) for i, observer in enumerate(observers)}
-            seen = observe_samples(samples, named, Store(Path(folder)), Progress(), workers=1)
-            if seen.failed or any(
-                table["error"].null_count < len(samples) for table in seen.tables.values()
-            ):
-                raise RuntimeError(f"not every image was looked at: {seen.failed}")
+            named = {f"observer{i}": Observing("key", each) for i, each in enumerate(observers)}
+            store = Store(Path(folder))
+            failed = observe_samples(samples, named, store, Progress(), workers=1)
+            seen = [store.load(name) for name in named if name not in failed]
+            if failed or any(t is None or t["error"].null_count < len(samples) for t in seen):
+                raise RuntimeError(f"not every image was looked at: {failed}")
 
     return run
 
@@ -103,7 +103,7 @@ def ways(model: str, samples: Samples) -> dict[str, Callable[[], None]]:
     inference = Inference(candidate, samples)
     seconds = time.process_time() - started
     print(f"Ready after {seconds:.1f} s of CPU: {inference.about()['forward']}.\n")
-    signing = Signing(samples, look(samples), None, SigningSettings())
+    signing = Signing(SigningSettings())
     return {
         DEFAULT: timms(plain, samples, 32, last=False),
         BEST: timms(last, samples, 8, last=True),

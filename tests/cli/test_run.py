@@ -108,7 +108,7 @@ def test_a_model_and_folders_by_flags_alone(
     flags = ("--module", f"{module()}:two", "--train", "train", "--test", "test")
     done = cli("run", *flags, "--classes", "classes.txt", "--device", "cpu")
     assert done.returncode in (0, 3), done.stderr
-    assert "looking at test: 120 in " in done.stderr
+    assert "looking at test: 120 images in " in done.stderr
     audit = json.loads((here / "audit/audit.json").read_text())
     assert audit["data"]["class_order"] == "as in classes.txt"
     assert audit["data"]["train"]["predicted"] == 60

@@ -1,0 +1,178 @@
+"""Gathers what one observer is shown into batches, and what it says of them into stored parts."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from auditor.data.samples import Samples
+from auditor.engine.known import DIGEST, LOOKS, Known
+from auditor.engine.looking import Seen
+from auditor.engine.shards import PART
+from auditor.engine.stumbles import Stumbles
+from auditor.evidence.parts import Parts
+from auditor.evidence.provider import Observer
+
+__all__ = ["BATCH", "Collector", "Task", "described"]
+
+BATCH = 64
+"""Images a batch where an observer does not mind."""
+
+Columns = dict[str, pa.Array]
+
+
+class Task(NamedTuple):
+    """What one observer has still to see of a split."""
+
+    name: str
+    key: str
+    observer: Observer
+    rows: NDArray[np.int64]
+    """Places in the split of all that is not known, ascending; every ``PART`` of them are a part.
+    """
+    parts: Parts
+    known: Known | None = None
+
+    @property
+    def part_count(self) -> int:
+        """How many parts there are."""
+        return -(-len(self.rows) // PART)
+
+    def rows_of(self, part: int) -> NDArray[np.int64]:
+        """Return the places that belong to a part."""
+        return self.rows[part * PART : (part + 1) * PART]
+
+
+class _Begun(NamedTuple):
+    """A batch that a device may still be at."""
+
+    part: int
+    batch: Sequence[Seen]
+    columns: Callable[[], Columns]
+
+
+class Collector:
+    """Shows batches to one observer and stores its parts.
+
+    Parameters
+    ----------
+    task
+        Who is to see what.
+    samples
+        The split.
+    todo
+        The parts that are to be made, ascending.
+    stumbles
+        Is told of every image that the observer crashed on.
+    """
+
+    def __init__(
+        self, task: Task, samples: Samples, todo: Sequence[int], stumbles: Stumbles
+    ) -> None:
+        self.task, self._samples, self._stumbles = task, samples, stumbles
+        self._left = deque(todo)
+        self._size = task.observer.batch_size or BATCH
+        self._under_way = int(getattr(task.observer, "under_way", 1))
+        self._batch: list[Seen] = []
+        self._taken = 0
+        self._begun: deque[_Begun] = deque()
+        self._chunks: list[pa.Table] = []
+        self._crashed = False
+
+    def add(self, seen: Seen) -> None:
+        """Take the next image that the observer wants."""
+        self._batch.append(seen)
+        self._taken += 1
+        part = self._left[0]
+        ended = self._taken == len(self.task.rows_of(part))
+        if ended or len(self._batch) == self._size:
+            self._begin(part)
+        if ended:
+            self._left.popleft()
+            self._taken = 0
+
+    def finish(self) -> None:
+        """Wait for all that has begun."""
+        while self._begun:
+            self._end()
+
+    def _begin(self, part: int) -> None:
+        name, batch = self.task.name, self._batch
+        self._batch = []
+        crashes = [seen.crashed[name] for seen in batch if name in seen.crashed]
+        shown = [seen for seen in batch if name in seen.prepared]
+        self._stumbles.note(name, crashes, bool(shown))
+        self._begun.append(_Begun(part, batch, self._shown(shown)))
+        while len(self._begun) > self._under_way - 1:
+            self._end()
+
+    def _shown(self, shown: Sequence[Seen]) -> Callable[[], Columns]:
+        if not shown:
+            return dict
+        images = [self._samples.images[seen.row] for seen in shown]
+        prepared = [seen.prepared[self.task.name] for seen in shown]
+        rows = self.task.observer.rows(images, prepared)
+        return rows if callable(rows) else lambda: rows
+
+    def _end(self) -> None:
+        """Wait for the oldest batch; store its part where it was the last of it."""
+        begun = self._begun.popleft()
+        self._chunks.append(_table(self.task, self._samples, begun.batch, begun.columns()))
+        self._crashed |= any(self.task.name in seen.crashed for seen in begun.batch)
+        if sum(len(chunk) for chunk in self._chunks) == len(self.task.rows_of(begun.part)):
+            table = pa.concat_tables(self._chunks, promote_options="default")
+            self.task.parts.save(begun.part, table, again=self._crashed)
+            self._chunks, self._crashed = [], False
+
+
+def _table(task: Task, samples: Samples, batch: Sequence[Seen], columns: Columns) -> pa.Table:
+    """Return a row an image, in the order of the split; what was not seen has its reason alone."""
+    shown = [seen for seen in batch if task.name in seen.prepared]
+    lost = [seen for seen in batch if task.name not in seen.prepared]
+    digests = pa.array([seen.digest for seen in shown], pa.binary(16))
+    found = pa.table({"image": _names(samples, shown), **columns, DIGEST: digests})
+    errors = pa.array([_reason(task, seen) for seen in lost], pa.string())
+    both = [found, pa.table({"image": _names(samples, lost), "error": errors})]
+    rows = np.array([seen.row for seen in (*shown, *lost)], np.int64)
+    table = pa.concat_tables(both, promote_options="default").take(np.argsort(rows))
+    return described(table, samples, np.sort(rows))
+
+
+def _names(samples: Samples, batch: Sequence[Seen]) -> pa.Array:
+    return pa.array([samples.images[seen.row] for seen in batch], pa.string())
+
+
+def _reason(task: Task, seen: Seen) -> str:
+    crash = seen.crashed.get(task.name)
+    if crash is None:
+        return str(seen.error)
+    maker = type(task.observer).__name__
+    return f"{maker} failed on it: {type(crash).__name__}: {crash}"
+
+
+def described(table: pa.Table, samples: Samples, rows: NDArray[np.int64]) -> pa.Table:
+    """Add what the split itself says of its images: how they look, their labels and the rest.
+
+    Parameters
+    ----------
+    table
+        A row an image.
+    samples
+        The split.
+    rows
+        The place of each in it.
+    """
+    part = samples.take(rows.tolist())
+    extra: dict[str, Any] = dict(zip(LOOKS, map(pa.array, samples.looks[rows].T), strict=True))
+    extra["label"] = pa.array(part.labels, pa.string())
+    if part.representative:
+        extra["representative"] = pa.array(part.representative, pa.bool_())
+    extra |= {f"meta.{k}": pa.array(v, pa.string()) for k, v in part.metadata.items()}
+    for name, values in extra.items():
+        table = table.append_column(name, values)
+    return table

@@ -1,0 +1,168 @@
+"""Rows of an earlier pass that still hold, so that only new and changed images are looked at."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from auditor.data.samples import Samples
+from auditor.evidence.files import schema_of
+from auditor.evidence.provider import Observer
+
+__all__ = ["DIGEST", "LOOKS", "Known", "digest_of", "known_rows"]
+
+LOOKS = ("file.size", "file.stamp")
+"""Columns that say how a file looked when its row was made."""
+DIGEST = "file.digest"
+"""Column with what was in it."""
+
+_OURS = ("image", "label", "representative", *LOOKS)
+"""Columns that follow from the split as it is now."""
+_INDEX = ("image", "label", "error", *LOOKS, DIGEST)
+_UNKNOWN = -1
+
+
+def digest_of(data: bytes) -> bytes:
+    """Return 16 bytes that stand for a file's content."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+class Known:
+    """What an earlier pass saw of the images of now.
+
+    Parameters
+    ----------
+    path
+        Its file.
+    place
+        For each image the row in it, or −1; shape (n,).
+    images
+        What they are called now, shape (n,).
+    """
+
+    def __init__(self, path: Path, place: NDArray[np.int64], images: Sequence[str]) -> None:
+        self.place, self._images = place, images
+        self._file = pq.ParquetFile(path)
+        sizes = [
+            self._file.metadata.row_group(k).num_rows for k in range(self._file.num_row_groups)
+        ]
+        self._starts = np.cumsum([0, *sizes])
+        self._group = lru_cache(maxsize=2)(self._read_group)
+
+    def at(self, rows: NDArray[np.int64]) -> pa.Table:
+        """Return the rows of some images, all of them known, in the order given."""
+        places = self.place[rows]
+        groups = np.searchsorted(self._starts, places, side="right") - 1
+        pieces, order = [], []
+        for group in np.unique(groups).tolist():
+            here = np.flatnonzero(groups == group)
+            pieces.append(self._group(group).take(places[here] - self._starts[group]))
+            order.append(here)
+        back = np.argsort(np.concatenate(order), kind="stable")
+        found = pa.concat_tables(pieces).take(back)
+        return found.add_column(0, "image", pa.array([self._images[row] for row in rows.tolist()]))
+
+    def _read_group(self, number: int) -> pa.Table:
+        columns = [name for name in self._file.schema_arrow.names if not _is_ours(name)]
+        return self._file.read_row_group(number, columns=columns)
+
+
+def _is_ours(column: str) -> bool:
+    return column in _OURS or column.startswith("meta.")
+
+
+def known_rows(path: Path, samples: Samples, observer: Observer) -> Known | None:
+    """Find what need not be looked at again.
+
+    A file that looks as it did (place, size, times) is not opened. One that only looks different
+    is read and known again by its digest, without being decoded.
+
+    Parameters
+    ----------
+    path
+        Evidence of the same method, of these images or others.
+    samples
+        The split as it is now.
+    observer
+        Who would look at them. It may refuse what is not as good as what it would see.
+
+    Returns
+    -------
+    Known or None
+        None where nothing is known.
+    """
+    schema = schema_of(path)
+    if schema is None or not set(_INDEX) <= set(schema.names):
+        return None
+    if not _accepts(observer, json.loads((schema.metadata or {}).get(b"about", b"{}"))):
+        return None
+    index = pq.read_table(path, columns=list(_INDEX))
+    place = _by_look(index, samples)
+    place = _by_digest(index, samples, place)
+    if getattr(observer, "by_label", True):
+        place = _of_one_label(index, samples, place)
+    return Known(path, place, samples.images) if (place >= 0).any() else None
+
+
+def _accepts(observer: Observer, about: Mapping[str, Any]) -> bool:
+    accepts = getattr(observer, "accepts", None)
+    return bool(accepts(about)) if accepts else about == json.loads(json.dumps(observer.about()))
+
+
+def _by_look(index: pa.Table, samples: Samples) -> NDArray[np.int64]:
+    found = pc.index_in(pa.array(samples.images, pa.string()), value_set=_whole(index, "image"))
+    place: NDArray[np.int64] = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    looks = np.stack([index[name].fill_null(0).to_numpy() for name in LOOKS], axis=1)
+    read = index["error"].is_null().to_numpy()
+    same = np.flatnonzero(place >= 0)
+    holds = (looks[place[same]] == samples.looks[same]).all(axis=1) & read[place[same]]
+    place[same[~holds]] = -1
+    return place
+
+
+def _by_digest(index: pa.Table, samples: Samples, place: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Read the files that may only have been moved or touched: one of their size was seen."""
+    sizes = [*index[LOOKS[0]].fill_null(_UNKNOWN).to_pylist(), _UNKNOWN]
+    maybe = np.flatnonzero((place < 0) & np.isin(samples.looks[:, 0], sizes))
+    if not len(maybe):
+        return place
+    rows = {digest: row for row, digest in enumerate(index[DIGEST].to_pylist()) if digest}
+    with ThreadPoolExecutor() as pool:
+        for image, digest in zip(
+            maybe.tolist(),
+            pool.map(lambda row: _digest(samples, samples.images[row]), maybe.tolist()),
+            strict=True,
+        ):
+            place[image] = rows.get(digest, -1)
+    return place
+
+
+def _digest(samples: Samples, image: str) -> bytes:
+    try:
+        return digest_of(samples.read(image))
+    except OSError:
+        return b""
+
+
+def _of_one_label(index: pa.Table, samples: Samples, place: NDArray[np.int64]) -> NDArray[np.int64]:
+    known = np.flatnonzero(place >= 0)
+    labels = _whole(index, "label").take(pa.array(place[known]))
+    same = pc.equal(labels, pa.array([samples.labels[row] for row in known.tolist()], pa.string()))
+    place[known[~same.fill_null(False).to_numpy(zero_copy_only=False)]] = -1
+    return place
+
+
+def _whole(table: pa.Table, name: str) -> pa.Array:
+    column = table[name].combine_chunks()
+    return column.cast(pa.string())

@@ -1,0 +1,80 @@
+"""Reads, decodes and prepares images ahead of those who judge them, in threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from auditor.data.samples import Samples
+from auditor.engine.known import digest_of
+from auditor.evidence.provider import Observer
+from auditor.overlap.decode import Unreadable, open_image
+
+__all__ = ["Seen", "looked_at"]
+
+Wanting = Mapping[str, Observer]
+
+
+class Seen(NamedTuple):
+    """What the observers prepared from one image, or why they could not."""
+
+    row: int
+    """Its place in the split."""
+    prepared: dict[str, Any]
+    crashed: dict[str, BaseException]
+    digest: bytes | None = None
+    error: str | None = None
+
+
+def looked_at(
+    samples: Samples,
+    wanted: Iterable[tuple[int, Wanting]],
+    pool: ThreadPoolExecutor,
+    ahead: int,
+) -> Iterator[Seen]:
+    """Yield images in order, with at most ``ahead`` of them in flight: memory stays bounded.
+
+    Parameters
+    ----------
+    samples
+        The split.
+    wanted
+        Rows of it, and who wants to see each.
+    pool
+        Where they are looked at.
+    ahead
+        How many may be under way, at least 1.
+    """
+    flying: deque[Future[Seen]] = deque()
+    try:
+        for row, wanting in wanted:
+            flying.append(pool.submit(_look, samples, row, wanting))
+            if len(flying) >= ahead:
+                yield flying.popleft().result()
+        while flying:
+            yield flying.popleft().result()
+    finally:
+        for left in flying:
+            left.cancel()
+
+
+def _look(samples: Samples, row: int, wanting: Wanting) -> Seen:
+    image = samples.images[row]
+    try:
+        data = samples.read(image)
+        if samples.look(image) != tuple(samples.looks[row].tolist()):
+            return Seen(row, {}, {}, error="it changed while the data was read")
+        picture = open_image(data, reduced=all(o.reduced for o in wanting.values()))
+    except OSError as error:
+        return Seen(row, {}, {}, error=(error.strerror or str(error)).lower())
+    except Unreadable as error:
+        return Seen(row, {}, {}, error=str(error))
+    seen = Seen(row, {}, {}, digest_of(data))
+    for name, observer in wanting.items():
+        try:
+            seen.prepared[name] = observer.prepare(picture, data)
+        except (Exception, SystemExit) as crash:
+            seen.crashed[name] = crash
+    return seen

@@ -1,0 +1,85 @@
+"""Puts together what a pass saw and what was known before, in the order of the split."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from auditor.data.samples import Samples
+from auditor.engine.collecting import Task, described
+from auditor.engine.shards import PART
+
+__all__ = ["whole"]
+
+
+def whole(
+    task: Task, samples: Samples, about: Mapping[str, Any]
+) -> tuple[Iterator[pa.Table], pa.Schema]:
+    """Return the table of a finished pass in pieces, and all its columns.
+
+    Parameters
+    ----------
+    task
+        What was to be seen; all of its parts are stored.
+    samples
+        The split.
+    about
+        What else is kept, as JSON values.
+    """
+    known = _known(task, samples)
+    nothing = pa.schema({"image": pa.string(), "error": pa.string()}).empty_table()
+    schemas = task.parts.schemas(range(task.part_count))
+    schemas.append(described(nothing, samples, np.empty(0, np.int64)).schema)
+    if known.any():
+        schemas.append(_known_part(task, samples, np.flatnonzero(known)[:1]).schema)
+    schema = pa.unify_schemas(schemas)
+    text = json.dumps(about, sort_keys=True)
+    return _pieces(task, samples, known), schema.with_metadata({"about": text})
+
+
+def _known(task: Task, samples: Samples) -> NDArray[np.bool_]:
+    """Tell which images are known and wanted, shape (n,)."""
+    if task.known is None:
+        return np.zeros(len(samples), bool)
+    known = np.asarray(task.known.place >= 0)
+    if (images := task.observer.images) is not None:
+        known &= np.array([image in images for image in samples.images], bool)
+    return known
+
+
+def _known_part(task: Task, samples: Samples, rows: NDArray[np.int64]) -> pa.Table:
+    assert task.known is not None
+    return described(task.known.at(rows), samples, rows)
+
+
+def _pieces(task: Task, samples: Samples, known: NDArray[np.bool_]) -> Iterator[pa.Table]:
+    new = _InTurn(task.parts.read(number) for number in range(task.part_count))
+    every = np.union1d(np.flatnonzero(known), task.rows)
+    for start in range(0, len(every), PART):
+        rows = every[start : start + PART]
+        old = known[rows]
+        pieces = [_known_part(task, samples, rows[old])] if old.any() else []
+        pieces += [] if old.all() else [new.take(int((~old).sum()))]
+        order = np.argsort(np.concatenate([rows[old], rows[~old]]))
+        yield pa.concat_tables(pieces, promote_options="default").take(order)
+
+
+class _InTurn:
+    """Gives out rows of one table after the other."""
+
+    def __init__(self, tables: Iterator[pa.Table]) -> None:
+        self._tables = tables
+        self._waiting: pa.Table | None = None
+
+    def take(self, n: int) -> pa.Table:
+        """Return the next ``n`` rows."""
+        waiting = self._waiting if self._waiting is not None else next(self._tables)
+        while waiting.num_rows < n:
+            waiting = pa.concat_tables([waiting, next(self._tables)], promote_options="default")
+        self._waiting = waiting.slice(n)
+        return waiting.slice(0, n)

@@ -1,0 +1,119 @@
+"""Writes Parquet files in one step and piece by piece, and reads them."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["appearing", "is_unharmed", "read_table", "schema_of", "sha256_of", "write_stream"]
+
+_GROUP = 1 << 13
+"""Rows that are compressed together."""
+
+
+def read_table(path: Path) -> pa.Table:
+    """Return all of a file."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path)
+
+
+def schema_of(path: Path) -> pa.Schema | None:
+    """Return the columns of a file; None where it is not whole."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_schema(path)
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def is_unharmed(path: Path) -> bool:
+    """Tell whether a file that ``write_stream`` wrote is whole, by the checksums of its pages."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        pq.read_table(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
+def sha256_of(path: Path) -> str:
+    """Return the digest of a file, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """Yield a path to write to, which takes the name in one step at the end, or goes away.
+
+    Whoever moved it elsewhere meanwhile has it. Its name is drawn: others may write the same file.
+    """
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        yield partial
+        if partial.exists():
+            partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_stream(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> int:
+    """Write pieces as one file; return its rows.
+
+    Parameters
+    ----------
+    tables
+        Pieces of any size: the groups of rows in the file do not depend on it. What a piece lacks
+        of the schema is null.
+    schema
+        All columns.
+    path
+        Where to.
+    """
+    import pyarrow.parquet as pq
+
+    rows = 0
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
+        for group in _groups(tables, schema):
+            writer.write_table(group, row_group_size=_GROUP)
+            rows += group.num_rows
+    return rows
+
+
+def _groups(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+    import pyarrow as pa
+
+    waiting = schema.empty_table()
+    for table in tables:
+        waiting = pa.concat_tables([waiting, _completed(table, schema)])
+        whole = waiting.num_rows - waiting.num_rows % _GROUP
+        for start in range(0, whole, _GROUP):
+            yield waiting.slice(start, _GROUP).combine_chunks()
+        waiting = waiting.slice(whole)
+    if waiting.num_rows:
+        yield waiting.combine_chunks()
+
+
+def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    import pyarrow as pa
+
+    there = set(table.column_names)
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in there
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)

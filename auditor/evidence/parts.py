@@ -1,0 +1,69 @@
+"""What an unfinished pass over images has seen so far."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditor.evidence.files import appearing, is_unharmed, read_table, schema_of, write_stream
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Parts", "remove_if_empty"]
+
+
+class Parts:
+    """What a pass has seen so far, a file for each part of its images.
+
+    Parameters
+    ----------
+    folder
+        Its own; created when a part is first saved.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def numbers(self) -> set[int]:
+        """Return the parts that are there and unharmed."""
+        found = self.folder.glob("*.parquet")
+        return {int(p.stem) for p in found if p.stem.isdecimal() and is_unharmed(p)}
+
+    def save(self, number: int, table: pa.Table, *, again: bool = False) -> None:
+        """Keep a part; one that is to be seen ``again`` serves this pass alone."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._path(number, again=not again).unlink(missing_ok=True)
+        with appearing(self._path(number, again=again)) as partial:
+            write_stream([table], table.schema, partial)
+
+    def read(self, number: int) -> pa.Table:
+        """Return a part of this pass."""
+        return read_table(self._found(number))
+
+    def schemas(self, numbers: Iterable[int]) -> list[pa.Schema]:
+        """Return the columns of some parts of this pass."""
+        found = [schema_of(self._found(number)) for number in numbers]
+        return [schema for schema in found if schema is not None]
+
+    def remove(self) -> None:
+        """Forget them all."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_if_empty(self.folder.parent)
+
+    def _path(self, number: int, *, again: bool) -> Path:
+        return self.folder / f"{number:06}{'.again' if again else ''}.parquet"
+
+    def _found(self, number: int) -> Path:
+        path = self._path(number, again=False)
+        return path if path.exists() else self._path(number, again=True)
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder, unless there is something in it, or it is not there."""
+    try:
+        folder.rmdir()
+    except OSError:
+        return

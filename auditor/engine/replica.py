@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.engine.compiling import Run, compiled
 from auditor.engine.features import FeatureTap
 from auditor.engine.link import Arrays, Link
 from auditor.engine.memory import free_memory, largest_batch, out_of_memory, release
@@ -58,11 +59,13 @@ class Replica:
 
         self.forward, self.device, self._features_of = forward, device, features_of
         self._tap: FeatureTap | None = None
+        self._compiled: tuple[int, Run] | None = None
+        self._said = ""
         self.most: int | None = None
         """Images a forward pass since memory ran out; None where it never did."""
         self._name, self._outputs = candidate.name, len(candidate.classes.names)
         self._preprocessing, self._keep_all = candidate.loaded.preprocessing, probabilities
-        self._dtype: torch.dtype = getattr(torch, dtype)
+        self._kind, self._dtype = dtype, cast("torch.dtype", getattr(torch, dtype))
         self._format = memory_format(device, dtype, self._preprocessing.input_size)
         self._link = Link(device)
         if device.type == "cuda":
@@ -74,6 +77,13 @@ class Replica:
         import torch
 
         return "channels_last" if self._format is torch.channels_last else "contiguous"
+
+    def __str__(self) -> str:
+        """Return how it runs, as a phrase."""
+        way = str(self.forward)
+        if self.device.type == "cuda":  # the order there is chosen here
+            way = way.replace("channels_last", self.form, 1)
+        return f"{way}{self._said}"
 
     @property
     def refused(self) -> str:
@@ -109,6 +119,8 @@ class Replica:
         batch, labels = self._link.stack(images), torch.from_numpy(label.astype(np.int64))
         while (parts := self._try(batch, labels)) is None:
             self.most = max(1, min(self.most or len(batch), len(batch)) // 2)
+            self._said += " until memory ran out" if self._compiled else ""
+            self._compiled = None
         return lambda: _joined([part() for part in parts])
 
     def largest_batch(self) -> int:
@@ -116,6 +128,26 @@ class Replica:
         found = largest_batch(self._fits, self._preprocessing.input_size)
         release(self.device)
         return found
+
+    def compile(self, batch: int) -> None:
+        """Compile for batches of one size; go on as before where that fails or differs.
+
+        Call it before threads prepare images: a model that is compiled is traced.
+
+        Parameters
+        ----------
+        batch
+            Images; what comes in smaller batches is filled up.
+        """
+        import torch
+
+        size = (batch, *self._preprocessing.input_size)
+        noise = torch.randn(size, generator=torch.Generator().manual_seed(0))
+        images = self._laid_out(noise.to(self.device))
+        with _reproducible(self.device):
+            run, refused = compiled(self.forward.model, images, self._kind)
+        self._compiled = None if refused else (batch, run)
+        self._said = f"; {refused}" if refused else f", compiled for batches of {batch}"
 
     def _fits(self, n: int) -> bool:
         import torch
@@ -156,16 +188,29 @@ class Replica:
         import torch
 
         with torch.inference_mode(), _reproducible(self.device):
-            batch = self._preprocessing.normalise(images).to(self._dtype)
-            batch = batch.contiguous(memory_format=self._format)
+            batch = self._laid_out(self._preprocessing.normalise(images))
             self.forward.settle(batch)
             if self._features_of and self._tap is None:  # the model is chosen from here on
                 self._tap = FeatureTap(self.forward.model, self._features_of)
-            logits = self.forward.model(batch)
+            logits = self._logits(batch)
             self._require_shape(logits, len(batch))
             found = ranked(logits, label, probabilities=self._keep_all)
             features = self._tap.take(len(batch)) if self._tap else None
             return self._link.fetch(found if features is None else {**found, "features": features})
+
+    def _laid_out(self, batch: torch.Tensor) -> torch.Tensor:
+        return batch.to(self._dtype).contiguous(memory_format=self._format)
+
+    def _logits(self, batch: torch.Tensor) -> Any:
+        from torch.nn import functional
+
+        if self._compiled is None or len(batch) > self._compiled[0]:
+            return self.forward.model(batch)
+        size, run = self._compiled
+        if missing := size - len(batch):
+            filled = functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, missing))
+            return run(self._laid_out(filled))[: len(batch)]
+        return run(batch)
 
     def _require_shape(self, logits: Any, n: int) -> None:
         shape = tuple(getattr(logits, "shape", ()))

@@ -1,0 +1,140 @@
+"""A compiled model says what the plain one says, or is not used; tried out on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from auditor.config import CandidateTable, EngineTable
+from auditor.data.classes import ClassList
+from auditor.engine.compiling import PAYS_FROM, compiled, pays
+from auditor.engine.forward import Forward
+from auditor.engine.replica import Replica, memory_format
+from auditor.models.handle import Candidate
+
+CPU = torch.device("cpu")
+MODEL = """
+import torch
+from torch import nn
+
+
+class Network(nn.Module):
+    wrong = 0.0
+    most = None
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.last = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+    def forward(self, x):
+        if self.most is not None and len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        y = self.last(self.conv(x).relu().mean((2, 3)))
+        return y + self.wrong * x.mean() if torch.compiler.is_compiling() else y
+
+
+def network():
+    return Network()
+"""
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+@pytest.fixture
+def candidate(module: Callable[..., str]) -> Candidate:
+    table = CandidateTable(module=f"{module(MODEL, by_colour=False)}:network", input_size=12)
+    return Candidate(table, EngineTable(), ClassList(("a", "b"), "given"), None)
+
+
+def replica(candidate: Candidate) -> Replica:
+    forward = Forward(candidate.loaded.model, CPU, "float32", (3, 12, 12))
+    return Replica(forward, CPU, "float32", candidate, probabilities=True)
+
+
+def pictures(n: int) -> list[Tensor]:
+    random = torch.Generator().manual_seed(n)
+    return list(torch.randint(0, 256, (n, 3, 12, 12), dtype=torch.uint8, generator=random))
+
+
+def probabilities(of: Replica, n: int) -> Any:
+    return of.start(pictures(n), np.zeros(n, np.int64))()["probabilities"]
+
+
+@pytest.mark.parametrize("n", [3, 1, 4])
+def test_batches_of_any_size_come_out_as_from_the_plain_model(candidate: Candidate, n: int) -> None:
+    expected = probabilities(replica(candidate), n)
+    quick = replica(candidate)
+    quick.compile(3)
+    assert str(quick).endswith(", compiled for batches of 3")
+    np.testing.assert_allclose(probabilities(quick, n), expected, rtol=1e-5)
+
+
+def test_one_that_differs_is_not_used(candidate: Candidate) -> None:
+    candidate.loaded.model.wrong = 5.0
+    quick = replica(candidate)
+    quick.compile(3)
+    assert "; not compiled: that changed logits by" in str(quick)
+    np.testing.assert_array_equal(probabilities(quick, 3), probabilities(replica(candidate), 3))
+
+
+def test_one_that_cannot_be_compiled_is_run_as_it_is() -> None:
+    class Fails(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise ValueError("no such operator")
+
+    model = Fails()
+    run, reason = compiled(model, torch.rand(2, 3, 2, 2), "float32")
+    assert run is model
+    assert reason == "not compiled: no such operator"
+
+
+def test_where_memory_runs_out_it_goes_on_without(candidate: Candidate) -> None:
+    quick = replica(candidate)
+    quick.compile(4)
+    candidate.loaded.model.most = 2
+    expected = probabilities(replica(candidate), 4)
+    torch.compiler.reset()
+    np.testing.assert_allclose(probabilities(quick, 4), expected, rtol=1e-5)
+    assert quick.most == 2
+    assert "until memory ran out" in str(quick)
+
+
+def test_it_pays_by_the_multiply_adds_of_the_whole_pass() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
+    bound = int(PAYS_FROM // (12 * 5)) + 1
+    assert pays(model, (3, 2, 2), bound)
+    assert not pays(model, (3, 2, 2), bound - 2)
+
+
+def test_a_model_whose_cost_is_unknown_is_not_compiled() -> None:
+    class Fails(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise ValueError("never")
+
+    assert not pays(Fails(), (3, 2, 2), 10**18)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "side", "last"),
+    [
+        ("cpu", "float32", 600, True),
+        ("cuda", "float32", 224, False),
+        ("cuda", "float16", 224, True),
+        ("cuda", "bfloat16", 380, False),
+        ("mps", "float32", 380, True),
+    ],
+)
+def test_the_order_in_memory_follows_a_rule(device: str, dtype: str, side: int, last: bool) -> None:
+    found = memory_format(torch.device(device), dtype, (3, side, side))
+    assert (found is torch.channels_last) == last

@@ -183,6 +183,10 @@ class EngineTable(Table):
     """``auto`` takes CUDA, then MPS, then CPU."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Verdicts are made in float32 unless asked otherwise."""
+    backend: Literal["auto", "torch", "onnxruntime", "openvino", "inductor"] = "auto"
+    """What runs the model on a CPU in float32. ``auto`` takes OpenVINO, else ONNX Runtime, where it
+    is installed, gives torch's predictions, and images × pixels of the input are 25 million or
+    more (500 images of 224 × 224); else torch."""
     preprocessing: Literal["fast", "reference"] = "fast"
     """``reference`` prepares images exactly as timm does, with PIL; ``fast`` does the same on 8-bit
     tensors, within a few grey levels."""

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from auditor.engine.backends.choosing import Backend, chosen_backends
 from auditor.engine.folding import fold_batch_norms
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["FOLDS_ON", "Forward", "default_batch", "ready"]
+__all__ = ["FOLDS_ON", "Forward", "cpu_batch", "default_batch", "ready"]
 
 FOLDS_ON = ("cpu", "float32")
-"""Device and dtype in which BatchNorms are folded: elsewhere its gain or its error is unknown."""
+"""Device and dtype in which BatchNorms are folded and backends other than torch may run: elsewhere
+their gain or their error is unknown."""
 _TOLERANCE = 1e-3
 """Largest change of a logit, as a share of the spread of its image's logits."""
 _TRIED = 8
-"""Images on which the folded model must agree with the plain one."""
+"""Images on which a way of running must agree with the plain model."""
 _SEED = 0
+_FEWEST, _MOST, _PIXELS = 4, 64, 4 * 224 * 224
+_TORCH = "torch, channels_last"
 
 Size = tuple[int, int, int]
 
@@ -42,16 +47,23 @@ def ready(model: nn.Module, device: torch.device, dtype: str) -> nn.Module:
     return model.to(memory_format=torch.channels_last).eval()
 
 
-def default_batch(device: torch.device) -> int:
+def default_batch(device: torch.device, input_size: Size = (3, 224, 224)) -> int:
     """Return how many images a forward pass takes, where the user does not say."""
-    return 16 if device.type == "cpu" else 128
+    return cpu_batch(input_size) if device.type == "cpu" else 128
+
+
+def cpu_batch(input_size: Size) -> int:
+    """Return how many images a CPU's caches hold best: 4 of 224 pixels, 16 of 112, 64 of 32."""
+    return max(_FEWEST, min(_MOST, _PIXELS // (input_size[1] * input_size[2])))
 
 
 class Forward:
-    """A model as it is run: on a CPU with its BatchNorms folded, if that changes no prediction.
+    """A model as it is run: on a CPU in the fastest way that changes no prediction.
 
-    Folded and plain are compared on pictures drawn at random, so that each part of a divided or
-    interrupted audit decides alike, and by ``settle`` on real ones.
+    Ways are tried in a fixed order: the backends that come into question
+    (``auditor.engine.backends``), torch with BatchNorms folded, torch. One is taken if it agrees
+    with the plain model on pictures drawn at random, so that each part of a divided or interrupted
+    audit decides alike, and kept if it does, by ``settle``, on real ones.
 
     Parameters
     ----------
@@ -61,29 +73,73 @@ class Forward:
         Where and in what it runs.
     input_size
         Channels, height, width.
+    backend
+        ``auto``, ``torch``, ``onnxruntime``, ``openvino`` or ``inductor``.
+    images
+        How many are to be run in all: ``auto`` makes a backend ready only where that pays.
+    tapped
+        Whether layers of the model are listened to, which torch alone lets one do.
+
+    Raises
+    ------
+    InputError
+        The backend that is asked for is not installed.
     """
 
-    def __init__(self, model: nn.Module, device: torch.device, dtype: str, input_size: Size):
+    def __init__(
+        self,
+        model: nn.Module,
+        device: torch.device,
+        dtype: str,
+        input_size: Size,
+        *,
+        backend: str = "auto",
+        images: int = 0,
+        tapped: bool = False,
+    ) -> None:
         self.model = self._plain = ready(model, device, dtype)
-        self._settled, self._form = True, ""
+        self._settled, self._form, self._refused = True, _TORCH, list[str]()
+        backends = chosen_backends(backend, images, input_size)
+        reason = _only_torch((device.type, dtype), self._plain, tapped=tapped)
+        if reason and backend != "auto":
+            self._refused += [f"not {each}: {reason}" for each in backends]
         if (device.type, dtype) == FOLDS_ON:
-            self._fold(input_size)
+            drawn = _drawn(input_size)
+            for each in backends if not reason else ():
+                if self._run_by(each, input_size, drawn):
+                    return
+            self._fold(drawn)
 
-    def _fold(self, input_size: Size) -> None:
+    def _run_by(self, backend: Backend, input_size: Size, drawn: torch.Tensor) -> bool:
+        try:
+            model = backend.build(self._plain, input_size)
+        except Exception as error:  # exporters and compilers raise whatever they like
+            self._refused.append(f"not {backend}: {_first_line(error)}")
+            return False
+        return self._take(model, str(backend), f"not {backend}", drawn)
+
+    def _fold(self, drawn: torch.Tensor) -> None:
         import torch
 
         total = sum(_is_batch_norm(module) for module in self._plain.modules())
         folded, count = fold_batch_norms(self._plain)
         if total:
-            self._form = f", {count} of {total} BatchNorms folded"
+            self._form = f"{_TORCH}, {count} of {total} BatchNorms folded"
         if count:
-            self.model, self._settled = folded.to(memory_format=torch.channels_last), False
-            generator = torch.Generator().manual_seed(_SEED)
-            found = self._compare(torch.randn(_TRIED, *input_size, generator=generator))
-            self._form += f", {found.closeness()}" if self.model is folded and found else ""
+            model = folded.to(memory_format=torch.channels_last)
+            self._take(model, self._form, "BatchNorms not folded", drawn)
+
+    def _take(self, model: nn.Module, way: str, otherwise: str, drawn: torch.Tensor) -> bool:
+        """Run by this from now on, if it agrees; return whether it does."""
+        self.model, self._otherwise = model, otherwise
+        found = self._compare(drawn)
+        if found is not None:
+            self._form = f"{way}, {found.closeness()}"
+        self._settled = found is None
+        return found is not None
 
     def settle(self, batch: torch.Tensor) -> None:
-        """Compare folded and plain on the first real batch; choose the plain one if they differ.
+        """Compare with the plain model on the first real batch; choose that one if they differ.
 
         Parameters
         ----------
@@ -95,23 +151,44 @@ class Forward:
             self._compare(batch[:_TRIED])
 
     def _compare(self, batch: torch.Tensor) -> _Agreement | None:
-        """Return how far the two agree; go on with the plain one where they do not."""
+        """Return how far the two agree; go on with the plain one, and None, where they do not."""
         import torch
 
         images = batch.contiguous(memory_format=torch.channels_last)
-        try:
-            with torch.inference_mode():
-                found = _agreement(self.model(images), self._plain(images))
-        except Exception:  # foreign code; what is wrong with the model itself is said when it runs
-            found = None
-        if found is None or not found.is_close:
-            self.model, self._settled = self._plain, True
-            self._form = f", BatchNorms not folded: {found or 'the folded model did not run'}"
-        return found
+        found = None
+        # Foreign code; what is wrong with the model itself is said when it runs.
+        with torch.inference_mode(), contextlib.suppress(Exception):
+            found = _agreement(self.model(images), self._plain(images))
+        if found is not None and found.is_close:
+            return found
+        self.model, self._form = self._plain, _TORCH
+        self._refused.append(f"{self._otherwise}: {found or 'it did not run'}")
+        return None
 
     def __str__(self) -> str:
         """Return how it runs, as a phrase."""
-        return f"torch, channels_last{self._form}"
+        return "; ".join([self._form, *self._refused])
+
+
+def _only_torch(place: tuple[str, str], model: nn.Module, *, tapped: bool) -> str:
+    """Return why no other backend comes into question; empty where one does."""
+    from auditor.models.graph import GraphModel
+
+    if isinstance(model, GraphModel):
+        return "the model runs as it was exported"
+    if place != FOLDS_ON:
+        return "it runs on the CPU and in float32 alone"
+    return "the model's features are kept, which torch alone gives" if tapped else ""
+
+
+def _drawn(input_size: Size) -> torch.Tensor:
+    import torch
+
+    return torch.randn(_TRIED, *input_size, generator=torch.Generator().manual_seed(_SEED))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 class _Agreement(NamedTuple):
@@ -136,11 +213,11 @@ class _Agreement(NamedTuple):
         )
 
 
-def _agreement(folded: torch.Tensor, plain: torch.Tensor) -> _Agreement:
-    change = (folded - plain).abs().amax(1)
+def _agreement(found: torch.Tensor, plain: torch.Tensor) -> _Agreement:
+    change = (found - plain).abs().amax(1)
     spread = plain.amax(1) - plain.amin(1)
     share = float((change / spread).max()) if change.any() else 0.0
-    flips = int((folded.argmax(1) != plain.argmax(1)).sum())
+    flips = int((found.argmax(1) != plain.argmax(1)).sum())
     return _Agreement(share, flips, len(plain))
 
 

@@ -115,8 +115,15 @@ class Inference:
         return tuple(map(self._replica, models, devices))
 
     def _replica(self, model: torch.nn.Module, device: torch.device) -> Replica:
-        size = self.candidate.loaded.preprocessing.input_size
-        forward = Forward(model, device, self._dtype, size)
+        forward = Forward(
+            model,
+            device,
+            self._dtype,
+            self.candidate.loaded.preprocessing.input_size,
+            backend=self.candidate.engine.backend,
+            images=len(self.samples),
+            tapped=self._wants_features,
+        )
         return Replica(
             forward,
             device,
@@ -131,7 +138,8 @@ class Inference:
         """The user's, else as many images as fit on CUDA, else what suits the device."""
         first = self._replicas[0].device
         if self.candidate.engine.batch_size or first.type != "cuda":
-            return self.candidate.engine.batch_size or default_batch(first)
+            size = self.candidate.loaded.preprocessing.input_size
+            return self.candidate.engine.batch_size or default_batch(first, size)
         return min(replica.largest_batch() for replica in self._replicas)
 
     @property

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from auditor.data.classes import ClassList
+from auditor.engine.backends.choosing import what_decides
 from auditor.errors import InputError
 from auditor.models.candidate import CandidateSpec
 
@@ -58,6 +59,7 @@ class Candidate:
             self.spec.identity(),
             self.engine.device,
             self.engine.dtype,
+            what_decides(self.engine.backend),
             self.engine.preprocessing,
             self.given,
             self.found,

@@ -1,4 +1,4 @@
-"""ONNX graphs, run by ONNX Runtime (the extra ``auditor[onnx]``)."""
+"""ONNX graphs, run by ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def _session(path: Path, provider: str) -> Any:
 
 
 def _not_installed(path: Path) -> str:
-    return f'{path.name} needs ONNX Runtime: pip install "auditor[onnx]"'
+    return f"{path.name} needs ONNX Runtime: pip install onnx onnxruntime"
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,54 @@
+"""Runs batches of any size on what takes batches of certain sizes.
+
+torch is imported here at once, so import this module where a model is loaded and not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["FixedSizes"]
+
+Run = Callable[[Tensor], Tensor]
+
+
+class FixedSizes(nn.Module):
+    """Cuts a batch into pieces of known sizes.
+
+    An image's logits so depend on how its batch is cut, and not on how large the batch was.
+
+    Parameters
+    ----------
+    make
+        Number of images → what runs exactly that many, contiguous and float32; called once a size.
+    sizes
+        The sizes, largest first. What is left is filled up to the smallest.
+    """
+
+    def __init__(self, make: Callable[[int], Run], sizes: tuple[int, ...]) -> None:
+        super().__init__()
+        self._make, self._sizes, self._made = make, sizes, dict[int, Run]()
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Return logits, shape (n, classes), for a batch (n, channels, height, width)."""
+        return torch.cat([self._run(piece) for piece in self._pieces(batch.contiguous())])
+
+    def _pieces(self, batch: Tensor) -> Iterator[Tensor]:
+        start = 0
+        while start < len(batch):
+            left = len(batch) - start
+            size = next((size for size in self._sizes if size <= left), left)
+            yield batch[start : start + size]
+            start += size
+
+    def _run(self, piece: Tensor) -> Tensor:
+        size = max(len(piece), self._sizes[-1])
+        if size not in self._made:
+            self._made[size] = self._make(size)
+        missing = size - len(piece)
+        filled = functional.pad(piece, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else piece
+        return self._made[size](filled)[: len(piece)]

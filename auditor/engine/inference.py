@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from auditor.data.classes import require_known
 from auditor.data.samples import Samples
+from auditor.engine.compiling import pays
 from auditor.engine.forward import Forward, default_batch
 from auditor.engine.lookup import Rows
 from auditor.engine.replica import Replica
@@ -120,7 +121,7 @@ class Inference:
             device,
             self._dtype,
             self.candidate.loaded.preprocessing.input_size,
-            backend=self.candidate.engine.backend,
+            backend="torch" if self._compiles(device) else self.candidate.engine.backend,
             images=len(self.samples),
             tapped=self._wants_features,
         )
@@ -135,12 +136,30 @@ class Inference:
 
     @cached_property
     def batch_size(self) -> int | None:
-        """The user's, else as many images as fit on CUDA, else what suits the device."""
-        first = self._replicas[0].device
-        if self.candidate.engine.batch_size or first.type != "cuda":
-            size = self.candidate.loaded.preprocessing.input_size
-            return self.candidate.engine.batch_size or default_batch(first, size)
-        return min(replica.largest_batch() for replica in self._replicas)
+        """The user's, else as many images as fit on CUDA, else what suits the device.
+
+        It is asked for before threads prepare images; so this is where models are compiled.
+        """
+        batch, first = self.candidate.engine.batch_size, self._replicas[0].device
+        if batch is None and first.type == "cuda":
+            batch = min(replica.largest_batch() for replica in self._replicas)
+        batch = batch or default_batch(first, self.candidate.loaded.preprocessing.input_size)
+        for replica in self._replicas:
+            if self._compiles(replica.device):
+                replica.compile(batch)
+        return batch
+
+    def _compiles(self, device: torch.device) -> bool:
+        """Tell whether to compile: on CUDA, if asked to or if it pays, and no layer is heard."""
+        wanted = self.candidate.engine.backend
+        if device.type != "cuda" or self._wants_features or wanted not in ("auto", "inductor"):
+            return False
+        return wanted == "inductor" or self._pays
+
+    @cached_property
+    def _pays(self) -> bool:
+        loaded = self.candidate.loaded
+        return pays(loaded.model, loaded.preprocessing.input_size, len(self.samples))
 
     @property
     def under_way(self) -> int:
@@ -221,7 +240,7 @@ class Inference:
             "candidate": self.candidate.about(),
             "preprocessing": self.candidate.preprocessing(),
             "transform": self.candidate.transform,
-            "forward": str(self._replicas[0].forward),
+            "forward": str(self._replicas[0]),
             "device": describe_devices([replica.device for replica in self._replicas]),
             "dtype": self._dtype,
             "threads": torch.get_num_threads(),

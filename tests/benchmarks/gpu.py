@@ -212,7 +212,7 @@ def seen(samples: Samples, inference: Inference) -> Predictions:
     """Return what a pass of the engine says of every image."""
     with tempfile.TemporaryDirectory() as folder:
         store, observers = Store(Path(folder)), {"test": Observing("key", inference)}
-        failed = observe_samples(samples, observers, store, Progress(), workers=CORES)
+        failed = observe_samples(samples, observers, store, Progress())  # on every core
         table = store.load("test")
         if failed or table is None or table["error"].null_count < len(samples):
             raise RuntimeError(f"not every image was looked at: {failed}")

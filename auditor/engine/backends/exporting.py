@@ -53,7 +53,7 @@ def export(model: nn.Module, input_size: Size) -> bytes:
         Whatever torch raises on what has no counterpart in ONNX.
     """
     images = torch.zeros(2, *input_size)
-    with torch.inference_mode(), _ValuesStayInTensors():  # type: ignore[no-untyped-call]
+    with torch.no_grad(), _ValuesStayInTensors():  # type: ignore[no-untyped-call]
         model(images)
     file: Any = io.BytesIO()  # which the exporter takes, though its annotations do not say so
     with torch.no_grad(), _quiet_exporter():

@@ -32,6 +32,7 @@ from auditor.record import (
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
     from auditor.evidence.predictions import Predictions
+    from auditor.evidence.properties import Properties
     from auditor.graph import Graph
 
 __all__ = ["describe_candidate", "describe_data", "show"]
@@ -64,12 +65,13 @@ def describe_data(graph: Graph) -> DataInfo:
     return DataInfo(
         classes=test.classes,
         class_order=order,
-        test=_split(test, _if_had(graph, "test_signatures")),
-        train=None if train is None else _split(train, _if_had(graph, "train_signatures")),
+        test=_split(graph, "test", test),
+        train=None if train is None else _split(graph, "train", train),
     )
 
 
-def _split(predictions: Predictions, signatures: Any) -> SplitInfo:
+def _split(graph: Graph, split: str, predictions: Predictions) -> SplitInfo:
+    signatures, properties = _if_had(graph, f"{split}_signatures"), _properties(graph, split)
     lost = {**(signatures.unreadable if signatures else {}), **predictions.unreadable}
     seen = len(predictions) + len(predictions.unreadable)
     total = len(signatures.images) + len(signatures.unreadable) if signatures else seen
@@ -79,7 +81,16 @@ def _split(predictions: Predictions, signatures: Any) -> SplitInfo:
         predicted=len(predictions),
         sample=str(predictions.about.get("sample", "")),
         unreadable=tuple(UnreadableImage(image=k, reason=v) for k, v in sorted(lost.items())),
+        properties=() if properties is None else tuple(properties.ranges()),
+        formats={} if properties is None else properties.formats(),
     )
+
+
+def _properties(graph: Graph, split: str) -> Properties | None:
+    """Return the properties of images that were looked at; for them alone no image is opened."""
+    name = f"{split}_properties"
+    found: Properties | None = _if_had(graph, name) if graph.store.key(name) else None
+    return found
 
 
 def show(graph: Graph, results: Sequence[CheckResult]) -> Exhibits:

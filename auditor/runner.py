@@ -141,8 +141,19 @@ def _graph(
 ) -> Graph:
     enabled = [check for check, level in configured if level != "off"]
     wanted = ["test", "deployment", *(name for check in enabled for name in check.needs())]
-    store = Store(evidence_directory(config))
-    return Graph(config, find_providers(), store, wanted, progress, gathering=gathering)
+    store, providers = Store(evidence_directory(config)), find_providers()
+
+    def graph(names: Sequence[str]) -> Graph:
+        return Graph(config, providers, store, names, progress, gathering=gathering)
+
+    return graph([*wanted, *_properties_of_what_is_seen(config, graph(wanted))])
+
+
+def _properties_of_what_is_seen(config: Config, graph: Graph) -> list[str]:
+    """Name the properties of images that are looked at anyway, so that they cost no pass."""
+    signed = {split for split in ("test", "train") if graph.asked_for(f"{split}_signatures")}
+    predicted = {"test"} if config.predictions.test is None else set()
+    return [f"{split}_properties" for split in sorted(signed | predicted)]
 
 
 def _require_known_classes(graph: Graph, source: ConfigSource) -> None:

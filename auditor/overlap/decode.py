@@ -34,6 +34,7 @@ __all__ = [
     "FORMATS",
     "REDUCED_SIDE",
     "Unreadable",
+    "file_kind",
     "full_size",
     "open_image",
     "to_rgb",
@@ -50,6 +51,7 @@ REDUCED_SIDE = 128
 """Pixels that a reduced picture keeps on its shorter side, at least."""
 
 _FULL_SIZE = "auditor_full_size"
+_KIND = "auditor_kind"
 _PLAIN = {"LAB": "RGB", "La": "LA", "RGBa": "RGBA"}
 """Modes that Pillow cannot turn grey, and what they are brought to."""
 
@@ -164,6 +166,23 @@ def full_size(image: Image.Image) -> tuple[int, int] | None:
     return size
 
 
+def file_kind(image: Image.Image) -> tuple[str, str]:
+    """Return the format and the mode that a picture has in its file.
+
+    Parameters
+    ----------
+    image
+        A picture from :func:`open_image`.
+
+    Returns
+    -------
+    (str, str)
+        Pillow's names, such as ``("JPEG", "RGB")``.
+    """
+    kind: tuple[str, str] = image.info[_KIND]
+    return kind
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert to RGB as ``image.convert("RGB")`` does, but without Pillow's warnings.
 
@@ -206,12 +225,15 @@ def _decoded(data: bytes, reduced: bool) -> Image.Image:
         # Between once and twice the limit Pillow only warns.
         raise Unreadable(f"too large: {image.width} × {image.height} pixels, limit {limit}")
     image.info.pop(_FULL_SIZE, None)  # the texts of a PNG have any name they like
+    kind = image.format or "", image.mode
     if reduced and image.format == "JPEG" and min(image.size) >= 2 * REDUCED_SIDE:
         image.info[_FULL_SIZE] = image.size
         image.draft("L", (REDUCED_SIDE, REDUCED_SIDE))
     image.load()
     plain = _PLAIN.get(image.mode)
-    return image.convert(plain) if plain else _eight_bits(image)
+    decoded = image.convert(plain) if plain else _eight_bits(image)
+    decoded.info[_KIND] = kind
+    return decoded
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

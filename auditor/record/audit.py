@@ -22,6 +22,7 @@ __all__ = [
     "DataInfo",
     "LeakFree",
     "PolicyInfo",
+    "PropertyRow",
     "Provenance",
     "SplitInfo",
     "UnreadableImage",
@@ -62,6 +63,18 @@ class UnreadableImage(Record):
     reason: str
 
 
+class PropertyRow(Record):
+    """A property of a split's images: how far it ranges."""
+
+    name: str
+    unit: Literal["pixels", "bytes", "none"] = "none"
+    images: int
+    """Images whose value is known; at least one."""
+    least: float
+    median: float
+    most: float
+
+
 class SplitInfo(Record):
     """One split as it was looked at."""
 
@@ -73,6 +86,10 @@ class SplitInfo(Record):
     sample: str = ""
     """How the predicted images were chosen, where they are not all."""
     unreadable: tuple[UnreadableImage, ...] = ()
+    properties: tuple[PropertyRow, ...] = ()
+    """Of the images that were looked at; empty where none was."""
+    formats: dict[str, int] = Field(default_factory=dict)
+    """Format of the files → images, of those that were looked at."""
 
 
 class DataInfo(Record):

@@ -182,6 +182,8 @@ def _seconds(value: float, digits: int) -> str:
 def _plain(value: float, digits: int) -> str:
     if value == round(value) and abs(value) < 1e15:
         return count(value).replace("-", "−")
+    if 1000 <= abs(value) < 1e15:
+        return f"{value:,.0f}".replace("-", "−")
     return f"{value:.{digits + 2}g}".replace("-", "−")
 
 
@@ -199,6 +201,8 @@ def quantity(value: float | None, unit: str, digits: int = 1) -> str:
         return count(value)
     if unit in ("parameters", "MACs"):
         return magnitude(value)
+    if unit == "pixels":
+        return f"{count(value)} px"
     if unit == "bytes":
         return size(value)
     if unit == "seconds":

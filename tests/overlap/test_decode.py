@@ -12,7 +12,14 @@ from PIL import Image, ImageChops, ImageFile, ImageStat
 from PIL.PngImagePlugin import PngInfo
 from sklearn.datasets import load_sample_image
 
-from auditor.overlap.decode import REDUCED_SIDE, Unreadable, full_size, open_image, to_rgb
+from auditor.overlap.decode import (
+    REDUCED_SIDE,
+    Unreadable,
+    file_kind,
+    full_size,
+    open_image,
+    to_rgb,
+)
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
@@ -232,14 +239,17 @@ class TestReduced:
                 with pytest.raises(Unreadable):
                     open_image(data[:length], reduced=reduced)
 
-    def test_a_text_in_a_file_does_not_pass_for_a_size(self) -> None:
+    def test_a_text_in_a_file_does_not_pass_for_a_size_or_a_kind(self) -> None:
         texts = PngInfo()
-        (name,) = open_image(encoded(photograph(), "JPEG"), reduced=True).info.keys() - {
+        names = open_image(encoded(photograph(), "JPEG"), reduced=True).info.keys() - {
             "jfif",
             "jfif_version",
             "jfif_unit",
             "jfif_density",
         }
-        texts.add_text(str(name), "9")
+        assert len(names) == 2
+        for name in names:
+            texts.add_text(str(name), "9")
         image = open_image(encoded(noise(), pnginfo=texts))
         assert full_size(image) is None
+        assert file_kind(image) == ("PNG", image.mode)

@@ -1,0 +1,166 @@
+"""Properties of images: size, brightness, contrast, sharpness; by them a test set can be sliced."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.data.samples import Samples
+from auditor.errors import Unavailable
+from auditor.evidence.provider import Observer, observe
+from auditor.evidence.signatures import SigningSettings
+from auditor.record import PropertyRow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Properties", "test_properties", "train_properties"]
+
+NUMBERS = {
+    "width": "int32",
+    "height": "int32",
+    "file_bytes": "int64",
+    "brightness": "float32",
+    "contrast": "float32",
+    "sharpness": "float32",
+}
+"""Column → type of the properties that are numbers."""
+NAMES = ("format", "mode")
+_TITLES = {"file_bytes": "file size"}
+_UNITS: dict[str, Literal["pixels", "bytes"]] = {
+    "width": "pixels",
+    "height": "pixels",
+    "file_bytes": "bytes",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Properties:
+    """A row for each readable image of one split.
+
+    Parameters
+    ----------
+    images
+        Names, n long.
+    width, height
+        Pixels, shape (n,).
+    file_bytes
+        Size of the file in bytes, shape (n,).
+    brightness, contrast
+        Mean and standard deviation of luma over the pixels, in [0, 1] and [0, 0.5], shape (n,).
+    sharpness
+        Variance of the Laplacian of the grey picture, in grey levels (0..255) squared, shape (n,):
+        see :mod:`auditor.evidence.measuring`. NaN where it is not known.
+    format, mode
+        Of the file, by Pillow's names: ``JPEG``, ``RGB``; n long.
+    reasons
+        Image → why its sharpness is not known.
+    unreadable
+        Image → why it could not be read or measured. Such images have no row.
+    about
+        How they were measured, as JSON values.
+    """
+
+    images: tuple[str, ...]
+    width: NDArray[np.int32]
+    height: NDArray[np.int32]
+    file_bytes: NDArray[np.int64]
+    brightness: NDArray[np.float32]
+    contrast: NDArray[np.float32]
+    sharpness: NDArray[np.float32]
+    format: tuple[str, ...]
+    mode: tuple[str, ...]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def ranges(self) -> Iterator[PropertyRow]:
+        """Yield how far each number ranges, over the images where it is known."""
+        for name in NUMBERS:
+            values = getattr(self, name)
+            if (known := values[~np.isnan(values)]).size:
+                yield PropertyRow(
+                    name=_TITLES.get(name, name),
+                    unit=_UNITS.get(name, "none"),
+                    images=known.size,
+                    least=float(known.min()),
+                    median=float(np.median(known)),
+                    most=float(known.max()),
+                )
+
+    def formats(self) -> dict[str, int]:
+        """Return format → images, the most frequent first."""
+        return dict(Counter(self.format).most_common())
+
+    def to_table(self) -> pa.Table:
+        """Return a row an image, the unreadable ones last; what is not known is null."""
+        import pyarrow as pa
+
+        text = pa.string()
+        columns = {"image": pa.array(self.images, text)}
+        columns |= {name: pa.array(getattr(self, name), from_pandas=True) for name in NUMBERS}
+        columns |= {name: pa.array(getattr(self, name), text) for name in NAMES}
+        columns["reason"] = pa.array([self.reasons.get(image) for image in self.images], text)
+        schema = pa.schema({"image": text, "error": text})
+        lost = pa.table([list(self.unreadable), list(self.unreadable.values())], schema=schema)
+        table = pa.concat_tables([pa.table(columns), lost], promote_options="default")
+        return table.replace_schema_metadata({"about": json.dumps(self.about, sort_keys=True)})
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Self:
+        """Return what ``to_table`` or a pass over the images wrote."""
+        import pyarrow.compute as pc
+
+        about = json.loads((table.schema.metadata or {}).get(b"about", b"{}"))
+        lost = table.filter(pc.is_valid(table["error"]))
+        table = table.filter(pc.is_null(table["error"]))
+        if not table.num_rows:  # no image could be read, and a pass then knows no such column
+            table = _nothing()
+        why = table.filter(pc.is_valid(table["reason"]))
+        columns: dict[str, Any] = {name: tuple(table[name].to_pylist()) for name in NAMES}
+        columns |= {name: table[name].to_numpy().astype(type_) for name, type_ in NUMBERS.items()}
+        return cls(
+            images=tuple(table["image"].to_pylist()),
+            **columns,
+            reasons=_mapping(why, "reason"),
+            unreadable=_mapping(lost, "error"),
+            about=about,
+        )
+
+
+def _nothing() -> pa.Table:
+    import pyarrow as pa
+
+    texts = {name: pa.string() for name in ("image", *NAMES, "reason")}
+    numbers = {name: pa.from_numpy_dtype(np.dtype(dtype)) for name, dtype in NUMBERS.items()}
+    return pa.schema({**texts, **numbers}).empty_table()
+
+
+def _mapping(table: pa.Table, name: str) -> dict[str, str]:
+    return dict(zip(table["image"].to_pylist(), table[name].to_pylist(), strict=True))
+
+
+@observe(Properties, samples="test_samples")
+def test_properties(signing: SigningSettings, test_samples: Samples | None) -> Observer:
+    """Measure every test image."""
+    return _measured("test", signing, test_samples)
+
+
+@observe(Properties, samples="train_samples")
+def train_properties(signing: SigningSettings, train_samples: Samples | None) -> Observer:
+    """Measure every training image."""
+    return _measured("train", signing, train_samples)
+
+
+def _measured(split: str, signing: SigningSettings, samples: Samples | None) -> Observer:
+    from auditor.evidence.measuring import Measuring
+
+    if samples is None:
+        raise Unavailable(f"no {split} images were given ([data] {split})")
+    return Measuring(reduced=signing.hash_mode == "fast")

@@ -192,6 +192,10 @@ class EngineTable(Table):
     tensors, within a few grey levels."""
     batch_size: int | None = Field(default=None, ge=1)
     """Images a forward pass; chosen by device where absent."""
+    kind: Literal["local", "ray"] = "local"
+    """Where images are looked at: this machine, or a Ray cluster (``pip install "auditor[ray]"``)."""
+    address: str | None = None
+    """Of the Ray cluster, such as ``auto`` or ``ray://head:10001``; Ray's own choice where absent."""
     workers: int | None = Field(default=None, ge=1)
     """Threads that decode images; the number of cores where absent."""
     cheaper: Literal["bfloat16", "float16"] | None = None
@@ -214,7 +218,7 @@ class LatencyTable(Table):
 class OverlapTable(Table):
     """How copies are looked for between the splits and within them."""
 
-    false_discovery_rate: float = Field(default=0.05, gt=0, lt=1)
+    false_discovery_rate: float = Field(default=0.02, gt=0, lt=1)
     """Share of strangers among the near-duplicates that is put up with."""
     transforms: bool = True
     """Look for mirrored, turned and upside-down copies too."""

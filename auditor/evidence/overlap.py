@@ -215,7 +215,7 @@ def overlap_settings(config: Config) -> Asked:
     return Asked(OverlapSettings(table.false_discovery_rate, table.transforms, table.views))
 
 
-@gather(Overlap, version=4)
+@gather(Overlap, version=5)
 def overlap(
     overlap_settings: Asked,
     test_signatures: Signatures,

@@ -15,6 +15,10 @@ strangers at a threshold is the smaller of
 - mirrored decoys + 1, and
 - (other decoys + 1) × ratio.
 
+It is for the caller to see that decoys are valid: that pictures are not like their own mirror
+images (as cells and roofs are), and that mirrored they meet strangers as alike as upright, which
+handwritten digits do not.
+
 The 1 keeps no decoys from meaning no strangers (Barber and Candès 2015). To show a rate of 2%
 therefore takes 50 matches, 5% takes 20; with fewer the threshold is fixed. As the lowest threshold
 that passes is taken, of two estimates, the true rate may exceed the target by a fifth or so where
@@ -56,7 +60,9 @@ class _Estimate(NamedTuple):
     upper: float
 
 
-def choose_threshold(scores: Scores, rate: float, sure: float, symmetric: bool) -> Threshold:
+def choose_threshold(
+    scores: Scores, rate: float, sure: float, invalid: str | None = None
+) -> Threshold:
     """Choose the lowest score at which the false-discovery rate is estimated to hold.
 
     Parameters
@@ -67,19 +73,16 @@ def choose_threshold(scores: Scores, rate: float, sure: float, symmetric: bool) 
         The false-discovery rate that is put up with, within 0..1.
     sure
         The fixed threshold, where none can be chosen.
-    symmetric
-        Whether pictures look like their own mirror images, so that decoys say nothing.
+    invalid
+        Why decoys say nothing of these pictures; None where they do.
 
     Returns
     -------
     Threshold
         With the estimate at it.
     """
-    if symmetric:
-        note = (
-            "fixed threshold: the pictures look like their own mirror images, so mirrored decoys "
-            "cannot tell how many strangers pass; look at the pairs"
-        )
+    if invalid:
+        note = f"fixed threshold: {invalid}, so decoys cannot tell how many strangers pass"
         return Threshold(sure, "fallback", int((scores.upright >= sure).sum()), note=note)
     counts = _Counts(scores, sure)
     levels = [*counts.levels(), sure]

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from auditor.overlap.candidates import Crowd, nearest
 from auditor.overlap.dihedral import Orientation, oriented_soft
+from auditor.overlap.pixels import Prepared, compare, laid
 from auditor.overlap.score import BLIND_SCORE, SURE_SCORE, blind_scores, seen_score
 from auditor.overlap.soft import crowding
 from auditor.overlap.splits import Side
 from auditor.overlap.strangers import stranger_pairs
-from auditor.overlap.verify import SPREADS, Prepared, compare, laid, similarity_limit
+from auditor.overlap.verify import SPREADS, similarity_limit
 from auditor.overlap.views import View
 
 __all__ = ["Judge", "Judged"]

@@ -14,19 +14,22 @@ from auditor.overlap.decoys import Scores, choose_threshold
 from auditor.overlap.dihedral import MIRRORED, ORIENTATIONS, UPRIGHT, Orientation, oriented_soft
 from auditor.overlap.judge import Judge, Judged
 from auditor.overlap.result import OverlapSettings, Threshold
-from auditor.overlap.soft import unit_rows
+from auditor.overlap.soft import crowding, unit_rows
 from auditor.overlap.splits import Kind, Match, Side
 from auditor.overlap.verify import SPREADS, SPREADS_ALONE
 from auditor.overlap.views import VIEWS
 
 __all__ = ["Near", "near_matches"]
 
-_OWN_LIKENESS = 0.5
+_OWN_LIKENESS = 0.6
 """From here on a picture is like itself when turned, so that a turned copy says nothing more."""
 _SYMMETRIC_SHARE = 0.1
+_CROWDING_GAP = 0.05
+"""Between upright and mirrored pictures, in artanh: below .01 in photographs, .3 in digits."""
 _BY_BITS = (
-    f"of more than {EXHAUSTIVE / 1e9:g} billion pairs only those were looked at that differ in at "
-    f"most {RADIUS} of 63 low frequencies, which misses copies that were changed much"
+    f"without a GPU, of more than {EXHAUSTIVE / 1e9:g} billion pairs only those were looked at "
+    f"that differ in at most {RADIUS} of 63 low frequencies, which misses copies that were changed "
+    "much"
 )
 
 
@@ -65,9 +68,10 @@ def near_matches(left: Side, right: Side, settings: OverlapSettings, partners: i
     found = {turn: judge.turned(turn) for turn in ORIENTATIONS}
     upright = found.pop(UPRIGHT)
     alike = {turn: _like_itself(left.soft, turn) for turn in found}
-    symmetric = bool(left.distinct) and float(alike[MIRRORED].mean()) > _SYMMETRIC_SHARE
     scores = _scores(upright, found, len(left.distinct))
-    threshold = choose_threshold(scores, settings.false_discovery_rate, judge.sure, symmetric)
+    threshold = choose_threshold(
+        scores, settings.false_discovery_rate, judge.sure, _invalid(left, right)
+    )
     spreads = SPREADS if threshold.basis == "decoys" else SPREADS_ALONE
     near = upright.alike(judge.limit(spreads))
     limit = judge.limit(SPREADS_ALONE)
@@ -82,6 +86,21 @@ def near_matches(left: Side, right: Side, settings: OverlapSettings, partners: i
         threshold = replace(threshold, note=f"{threshold.note}; {_BY_BITS}")
     asked = settings.transforms or settings.views
     return Near(matches, threshold, _fixed(others, judge.sure) if asked else None, upright.capped)
+
+
+def _invalid(left: Side, right: Side) -> str | None:
+    """Say why mirrored pictures are no decoys, if they are none."""
+    if not left.distinct:
+        return None
+    if _like_itself(left.soft, MIRRORED).mean() > _SYMMETRIC_SHARE:
+        return "the pictures look like their own mirror images"
+    mirrored = oriented_soft(left.soft, MIRRORED)
+    upright, decoys = (
+        np.arctanh(crowding(soft, right.soft, most=0.999)).mean() for soft in (left.soft, mirrored)
+    )
+    if upright > decoys + _CROWDING_GAP:
+        return "mirrored pictures meet less alike strangers than upright ones"
+    return None
 
 
 def _scores(upright: Judged, turned: dict[Orientation, Judged], size: int) -> Scores:

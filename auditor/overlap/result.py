@@ -24,7 +24,7 @@ class OverlapSettings:
         Look for crops too, in both directions. Both splits' signatures must hold views.
     """
 
-    false_discovery_rate: float = 0.05
+    false_discovery_rate: float = 0.02
     transforms: bool = True
     views: bool = False
 

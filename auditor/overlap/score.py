@@ -1,14 +1,17 @@
 """One number for how surely a pair is no pair of strangers.
 
-    score = artanh(soft) − 3 · crowding + ½ · artanh(similarity) − difference
+    score = artanh(soft) − 3 · artanh(crowding)
+            + ⅔ · local − 0.4 · log(1 + difference / 8) − 0.1 · log(1 + hues / 2)
 
-``soft`` is the similarity of the soft hashes, ``crowding`` that which the two pictures reach with
-the nearest of 2,000 drawn ones, on average (:mod:`auditor.overlap.soft`); ``similarity`` and
-``difference`` are of the pixels (:mod:`auditor.overlap.verify`). artanh evens out the spread of a
-correlation (Fisher 1915). The weights are round numbers, chosen among a few by the known half of
-the overlap of CIFAR-10; on it strangers end near .2 and copies begin near 1.5.
+``soft`` is the similarity of the soft hashes, ``crowding`` that which either picture reaches with
+strangers, the mean of both terms (:mod:`auditor.overlap.soft`); the second line is what the pixels
+say (:mod:`auditor.overlap.pixels`), and falls away where they may not be seen. artanh evens out the
+spread of a correlation (Fisher 1915).
 
-Where the pixels may not be seen, the first two terms stand alone.
+The weights are rounded from a logistic regression that tells the candidates of CIFAR-10's test
+images in its training images from their decoys (:mod:`auditor.overlap.decoys`), cross-fitted: the
+pictures above a false-discovery rate of 2% count as copies, four times over (Käll et al. 2007).
+No known pair had a say in the weights. Changing one by a quarter moves recall by a point or two.
 """
 
 from __future__ import annotations
@@ -18,17 +21,19 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.overlap.verify import Likeness
+from auditor.overlap.pixels import Likeness
 
 __all__ = ["BLIND_SCORE", "SURE_SCORE", "blind_scores", "seen_score"]
 
-SURE_SCORE = 0.3
+SURE_SCORE = -0.3
 """From here on a pair counts where the data cannot tell a better threshold."""
 BLIND_SCORE = 0.4
 """The same for pairs whose pixels were not seen."""
 
 _CROWDING = 3.0
-_SIMILARITY = 0.5
+_LOCAL = 2 / 3
+_DIFFERENCE, _DIFFERENCE_KNEE = 0.4, 8.0
+_HUES, _HUES_KNEE = 0.1, 2.0
 _LARGEST = 0.999
 
 
@@ -47,15 +52,19 @@ def blind_scores(
     Returns
     -------
     numpy.ndarray
-        Shape (n,). Equal hashes reach .2 to .6 in photographs of usual crowding: the norm is
-        regularised, so their similarity stays below 1.
+        Shape (n,), at most 3.8; equal hashes reach 3 in photographs of usual crowding, and 1.7
+        where all pictures look alike.
     """
-    crowding = (left.astype(np.float64) + right) / 2
-    evened = np.arctanh(soft.astype(np.float64).clip(-_LARGEST, _LARGEST))
-    return np.asarray(evened - _CROWDING * crowding)
+    crowding = (_evened(left) + _evened(right)) / 2
+    return np.asarray(_evened(soft) - _CROWDING * crowding)
 
 
 def seen_score(blind: float, likeness: Likeness) -> float:
     """Add what the pixels say to a score by signatures."""
-    similarity = min(max(likeness.similarity, -_LARGEST), _LARGEST)
-    return blind + _SIMILARITY * math.atanh(similarity) - likeness.difference
+    colours = _DIFFERENCE * math.log1p(likeness.difference / _DIFFERENCE_KNEE)
+    hues = _HUES * math.log1p(likeness.hues / _HUES_KNEE)
+    return blind + _LOCAL * likeness.local - colours - hues
+
+
+def _evened(similarity: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.asarray(np.arctanh(similarity.astype(np.float64).clip(-_LARGEST, _LARGEST)))

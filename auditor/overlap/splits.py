@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from auditor.overlap.verify import Prepared, prepare
+from auditor.overlap.pixels import Prepared, prepare
 from auditor.overlap.views import View, cropped
 
 __all__ = ["MIN_CONTRAST", "Kind", "Match", "OpenImage", "Side", "SplitSignatures", "grouped"]
@@ -26,8 +26,8 @@ JPEG at quality 75 leaves 95% of CIFAR-10's hashes within 4 bits where the contr
 down to 4 grey levels, 85% at 2 and 52% at 1. No picture of CIFAR-10 is below 4.
 """
 
-_OPEN = 8192
-"""Prepared pictures kept, about 45 kB each."""
+_OPEN = 4096
+"""Prepared pictures kept, about 105 kB each."""
 
 
 class SplitSignatures(NamedTuple):

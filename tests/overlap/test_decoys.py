@@ -26,7 +26,7 @@ def test_the_rate_is_kept_and_estimated(rate: float, mirrored_copies: int) -> No
     realised, estimated = [], []
     for seed in range(10):
         scores, true = planted(400, mirrored_copies, seed)
-        found = choose_threshold(scores, rate, SURE, symmetric=False)
+        found = choose_threshold(scores, rate, SURE)
         assert found.basis == "decoys"
         matched = scores.upright >= found.score
         assert found.matches == matched.sum()
@@ -43,13 +43,13 @@ def test_the_rate_is_kept_and_estimated(rate: float, mirrored_copies: int) -> No
 
 def test_a_stricter_rate_has_a_higher_threshold() -> None:
     scores, _ = planted(400)
-    strict, lax = (choose_threshold(scores, rate, SURE, False).score for rate in (0.01, 0.1))
+    strict, lax = (choose_threshold(scores, rate, SURE).score for rate in (0.01, 0.1))
     assert lax < strict <= SURE
 
 
 def test_with_few_matches_the_threshold_is_fixed_and_says_so() -> None:
     scores, _ = planted(8)
-    found = choose_threshold(scores, 0.05, SURE, symmetric=False)
+    found = choose_threshold(scores, 0.05, SURE)
     assert (found.score, found.basis, found.false_discovery_rate) == (SURE, "fallback", None)
     assert "too few" in found.note
 
@@ -59,7 +59,7 @@ def test_the_fixed_threshold_holds_where_decoys_uphold_it() -> None:
     upright, mirrored = np.full((2, SIZE), -np.inf)
     upright[:54], mirrored[-50:] = 1.5, SURE - 0.01
     others = np.full((6, SIZE), -np.inf)
-    found = choose_threshold(Scores(upright, mirrored, others), 0.05, SURE, symmetric=False)
+    found = choose_threshold(Scores(upright, mirrored, others), 0.05, SURE)
     assert (found.score, found.basis, found.matches, found.decoys) == (SURE, "decoys", 54, 0)
     assert found.false_discovery_rate == pytest.approx(1 / 54)
 
@@ -68,7 +68,7 @@ def test_where_decoys_match_as_often_as_pictures_nothing_is_estimated_away() -> 
     random = np.random.default_rng(0)
     upright, mirrored = random.normal(1, 0.5, (2, SIZE))
     scores = Scores(upright, mirrored, random.normal(1, 0.5, (6, SIZE)))
-    found = choose_threshold(scores, 0.05, SURE, symmetric=False)
+    found = choose_threshold(scores, 0.05, SURE)
     assert found.basis == "fallback"
     assert found.false_discovery_rate is not None
     assert found.false_discovery_rate > 0.3
@@ -76,14 +76,14 @@ def test_where_decoys_match_as_often_as_pictures_nothing_is_estimated_away() -> 
 
 def test_mirror_images_are_no_decoys_of_symmetric_pictures() -> None:
     scores, _ = planted(400)
-    found = choose_threshold(scores, 0.05, SURE, symmetric=True)
+    found = choose_threshold(scores, 0.05, SURE, "the pictures look like their own mirror images")
     assert (found.score, found.basis, found.upper) == (SURE, "fallback", None)
     assert "mirror" in found.note
 
 
 def test_nothing_at_all() -> None:
     none = np.full(3, -np.inf)
-    found = choose_threshold(Scores(none, none, np.full((6, 3), -np.inf)), 0.05, SURE, False)
+    found = choose_threshold(Scores(none, none, np.full((6, 3), -np.inf)), 0.05, SURE)
     assert (found.score, found.matches, found.decoys) == (SURE, 0, 0)
 
 

@@ -229,8 +229,10 @@ def test_known_overlap_of_cifar10_is_found() -> None:
     test, train = sampled(archive, {name for pair in known for name in pair})
     pairs = overlap(test, train)
     found = {(pair.test_image, pair.train_image) for pair in pairs}
-    assert len(known & found) >= 0.5 * len(known)
-    assert len(found - known) <= 0.02 * len(test)
+    assert len(known & found) >= 0.75 * len(known)
+    # One car was photographed many times, so partners are not counted.
+    others = {image for image, _ in found} - {image for image, _ in known}
+    assert len(others) <= 0.02 * len(test)
 
 
 def sampled(archive: Path, wanted: set[str]) -> tuple[Files, Files]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.config import Config
 from auditor.data.samples import Samples
-from auditor.errors import AuditorError, Unavailable
+from auditor.errors import AuditorError, InputError, Unavailable
 from auditor.evidence.provider import Provider
 from auditor.evidence.store import Store
 from auditor.progress import Progress
@@ -71,6 +71,11 @@ class Graph:
     def asked_for(self, name: str) -> bool:
         """Tell whether an enabled check needs it, directly or not."""
         return name in self._wanted
+
+    def gathered(self) -> list[str]:
+        """Return what is asked for and stored."""
+        found = (self._providers.get(name) for name in self._wanted)
+        return [provider.name for provider in found if provider and provider.stored]
 
     def derived_from(self, name: str) -> frozenset[str]:
         """Return what is computed in memory from a piece of evidence, directly or not."""
@@ -167,7 +172,7 @@ class Graph:
         keys = [observing.key for observing in observers.values()]
         with self.store.gathering(keys, self._wait):
             left = {n: o for n, o in observers.items() if not self._is_stored(n, o.key)}
-            failed = self.look(asked, left)
+            failed = self._look(asked, left)
         for name, observing in observers.items():
             crash = failed.get(name)
             if crash is None:
@@ -176,7 +181,39 @@ class Graph:
                 raise crash
         return self._values[asked.name]
 
-    def look(
+    def gather_share(self, shard: Shard) -> list[str]:
+        """Look at a share of every split, and keep it to be merged; return what was looked for."""
+        seen: dict[str, Observing] = {}
+        for name in self._wanted:
+            provider = self._providers.get(name)
+            if provider is None or provider.kind != "observe" or name in seen:
+                continue
+            try:
+                observers = self._observers(provider)
+            except Unavailable:  # nothing was given to look at
+                continue
+            left = {n: o for n, o in observers.items() if n not in seen}
+            lock = f"{shard.number}-of-{shard.of}-{provider.samples}"
+            with self.store.gathering([lock], self._wait):
+                self._look_at_share(provider, left, shard)
+            seen |= left
+        return [*seen]
+
+    def _look_at_share(
+        self, asked: Provider, observers: Mapping[str, Observing], shard: Shard
+    ) -> None:
+        from auditor.engine.observation import task_of
+        from auditor.engine.shares import write_share
+
+        for name, crash in self._look(asked, observers, shard).items():
+            if isinstance(crash, AuditorError):
+                raise crash
+            raise InputError(f"{name} failed: {type(crash).__name__}: {crash}") from crash
+        samples: Samples = self.get(str(asked.samples))
+        for name, each in observers.items():
+            write_share(task_of(name, samples, each, self.store, shard), samples, each, shard)
+
+    def _look(
         self, asked: Provider, observers: Mapping[str, Observing], shard: Shard | None = None
     ) -> dict[str, BaseException]:
         """Show a split to its observers, all of it or a share; return what failed."""
@@ -184,15 +221,9 @@ class Graph:
 
         if not observers:
             return {}
-        assert asked.samples is not None
-        return observe_samples(
-            self.get(asked.samples),
-            observers,
-            self.store,
-            self.progress,
-            workers=self.config.engine.workers,
-            shard=shard,
-        )
+        samples: Samples = self.get(str(asked.samples))
+        engine = self.config.engine
+        return observe_samples(samples, observers, self.store, self.progress, engine, shard=shard)
 
     def _wait(self) -> None:
         self.progress.say("another audit is gathering the same evidence; waiting for it")

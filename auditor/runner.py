@@ -6,7 +6,7 @@ import datetime
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auditor import leak_free
 from auditor.check import Check, Level, Outcome, Status
@@ -28,7 +28,10 @@ from auditor.registry import (
     unknown,
 )
 
-__all__ = ["audit", "evidence_directory", "run_audit"]
+if TYPE_CHECKING:
+    from auditor.engine.shards import Shard
+
+__all__ = ["Gathered", "audit", "evidence_directory", "gather", "run_audit"]
 
 
 def audit(config: str | Path | None = None, **overrides: Any) -> Audit:
@@ -79,23 +82,81 @@ def run_audit(
     progress
         Who is told how far the work is; nobody where None.
     """
-    wait_passively()
     started = time.monotonic()
     source = source or ConfigSource()
-    if gathering and config.data.test is None and config.predictions.test is None:
-        message = "nothing to judge: give [data] test with a model, or [predictions] test"
-        raise source.complain((), message)
     registry = find_checks()
     configured = _configured(config, source, registry)
-    graph = _graph(config, configured, progress or Progress(), gathering=gathering)
-    for name in ("baseline", "baseline_model") if gathering else ("baseline",):
-        graph.get(name, required=False)  # a wrong path is said before the work, not after
-    _require_known_classes(graph, source)
+    graph = _begun(config, source, configured, progress, gathering=gathering)
     results = [_run(check, level, graph, source) for check, level in configured]
     results = _without_leak(results, configured, graph, source)
     results += [_broken(check, config) for check in registry.broken]
     _require_test(graph)
     return _decided(results, graph, source, started)
+
+
+class Gathered(NamedTuple):
+    """What came of gathering alone."""
+
+    names: tuple[str, ...]
+    """Evidence that is stored now."""
+    missing: dict[str, str]
+    """Evidence that was given and cannot be used → why."""
+
+
+def gather(
+    config: Config,
+    source: ConfigSource | None = None,
+    *,
+    shard: Shard | None = None,
+    progress: Progress | None = None,
+) -> Gathered:
+    """Gather what the enabled checks ask for, and judge nothing.
+
+    Parameters
+    ----------
+    config, source, progress
+        As for ``run_audit``.
+    shard
+        The share of the images to look at; what rests on all of them is then left.
+
+    Raises
+    ------
+    InputError
+        As ``run_audit``.
+    """
+    source = source or ConfigSource()
+    configured = _configured(config, source, find_checks())
+    graph = _begun(config, source, configured, progress, gathering=True)
+    if shard is not None:
+        return Gathered(tuple(graph.gather_share(shard)), {})
+    missing: dict[str, str] = {}
+    for name in graph.gathered():
+        try:
+            graph.get(name)
+        except Unavailable as reason:
+            if reason.status == "error":
+                missing[name] = reason.reason
+    return Gathered(tuple(graph.store.digests()), missing)
+
+
+def _begun(
+    config: Config,
+    source: ConfigSource,
+    configured: Sequence[ConfiguredCheck],
+    progress: Progress | None,
+    *,
+    gathering: bool,
+) -> Graph:
+    """Return the graph, once what is wrong with the input at first sight was said."""
+    wait_passively()
+    if gathering and config.data.test is None and config.predictions.test is None:
+        message = "nothing to judge: give [data] test with a model, or [predictions] test"
+        raise source.complain((), message)
+    graph = _graph(config, configured, progress or Progress(), gathering=gathering)
+    for name in ("baseline", "baseline_model") if gathering else ("baseline",):
+        graph.get(name, required=False)  # a wrong path is said before the work, not after
+    _require_known_classes(graph, source)
+    return graph
 
 
 def _decided(

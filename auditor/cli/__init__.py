@@ -35,6 +35,9 @@ __all__ = ["COMMANDS", "auditor", "main"]
 COMMANDS = (
     "run",
     "check",
+    "gather",
+    "merge",
+    "cache",
     "diff",
     "ladder",
     "profile",

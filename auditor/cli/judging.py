@@ -26,8 +26,7 @@ def judge(config: Config, source: ConfigSource, *, gathering: bool) -> int:
     from auditor.runner import run_audit
 
     directory = config.output.directory
-    with writing(directory):
-        _try_to_write(directory)
+    with writing(directory, trying=True):
         audit = run_audit(config, source, gathering=gathering, progress=Progress.on_stderr())
         directory.mkdir(parents=True, exist_ok=True)
         audit.write(directory / "audit.json")
@@ -57,11 +56,16 @@ def _lists(config: Config, audit: Audit) -> list[Path]:
 
 
 @contextmanager
-def writing(directory: Path) -> Iterator[None]:
-    """Name the place where the system refuses to write: it does not say so of a full disk."""
+def writing(directory: Path, *, trying: bool = False) -> Iterator[None]:
+    """Name the place where the system refuses to write: it does not say so of a full disk.
+
+    With ``trying`` that is found out at once.
+    """
     from auditor.errors import InputError
 
     try:
+        if trying:
+            _try_to_write(directory)
         yield
     except OSError as error:
         if error.errno in (None, errno.EPIPE):  # of the network, of the terminal

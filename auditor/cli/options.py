@@ -16,6 +16,8 @@ __all__ = [
     "FAST",
     "FORMATS",
     "PRESETS",
+    "candidate_options",
+    "configured",
     "file_to_use",
     "judging_options",
     "load",
@@ -37,6 +39,38 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _NAMING = ("model", "module", "phi", "width", "depth", "resolution")
 """Keys that name an architecture: a flag for one replaces all that the file says."""
+
+
+def candidate_options(command: Command) -> Command:
+    """Add the options that say what is audited, on what data, and where it runs."""
+    path = click.Path(path_type=Path)
+    for option in (
+        click.option("--device", help="auto, cpu, mps, cuda or cuda:1.  [default: auto]"),
+        click.option(
+            "--train-predictions", type=path, help="Saved predictions on training images."
+        ),
+        click.option(
+            "--predictions", type=path, help="Saved test predictions, instead of a model."
+        ),
+        click.option("--test", type=path, help="Test data: folder of class folders, or manifest."),
+        click.option(
+            "--train", type=path, help="Training data: folder of class folders, or manifest."
+        ),
+        click.option(
+            "--classes", type=path, help="Class names, one a line, in the order of the outputs."
+        ),
+        click.option(
+            "--module", metavar="PACKAGE.MODULE:FUNCTION", help="Your own code for the model."
+        ),
+        click.option("--checkpoint", type=path, help="Weights: .safetensors, .pth, .pth.tar, .pt."),
+        click.option(
+            "--model",
+            metavar="NAME",
+            help="A timm name, hf-hub:…, phi:1.5, or a .onnx or .pt2 file.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def judging_options(command: Command) -> Command:
@@ -142,6 +176,23 @@ def file_to_use(named: Path | None, *, enough: bool) -> Path | None:
         said = f"using {CONFIG_NAME}"
     click.echo(f"auditor: {said}", err=True)
     return None if enough else found
+
+
+def configured(config: Path | None, flags: Mapping[str, Any], nothing: str) -> Path | None:
+    """Return the configuration file of a command that looks at images or predictions.
+
+    Raises
+    ------
+    InputError
+        Saying ``nothing``: neither a file nor a flag says what to audit.
+    """
+    from auditor.errors import InputError
+
+    enough = bool(flags["predictions"] or (flags["test"] and names_candidate(flags)))
+    path = file_to_use(config, enough=enough)
+    if path is None and not (flags["predictions"] or flags["test"]):
+        raise InputError(nothing)
+    return path
 
 
 def load(path: Path | None, flags: Mapping[str, Any]) -> tuple[Config, ConfigSource]:

@@ -7,7 +7,13 @@ from typing import Any
 
 import click
 
-from auditor.cli.options import CONFIG_NAME, file_to_use, judging_options, load, names_candidate
+from auditor.cli.options import (
+    CONFIG_NAME,
+    candidate_options,
+    configured,
+    judging_options,
+    load,
+)
 
 __all__ = ["command"]
 
@@ -23,18 +29,8 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("run")
 @click.argument("config", type=_PATH, required=False)
-@click.option(
-    "--model", metavar="NAME", help="A timm name, hf-hub:…, phi:1.5, or a .onnx or .pt2 file."
-)
-@click.option("--checkpoint", type=_PATH, help="Weights: .safetensors, .pth, .pth.tar, .pt.")
-@click.option("--module", metavar="PACKAGE.MODULE:FUNCTION", help="Your own code for the model.")
-@click.option("--classes", type=_PATH, help="Class names, one a line, in the order of the outputs.")
-@click.option("--train", type=_PATH, help="Training data: folder of class folders, or manifest.")
-@click.option("--test", type=_PATH, help="Test data: folder of class folders, or manifest.")
-@click.option("--predictions", type=_PATH, help="Saved test predictions, instead of a model.")
-@click.option("--train-predictions", type=_PATH, help="Saved predictions on training images.")
 @judging_options
-@click.option("--device", help="auto, cpu, mps, cuda or cuda:1.  [default: auto]")
+@candidate_options
 @click.option("--output", type=_PATH, help="Where the audit is written.  [default: audit]")
 def command(config: Path | None, **flags: Any) -> int:
     """Audit a model and decide whether it may ship.
@@ -53,10 +49,5 @@ def command(config: Path | None, **flags: Any) -> int:
     Exit status: 0 accepted, 1 rejected, 2 the command or the input is wrong, 3 undecided.
     """  # noqa: D301
     from auditor.cli.judging import judge
-    from auditor.errors import InputError
 
-    enough = bool(flags["predictions"] or (flags["test"] and names_candidate(flags)))
-    path = file_to_use(config, enough=enough)
-    if path is None and not (flags["predictions"] or flags["test"]):
-        raise InputError(_NOTHING)
-    return judge(*load(path, flags), gathering=True)
+    return judge(*load(configured(config, flags, _NOTHING), flags), gathering=True)

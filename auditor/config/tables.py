@@ -195,7 +195,7 @@ class EngineTable(Table):
     kind: Literal["local", "ray"] = "local"
     """Where images are looked at: this machine, or a Ray cluster (``pip install "auditor[ray]"``)."""
     address: str | None = None
-    """Of the Ray cluster, such as ``auto`` or ``ray://head:10001``; Ray's own choice where absent."""
+    """Of the Ray cluster: ``auto``, ``ray://head:10001``; Ray's own choice where absent."""
     workers: int | None = Field(default=None, ge=1)
     """Threads that decode images; the number of cores where absent."""
     cheaper: Literal["bfloat16", "float16"] | None = None

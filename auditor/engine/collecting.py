@@ -140,7 +140,7 @@ def _table(task: Task, samples: Samples, batch: Sequence[Seen], columns: Columns
     both = [found, pa.table({"image": _names(samples, lost), "error": errors})]
     rows = np.array([seen.row for seen in (*shown, *lost)], np.int64)
     table = pa.concat_tables(both, promote_options="default").take(np.argsort(rows))
-    return described(table, samples, np.sort(rows))
+    return described(table, samples, np.sort(rows), task.observer)
 
 
 def _names(samples: Samples, batch: Sequence[Seen]) -> pa.Array:
@@ -155,8 +155,10 @@ def _reason(task: Task, seen: Seen) -> str:
     return f"{maker} failed on it: {type(crash).__name__}: {crash}"
 
 
-def described(table: pa.Table, samples: Samples, rows: NDArray[np.int64]) -> pa.Table:
-    """Add what the split itself says of its images: how they look, their labels and the rest.
+def described(
+    table: pa.Table, samples: Samples, rows: NDArray[np.int64], observer: Observer
+) -> pa.Table:
+    """Add what follows from the split as it is now: how the files look, their labels and the rest.
 
     Parameters
     ----------
@@ -166,12 +168,13 @@ def described(table: pa.Table, samples: Samples, rows: NDArray[np.int64]) -> pa.
         The split.
     rows
         The place of each in it.
+    observer
+        May have more to say of them.
     """
-    part = samples.take(rows.tolist())
+    part, describe = samples.take(rows.tolist()), getattr(observer, "describe", None)
     extra: dict[str, Any] = dict(zip(LOOKS, map(pa.array, samples.looks[rows].T), strict=True))
     extra["label"] = pa.array(part.labels, pa.string())
-    if part.representative:
-        extra["representative"] = pa.array(part.representative, pa.bool_())
+    extra |= describe(part.images) if describe else {}
     extra |= {f"meta.{k}": pa.array(v, pa.string()) for k, v in part.metadata.items()}
     for name, values in extra.items():
         table = table.append_column(name, values)

@@ -189,7 +189,7 @@ class Inference:
         def finish() -> Columns:
             found = self._named(replica, images, wait)
             self._require_finite(images, found["finite"])
-            return self._columns(rows, found)
+            return self._columns(found)
 
         return finish if self.under_way > 1 else finish()
 
@@ -204,16 +204,20 @@ class Inference:
                 f"{images[0]} to {images[-1]}: {error}{other}"
             ) from error
 
-    def _columns(self, rows: np.ndarray[Any, Any], found: Arrays) -> Columns:
+    def _columns(self, found: Arrays) -> Columns:
         columns = {
             "predicted": self._names.take(pa.array(found["top5"][:, 0])),
             "top5": matrix(found["top5"]),
             "true_probability": pa.array(found["true_probability"]),
         }
         columns |= {n: matrix(found[n]) for n in ("probabilities", "features") if n in found}
-        if len(self._representative):
-            columns["representative"] = pa.array(self._representative[rows], pa.bool_())
         return columns
+
+    def describe(self, images: Sequence[str]) -> Columns:
+        """Return what follows from the split as it is now, for rows of now and of earlier."""
+        if not len(self._representative):
+            return {}
+        return {"representative": pa.array(self._representative[self._rows.find(images)])}
 
     def _require_finite(self, images: Sequence[str], finite: np.ndarray[Any, Any]) -> None:
         if finite.all():

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from auditor.data.samples import Samples
+from auditor.engine.journal import NoJournal
 from auditor.engine.known import digest_of
 from auditor.evidence.provider import Observer
 from auditor.overlap.decode import Unreadable, open_image
@@ -33,6 +34,7 @@ def looked_at(
     wanted: Iterable[tuple[int, Wanting]],
     pool: ThreadPoolExecutor,
     ahead: int,
+    journal: NoJournal,
 ) -> Iterator[Seen]:
     """Yield images in order, with at most ``ahead`` of them in flight: memory stays bounded.
 
@@ -46,11 +48,13 @@ def looked_at(
         Where they are looked at.
     ahead
         How many may be under way, at least 1.
+    journal
+        Is told which; knows the images that nobody may open.
     """
     flying: deque[Future[Seen]] = deque()
     try:
         for row, wanting in wanted:
-            flying.append(pool.submit(_look, samples, row, wanting))
+            flying.append(pool.submit(_look, samples, row, wanting, journal))
             if len(flying) >= ahead:
                 yield flying.popleft().result()
         while flying:
@@ -60,11 +64,20 @@ def looked_at(
             left.cancel()
 
 
-def _look(samples: Samples, row: int, wanting: Wanting) -> Seen:
+def _look(samples: Samples, row: int, wanting: Wanting, journal: NoJournal) -> Seen:
+    if (reason := journal.poison.get(row)) is not None:
+        return Seen(row, {}, {}, error=reason)
+    with journal.at(row):
+        return _opened(samples, row, wanting, journal.here)
+
+
+def _opened(samples: Samples, row: int, wanting: Wanting, here: bool) -> Seen:
     image = samples.images[row]
     try:
         data = samples.read(image)
-        if samples.look(image) != tuple(samples.looks[row].tolist()):
+        size, stamp = samples.look(image)
+        listed = samples.looks[row].tolist()
+        if size != listed[0] or (here and stamp != listed[1]):  # a copy has its own times
             return Seen(row, {}, {}, error="it changed while the data was read")
         picture = open_image(data, reduced=all(o.reduced for o in wanting.values()))
     except OSError as error:

@@ -14,13 +14,23 @@ _HOPELESS = 16
 
 
 class Stumbles:
-    """Keeps, for each observer of a pass, whether it ever worked and what it first died of."""
+    """Keeps, for each observer of a pass, whether it ever worked and what it first died of.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    patient
+        Whether an observer that does not work is borne to the end: who sees a few images only
+        cannot tell.
+    """
+
+    def __init__(self, *, patient: bool = False) -> None:
+        self._patient = patient
         self.crashes = Counter[str]()
         """Images that each observer crashed on."""
-        self._first: dict[str, BaseException] = {}
-        self._working: set[str] = set()
+        self.first: dict[str, BaseException] = {}
+        """What each of them died of first."""
+        self.working: set[str] = set()
+        """Observers that have prepared an image."""
 
     def note(self, name: str, crashes: Sequence[BaseException], worked: bool) -> None:
         """Add what came of some images.
@@ -43,13 +53,14 @@ class Stumbles:
         for crash in crashes:
             if isinstance(crash, AuditorError):
                 raise crash
-            self._first.setdefault(name, crash)
+            self.first.setdefault(name, crash)
         self.crashes[name] += len(crashes)
         if worked:
-            self._working.add(name)
-        if self.crashes[name] >= _HOPELESS and name not in self._working:
-            raise self._first[name]
+            self.working.add(name)
+        hopeless = self.crashes[name] >= _HOPELESS and name not in self.working
+        if hopeless and not self._patient:
+            raise self.first[name]
 
     def hopeless(self) -> dict[str, BaseException]:
         """Return the first crash of each observer that crashed and never worked."""
-        return {k: crash for k, crash in self._first.items() if k not in self._working}
+        return {k: crash for k, crash in self.first.items() if k not in self.working}

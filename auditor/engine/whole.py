@@ -34,7 +34,7 @@ def whole(
     known = _known(task, samples)
     nothing = pa.schema({"image": pa.string(), "error": pa.string()}).empty_table()
     schemas = task.parts.schemas(range(task.part_count))
-    schemas.append(described(nothing, samples, np.empty(0, np.int64)).schema)
+    schemas.append(described(nothing, samples, np.empty(0, np.int64), task.observer).schema)
     if known.any():
         schemas.append(_known_part(task, samples, np.flatnonzero(known)[:1]).schema)
     schema = pa.unify_schemas(schemas)
@@ -54,7 +54,7 @@ def _known(task: Task, samples: Samples) -> NDArray[np.bool_]:
 
 def _known_part(task: Task, samples: Samples, rows: NDArray[np.int64]) -> pa.Table:
     assert task.known is not None
-    return described(task.known.at(rows), samples, rows)
+    return described(task.known.at(rows), samples, rows, task.observer)
 
 
 def _pieces(task: Task, samples: Samples, known: NDArray[np.bool_]) -> Iterator[pa.Table]:

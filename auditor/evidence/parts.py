@@ -39,6 +39,10 @@ class Parts:
         with appearing(self._path(number, again=again)) as partial:
             write_stream([table], table.schema, partial)
 
+    def serves_once(self, number: int) -> bool:
+        """Tell whether a part of this pass is to be seen again by the next."""
+        return not self._path(number, again=False).exists()
+
     def read(self, number: int) -> pa.Table:
         """Return a part of this pass."""
         return read_table(self._found(number))

@@ -57,6 +57,8 @@ class Observer(Protocol):
         How many batches may be begun before the first of them is waited for; 1 unless said.
     ``by_label``
         Whether another label would make another row of an image; it would unless said.
+    ``describe(images)``
+        Columns that follow from the split as it is now, whenever the rest of the rows was made.
     ``accepts(about)``
         Whether rows that were made earlier, as described, are as good as new ones; unless it says
         so itself, those that were made under the same description are.

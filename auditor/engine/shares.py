@@ -1,0 +1,210 @@
+"""What a machine that looked at a share of the images leaves beside its parts, to be put together.
+
+Shares of one pass agree on what was made of which images by what; where they differ, they are
+refused, and nothing is mixed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from auditor.data.samples import Samples
+from auditor.engine.collecting import Task
+from auditor.engine.observation import Observing
+from auditor.engine.shards import Shard
+from auditor.errors import InputError
+from auditor.evidence.files import appearing
+from auditor.evidence.parts import Parts
+from auditor.evidence.store import Store
+
+__all__ = ["Share", "merge", "write_share"]
+
+_MAY_DIFFER = ("source", "device", "threads", "batch_size", "batch_size_halved_to")
+"""What machines of one pass need not have in common; the whole names what all of them said."""
+
+
+class Share(BaseModel):
+    """A share of a pass, as one machine left it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    key: str
+    method: str
+    content: str
+    """Of the images: their names, labels and sizes."""
+    images: int
+    """Of the whole."""
+    parts: int
+    """Of the whole."""
+    number: int
+    of: int
+    about: dict[str, Any]
+    origin: dict[str, str]
+
+    @property
+    def shard(self) -> Shard:
+        """Which share it is."""
+        return Shard(self.number, self.of)
+
+
+class _Place:
+    """A share, and where it lies."""
+
+    def __init__(self, file: Path, given: Path) -> None:
+        self.given, self.kept = given, Parts(file.parent)
+        try:
+            self.share = Share.model_validate_json(file.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise InputError(f"{file}: harmed; gather that shard again") from error
+
+    def __str__(self) -> str:
+        return f"shard {self.share.shard} in {self.given}"
+
+
+def write_share(task: Task, samples: Samples, each: Observing, shard: Shard) -> None:
+    """Say beside the parts of a share what they are."""
+    share = Share(
+        name=task.name,
+        key=task.key,
+        method=each.method,
+        content=samples.content,
+        images=len(task.rows),
+        parts=task.part_count,
+        number=shard.number,
+        of=shard.of,
+        about=each.observer.about(),
+        origin=dict(each.origin),
+    )
+    task.parts.folder.mkdir(parents=True, exist_ok=True)
+    file = task.parts.folder / f"share-{shard.number}-of-{shard.of}.json"
+    with appearing(file) as partial:
+        partial.write_text(share.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def merge(folders: Sequence[Path], store: Store) -> dict[str, int]:
+    """Put the shares of every pass together and store the whole.
+
+    Parameters
+    ----------
+    folders
+        Where ``auditor gather --shard`` wrote to: audits, or their ``evidence/``.
+    store
+        Where the whole goes. Nothing is stored unless everything fits together.
+
+    Returns
+    -------
+    dict of str to int
+        Evidence name → images.
+
+    Raises
+    ------
+    InputError
+        A share is missing, there twice, harmed, or of other data or another model than the rest.
+    """
+    passes = defaultdict[str, list[_Place]](list)
+    for folder in folders:
+        for place in _shares(folder):
+            passes[place.share.name].append(place)
+    for places in passes.values():
+        _require_one_pass(places)
+        places.sort(key=lambda place: place.share.number)
+        _require_all(places)
+    for name, places in sorted(passes.items()):
+        _store(name, places, store)
+    return {name: places[0].share.images for name, places in sorted(passes.items())}
+
+
+def _shares(folder: Path) -> list[_Place]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; name what `auditor gather --shard` wrote to")
+    found = [
+        *folder.glob("*.parts/*/share-*.json"),
+        *folder.glob("evidence/*.parts/*/share-*.json"),
+    ]
+    if not found:
+        raise InputError(
+            f"{folder}: no shard was gathered there; `auditor gather --shard 1/8 --output "
+            f"{folder}` gathers the first of eight"
+        )
+    return [_Place(file, folder) for file in sorted(found)]
+
+
+def _require_one_pass(places: Sequence[_Place]) -> None:
+    first = places[0]
+    for place in places[1:]:
+        for field, said in _SAME.items():
+            if getattr(place.share, field) != getattr(first.share, field):
+                raise InputError(
+                    f"{place} was gathered {said} than {first}; nothing was merged: gather again "
+                    "what is out of date, or leave it out"
+                )
+        for name, value in place.share.about.items():
+            if name not in _MAY_DIFFER and value != first.share.about.get(name):
+                raise InputError(
+                    f"{place} and {first} ran differently: {name} is {_brief(value)} and "
+                    f"{_brief(first.share.about.get(name))}; nothing was merged"
+                )
+
+
+_SAME = {
+    "method": "by another model, version or settings",
+    "content": "from other data",
+    "of": "in another number of shards",
+    "parts": "with another number of parts",
+}
+
+
+def _brief(value: object) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _require_all(places: Sequence[_Place]) -> None:
+    of, numbers = places[0].share.of, [place.share.number for place in places]
+    for place, after in pairwise(places):
+        if place.share.number == after.share.number:
+            raise InputError(f"{place} is in {after.given} too; name one of them")
+    missing = [str(Shard(number, of)) for number in range(1, of + 1) if number not in numbers]
+    if missing:
+        raise InputError(
+            f"{places[0].share.name}: {len(missing)} of {of} shards missing: "
+            f"{', '.join(missing[:8])}; `auditor gather --shard {missing[0]}` gathers that one"
+        )
+    for place in places:
+        lost = set(place.share.shard.parts(place.share.parts)) - place.kept.numbers()
+        if lost:
+            raise InputError(
+                f"{place}: part {min(lost)} of {place.share.name} is missing or harmed; run "
+                f"`auditor gather --shard {place.share.shard}` there again"
+            )
+
+
+def _store(name: str, places: Sequence[_Place], store: Store) -> None:
+    first = places[0].share
+    keys = sorted({place.share.key for place in places})
+    key = keys[0] if len(keys) == 1 else hashlib.sha256(repr(keys).encode()).hexdigest()
+    parts = [(p.kept, number) for p in places for number in p.share.shard.parts(first.parts)]
+    schema = pa.unify_schemas([s for kept, number in parts for s in kept.schemas([number])])
+    about = json.dumps(_about([place.share.about for place in places]), sort_keys=True)
+    tables: Iterator[pa.Table] = (kept.read(number) for kept, number in parts)
+    schema = schema.with_metadata({"about": about})
+    store.save_stream(name, key, tables, schema, first.origin, first.method)
+
+
+def _about(said: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    merged = dict(said[0])
+    for name in _MAY_DIFFER:
+        values = list(dict.fromkeys(about[name] for about in said if name in about))
+        if len(values) > 1:
+            merged[name] = ", ".join(map(str, values))
+    return merged

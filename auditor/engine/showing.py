@@ -1,0 +1,155 @@
+"""Shows the images of a split to those who want to see them, in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from auditor.data.samples import Samples
+from auditor.engine.collecting import BATCH, Collector, Task
+from auditor.engine.journal import Journal, NoJournal
+from auditor.engine.looking import Wanting, looked_at
+from auditor.engine.shards import Shard
+from auditor.engine.stumbles import Stumbles
+from auditor.progress import Progress
+
+__all__ = ["Plan", "show", "show_rows"]
+
+
+@dataclass
+class Plan:
+    """What is left to be seen of a split, and by whom.
+
+    Parameters
+    ----------
+    samples
+        The split.
+    tasks
+        Who is to see what.
+    todo
+        Observer → the parts that it has still to make, ascending.
+    stumbles
+        Is told of every image that an observer crashes on.
+    """
+
+    samples: Samples
+    tasks: Sequence[Task]
+    todo: dict[str, list[int]]
+    stumbles: Stumbles
+
+    @classmethod
+    def of(cls, samples: Samples, tasks: Sequence[Task], shard: Shard | None) -> Self:
+        """Leave out what is stored; of each task only the share of a shard counts, if any."""
+        plan = cls(samples, tasks, {}, Stumbles())
+        plan.todo = {task.name: plan._left(task, shard or Shard(1, 1)) for task in tasks}
+        return plan
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The images that somebody has still to see, ascending."""
+        n = len(self.samples)
+        masks = [_mask(task, self.todo[task.name], n) for task in self.tasks]
+        return np.flatnonzero(np.any(masks, axis=0))
+
+    def _left(self, task: Task, shard: Shard) -> list[int]:
+        """Return the parts that are not stored; remember whether the observer ever worked."""
+        kept, mine = task.parts.numbers(), shard.parts(task.part_count)
+        there = (task.parts.read(number) for number in mine if number in kept)
+        self.stumbles.note(task.name, [], task.known is not None or any(map(_worked, there)))
+        return [number for number in mine if number not in kept]
+
+
+def show(
+    plan: Plan, progress: Progress, workers: int | None, total: int
+) -> dict[str, BaseException]:
+    """Show what is left, and store it in parts.
+
+    Parameters
+    ----------
+    plan
+        What is left.
+    progress
+        Who is told how far it is.
+    workers
+        Threads that read, decode and prepare; the number of cores where None.
+    total
+        Images of the pass, those that are not left among them.
+
+    Returns
+    -------
+    dict of str to BaseException
+        What became of the observers that failed.
+    """
+    rows = plan.rows
+    if not len(rows):
+        return plan.stumbles.hopeless()
+    label = f"looking at {plan.samples.source}"
+    with (
+        Journal(plan.tasks[0].parts.folder, plan.samples, progress) as journal,
+        progress.stage(label, total, done=total - len(rows)) as advance,
+    ):
+        failed = show_rows(plan, rows, advance, workers, journal)
+    return plan.stumbles.hopeless() | failed
+
+
+def show_rows(
+    plan: Plan,
+    rows: NDArray[np.int64],
+    advance: Callable[[int], None],
+    workers: int | None,
+    journal: NoJournal,
+) -> dict[str, BaseException]:
+    """Show some images; return what failed by itself."""
+    failed: dict[str, BaseException] = {}
+    masks = {task.name: _mask(task, plan.todo[task.name], len(plan.samples)) for task in plan.tasks}
+    collectors = [
+        Collector(task, plan.samples, plan.todo[task.name], plan.stumbles) for task in plan.tasks
+    ]
+
+    def wanted() -> Iterator[tuple[int, Wanting]]:
+        for row in rows.tolist():
+            living = (t for t in plan.tasks if masks[t.name][row] and t.name not in failed)
+            if wanting := {task.name: task.observer for task in living}:
+                yield row, wanting
+
+    ahead = 4 * max(task.observer.batch_size or BATCH for task in plan.tasks)
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        for seen in looked_at(plan.samples, wanted(), pool, ahead, journal):
+            for collector in collectors:
+                if masks[collector.task.name][seen.row]:
+                    _unless_failed(failed, collector, partial(collector.add, seen))
+            advance(1)
+        for collector in collectors:
+            _unless_failed(failed, collector, collector.finish)
+    return failed
+
+
+def _worked(part: pa.Table) -> bool:
+    return bool(part["error"].null_count)
+
+
+def _mask(task: Task, todo: Sequence[int], n: int) -> NDArray[np.bool_]:
+    mask = np.zeros(n, bool)
+    for part in todo:
+        mask[task.rows_of(part)] = True
+    return mask
+
+
+def _unless_failed(
+    failed: dict[str, BaseException], collector: Collector, do: Callable[[], None]
+) -> None:
+    name = collector.task.name
+    if name in failed:
+        return
+    try:
+        do()
+    except (Exception, SystemExit) as crash:
+        failed[name] = crash

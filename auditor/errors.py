@@ -2,6 +2,7 @@
 
 ``AuditorError``
   ├─ ``InputError``    the command, the configuration or the data is wrong (exit status 2)
+  │   ├─ ``NotWritten``    the system refuses to write, as on a full disk
   │   ├─ ``OptionError``   an option of a check does not fit the data
   │   └─ ``ConfigError``   another table of ``auditor.toml`` does not fit the data
   └─ ``Unavailable``   a piece of evidence cannot be had; the checks that need it do not run
@@ -19,6 +20,7 @@ __all__ = [
     "AuditorError",
     "ConfigError",
     "InputError",
+    "NotWritten",
     "OptionError",
     "Unavailable",
     "did_you_mean",
@@ -33,6 +35,21 @@ class InputError(AuditorError):
     """The command, the configuration or the input is wrong; the audit cannot begin."""
 
     exit_status = 2
+
+
+class NotWritten(InputError):
+    """The system refuses to write evidence; all that was written before is kept.
+
+    Parameters
+    ----------
+    place
+        What was to be written.
+    error
+        What the system said.
+    """
+
+    def __init__(self, place: object, error: OSError) -> None:
+        super().__init__(f"{place}: cannot be written: {error.strerror or error}")
 
 
 class OptionError(InputError):

@@ -181,23 +181,33 @@ class Graph:
                 raise crash
         return self._values[asked.name]
 
-    def gather_share(self, shard: Shard) -> list[str]:
-        """Look at a share of every split, and keep it to be merged; return what was looked for."""
+    def gather_share(self, shard: Shard) -> tuple[list[str], dict[str, str]]:
+        """Look at a share of every split, and keep it to be merged.
+
+        Returns
+        -------
+        tuple
+            What was looked for; and what was given and cannot be used → why.
+        """
         seen: dict[str, Observing] = {}
+        missing: dict[str, str] = {}
         for name in self._wanted:
             provider = self._providers.get(name)
             if provider is None or provider.kind != "observe" or name in seen:
                 continue
             try:
                 observers = self._observers(provider)
-            except Unavailable:  # nothing was given to look at
+            except Unavailable as reason:
+                if reason.status == "error":
+                    missing[name] = reason.reason
                 continue
             left = {n: o for n, o in observers.items() if n not in seen}
-            lock = f"{shard.number}-of-{shard.of}-{provider.samples}"
-            with self.store.gathering([lock], self._wait):
+            keys = [observing.key for observing in left.values()]
+            share = f"-{shard.number}-of-{shard.of}"
+            with self.store.gathering(keys, self._wait, share):
                 self._look_at_share(provider, left, shard)
             seen |= left
-        return [*seen]
+        return [*seen], missing
 
     def _look_at_share(
         self, asked: Provider, observers: Mapping[str, Observing], shard: Shard

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Gathered", "audit", "evidence_directory", "gather", "run_audit"]
 
+_NO_TEST = "there are no test predictions to judge: {}"
+
 
 def audit(config: str | Path | None = None, **overrides: Any) -> Audit:
     """Audit a candidate and return the result; nothing is rendered.
@@ -128,7 +130,11 @@ def gather(
     configured = _configured(config, source, find_checks())
     graph = _begun(config, source, configured, progress, gathering=True)
     if shard is not None:
-        return Gathered(tuple(graph.gather_share(shard)), {})
+        names, missing = graph.gather_share(shard)
+        if "test" in missing:
+            raise InputError(_NO_TEST.format(missing["test"]))
+        return Gathered(tuple(names), missing)
+    _require_test(graph)
     missing: dict[str, str] = {}
     for name in graph.gathered():
         try:
@@ -235,7 +241,7 @@ def _require_test(graph: Graph) -> None:
     try:
         graph.get("test")
     except Unavailable as reason:
-        raise InputError(f"there are no test predictions to judge: {reason.reason}") from None
+        raise InputError(_NO_TEST.format(reason.reason)) from None
 
 
 def _run(check: Check, level: Level, graph: Graph, source: ConfigSource) -> CheckResult:

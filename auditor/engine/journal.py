@@ -76,11 +76,11 @@ class Journal(NoJournal):
     """
 
     def __init__(self, folder: Path, samples: Samples, progress: Progress) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._file, self._told = folder / "in-hand", folder / "deadly.json"
         self._samples = samples
         super().__init__(self._found_out(progress))
-        self._file.write_bytes(bytes(8 * _SLOTS))
+        with appearing(self._file) as partial:  # never cut short: another one may have it mapped
+            partial.write_bytes(bytes(8 * _SLOTS))
         self._slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(_SLOTS):
             self._slots.put(slot)

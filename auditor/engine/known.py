@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from auditor.data.samples import Samples
-from auditor.evidence.files import schema_of
 from auditor.evidence.provider import Observer
 
 __all__ = ["DIGEST", "LOOKS", "Known", "digest_of", "known_rows"]
@@ -43,17 +42,18 @@ class Known:
 
     Parameters
     ----------
-    path
-        Its file.
+    file
+        Where that is.
     place
         For each image the row in it, or −1; shape (n,).
     images
         What they are called now, shape (n,).
     """
 
-    def __init__(self, path: Path, place: NDArray[np.int64], images: Sequence[str]) -> None:
-        self.place, self._images = place, images
-        self._file = pq.ParquetFile(path)
+    def __init__(
+        self, file: pq.ParquetFile, place: NDArray[np.int64], images: Sequence[str]
+    ) -> None:
+        self._file, self.place, self._images = file, place, images
         sizes = [
             self._file.metadata.row_group(k).num_rows for k in range(self._file.num_row_groups)
         ]
@@ -82,7 +82,7 @@ def _is_ours(column: str) -> bool:
     return column in _OURS or column.startswith("meta.")
 
 
-def known_rows(path: Path, samples: Samples, observer: Observer) -> Known | None:
+def known_rows(path: Path, samples: Samples, observer: Observer, method: str) -> Known | None:
     """Find what need not be looked at again.
 
     A file that looks as it did (place, size, times) is not opened. One that only looks different
@@ -96,23 +96,29 @@ def known_rows(path: Path, samples: Samples, observer: Observer) -> Known | None
         The split as it is now.
     observer
         Who would look at them. It may refuse what is not as good as what it would see.
+    method
+        What the rows must be made by: another process may have put others in their place.
 
     Returns
     -------
     Known or None
         None where nothing is known.
     """
-    schema = schema_of(path)
-    if schema is None or not set(_INDEX) <= set(schema.names):
+    try:
+        file = pq.ParquetFile(path)
+    except (OSError, pa.ArrowException):
         return None
-    if not _accepts(observer, json.loads((schema.metadata or {}).get(b"about", b"{}"))):
+    told = file.schema_arrow.metadata or {}
+    if not set(_INDEX) <= set(file.schema_arrow.names) or told.get(b"method") != method.encode():
         return None
-    index = pq.read_table(path, columns=list(_INDEX))
+    if not _accepts(observer, json.loads(told[b"about"])):
+        return None
+    index = file.read(columns=list(_INDEX))
     place = _by_look(index, samples)
     place = _by_digest(index, samples, place)
     if getattr(observer, "by_label", True):
         place = _of_one_label(index, samples, place)
-    return Known(path, place, samples.images) if (place >= 0).any() else None
+    return Known(file, place, samples.images) if (place >= 0).any() else None
 
 
 def _accepts(observer: Observer, about: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from auditor.config import EngineTable
 from auditor.data.samples import Samples
 from auditor.engine.collecting import Task
-from auditor.engine.known import known_rows
+from auditor.engine.known import digest_of, known_rows
 from auditor.engine.shards import Shard
 from auditor.engine.showing import Plan, show
 from auditor.engine.whole import whole
@@ -56,6 +56,7 @@ def observe_samples(
     how the file looked (``file.size``, ``file.stamp``, ``file.digest``), and the split's metadata.
     An image that an observer cannot prepare is an error in its table alone. An observer that
     prepares nothing, or raises otherwise, is left out of the rest of the pass; the others go on.
+    The parts that it had made by then are kept.
 
     Parameters
     ----------
@@ -73,6 +74,11 @@ def observe_samples(
     -------
     dict of str to BaseException
         What became of those that failed.
+
+    Raises
+    ------
+    NotWritten
+        What was seen cannot be stored; the parts that were are kept.
     """
     engine = engine or EngineTable()
     tasks = [task_of(name, samples, each, store, shard) for name, each in observers.items()]
@@ -85,11 +91,9 @@ def observe_samples(
     else:
         failed = show(plan, progress, engine.workers, total)
     for task in tasks:
-        if task.name in failed:
-            task.parts.remove()
-        elif shard is None:
+        if task.name not in failed and shard is None:
             each = observers[task.name]
-            pieces, schema = whole(task, samples, task.observer.about())
+            pieces, schema = whole(task, samples, task.observer.about(), each.method)
             store.save_stream(task.name, task.key, pieces, schema, each.origin, each.method)
     return failed
 
@@ -101,9 +105,10 @@ def task_of(
     key, observer = observing.key, observing.observer
     known = None
     if observing.earlier is not None and shard is None:
-        known = known_rows(observing.earlier, samples, observer)
+        known = known_rows(observing.earlier, samples, observer, observing.method)
     wanted = np.arange(len(samples))
     if (images := observer.images) is not None:
         wanted = np.flatnonzero([image in images for image in samples.images])
     rows = wanted if known is None else wanted[known.place[wanted] < 0]
-    return Task(name, key, observer, rows, store.parts(name, key), known)
+    among = "" if known is None else digest_of(rows.tobytes()).hex()[:16]
+    return Task(name, key, observer, rows, store.parts(name, key, among), known)

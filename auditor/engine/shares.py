@@ -85,7 +85,6 @@ def write_share(task: Task, samples: Samples, each: Observing, shard: Shard) -> 
         about=each.observer.about(),
         origin=dict(each.origin),
     )
-    task.parts.folder.mkdir(parents=True, exist_ok=True)
     file = task.parts.folder / f"share-{shard.number}-of-{shard.of}.json"
     with appearing(file) as partial:
         partial.write_text(share.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -181,7 +180,7 @@ def _require_all(places: Sequence[_Place]) -> None:
             f"{', '.join(missing[:8])}; `auditor gather --shard {missing[0]}` gathers that one"
         )
     for place in places:
-        lost = set(place.share.shard.parts(place.share.parts)) - place.kept.numbers()
+        lost = set(place.share.shard.parts(place.share.parts)) - place.kept.numbers(again=True)
         if lost:
             raise InputError(
                 f"{place}: part {min(lost)} of {place.share.name} is missing or harmed; run "
@@ -196,9 +195,9 @@ def _store(name: str, places: Sequence[_Place], store: Store) -> None:
     parts = [(p.kept, number) for p in places for number in p.share.shard.parts(first.parts)]
     schema = pa.unify_schemas([s for kept, number in parts for s in kept.schemas([number])])
     about = json.dumps(_about([place.share.about for place in places]), sort_keys=True)
+    told = {"about": about, "method": first.method}
     tables: Iterator[pa.Table] = (kept.read(number) for kept, number in parts)
-    schema = schema.with_metadata({"about": about})
-    store.save_stream(name, key, tables, schema, first.origin, first.method)
+    store.save_stream(name, key, tables, schema.with_metadata(told), first.origin, first.method)
 
 
 def _about(said: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -19,6 +20,7 @@ from auditor.engine.journal import Journal, NoJournal
 from auditor.engine.looking import Wanting, looked_at
 from auditor.engine.shards import Shard
 from auditor.engine.stumbles import Stumbles
+from auditor.errors import NotWritten
 from auditor.progress import Progress
 
 __all__ = ["Plan", "show", "show_rows"]
@@ -44,11 +46,13 @@ class Plan:
     tasks: Sequence[Task]
     todo: dict[str, list[int]]
     stumbles: Stumbles
+    shard: Shard | None = None
+    """The share of a machine that is one of several."""
 
     @classmethod
     def of(cls, samples: Samples, tasks: Sequence[Task], shard: Shard | None) -> Self:
         """Leave out what is stored; of each task only the share of a shard counts, if any."""
-        plan = cls(samples, tasks, {}, Stumbles())
+        plan = cls(samples, tasks, {}, Stumbles(), shard=shard)
         plan.todo = {task.name: plan._left(task, shard or Shard(1, 1)) for task in tasks}
         return plan
 
@@ -58,6 +62,12 @@ class Plan:
         n = len(self.samples)
         masks = [_mask(task, self.todo[task.name], n) for task in self.tasks]
         return np.flatnonzero(np.any(masks, axis=0))
+
+    @property
+    def journal(self) -> Path:
+        """Where the images in hand are remembered: who looks at another share has his own."""
+        folder = self.tasks[0].parts.folder
+        return folder / f"shard-{self.shard.number}-of-{self.shard.of}" if self.shard else folder
 
     def _left(self, task: Task, shard: Shard) -> list[int]:
         """Return the parts that are not stored; remember whether the observer ever worked."""
@@ -87,13 +97,18 @@ def show(
     -------
     dict of str to BaseException
         What became of the observers that failed.
+
+    Raises
+    ------
+    NotWritten
+        What was seen cannot be stored.
     """
     rows = plan.rows
     if not len(rows):
         return plan.stumbles.hopeless()
     label = f"looking at {plan.samples.source}"
     with (
-        Journal(plan.tasks[0].parts.folder, plan.samples, progress) as journal,
+        Journal(plan.journal, plan.samples, progress) as journal,
         progress.stage(label, total, done=total - len(rows)) as advance,
     ):
         failed = show_rows(plan, rows, advance, workers, journal)
@@ -151,5 +166,7 @@ def _unless_failed(
         return
     try:
         do()
+    except NotWritten:
+        raise
     except (Exception, SystemExit) as crash:
         failed[name] = crash

@@ -18,7 +18,7 @@ __all__ = ["whole"]
 
 
 def whole(
-    task: Task, samples: Samples, about: Mapping[str, Any]
+    task: Task, samples: Samples, about: Mapping[str, Any], method: str
 ) -> tuple[Iterator[pa.Table], pa.Schema]:
     """Return the table of a finished pass in pieces, and all its columns.
 
@@ -30,6 +30,8 @@ def whole(
         The split.
     about
         What else is kept, as JSON values.
+    method
+        What the rows were made by, whatever the data.
     """
     known = _known(task, samples)
     nothing = pa.schema({"image": pa.string(), "error": pa.string()}).empty_table()
@@ -37,9 +39,9 @@ def whole(
     schemas.append(described(nothing, samples, np.empty(0, np.int64), task.observer).schema)
     if known.any():
         schemas.append(_known_part(task, samples, np.flatnonzero(known)[:1]).schema)
-    schema = pa.unify_schemas(schemas)
-    text = json.dumps(about, sort_keys=True)
-    return _pieces(task, samples, known), schema.with_metadata({"about": text})
+    told = {"about": json.dumps(about, sort_keys=True), "method": method}
+    schema = pa.unify_schemas(schemas).with_metadata(told)
+    return _pieces(task, samples, known), schema
 
 
 def _known(task: Task, samples: Samples) -> NDArray[np.bool_]:

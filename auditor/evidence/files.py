@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from auditor.errors import NotWritten
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,14 +61,23 @@ def appearing(path: Path) -> Iterator[Path]:
     """Yield a path to write to, which takes the name in one step at the end, or goes away.
 
     Whoever moved it elsewhere meanwhile has it. Its name is drawn: others may write the same file.
+
+    Raises
+    ------
+    NotWritten
+        The system refused.
     """
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         if partial.exists():
             partial.replace(path)
+    except OSError as error:
+        raise NotWritten(path, error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def write_stream(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from auditor.errors import NotWritten
+
 __all__ = ["held", "held_if_free"]
 
 
@@ -15,12 +17,17 @@ def held(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[Non
 
     On a file system without locks nothing is held: files still appear whole, and work may be done
     twice.
+
+    Raises
+    ------
+    NotWritten
+        There can be no lock file.
     """
     from filelock import FileLock, Timeout
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         waiting()
@@ -28,6 +35,8 @@ def held(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[Non
     except NotImplementedError:
         yield
         return
+    except OSError as error:
+        raise NotWritten(path, error) from error
     try:
         yield
     finally:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["Parts", "remove_if_empty"]
 
 
+_AGAIN = ".again"
+
+
 class Parts:
     """What a pass has seen so far, a file for each part of its images.
 
@@ -27,17 +30,18 @@ class Parts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def numbers(self) -> set[int]:
-        """Return the parts that are there and unharmed."""
-        found = self.folder.glob("*.parquet")
-        return {int(p.stem) for p in found if p.stem.isdecimal() and is_unharmed(p)}
+    def numbers(self, *, again: bool = False) -> set[int]:
+        """Return the parts that are there and unharmed; if told so, those that serve once, too."""
+        found = (path.stem for path in self.folder.glob("*.parquet"))
+        stems = [stem.removesuffix(_AGAIN) if again else stem for stem in found]
+        numbers = {int(stem) for stem in stems if stem.isdecimal()}
+        return {number for number in numbers if is_unharmed(self._found(number))}
 
     def save(self, number: int, table: pa.Table, *, again: bool = False) -> None:
         """Keep a part; one that is to be seen ``again`` serves this pass alone."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._path(number, again=not again).unlink(missing_ok=True)
         with appearing(self._path(number, again=again)) as partial:
             write_stream([table], table.schema, partial)
+            self._path(number, again=not again).unlink(missing_ok=True)
 
     def serves_once(self, number: int) -> bool:
         """Tell whether a part of this pass is to be seen again by the next."""
@@ -58,7 +62,7 @@ class Parts:
         remove_if_empty(self.folder.parent)
 
     def _path(self, number: int, *, again: bool) -> Path:
-        return self.folder / f"{number:06}{'.again' if again else ''}.parquet"
+        return self.folder / f"{number:06}{_AGAIN * again}.parquet"
 
     def _found(self, number: int) -> Path:
         path = self._path(number, again=False)

@@ -35,6 +35,9 @@ GENERATIONS = 4
 
 _MANIFEST = "manifest.json"
 _EARLIER = "earlier"
+_WRITING = "-writing"
+_SHORT = 16
+"""Characters of a key that tell it apart in the name of a folder."""
 
 
 class Stored(NamedTuple):
@@ -147,23 +150,24 @@ class Store:
         method: str = "",
     ) -> None:
         """Store evidence that comes in pieces; what a piece lacks of the schema is null."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with appearing(self.directory / f"{name}.parquet") as partial:
+        file = self.directory / f"{name}.parquet"
+        with held(self._lock(f"{name}{_WRITING}")), appearing(file) as partial:
             rows = write_stream(tables, schema, partial)
             entry = {
                 "key": key,
                 "method": method,
                 "origin": dict(origin),
-                "file": f"{name}.parquet",
+                "file": file.name,
                 "sha256": sha256_of(partial),
                 "rows": rows,
                 "stored": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             }
             with self._changing():
                 self._set_aside(name, key)
-                partial.replace(self.directory / f"{name}.parquet")
+                partial.replace(file)
                 self._entries[name] = entry
-        self.parts(name, key).remove()
+        for folder in self.directory.glob(f"{name}.parts/{key[:_SHORT]}*"):
+            Parts(folder).remove()
 
     def save_unavailable(self, name: str, reason: Unavailable) -> None:
         """Remember why evidence could not be had, for those who judge it elsewhere."""
@@ -174,19 +178,31 @@ class Store:
             self._set_aside(name, "")
             self._entries[name] = said
 
-    def parts(self, name: str, key: str) -> Parts:
-        """Return the place where a pass keeps what it has seen so far."""
-        return Parts(self.directory / f"{name}.parts" / key[:16])
+    def parts(self, name: str, key: str, among: str = "") -> Parts:
+        """Return the place where a pass keeps what it has seen so far.
+
+        Parameters
+        ----------
+        name, key
+            What it will be stored as.
+        among
+            A digest of the images to see, where they are not all: parts of others are no parts of
+            it.
+        """
+        return Parts(self.directory / f"{name}.parts" / f"{key[:_SHORT]}{among and '-'}{among}")
 
     @contextmanager
-    def gathering(self, keys: Iterable[str], waiting: Callable[[], None]) -> Iterator[None]:
+    def gathering(
+        self, keys: Iterable[str], waiting: Callable[[], None], share: str = ""
+    ) -> Iterator[None]:
         """Hold off others who would gather the same; ``waiting`` is called where one does already.
 
-        Afterwards the manifest is read again: they may have finished.
+        Other shares of the same are not held off. Afterwards the manifest is read again: they may
+        have finished.
         """
         with ExitStack() as locks:
             for key in sorted(set(keys)):
-                locks.enter_context(held(self._lock(key[:16]), waiting))
+                locks.enter_context(held(self._lock(f"{key[:_SHORT]}{share}"), waiting))
             self._read_manifest()
             yield
 
@@ -202,18 +218,16 @@ class Store:
         list of Path
             The files and folders that are gone. What another process is gathering now stays.
         """
-        removed = []
         with self._changing():
             self._earlier = {}
             kept = {self.directory / entry.get("file", "") for entry in self._entries.values()}
-            strays = [*self.directory.glob("*.parquet"), *self.directory.glob("*.partial")]
-            strays += self.directory.glob(f"{_EARLIER}/*")
-            for path in strays:
-                if path not in kept:
-                    path.unlink(missing_ok=True)
-                    removed.append(path)
+            strays = [*self.directory.glob("*.parquet"), *self.directory.glob(f"{_EARLIER}/*")]
+            removed = [path for path in strays if path not in kept]
+            removed += filter(self._is_left_behind, self.directory.glob("*.partial"))
+            for path in removed:
+                path.unlink(missing_ok=True)
             for folder in self.unfinished():
-                with held_if_free(self._lock(folder.name)) as free:
+                with self._if_nobody_gathers(folder.name[:_SHORT]) as free:
                     if free:
                         shutil.rmtree(folder, ignore_errors=True)
                         removed.append(folder)
@@ -221,13 +235,27 @@ class Store:
             remove_if_empty(folder)
         return removed
 
+    def _is_left_behind(self, partial: Path) -> bool:
+        """Tell whether nobody is writing a file: whoever began it has died."""
+        name = partial.name.partition(".")[0]
+        with held_if_free(self._lock(f"{name}{_WRITING}")) as free:
+            return free
+
+    @contextmanager
+    def _if_nobody_gathers(self, key: str) -> Iterator[bool]:
+        """Hold a pass and all shares of it, unless another process is at one of them."""
+        others = self.directory.glob(f".locks/{key}*.lock")
+        with ExitStack() as locks:
+            paths = {self._lock(key), *others}
+            yield all(locks.enter_context(held_if_free(path)) for path in sorted(paths))
+
     def _set_aside(self, name: str, key: str) -> None:
         """Move the current entry of a name out of the way of another one."""
         entry = self._entries.get(name, {})
         if "file" not in entry or entry["key"] == key:
             return
         path = self.directory / entry["file"]
-        aside = self.directory / _EARLIER / f"{name}-{entry['key'][:16]}.parquet"
+        aside = self.directory / _EARLIER / f"{name}-{entry['key'][:_SHORT]}.parquet"
         if not path.exists():
             return
         aside.parent.mkdir(exist_ok=True)

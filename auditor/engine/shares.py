@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from auditor.data.samples import Samples
 from auditor.engine.collecting import Task
@@ -37,19 +37,25 @@ class Share(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: str
+    name: str = Field(pattern=r"^\w+$")
     key: str
     method: str
     content: str
     """Of the images: their names, labels and sizes."""
     images: int
     """Of the whole."""
-    parts: int
+    parts: int = Field(ge=0)
     """Of the whole."""
-    number: int
+    number: int = Field(ge=1)
     of: int
     about: dict[str, Any]
     origin: dict[str, str]
+
+    @model_validator(mode="after")
+    def _is_one_of_all(self) -> Self:
+        if self.number > self.of:
+            raise ValueError("its number is above that of all")
+        return self
 
     @property
     def shard(self) -> Shard:
@@ -147,12 +153,17 @@ def _require_one_pass(places: Sequence[_Place]) -> None:
                     f"{place} was gathered {said} than {first}; nothing was merged: gather again "
                     "what is out of date, or leave it out"
                 )
-        for name, value in place.share.about.items():
-            if name not in _MAY_DIFFER and value != first.share.about.get(name):
-                raise InputError(
-                    f"{place} and {first} ran differently: {name} is {_brief(value)} and "
-                    f"{_brief(first.share.about.get(name))}; nothing was merged"
-                )
+        _require_one_way(place, first)
+
+
+def _require_one_way(place: _Place, first: _Place) -> None:
+    one, other = place.share.about, first.share.about
+    for name in sorted({*one, *other} - {*_MAY_DIFFER}):
+        if one.get(name) != other.get(name):
+            raise InputError(
+                f"{place} and {first} ran differently: {name} is {_brief(one.get(name))} and "
+                f"{_brief(other.get(name))}; nothing was merged: gather one of them as the other"
+            )
 
 
 _SAME = {
@@ -204,6 +215,6 @@ def _about(said: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     merged = dict(said[0])
     for name in _MAY_DIFFER:
         values = list(dict.fromkeys(about[name] for about in said if name in about))
-        if len(values) > 1:
-            merged[name] = ", ".join(map(str, values))
+        if values:
+            merged[name] = values[0] if len(values) == 1 else ", ".join(map(str, values))
     return merged

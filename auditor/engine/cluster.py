@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from auditor.config import EngineTable
-from auditor.errors import InputError
+from auditor.errors import AuditorError, InputError
 
-__all__ = ["Cluster"]
+__all__ = ["Cluster", "Need", "import_ray", "room"]
 
 _PATIENCE = 120.0
-"""Seconds in which a cluster must give the first actor."""
+"""Seconds that a cluster may leave a pass without any actor."""
 _STILLBORN = 6
-"""Actors that may die before any of them answers."""
+"""Actors in a row that may die before they answer."""
+_KNOCK = 5.0
+"""Seconds in which a cluster's port must answer."""
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is ever sent anywhere
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning
+}
+
+
+class Need(NamedTuple):
+    """What an actor makes use of."""
+
+    cpus: int
+    """Where it has no GPU."""
+    gpu: bool
+    """Whether it is any faster with one."""
+    workers: int | None = None
+    """Threads that prepare images beside a GPU; as many as there are CPUs for each where None."""
 
 
 class Cluster:
@@ -25,8 +42,12 @@ class Cluster:
 
     Parameters
     ----------
-    engine
-        Its address, the device, and the threads of an actor.
+    address
+        Of the cluster; Ray's own choice where None.
+    need
+        What an actor makes use of.
+    most
+        Actors that there is work for.
     kind, arguments
         The class of the actors, with a method ``ready``, and what each is made of.
 
@@ -36,24 +57,28 @@ class Cluster:
         Ray is not installed, or there is no such cluster.
     """
 
-    def __init__(self, engine: EngineTable, kind: type, arguments: tuple[Any, ...]) -> None:
-        self._ray, self._engine = _ray(), engine
+    def __init__(
+        self, address: str | None, need: Need, most: int, kind: type, arguments: tuple[Any, ...]
+    ) -> None:
+        self._ray, self._need, self._most = import_ray(), need, most
         if not self._ray.is_initialized():
-            self._connect()
+            _connect(self._ray, address)
         self._made_of = [self._ray.put(argument) for argument in arguments]
         self._kind = self._ray.remote(max_restarts=0, max_task_retries=0)(kind)
         self._idle: deque[Any] = deque()
         self._asked: dict[Any, Any] = {}
         """Actors that have not answered yet, by the call that asks whether they are ready."""
         self._busy: dict[Any, Any] = {}
-        self._answered, self._stillborn = False, 0
+        self._stillborn = 0
 
     def __enter__(self) -> Self:
         """Ask for as many actors as fit."""
-        count, self._needs = self._room()
-        for _ in range(count):
+        alive = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        fit, self._takes = room(alive, self._need)
+        self.size = min(fit, self._most)
+        for _ in range(self.size):
             self._ask()
-        self._since = time.monotonic()
+        self._alone_since = time.monotonic()
         return self
 
     def __exit__(
@@ -78,7 +103,13 @@ class Cluster:
         return call
 
     def done(self) -> Iterator[tuple[Any, Any]]:
-        """Wait a little, and yield the calls that ended, with what came back or what died."""
+        """Wait a little, and yield the calls that ended, with what came back or what died.
+
+        Raises
+        ------
+        InputError
+            An actor raised it, or cannot be had, or does not find what it needs.
+        """
         pending = [*self._busy, *self._asked]
         ended, _ = self._ray.wait(pending, num_returns=1, timeout=1) if pending else ([], [])
         for call in ended:
@@ -88,85 +119,128 @@ class Cluster:
                 continue
             actor = self._busy.pop(call)
             if isinstance(result, BaseException):
-                self._ask()
+                self._replace(actor)
             else:
                 self._idle.append(actor)
             yield call, result
         self._require_an_actor()
-
-    def survives(self, method: str, *arguments: Any) -> bool:
-        """Tell whether an actor of its own lives through a call."""
-        actor = self._kind.options(**self._needs).remote(*self._made_of)
-        result = self._result(getattr(actor, method).remote(*arguments))
-        self._ray.kill(actor)
-        return not isinstance(result, BaseException)
 
     def _result(self, call: Any) -> Any:
         errors = self._ray.exceptions
         try:
             return self._ray.get(call)
         except errors.RayTaskError as error:  # it raised, and lives
-            raise RuntimeError(f"a Ray actor failed: {error}") from error
+            raise _told(error.cause, error) from error
         except errors.RayError as death:
             return death
 
     def _take_on(self, actor: Any, result: Any) -> None:
         if not isinstance(result, BaseException):
-            self._answered = True
+            self._stillborn = 0
             self._idle.append(actor)
             return
         self._stillborn += 1
-        if self._stillborn >= _STILLBORN and not self._answered:
-            reason = str(result).strip().splitlines()[-1]
-            raise InputError(f"no Ray actor could be started: {reason}")
+        if self._stillborn >= _STILLBORN:
+            reason = str(result).strip().splitlines()[-1].strip()
+            raise InputError(
+                f"{_STILLBORN} Ray actors in a row died while they started: {reason}; look at the "
+                "memory of the nodes, and at Ray's logs"
+            )
+        self._replace(actor)
+
+    def _replace(self, actor: Any) -> None:
+        self._ray.kill(actor)  # which may live, though what it returned is lost
         self._ask()
 
     def _ask(self) -> None:
-        actor = self._kind.options(**self._needs).remote(*self._made_of)
+        actor = self._kind.options(**self._takes).remote(*self._made_of)
         self._asked[actor.ready.remote()] = actor
 
     def _require_an_actor(self) -> None:
-        if not self._answered and time.monotonic() - self._since > _PATIENCE:
-            free = {k: v for k, v in self._ray.available_resources().items() if k in ("CPU", "GPU")}
+        if self._idle or self._busy:
+            self._alone_since = time.monotonic()
+        elif time.monotonic() - self._alone_since > _PATIENCE:
+            free = self._ray.available_resources()
             raise InputError(
-                f"the Ray cluster gave no actor in {_PATIENCE:.0f} s: one needs {self._needs}, "
-                f"free are {free}; free some, or add nodes"
+                f"the Ray cluster gave no actor in {_PATIENCE:.0f} s: one takes "
+                f"{_amounts(_resources(self._takes))}, free are {_amounts(free)}; free some, or "
+                "add nodes"
             )
 
-    def _room(self) -> tuple[int, dict[str, float]]:
-        """Return how many actors fit, and what each of them needs."""
-        there = self._ray.cluster_resources()
-        cpus, gpus = int(there.get("CPU", 0)), int(there.get("GPU", 0))
-        if gpus and self._engine.device.startswith(("auto", "cuda")):
-            return gpus, {"num_gpus": 1, "num_cpus": min(self._engine.workers or 1, cpus // gpus)}
-        each = self._engine.workers or 1
-        if cpus < each:
-            raise InputError(
-                f"the Ray cluster has {cpus} CPUs, and an actor needs {each} ([engine] workers)"
-            )
-        return cpus // each, {"num_cpus": each}
 
-    def _connect(self) -> None:
-        address = self._engine.address
-        try:
-            self._ray.init(
-                address=address,
-                include_dashboard=None if address else False,
-                log_to_driver=False,
-                logging_level="ERROR",
-                runtime_env={"env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},
-            )
-        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(
-                f"no Ray cluster at {address or 'this machine'}: {reason}; [engine] address names "
-                "one, `ray start --head` makes one"
-            ) from error
+def room(nodes: Sequence[Mapping[str, float]], need: Need) -> tuple[int, dict[str, int]]:
+    """Return how many actors fit, and what each of them takes.
+
+    Parameters
+    ----------
+    nodes
+        The resources of each node, by Ray's names.
+    need
+        What an actor makes use of.
+
+    Returns
+    -------
+    tuple of int and dict
+        At least 1, as nodes may still come; and options of a Ray actor.
+    """
+    there = [(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
+    with_gpu = [(cpus, gpus) for cpus, gpus in there if cpus and gpus]
+    if need.gpu and with_gpu:
+        each = max(1, min(cpus // gpus for cpus, gpus in with_gpu))
+        each = min(each, need.workers or each)
+        count = sum(min(gpus, cpus // each) for cpus, gpus in with_gpu)
+        return count, {"num_cpus": each, "num_gpus": 1}
+    largest = max((cpus for cpus, _ in there), default=0)
+    each = min(need.cpus, largest or need.cpus)
+    return max(1, sum(cpus // each for cpus, _ in there)), {"num_cpus": each}
 
 
-def _ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is ever sent anywhere
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+def _told(cause: BaseException, error: BaseException) -> BaseException:
+    """Return what is raised here for what was raised by an actor."""
+    if isinstance(cause, AuditorError):
+        return cause
+    if isinstance(cause, (OSError, ImportError)):
+        return InputError(
+            f"a Ray actor failed: {type(cause).__name__}: {cause}; every node needs the packages, "
+            "modules and files of the audit at the same places"
+        )
+    return RuntimeError(f"a Ray actor failed: {error}")
+
+
+def _amounts(resources: Mapping[str, float]) -> str:
+    names = [name for name in ("CPU", "GPU") if resources.get(name)]
+    return ", ".join(f"{resources[name]:g} {name}" for name in names) or "none"
+
+
+def _resources(takes: Mapping[str, int]) -> dict[str, float]:
+    return {"CPU": takes["num_cpus"], "GPU": takes.get("num_gpus", 0)}
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    where = address or os.environ.get("RAY_ADDRESS")
+    try:
+        _knock(where)
+        ray.init(
+            address=address, include_dashboard=False, log_to_driver=False, logging_level="CRITICAL"
+        )
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"no Ray cluster at {where or 'this machine'}: {reason}; `ray start --head` makes one, "
+            "[engine] address names it, auto finds that of this machine"
+        ) from error
+
+
+def _knock(address: str | None) -> None:
+    """Raise ``OSError`` where nobody listens: Ray itself would try for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _KNOCK).close()
+
+
+def import_ray() -> Any:
+    """Return the module, set so that it keeps quiet; ``InputError`` where it is not installed."""
+    os.environ.update(_SETTINGS)
     try:
         import ray
         import ray.exceptions

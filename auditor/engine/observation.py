@@ -93,7 +93,8 @@ def observe_samples(
     for task in tasks:
         if task.name not in failed and shard is None:
             each = observers[task.name]
-            pieces, schema = whole(task, samples, task.observer.about(), each.method)
+            about = plan.about.get(task.name) or task.observer.about()
+            pieces, schema = whole(task, samples, about, each.method)
             store.save_stream(task.name, task.key, pieces, schema, each.origin, each.method)
     return failed
 

@@ -1,42 +1,50 @@
 """Looks at images on a Ray cluster: actors that hold the model are given a few parts at a time.
 
 The parts are the same as on one machine, and so are the batches within them and torch's threads,
-so that the evidence is too. Whatever kills an actor, another one does its parts again; images that
-kill every actor are found by opening them one by one, named and counted.
+so that the evidence is too. Whatever kills an actor, another one does its parts again; an image
+that kills every process that looks at it is found, named and counted.
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 import tempfile
+import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from auditor import __version__
 from auditor.config import EngineTable
-from auditor.engine.cluster import Cluster
+from auditor.engine.cluster import Cluster, Need, import_ray
 from auditor.engine.collecting import Task
 from auditor.engine.journal import NoJournal
 from auditor.engine.shards import Shard
 from auditor.engine.showing import Plan, show_rows
 from auditor.engine.stumbles import Stumbles
 from auditor.engine.threads import wait_passively
-from auditor.errors import InputError
+from auditor.errors import AuditorError, InputError
 from auditor.evidence.parts import Parts
+from auditor.models.identity import installed_version
 from auditor.progress import Progress
 
 __all__ = ["show_on_ray"]
 
-_PARTS = 2
-"""Parts of an observer that an actor is given at once."""
-_OFTEN = 3
-"""Deaths of actors at the same images after which these are opened a few at a time."""
+_MOST_PARTS = 8
+"""Parts of an observer that an actor is given at once, at most: what its death can lose."""
+_ROUNDS = 4
+"""Times that each actor is given some, at least: the fast ones wait for the slow ones."""
+_OFTEN = 2
+"""Deaths of actors at the same images after which these are tried one by one."""
 _GIVEN_UP = 9
 """Deaths at the same images after which the cluster is to blame."""
+_ALIKE = ("torch", "timm", "numpy", "pillow", "onnxruntime", "openvino")
+"""Packages whose version may change the evidence."""
 
 Todo = dict[str, list[int]]
 
@@ -44,12 +52,32 @@ Todo = dict[str, list[int]]
 class _Result(NamedTuple):
     """What an actor says of some parts."""
 
+    actor: str
     parts: list[tuple[str, int, pa.Table, bool]]
     """Observer, part, table, whether it is to be seen again."""
     stumbles: dict[str, tuple[list[BaseException], bool]]
     """Observer → its crashes, and whether it ever worked."""
     failed: dict[str, BaseException]
+    about: dict[str, dict[str, Any]]
+    """Observer → what it says of itself there."""
     images: int
+
+
+class _Place(NamedTuple):
+    """Where the driver runs, and what with; it must be the same for an actor."""
+
+    folder: str
+    path: list[str]
+    threads: int | None
+    """torch's: with others the last bits of its sums are others. None where it is not imported."""
+    versions: dict[str, str | None]
+
+    @classmethod
+    def here(cls) -> _Place:
+        """Return that of this process."""
+        torch = sys.modules.get("torch")
+        threads = None if torch is None else int(torch.get_num_threads())
+        return cls(str(Path.cwd()), [p for p in sys.path if p], threads, _versions())
 
 
 def show_on_ray(
@@ -60,79 +88,117 @@ def show_on_ray(
     Raises
     ------
     InputError
-        Ray is not installed, there is no such cluster, or it gives no actor.
+        Ray is not installed, there is no such cluster, it gives no actor, or a node of it has
+        other versions or other files.
     """
-    chunks, left = list(_chunks(plan)), len(plan.rows)
-    if not chunks:
+    left = len(plan.rows)
+    if not left:
         return plan.stumbles.hopeless()
-    # The parts stay with the driver: paths of this machine mean nothing elsewhere.
-    lean = [(task.name, task.observer, task.rows) for task in plan.tasks]
-    with Cluster(engine, _Looker, (plan.samples, lean, _threads(), engine.workers or 1)) as cluster:
+    place = _Place.here()
+    on_device = any(hasattr(type(task.observer), "under_way") for task in plan.tasks)
+    cpus = max(engine.workers or 1, place.threads or 1) if on_device else engine.workers or 1
+    need = Need(cpus, on_device and engine.device.startswith(("auto", "cuda")), engine.workers)
+    arguments = (place, _Packed(plan), engine.workers)
+    most = max(len(parts) for parts in plan.todo.values())
+    with Cluster(engine.address, need, most, _Looker, arguments) as cluster:
         label = f"looking at {plan.samples.source} on Ray"
         with progress.stage(label, total, done=total - left) as advance:
-            failed = _Pass(plan, cluster, advance).run(chunks)
-    return plan.stumbles.hopeless() | failed
+            a_pass = _Pass(plan, cluster, progress)
+            for images in a_pass.run(list(_chunks(plan, cluster.size))):
+                advance(min(images, left))
+                left -= min(images, left)
+    plan.about |= a_pass.about()
+    return plan.stumbles.hopeless() | a_pass.failed
 
 
-def _threads() -> int | None:
-    """Return torch's threads here: with others the last bits of its sums are others."""
-    torch = sys.modules.get("torch")
-    return None if torch is None else int(torch.get_num_threads())
-
-
-def _chunks(plan: Plan) -> Iterator[Todo]:
+def _chunks(plan: Plan, actors: int) -> Iterator[Todo]:
     """Divide what is left so that an image is in few chunks, whoever wants to see it."""
     most = max(len(parts) for parts in plan.todo.values())
-    count = -(-most // _PARTS)
+    size = max(1, min(_MOST_PARTS, most // (_ROUNDS * actors)))
+    count = -(-most // size)
     for number in range(1, count + 1):
-        shares = {
+        yield {
             name: [todo[k] for k in Shard(number, count).parts(len(todo))]
             for name, todo in plan.todo.items()
         }
-        if any(shares.values()):
-            yield shares
+
+
+def _versions() -> dict[str, str | None]:
+    return {"auditor": __version__, **{name: installed_version(name) for name in _ALIKE}}
+
+
+class _Packed:
+    """The images and who looks at them, unpacked when modules can be found."""
+
+    def __init__(self, plan: Plan) -> None:
+        cloudpickle = import_ray().cloudpickle
+
+        _ = plan.samples.looks  # found out here, where the files were listed
+        # The parts stay with the driver: paths of this machine mean nothing elsewhere.
+        tasks = [(task.name, task.observer, task.rows) for task in plan.tasks]
+        self._bytes: bytes = cloudpickle.dumps((plan.samples, tasks))
+
+    def unpacked(self) -> tuple[Any, list[tuple[str, Any, Any]]]:
+        """Return the split, and of each task its name, observer and rows."""
+        samples, tasks = pickle.loads(self._bytes)  # written by the driver
+        return samples, tasks
 
 
 class _Looker:
     """The actor: holds the observers and looks at what it is given."""
 
-    def __init__(self, samples: Any, tasks: Any, threads: int | None, workers: int) -> None:
+    def __init__(self, place: _Place, packed: _Packed, workers: int | None) -> None:
         wait_passively()
-        if threads is not None:
-            import torch
-
-            torch.set_num_threads(threads)
-        self._samples, self._tasks, self._workers = samples, tasks, workers
+        self._place, self._packed, self._workers = place, packed, workers
+        self._name = uuid.uuid4().hex
 
     def ready(self) -> None:
-        """Answer."""
+        """Be as the driver is, and unpack."""
+        ray = import_ray()
+        context = ray.get_runtime_context()
+        _require_alike(self._place.versions, ray.util.get_node_ip_address())
+        sys.path[:] = [*self._place.path, *(p for p in sys.path if p not in self._place.path)]
+        if Path(self._place.folder).is_dir():
+            os.chdir(self._place.folder)
+        self._samples, self._tasks = self._packed.unpacked()
+        self._set_threads(self._place.threads)
+        self._workers = self._workers or int(context.get_assigned_resources().get("CPU", 1))
+
+    def _set_threads(self, threads: int | None) -> None:
+        """Let torch have as many as in the driver; Ray would give it one a CPU of the actor."""
+        os.environ.pop("OMP_NUM_THREADS", None)
+        if threads is not None:
+            os.environ["OMP_NUM_THREADS"] = str(threads)  # should it be imported later
+            if (torch := sys.modules.get("torch")) is not None:
+                torch.set_num_threads(threads)
 
     def look(self, todo: Todo, poison: Mapping[int, str]) -> _Result:
         """Make some parts; ``poison`` names the images that nobody may open."""
         with tempfile.TemporaryDirectory() as folder:
             plan = self._plan(todo, Path(folder))
-            rows = plan.rows
-            journal = NoJournal(poison, here=False)
+            rows, journal = plan.rows, NoJournal(poison, here=False)
             failed = show_rows(plan, rows, lambda _: None, self._workers, journal)
-            living = {name: parts for name, parts in todo.items() if name not in failed}
-            kept = {task.name: task.parts for task in plan.tasks}
+            living = [task for task in plan.tasks if task.name not in failed]
             return _Result(
+                self._name,
                 [
-                    (name, k, kept[name].read(k), kept[name].serves_once(k))
-                    for name, parts in living.items()
-                    for k in parts
+                    (task.name, k, task.parts.read(k), task.parts.serves_once(k))
+                    for task in living
+                    for k in todo[task.name]
                 ],
-                {name: _told(plan.stumbles, name) for name in living},
+                {task.name: _told(plan.stumbles, task.name) for task in living},
                 {name: _portable(crash) for name, crash in failed.items()},
+                {task.name: task.observer.about() for task in living},
                 len(rows),
             )
 
-    def open(self, first: int, last: int) -> None:
-        """Open some images, and do nothing with them: do they kill a process?"""
-        from auditor.engine.journal import open_and_forget
+    def deadly(self, rows: Sequence[int]) -> dict[int, str]:
+        """Return the images that kill a process, and how."""
+        from auditor.engine.probing import deadly
 
-        for row in range(first, last):
-            open_and_forget(self._samples, row)
+        wanted = [(name, observer, set(of.tolist())) for name, observer, of in self._tasks]
+        looks = [(row, {name: eye for name, eye, of in wanted if row in of}) for row in rows]
+        return deadly(self._samples, looks)
 
     def _plan(self, todo: Todo, folder: Path) -> Plan:
         tasks = [
@@ -141,6 +207,15 @@ class _Looker:
             if todo.get(name)
         ]
         return Plan(self._samples, tasks, todo, Stumbles(patient=True))
+
+
+def _require_alike(versions: Mapping[str, str | None], node: str) -> None:
+    for name, there in _versions().items():
+        if there != versions[name]:
+            raise InputError(
+                f"the Ray node {node} has {name} {there or '(none)'}, this machine "
+                f"{versions[name] or '(none)'}: the evidence would differ; install the same"
+            )
 
 
 def _told(stumbles: Stumbles, name: str) -> tuple[list[BaseException], bool]:
@@ -154,6 +229,8 @@ def _portable(crash: BaseException) -> BaseException:
     try:
         pickle.loads(pickle.dumps(crash))
     except Exception:  # foreign classes fail in ways of their own
+        if isinstance(crash, AuditorError):
+            return InputError(str(crash))
         return RuntimeError(f"{type(crash).__name__}: {crash}")
     return crash
 
@@ -161,61 +238,87 @@ def _portable(crash: BaseException) -> BaseException:
 class _Pass:
     """Hands chunks to actors until all are done."""
 
-    def __init__(self, plan: Plan, cluster: Cluster, advance: Callable[[int], None]) -> None:
-        self._plan, self._cluster, self._advance = plan, cluster, advance
-        self._failed: dict[str, BaseException] = {}
+    def __init__(self, plan: Plan, cluster: Cluster, progress: Progress) -> None:
+        self._plan, self._cluster, self._progress = plan, cluster, progress
+        self.failed: dict[str, BaseException] = {}
+        """What became of the observers that failed."""
         self._poison: dict[int, str] = {}
-        self._deaths = Counter[int]()
+        self._deaths, self._tried = Counter[int](), set[int]()
+        self._said: dict[str, dict[str, dict[str, Any]]] = {}
 
-    def run(self, chunks: list[Todo]) -> dict[str, BaseException]:
-        """Do all chunks; return what failed."""
+    def run(self, chunks: list[Todo]) -> Iterator[int]:
+        """Do all chunks; yield how many images were seen, as it goes."""
+        self._chunks = chunks
         waiting, under_way = deque(range(len(chunks))), dict[Any, int]()
         while waiting or under_way:
             for actor in self._cluster.idle(len(waiting)):
                 number = waiting.popleft()
-                todo = {k: v for k, v in chunks[number].items() if k not in self._failed}
-                under_way[self._cluster.call(actor, "look", todo, self._poison)] = number
+                under_way[self._begun(actor, number)] = number
             for call, result in self._cluster.done():
                 number = under_way.pop(call)
                 if isinstance(result, _Result):
                     self._take(result)
+                    yield result.images
                 else:
                     waiting.appendleft(number)
-                    self._died(number, chunks[number], result)
-        return self._failed
+                    self._learn(number, result)
+            waiting = deque(number for number in waiting if self._left(number))
+
+    def about(self) -> dict[str, dict[str, Any]]:
+        """Return what each observer says of itself; what actors say differently is joined."""
+        return {name: _joined([*said.values()]) for name, said in self._said.items()}
+
+    def _left(self, number: int) -> Todo:
+        """Return what is still to be seen of a chunk."""
+        todo = self._chunks[number]
+        return {k: parts for k, parts in todo.items() if parts and k not in self.failed}
+
+    def _begun(self, actor: Any, number: int) -> Any:
+        if self._deaths[number] >= _OFTEN and number not in self._tried:
+            return self._cluster.call(actor, "deadly", self._rows(number))
+        return self._cluster.call(actor, "look", self._left(number), self._poison)
+
+    def _rows(self, number: int) -> list[int]:
+        plan = self._plan
+        whole = Plan(plan.samples, plan.tasks, self._chunks[number], plan.stumbles)
+        return [int(row) for row in whole.rows]
 
     def _take(self, result: _Result) -> None:
         parts = {task.name: task.parts for task in self._plan.tasks}
-        self._failed |= result.failed
+        self.failed |= result.failed
         for name, (crashes, worked) in result.stumbles.items():
             try:
                 self._plan.stumbles.note(name, crashes, worked)
             except Exception as crash:  # whatever the observer died of
-                self._failed.setdefault(name, crash)
+                self.failed.setdefault(name, crash)
         for name, number, table, again in result.parts:
-            if name not in self._failed:
+            if name not in self.failed:
                 parts[name].save(number, table, again=again)
-        self._advance(result.images)
+        for name, about in result.about.items():
+            self._said.setdefault(name, {})[result.actor] = about
 
-    def _died(self, number: int, todo: Todo, death: BaseException) -> None:
-        """Count the death of an actor; look for what killed it where it was not the first."""
+    def _learn(self, number: int, result: dict[int, str] | BaseException) -> None:
+        """Take in which images kill, or that an actor died."""
+        if not isinstance(result, BaseException):
+            self._tried.add(number)
+            self._poison |= result
+            return
         self._deaths[number] += 1
-        rows = Plan(self._plan.samples, self._plan.tasks, todo, self._plan.stumbles).rows.tolist()
-        if self._deaths[number] == _OFTEN:
-            self._poison |= self._deadly(rows)
-        if self._deaths[number] >= _GIVEN_UP:
-            images = self._plan.samples.images
-            raise InputError(
-                f"{_GIVEN_UP} Ray actors died at the images from {images[rows[0]]} to "
-                f"{images[rows[-1]]}: {str(death).strip().splitlines()[0]}; what was gathered is "
-                "kept, and the same command goes on from there"
-            )
+        reason = str(result).strip().splitlines()[0]
+        if self._deaths[number] < _GIVEN_UP:
+            self._progress.say(f"a Ray actor died, another one does its part: {reason}")
+            return
+        images, rows = self._plan.samples.images, self._rows(number)
+        raise InputError(
+            f"{_GIVEN_UP} Ray actors died at the images from {images[rows[0]]} to "
+            f"{images[rows[-1]]}: {reason}; what was gathered is kept, and the same command goes "
+            "on from there"
+        )
 
-    def _deadly(self, rows: list[int]) -> dict[int, str]:
-        """Return the images that kill a process that opens them, by halves."""
-        if self._cluster.survives("open", rows[0], rows[-1] + 1):
-            return {}
-        if len(rows) == 1:
-            return {rows[0]: "every process that opened it died"}
-        half = len(rows) // 2
-        return self._deadly(rows[:half]) | self._deadly(rows[half:])
+
+def _joined(said: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    first = dict(said[0])
+    for key, value in first.items():
+        if any(other.get(key) != value for other in said):
+            first[key] = " and ".join(sorted({str(other.get(key)) for other in said}))
+    return first

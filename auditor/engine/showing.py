@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -40,12 +40,15 @@ class Plan:
         Observer → the parts that it has still to make, ascending.
     stumbles
         Is told of every image that an observer crashes on.
+    about
+        What observers say of themselves where others than those here did the work.
     """
 
     samples: Samples
     tasks: Sequence[Task]
     todo: dict[str, list[int]]
     stumbles: Stumbles
+    about: dict[str, dict[str, Any]] = field(default_factory=dict)
     shard: Shard | None = None
     """The share of a machine that is one of several."""
 
@@ -130,7 +133,7 @@ def show_rows(
     ]
 
     def wanted() -> Iterator[tuple[int, Wanting]]:
-        for row in rows.tolist():
+        for row in map(int, rows):
             living = (t for t in plan.tasks if masks[t.name][row] and t.name not in failed)
             if wanting := {task.name: task.observer for task in living}:
                 yield row, wanting

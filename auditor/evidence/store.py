@@ -323,10 +323,23 @@ class Store:
         try:
             content = json.loads(path.read_text())
             current, earlier = content["evidence"].items(), content.get("earlier", {}).items()
-            self._entries = {k: dict(v) for k, v in current if re.fullmatch(r"\w+", k)}
-            self._earlier = {k: [dict(v) for v in entries] for k, entries in earlier}
+            self._entries = {k: _entry(v) for k, v in current if re.fullmatch(r"\w+", k)}
+            self._earlier = {k: [_entry(v) for v in entries] for k, entries in earlier}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{path}: not an evidence manifest ({error}); remove {self.directory} to gather "
                 "again"
             ) from None
+
+
+def _entry(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry of a manifest; raise where it lacks what every one has."""
+    kinds = {"unavailable": str, "status": str}
+    if "unavailable" not in found:
+        kinds = {"file": str, "sha256": str, "rows": int}
+        if not re.fullmatch(rf"({_EARLIER}/)?[\w-]+\.parquet", found["file"]):
+            raise ValueError(f"{found['file']} is no file of it")
+    for name, kind in {"key": str, **kinds}.items():
+        if not isinstance(found[name], kind):
+            raise TypeError(f"{name} is no {kind.__name__}")
+    return dict(found)

@@ -34,6 +34,13 @@ from auditor.record import Audit
 from auditor.runner import run_audit
 
 KEY = "k" * 64
+HARMED_ENTRIES = (
+    '{"key": "k"}',
+    '{"key": "k", "unavailable": "gone"}',
+    '{"key": 1, "file": "a.parquet", "sha256": "0", "rows": 1}',
+    '{"key": "k", "file": "a.parquet", "sha256": "0", "rows": "1"}',
+    '{"key": "k", "file": "../a.parquet", "sha256": "0", "rows": 1}',
+)
 TABLE = pa.table({"x": [1, 2, 3]})
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 
@@ -80,7 +87,19 @@ class TestStore:
 
     @pytest.mark.parametrize(
         "text",
-        ["", "{", "[]", "{}", '{"evidence": 1}', '{"evidence": [1]}', '{"evidence": {"a": 1}}'],
+        [
+            *(
+                "",
+                "{",
+                "[]",
+                "{}",
+                '{"evidence": 1}',
+                '{"evidence": [1]}',
+                '{"evidence": {"a": 1}}',
+            ),
+            *(f'{{"evidence": {{"a": {entry}}}}}' for entry in HARMED_ENTRIES),
+            f'{{"evidence": {{}}, "earlier": {{"a": [{HARMED_ENTRIES[0]}]}}}}',
+        ],
     )
     def test_a_manifest_that_is_none(self, store: Store, text: str) -> None:
         store.save("test", KEY, TABLE, {})

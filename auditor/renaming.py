@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor import stats
 from auditor.data.folder import natural
 
 if TYPE_CHECKING:
@@ -40,10 +41,7 @@ class Gain(NamedTuple):
     @property
     def p_value(self) -> float:
         """McNemar's exact test, one-sided, that more is won than lost."""
-        from scipy.stats import binomtest
-
-        flipped = self.won + self.lost
-        return float(binomtest(self.won, flipped, alternative="greater").pvalue) if flipped else 1.0
+        return stats.chance_p_value(self.won, self.won + self.lost, 0.5)
 
 
 def renaming_gain(test: Predictions, renaming: Renaming) -> Gain:

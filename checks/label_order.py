@@ -50,6 +50,7 @@ Zou and Donner, Statistics in Medicine 27 (2008).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -150,6 +151,7 @@ _METRIC = "accuracy gained by renaming"
 
 def _halves(test: Predictions) -> tuple[Predictions, Predictions]:
     chosen = np.random.default_rng(_SEED).permutation(len(test)) < len(test) // 2
+    test = replace(test, probabilities=None, features=None)  # to split is to copy
     return test.where(chosen), test.where(~chosen)
 
 

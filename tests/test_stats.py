@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from scipy.stats import binom, binomtest
+from scipy.stats import binom, binomtest, false_discovery_control
 from statsmodels.stats.proportion import proportion_confint
 
 from auditor import stats
@@ -16,6 +16,30 @@ from auditor import stats
 CONFIDENCE = st.sampled_from([0.6, 0.8, 0.9, 0.95, 0.975, 0.99, 0.999])
 COUNTS = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 FEW = st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@given(
+    st.integers(1, 10_000_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),
+    st.floats(0, 1) | st.just(0.5),
+)
+def test_binomial_probabilities_equal_scipys(counts: tuple[int, int], p: float) -> None:
+    k, n = counts
+    mean = round(n * p)
+    for most in {0, k, mean, max(0, mean - round(n**0.5)), n - 1, n}:
+        found = stats.binomial_cdf(np.array(most), np.array(n), np.array(p))
+        assert float(found) == pytest.approx(binom.cdf(most, n, p), rel=1e-9, abs=1e-12)
+
+
+@given(FEW, st.floats(0.01, 0.99))
+def test_the_chance_of_so_many_right_equals_scipys(counts: tuple[int, int], rate: float) -> None:
+    expected = binomtest(*counts, rate, alternative="greater").pvalue
+    assert stats.chance_p_value(*counts, rate) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_adjusted_p_values_equal_scipys(p_values: list[float]) -> None:
+    found = stats.benjamini_hochberg(np.array(p_values))
+    assert found == pytest.approx(false_discovery_control(p_values))
 
 
 @given(COUNTS, CONFIDENCE)
@@ -192,6 +216,7 @@ def test_a_nearer_rate_needs_more_samples(limit: float, gap: float) -> None:
 
 
 @given(st.floats(0.05, 1.0), st.floats(0.05, 0.99), CONFIDENCE)
+@example(0.25, 0.9, 0.99)
 def test_samples_to_settle_settle(rate: float, limit: float, c: float) -> None:
     n = stats.samples_to_settle(rate, limit, c)
     assume(n is not None and n <= 20_000)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.stats import fisher_exact
 
 from auditor import stats
 from auditor.comparison.comparable import require_images_of_same_classes
@@ -55,5 +54,7 @@ def _newcombe(row: Sequence[int], confidence: float) -> tuple[float, float]:
 
 
 def _fisher(row: Sequence[int], alternative: Literal["less", "greater"]) -> float:
+    from scipy.stats import fisher_exact
+
     a, n, b, m = map(int, row)
     return float(fisher_exact(np.array([[a, n - a], [b, m - b]]), alternative).pvalue)

@@ -30,7 +30,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
 
 from auditor import stats
 from auditor.config import Config
@@ -242,6 +241,8 @@ def _gamma_bounds(total: Floats, variance: Floats, largest: Floats, confidence: 
     largest
         The largest weight: what one more image could add.
     """
+    from scipy.stats import chi2
+
     more, spread = total + largest, variance + largest**2
     with np.errstate(invalid="ignore", divide="ignore"):
         low = variance / total / 2 * chi2.ppf(1 - confidence, 2 * total**2 / variance)

@@ -208,7 +208,9 @@ def matrix(values: NDArray[Any]) -> pa.Array:
 def _matrix_of(table: pa.Table, name: str, dtype: type[np.generic]) -> Any:
     if name not in table.column_names:
         return None
-    column = table[name].combine_chunks()
+    chunks = table[name].chunks
+    # To combine is to copy even one chunk, and probabilities can be large.
+    column = chunks[0] if len(chunks) == 1 else table[name].combine_chunks()
     width = column.type.byte_width
     start, end = (row * width for row in (column.offset, column.offset + len(column)))
     little = np.dtype(dtype).newbyteorder("<")

@@ -43,28 +43,24 @@ _NEARLY_EQUAL = 0.95
 _PARTS = 4
 _QUIET_PART = 8.0
 """Added to the energy of a part, so that a flat one says nothing; a lively one's is 200."""
+_SHIFTS = np.arange(-_SHIFT, _SHIFT + 1)
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 _Array = NDArray[np.float32]
-
-
-class _Look(NamedTuple):
-    """A picture at one size."""
-
-    pixels: _Array
-    """Locally normalised grey, shape (64, 64), mean 0."""
-    spectrum: NDArray[np.complex64]
-    """Its Fourier transform, shape (64, 33)."""
-    colours: _Array
-    """Red, green, blue and the smoothed Cb and Cr, grey levels, shape (5, 32, 32)."""
+_Sizes = tuple[tuple[int, int], ...]
+_AS_THEY_ARE: _Sizes = ((0, 0),)
+_ONE_ENLARGED: _Sizes = ((1, 0), (0, 1))
 
 
 class Prepared(NamedTuple):
-    """A picture ready to be compared with many others (about 105 kB)."""
+    """A picture and its enlarged centre, ready to be compared with many others (about 105 kB)."""
 
-    whole: _Look
-    centre: _Look
-    """Its centre, enlarged."""
+    pixels: _Array
+    """Locally normalised grey, shape (2, 64, 64), either of mean 0."""
+    spectrum: NDArray[np.complex64]
+    """Their Fourier transforms, shape (2, 64, 33)."""
+    colours: _Array
+    """Red, green, blue and the smoothed Cb and Cr, grey levels, shape (2, 5, 32, 32)."""
 
 
 class Likeness(NamedTuple):
@@ -81,11 +77,10 @@ class Likeness(NamedTuple):
 
 
 class _Registered(NamedTuple):
-    """Two looks, and the shift at which they correlate best."""
+    """Which sizes of two pictures were laid upon each other, and the shift that fits best."""
 
     similarity: float
-    a: _Look
-    b: _Look
+    sizes: tuple[int, int]
     down: int
     right: int
 
@@ -121,14 +116,18 @@ def prepare(image: Image.Image) -> Prepared:
     """
     small = to_rgb(image).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
     box = (_MARGIN, _MARGIN, _SIDE - _MARGIN, _SIDE - _MARGIN)
-    return Prepared(_look(small), _look(small.resize(small.size, Image.Resampling.BICUBIC, box)))
+    centre = small.resize(small.size, Image.Resampling.BICUBIC, box)
+    rgb = np.array([small, centre], dtype=np.float32)
+    pixels = _locally_normalised(rgb @ _GREY)
+    return Prepared(pixels, scipy.fft.rfft2(pixels), _colours(rgb))
 
 
 def laid(picture: Prepared, orientation: Orientation) -> Prepared:
     """Lay a prepared picture down in another orientation, without preparing it again."""
     if orientation == UPRIGHT:
         return picture
-    return Prepared(*(_laid(look, orientation) for look in picture))
+    pixels = oriented(picture.pixels, orientation)
+    return Prepared(pixels, scipy.fft.rfft2(pixels), oriented(picture.colours, orientation))
 
 
 def compare(a: Prepared, b: Prepared) -> Likeness:
@@ -144,54 +143,55 @@ def compare(a: Prepared, b: Prepared) -> Likeness:
     Likeness
         How alike they are.
     """
-    best = _registered(a.whole, b.whole)
+    (best,) = _registered(a, b, _AS_THEY_ARE)
     if best.similarity < _NEARLY_EQUAL:
-        others = _registered(a.centre, b.whole), _registered(a.whole, b.centre)
+        others = _registered(a, b, _ONE_ENLARGED)
         best = max(best, *others, key=lambda one: one.similarity)
+    size, other = best.sizes
     down, right = round(best.down / 2), round(best.right / 2)
-    gap = _shared(best.a.colours, down, right) - _shared(best.b.colours, -down, -right)
+    gap = np.subtract(*_overlaid(a.colours[size], b.colours[other], down, right))
     return Likeness(
         best.similarity,
-        _local(*_overlaid(best.a.pixels, best.b.pixels, best.down, best.right)),
+        _local(*_overlaid(a.pixels[size], b.pixels[other], best.down, best.right)),
         _root_mean_square(gap[:3]),
         _root_mean_square(gap[3:]),
     )
 
 
-def _look(small: Image.Image) -> _Look:
-    rgb = np.asarray(small, dtype=np.float32)
-    pixels = _locally_normalised(rgb @ _GREY)
-    return _Look(pixels, scipy.fft.rfft2(pixels), _colours(rgb))
-
-
-def _laid(look: _Look, orientation: Orientation) -> _Look:
-    pixels = oriented(look.pixels, orientation)
-    return _Look(pixels, scipy.fft.rfft2(pixels), oriented(look.colours, orientation))
-
-
 def _locally_normalised(grey: _Array) -> _Array:
-    smooth = uniform_filter(grey, _SMOOTH)
-    deviation = smooth - uniform_filter(smooth, _WINDOW)
-    variance = uniform_filter(deviation * deviation, _WINDOW)
+    smooth = _smoothed(grey, _SMOOTH)
+    deviation = smooth - _smoothed(smooth, _WINDOW)
+    variance = _smoothed(deviation * deviation, _WINDOW)
     normal = deviation / np.sqrt(variance.clip(0) + np.float32(_FLOOR) ** 2)
-    return np.asarray(normal - normal.mean(), dtype=np.float32)
+    return np.asarray(normal - normal.mean(axis=(1, 2), keepdims=True), dtype=np.float32)
 
 
 def _colours(rgb: _Array) -> _Array:
     """Halve the side; add Cb and Cr (ITU-R BT.601), centred on 0."""
-    half = rgb.reshape(_SIDE // 2, 2, _SIDE // 2, 2, 3).mean(axis=(1, 3)).transpose(2, 0, 1)
-    grey = np.tensordot(_GREY, half, 1)
-    hues = np.stack([0.564 * (half[2] - grey), 0.713 * (half[0] - grey)])
-    return np.concatenate([half, uniform_filter(hues, (0, 3, 3))], dtype=np.float32)
+    quarters = rgb[:, ::2, ::2] + rgb[:, 1::2, ::2] + rgb[:, ::2, 1::2] + rgb[:, 1::2, 1::2]
+    half = (quarters / 4).transpose(0, 3, 1, 2)
+    grey = np.tensordot(half, _GREY, (1, 0))
+    hues = np.stack([0.564 * (half[:, 2] - grey), 0.713 * (half[:, 0] - grey)], axis=1)
+    return np.concatenate([half, _smoothed(hues, _SMOOTH)], axis=1, dtype=np.float32)
 
 
-def _registered(a: _Look, b: _Look) -> _Registered:
-    surface = scipy.fft.irfft2(a.spectrum * b.spectrum.conj(), s=(_SIDE, _SIDE))
-    near = np.roll(surface, (_SHIFT, _SHIFT), axis=(0, 1))[: 2 * _SHIFT + 1, : 2 * _SHIFT + 1]
-    row, column = divmod(int(near.argmax()), 2 * _SHIFT + 1)
-    down, right = row - _SHIFT, column - _SHIFT
-    likeness = _correlation(*_overlaid(a.pixels, b.pixels, down, right))
-    return _Registered(likeness, a, b, down, right)
+def _smoothed(pixels: _Array, window: int) -> _Array:
+    sides = [0] * (pixels.ndim - 2) + [window, window]
+    return np.asarray(uniform_filter(pixels, sides))
+
+
+def _registered(a: Prepared, b: Prepared, sizes: _Sizes) -> list[_Registered]:
+    """Find the best shift for some pairs of sizes."""
+    own, other = [list(one) for one in zip(*sizes, strict=True)]
+    products = a.spectrum[own] * b.spectrum[other].conj()
+    near = scipy.fft.irfft2(products, s=(_SIDE, _SIDE))[:, _SHIFTS[:, np.newaxis], _SHIFTS]
+    found = []
+    for pair, best in zip(sizes, near.reshape(len(sizes), -1).argmax(axis=1).tolist(), strict=True):
+        row, column = divmod(best, 2 * _SHIFT + 1)
+        shift = row - _SHIFT, column - _SHIFT
+        overlaid = _overlaid(a.pixels[pair[0]], b.pixels[pair[1]], *shift)
+        found.append(_Registered(_correlation(*overlaid), pair, *shift))
+    return found
 
 
 def _overlaid(a: _Array, b: _Array, down: int, right: int) -> tuple[_Array, _Array]:
@@ -206,7 +206,7 @@ def _shared(pixels: _Array, down: int, right: int) -> _Array:
 
 
 def _correlation(a: _Array, b: _Array) -> float:
-    a, b = a - a.mean(), b - b.mean()
+    a, b = a - a.sum() / np.float32(a.size), b - b.sum() / np.float32(b.size)
     energy = math.sqrt(float(np.vdot(a, a)) * float(np.vdot(b, b)))
     # Flat pictures keep rounding errors; correlating those would mean nothing.
     return max(-1.0, min(1.0, float(np.vdot(a, b)) / energy)) if energy > 1e-3 else 0.0
@@ -214,15 +214,14 @@ def _correlation(a: _Array, b: _Array) -> float:
 
 def _local(a: _Array, b: _Array) -> float:
     """Return the mean correlation of the parts; what does not divide is left out at the edge."""
-    a, b = _parts(a), _parts(b)
-    a, b = a - a.mean(axis=(1, 3), keepdims=True), b - b.mean(axis=(1, 3), keepdims=True)
-    energy = np.sqrt((a * a).sum(axis=(1, 3)) * (b * b).sum(axis=(1, 3)))
-    return float(((a * b).sum(axis=(1, 3)) / (energy + _QUIET_PART)).mean())
-
-
-def _parts(pixels: _Array) -> _Array:
-    height, width = (side // _PARTS for side in pixels.shape)
-    return pixels[: height * _PARTS, : width * _PARTS].reshape(_PARTS, height, _PARTS, width)
+    height, width = (side // _PARTS for side in a.shape)
+    a, b = a[: height * _PARTS, : width * _PARTS], b[: height * _PARTS, : width * _PARTS]
+    moments = np.stack([a, b, a * a, b * b, a * b])
+    means = moments.reshape(5, _PARTS, height, _PARTS, width).mean(axis=(2, 4))
+    own, other = means[2] - means[0] ** 2, means[3] - means[1] ** 2
+    energy = height * width * np.sqrt((own * other).clip(0))
+    shared = height * width * (means[4] - means[0] * means[1])
+    return float((shared / (energy + _QUIET_PART)).mean())
 
 
 def _root_mean_square(values: _Array) -> float:

@@ -116,11 +116,14 @@ class Side:
         self.views = None if split.views is None else split.views[self.distinct]
         """Soft hashes of their views."""
 
+        # Without self: a cycle would keep the cache until the collector comes by.
+        places = self.distinct
+
         @lru_cache(_OPEN)
         def prepared(row: int, view: View | None = None) -> Prepared:
             if open_image is None:
                 raise ValueError("pictures that may not be seen were to be compared")
-            picture = open_image(split.images[self.distinct[row]])
+            picture = open_image(split.images[places[row]])
             return prepare(cropped(picture, view) if view else picture)
 
         self.prepared = prepared

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from auditor import stats
 
@@ -151,19 +152,25 @@ def contaminated(overlap: Overlap, confidence: float = 0.95) -> Contaminated:
     The strangers among the flagged are taken as Poisson around their estimate: they are rare and
     many pairs could have given one.
     """
-    from scipy.stats import poisson
-
     kinds = Counter[str](pair.kind for pair in strongest(overlap.pairs or ()).values())
     flagged, exact = kinds.total(), sum(kinds[kind] for kind in EXACT)
     limits = {"near-duplicate": overlap.near, "transformed": overlap.transformed}
     rates = {kind: limit and limit.false_discovery_rate for kind, limit in limits.items()}
     unknown = sum(kinds[kind] for kind, rate in rates.items() if rate is None)
     strangers = sum(kinds[kind] * (rate or 0.0) for kind, rate in rates.items())
-    most, fewest = (int(poisson.ppf(level, strangers)) for level in (confidence, 1 - confidence))
+    most, fewest = (_poisson_quantile(level, strangers) for level in (confidence, 1 - confidence))
     total, certain = overlap.test_signed, exact + unknown
     low, high = (max(certain, flagged - n) / max(total, 1) for n in (most, fewest))
     known = None if unknown and certain == flagged else strangers
     return Contaminated(flagged, exact, unknown, known, total, stats.Interval(low, high))
+
+
+def _poisson_quantile(level: float, mean: float) -> int:
+    """Return the least count that is not exceeded with a probability of ``level``."""
+    if not mean:
+        return 0
+    count = max(int(np.ceil(special.pdtrik(level, mean))) - 1, 0)
+    return count if special.pdtr(count, mean) >= level else count + 1
 
 
 def inflation(

@@ -31,7 +31,8 @@ def draw_matrix(matrix: Matrix) -> Picture:
     n = len(matrix.names)
     side = 2.0 + 0.42 * n if n <= COUNTS_PRINTED_UP_TO else 9.0
     size = (side + 0.6, side)
-    return picture(lambda figure, ink: _matrix(figure, ink, matrix), size, _described(matrix))
+    described = _described(matrix)
+    return picture(lambda figure, ink: _matrix(figure, ink, matrix), size, described, mixed=True)
 
 
 def _described(matrix: Matrix) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -49,7 +50,9 @@ _DARK = Ink("#c3cad5", "#454d5a", "#15181d", "#5ea3d6", "#ee8a5c")
 Plot = Callable[["Figure", Ink], None]
 
 
-def picture(plot: Plot, size: tuple[float, float], alt: str, *, raster: bool = False) -> Picture:
+def picture(
+    plot: Plot, size: tuple[float, float], alt: str, *, raster: bool = False, mixed: bool = False
+) -> Picture:
     """Draw a figure for both kinds of page.
 
     Parameters
@@ -62,10 +65,15 @@ def picture(plot: Plot, size: tuple[float, float], alt: str, *, raster: bool = F
         What the figure shows, with its numbers, for those who do not see it.
     raster
         Whether it has too many parts to be a vector image.
+    mixed
+        Whether it has colours made of the ink's, so that it is drawn twice; inks alone are put in
+        one another's place, which takes no time.
     """
-    light, dark = (_paint(plot, size, ink, raster) for ink in (_LIGHT, _DARK))
+    kind = "image/png" if raster else "image/svg+xml"
+    light = _paint(plot, size, _LIGHT, raster)
+    dark = _paint(plot, size, _DARK, raster) if raster or mixed else _darkened(light)
     width, height = (round(96 * inches) for inches in size)
-    return Picture(light, dark, wording.visible(alt), width, height)
+    return Picture(_uri(kind, light), _uri(kind, dark), wording.visible(alt), width, height)
 
 
 def short_name(name: str, most: int = 18) -> str:
@@ -73,7 +81,7 @@ def short_name(name: str, most: int = 18) -> str:
     return wording.shorten(" ".join(wording.visible(name).split()), most)
 
 
-def _paint(plot: Plot, size: tuple[float, float], ink: Ink, raster: bool) -> str:
+def _paint(plot: Plot, size: tuple[float, float], ink: Ink, raster: bool) -> bytes:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -85,18 +93,24 @@ def _paint(plot: Plot, size: tuple[float, float], ink: Ink, raster: bool) -> str
         return _png(figure) if raster else _svg(figure)
 
 
-def _png(figure: Figure) -> str:
+def _darkened(drawing: bytes) -> bytes:
+    """Put the dark inks in the light ones' place, in the tags of an SVG: no text is touched."""
+    inks = {a.encode(): b.encode() for a, b in zip(_LIGHT, _DARK, strict=True)}
+    light = re.compile(b"|".join(inks))
+    return re.sub(rb"<[^>]*>", lambda tag: light.sub(lambda found: inks[found[0]], tag[0]), drawing)
+
+
+def _png(figure: Figure) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=_PIXELS_PER_INCH, metadata={"Software": None})
-    return _uri("image/png", stream.getvalue())
+    return stream.getvalue()
 
 
-def _svg(figure: Figure) -> str:
+def _svg(figure: Figure) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     # Measured in matplotlib's own font, shown in the reader's.
-    drawing = stream.getvalue().replace(b"'DejaVu Sans'", b"system-ui, 'DejaVu Sans'")
-    return _uri("image/svg+xml", drawing)
+    return stream.getvalue().replace(b"'DejaVu Sans'", b"system-ui, 'DejaVu Sans'")
 
 
 def _uri(kind: str, content: bytes) -> str:

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import base64
+import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from auditor.check import Finding, Status
 from auditor.record import Audit, ConfusionExhibit
 from auditor.render import confusion, docs, glyph, wording
 from auditor.render.exhibits import pictures
-from auditor.render.figures import Picture
+from auditor.render.figures import Ink, Picture, picture
 
 
 def content(uri: str, kind: str) -> bytes:
@@ -29,13 +31,46 @@ def drawn(audit: Audit) -> list[Picture]:
 def test_drawings_are_well_formed_and_hold_no_date(
     name: str, request: pytest.FixtureRequest
 ) -> None:
-    for picture in drawn(request.getfixturevalue(name)):
-        for uri in (picture.light, picture.dark):
+    for one in drawn(request.getfixturevalue(name)):
+        for uri in (one.light, one.dark):
             drawing = content(uri, "image/svg+xml")
             ET.fromstring(drawing)
             assert b"<dc:date>" not in drawing
             assert b"<script" not in drawing
-        assert picture.light != picture.dark
+        assert one.light != one.dark
+
+
+def all_inks(figure: Figure, ink: Ink) -> None:
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color=ink.right, label="#3a4250 > #2f6f9f")
+    axes.fill_between([0, 1], [0, 0], [1, 1], color=ink.wrong, alpha=0.3)
+    axes.text(0, 1, "<#c9ced6>", color=ink.text, bbox={"color": ink.paper})
+    axes.set_xlabel("fill: #b4431c")
+    axes.grid(True)
+    axes.legend()
+
+
+def test_a_picture_for_dark_pages_is_the_one_drawn_in_dark_ink() -> None:
+    put, drawn = (
+        content(picture(all_inks, (4, 3), "", mixed=mixed).dark, "image/svg+xml").decode()
+        for mixed in (False, True)
+    )
+    named = r'(?<=[#"])[a-z][0-9a-f]{10}(?=[")])'  # made of what is drawn, its colour too
+    assert re.sub(named, "", put) == re.sub(named, "", drawn)
+    assert put.count("#3a4250") == put.count("#2f6f9f") > 0  # the text alone
+    assert "#c9ced6" in put
+
+
+@pytest.mark.parametrize("name", ["rejected", "accepted", "hostile"])
+def test_no_ink_of_light_pages_is_left_on_dark_ones(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    inks = [b"#3a4250", b"#c9ced6", b"#ffffff", b"#2f6f9f", b"#b4431c"]
+    found = pictures(request.getfixturevalue(name))
+    for one in (found.efficiency, found.training, found.calibration, found.latency):
+        if one is not None:
+            drawing = content(one.dark, "image/svg+xml")
+            assert not [ink for ink in inks if ink in drawing]
 
 
 def test_cells_carry_their_counts(rejected: Audit) -> None:

@@ -16,6 +16,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,9 @@ _SLOTS = 256
 """Images that may be looked at at once."""
 _NOTHING = 0
 _OFTEN = 3
-"""Deaths after which an image is given up, though it can be opened by itself."""
+"""Deaths after which an image is given up, though it can be opened by itself. From the first of
+them on nothing else is in hand with it, so that no other image is given up in its place.
+"""
 _PATIENCE = 60
 """Seconds that a decoder may take for one image by itself."""
 _PROBE = "from auditor.engine.journal import main; main()"
@@ -84,6 +87,7 @@ class Journal(NoJournal):
         self._slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(_SLOTS):
             self._slots.put(slot)
+        self._alone = threading.Lock()
 
     def __enter__(self) -> Self:
         """Begin to write it."""
@@ -103,14 +107,16 @@ class Journal(NoJournal):
 
     @contextmanager
     def at(self, row: int) -> Iterator[None]:
-        """Look at an image."""
-        slot = self._slots.get()
-        struct.pack_into("<q", self._map, 8 * slot, row + 1)
+        """Look at an image; at one that a process may have died of, while there is no other."""
+        with self._alone:
+            slots = [self._slots.get() for _ in range(_SLOTS if row in self._suspects else 1)]
+        struct.pack_into("<q", self._map, 8 * slots[0], row + 1)
         try:
             yield
         finally:
-            struct.pack_into("<q", self._map, 8 * slot, _NOTHING)
-            self._slots.put(slot)
+            struct.pack_into("<q", self._map, 8 * slots[0], _NOTHING)
+            for slot in slots:
+                self._slots.put(slot)
 
     def _found_out(self, progress: Progress) -> dict[int, str]:
         """Return the images that killed a process, and how."""
@@ -128,6 +134,7 @@ class Journal(NoJournal):
         if suspects:
             with appearing(self._told) as partial:
                 partial.write_text(json.dumps({"deadly": deadly, "deaths": deaths}))
+        self._suspects = {int(row) for row, times in deaths.items() if times} - {*map(int, deadly)}
         return {int(row): reason for row, reason in deadly.items()}
 
 

@@ -53,6 +53,9 @@ COMMANDS = (
 )
 """In the order in which the help lists them; each is a module of this package."""
 
+_LOOKING = ("run", "gather", "overlap", "duplicates", "sign", "ladder")
+"""Commands that open images: a broken file may kill the process."""
+
 WRONG, BUG, INTERRUPTED, NO_READER = 2, 70, 130, 141
 
 
@@ -115,6 +118,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A terminal that cannot show "✓" gets "?", rather than a crash after an hour of work.
         sys.stdout.reconfigure(errors="replace")
     wait_passively()
+    if arguments is None and sys.argv[1:2] and sys.argv[1] in _LOOKING:
+        from auditor.cli.survival import surviving
+
+        return surviving(lambda: main(sys.argv[1:]))
     try:
         status = _invoke(sys.argv[1:] if arguments is None else [*arguments])
         if sys.stdout:

@@ -193,7 +193,7 @@ class EngineTable(Table):
     batch_size: int | None = Field(default=None, ge=1)
     """Images a forward pass; chosen by device where absent."""
     kind: Literal["local", "ray"] = "local"
-    """Where images are looked at: this machine, or a Ray cluster (``pip install "auditor[ray]"``)."""
+    """Where images are looked at: here, or on a Ray cluster (``pip install "auditor[ray]"``)."""
     address: str | None = None
     """Of the Ray cluster: ``auto``, ``ray://head:10001``; Ray's own choice where absent."""
     workers: int | None = Field(default=None, ge=1)

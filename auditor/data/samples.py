@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -102,7 +103,8 @@ class Samples:
     @cached_property
     def looks(self) -> NDArray[np.int64]:
         """How the images looked when they were listed, as :meth:`look` tells it, shape (n, 2)."""
-        return np.array([self.look(image) for image in self.images], np.int64).reshape(-1, 2)
+        facts = chain.from_iterable(map(self.look, self.images))
+        return np.fromiter(facts, np.int64, 2 * len(self)).reshape(-1, 2)
 
     def look(self, image: str) -> tuple[int, int]:
         """Return how an image looks without opening it: a ``stat``.

@@ -80,7 +80,7 @@ class Inference:
     ) -> None:
         self.candidate, self.samples, self._wants_features = candidate, samples, features
         self._copied, self._dtype = dtype is not None, dtype or candidate.engine.dtype
-        self.images: frozenset[str] | None = frozenset(samples.images)
+        self.images = frozenset(samples.images) if samples.sample else None
         self.reduced = False
         self._rows, self._turn = Rows(samples.images), 0
         names = candidate.classes.names

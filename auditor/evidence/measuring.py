@@ -1,8 +1,8 @@
 """The observer that measures images, from the decode that inference and signatures use.
 
-Sharpness is the variance of the Laplacian (4 neighbours, the border left out) of the grey picture,
-once its longer side is brought down to 256 pixels by averaging: so pictures of one scene in several
-resolutions compare. Smaller pictures are not enlarged, which would only blur them.
+All of it is measured on the grey picture once whole blocks of its pixels are averaged, so that its
+longer side has at most 256: pictures of one scene in several resolutions compare, up to a factor of
+two in scale. Sharpness is the variance of the Laplacian (4 neighbours, the border left out).
 
 References
 ----------
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["SHARPNESS_SIDE", "Measuring", "measure"]
 
 SHARPNESS_SIDE = 256
-"""Pixels of the longer side at which sharpness is measured, at most."""
+"""Pixels of the longer side at which pictures are measured, at most."""
 _WHITE = 255
 
 
@@ -107,10 +107,9 @@ def measure(image: Image.Image, data: bytes) -> Measured:
     Measured
         Its size, luma, sharpness and kind of file.
     """
-    from auditor.overlap.decode import file_kind, full_size, without_palette_alpha
+    from auditor.overlap.decode import file_kind, full_size, to_grey
 
-    size = full_size(image)
-    grey = without_palette_alpha(image).convert("L")
+    size, grey = full_size(image), _reduced(to_grey(image))
     mean, deviation = _luma(grey)
     reason = _why_not_sharpness(grey, decoded_small=size is not None)
     kind, mode = file_kind(image)
@@ -139,26 +138,18 @@ def _luma(grey: Image.Image) -> tuple[float, float]:
 def _why_not_sharpness(grey: Image.Image, *, decoded_small: bool) -> str | None:
     if decoded_small:
         return 'decoded at a fraction of its size ([overlap] hash_mode = "fast")'
-    if min(_scaled(grey.size)) < 3:  # not even one pixel has four neighbours
+    if min(grey.size) < 3:  # not even one pixel has four neighbours
         return f"less than 3 pixels wide or high where its longer side is {SHARPNESS_SIDE}"
     return None
 
 
-def _scaled(size: tuple[int, int]) -> tuple[int, int]:
-    """Return the size at which sharpness is measured."""
-    longer = max(size)
-    if longer <= SHARPNESS_SIDE:
-        return size
-    width, height = (max(1, round(side * SHARPNESS_SIDE / longer)) for side in size)
-    return width, height
+def _reduced(grey: Image.Image) -> Image.Image:
+    """Average blocks of pixels; a picture that is small enough comes back itself."""
+    factor = -(-max(grey.size) // SHARPNESS_SIDE)
+    return grey if factor == 1 else grey.reduce(factor)
 
 
 def _sharpness(grey: Image.Image) -> float:
-    from PIL import Image
-
-    small = _scaled(grey.size)
-    if small != grey.size:
-        grey = grey.resize(small, Image.Resampling.BOX)
     return float(_laplacian(np.asarray(grey, np.int16)).var(dtype=np.float64))
 
 

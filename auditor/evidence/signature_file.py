@@ -24,7 +24,7 @@ __all__ = ["SUFFIX", "SignatureFile", "is_signature_file", "write_signatures"]
 SUFFIX = ".signatures.parquet"
 """How the files are named, so that a broken one is not taken for a manifest."""
 
-_FORMAT = 1
+_FORMAT = 2
 _AGAIN = "sign the images again with `auditor sign`"
 
 

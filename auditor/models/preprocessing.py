@@ -234,8 +234,9 @@ def _json(value: Any) -> Any:
 def _apply(mode: str, steps: Callable[[Image], Tensor], image: Image) -> Tensor:
     if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
         image = image.convert("RGBA")  # the same colours, without Pillow's warning on the way
-    image = image.convert(_DETOURS.get(image.mode, image.mode))
-    return steps(image.convert(mode))
+    if image.mode in _DETOURS:
+        image = image.convert(_DETOURS[image.mode])
+    return steps(image if image.mode == mode else image.convert(mode))
 
 
 def _trained(args: Mapping[str, object], said: Mapping[str, object]) -> dict[str, object]:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from auditor.overlap.decode import to_pixels
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
@@ -56,9 +58,11 @@ class _OnTensors:
     crop: tuple[int, int]
 
     def __call__(self, image: Image) -> Tensor:
+        import torch
         from torchvision.transforms.v2 import functional as F  # noqa: N812 - as everywhere
 
-        pixels = F.pil_to_tensor(image)
+        levels = torch.from_numpy(to_pixels(image))
+        pixels = levels.permute(2, 0, 1) if levels.ndim == 3 else levels.unsqueeze(0)
         size = [self.size] if isinstance(self.size, int) else list(self.size)
         resized = F.resize(pixels, size, self.interpolation, antialias=True)
         cropped: Tensor = F.center_crop(resized, list(self.crop))

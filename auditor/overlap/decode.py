@@ -37,6 +37,8 @@ __all__ = [
     "file_kind",
     "full_size",
     "open_image",
+    "to_grey",
+    "to_pixels",
     "to_rgb",
     "without_palette_alpha",
 ]
@@ -52,6 +54,8 @@ REDUCED_SIDE = 128
 
 _FULL_SIZE = "auditor_full_size"
 _KIND = "auditor_kind"
+_GREY = "auditor_grey"
+_PIXELS = "auditor_pixels"
 _PLAIN = {"LAB": "RGB", "La": "LA", "RGBa": "RGBA"}
 """Modes that Pillow cannot turn grey, and what they are brought to."""
 
@@ -194,9 +198,48 @@ def to_rgb(image: Image.Image) -> Image.Image:
     Returns
     -------
     PIL.Image.Image
-        The picture in mode RGB; transparency is dropped, not blended.
+        The picture in mode RGB; transparency is dropped, not blended. One that is in that mode
+        comes back itself.
     """
-    return without_palette_alpha(image).convert("RGB")
+    return image if image.mode == "RGB" else without_palette_alpha(image).convert("RGB")
+
+
+def to_grey(image: Image.Image) -> Image.Image:
+    """Convert to grey as ``image.convert("L")`` does; several may ask, it is done once.
+
+    Parameters
+    ----------
+    image
+        A picture from :func:`open_image`; the result is kept with it.
+
+    Returns
+    -------
+    PIL.Image.Image
+        The picture in mode L, not to be changed.
+    """
+    grey: Image.Image | None = vars(image).get(_GREY)
+    if grey is None:
+        grey = vars(image)[_GREY] = without_palette_alpha(image).convert("L")
+    return grey
+
+
+def to_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """Return the levels of a picture of 8 bits a channel; several may ask, it is done once.
+
+    Parameters
+    ----------
+    image
+        A picture; the result is kept with it.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (height, width) or (height, width, channels), not to be changed.
+    """
+    pixels: NDArray[np.uint8] | None = vars(image).get(_PIXELS)
+    if pixels is None:
+        pixels = vars(image)[_PIXELS] = np.array(image)  # writable, as torch wants it
+    return pixels
 
 
 def without_palette_alpha(image: Image.Image) -> Image.Image:

@@ -11,16 +11,16 @@ pixels are not known: its pixel digest is made of the file, so that it never equ
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
+import xxhash
 from numpy.typing import NDArray
 from PIL import Image
 
-from auditor.overlap.decode import full_size, to_rgb, without_palette_alpha
+from auditor.overlap.decode import full_size, to_grey, to_pixels, to_rgb
 from auditor.overlap.soft import soft_hashes
 from auditor.overlap.views import view_thumbnails
 
@@ -29,7 +29,6 @@ __all__ = ["Impression", "Signature", "impression", "phashes", "signature", "sig
 _SIDE = 32
 _LOW = 8
 _SOFT_LOW = 16
-_DIGEST_BYTES = 16
 _REDUCING_GAP = 3.0
 """Of a reduced picture: average down to 3 × 32 pixels first, which changes 4% of the hashes."""
 _AXIS_NORM = np.full(_SOFT_LOW, np.sqrt(1 / (2 * _SIDE)))
@@ -41,9 +40,9 @@ class Signature(NamedTuple):
     """What the overlap search keeps of a picture."""
 
     bytes_digest: bytes
-    """16 bytes of BLAKE2b over the file."""
+    """16 bytes of XXH3 over the file."""
     pixels_digest: bytes
-    """16 bytes of BLAKE2b over mode, shape and pixels: palettes resolved, transparency kept.
+    """16 bytes of XXH3 over mode, shape and pixels: palettes resolved, transparency kept.
 
     Of a reduced picture it is made of the file alone, so that it equals that of its copies only.
     """
@@ -102,7 +101,7 @@ def impression(image: Image.Image, data: bytes, views: bool = False) -> Impressi
         pixels_digest=_digest(b"file", file) if size else _pixels_digest(image),
         size=size or image.size,
         thumbnail=_grey_thumbnail(image),
-        views=view_thumbnails(_grey(image), _SIDE) if views else None,
+        views=view_thumbnails(to_grey(image), _SIDE) if views else None,
     )
 
 
@@ -174,28 +173,26 @@ def _phashes(frequencies: NDArray[np.float64]) -> NDArray[np.uint64]:
     return np.packbits(bits, axis=1).view(">u8").astype(np.uint64).ravel()
 
 
-def _grey(image: Image.Image) -> Image.Image:
-    return without_palette_alpha(image).convert("L")
-
-
 def _grey_thumbnail(image: Image.Image) -> NDArray[np.uint8]:
-    grey = _grey(image)
+    grey = to_grey(image)
     gap = None if full_size(image) is None else _REDUCING_GAP
     small = grey.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS, reducing_gap=gap)
     return np.asarray(small)
 
 
 def _digest(*parts: bytes) -> bytes:
-    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    digest = xxhash.xxh3_128()
     for part in parts:
         digest.update(part)
     return digest.digest()
 
 
 def _pixels_digest(image: Image.Image) -> bytes:
+    """Digest what is seen; of so many bytes a cryptographic digest costs half of decoding."""
     resolved = _resolved(image)
-    header = f"{resolved.mode} {resolved.width} {resolved.height} "
-    return _digest(header.encode(), resolved.tobytes())
+    digest = xxhash.xxh3_128(f"{resolved.mode} {resolved.width} {resolved.height} ".encode())
+    digest.update(to_pixels(resolved))
+    return digest.digest()
 
 
 def _resolved(image: Image.Image) -> Image.Image:

@@ -409,11 +409,11 @@ class TestSign:
         assert "hash_mode = 'fast', and [overlap] asks for" in done.stderr
         path = here / "train.signatures.parquet"
         table = pq.read_table(path)
-        about = table.schema.metadata[b"about"].replace(b'signatures": 1', b'signatures": 99')
+        about = table.schema.metadata[b"about"].replace(b'signatures": 2', b'signatures": 99')
         pq.write_table(table.replace_schema_metadata({"about": about}), path)
         done = cli("overlap", "train.signatures.parquet", "test")
         assert done.returncode == 2
-        assert "signatures of format 99; this Auditor reads format 1" in done.stderr
+        assert "signatures of format 99; this Auditor reads format 2" in done.stderr
 
     def test_no_other_file_is_overwritten(
         self, cli: Cli, splits: tuple[Path, Path], here: Path

@@ -1,0 +1,99 @@
+"""Outlives a crash of the whole process, such as a broken file can cause in a decoder.
+
+The work is done in a child process. Where that dies of itself, another one goes on from what was
+stored, having found out which image it was (``auditor.engine.journal``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import click
+
+__all__ = ["surviving"]
+
+_CRASHES = {
+    signal.Signals[name]
+    for name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")
+    if name in signal.Signals.__members__
+}
+_ATTEMPTS = 6
+"""Processes that may die; each finds at least one image, if it was an image."""
+_NO_VERDICT = 70
+_PR_SET_PDEATHSIG = 1
+_TWICE = 0.5
+"""Seconds within which a second interrupt is the first one again."""
+
+
+def surviving(work: Callable[[], int]) -> int:
+    """Do some work in a child process, and again where that crashes; return the exit status.
+
+    What the user sends reaches the child. Where processes cannot fork, the work is simply done.
+    """
+    if not hasattr(os, "fork"):
+        return work()
+    for _ in range(_ATTEMPTS):
+        parent, child = os.getpid(), os.fork()
+        if not child:
+            _die_with(parent)
+            signal.signal(signal.SIGINT, _Interrupts())
+            return work()
+        ended = _wait(child)
+        if ended >= 0:
+            os._exit(ended)  # the child has printed and flushed all there is
+        died = signal.Signals(-ended)
+        if died not in _CRASHES:
+            _die_of(died)
+        os.environ["AUDITOR_CRASHED"] = died.name
+        click.echo(f"auditor: the process died ({died.name}); going on from there", err=True)
+    click.echo(
+        f"auditor: {_ATTEMPTS} processes died of {died.name}; this is no verdict. What was "
+        "gathered is kept, and the same command goes on from there",
+        err=True,
+    )
+    return _NO_VERDICT
+
+
+def _wait(child: int) -> int:
+    """Wait for a child; return its exit status, or the negative number of the signal."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: os.kill(child, number))
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+class _Interrupts:
+    """Takes the interrupts of a terminal, which reach the child twice, for one."""
+
+    def __init__(self) -> None:
+        self._last = -math.inf
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Interrupt what is being done."""
+        now, last = time.monotonic(), self._last
+        self._last = now
+        if now - last > _TWICE:
+            signal.default_int_handler(number, frame)
+
+
+def _die_with(parent: int) -> None:
+    """Let the child go with its parent, where the system can: a kill must not leave it behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(_NO_VERDICT)
+
+
+def _die_of(number: signal.Signals) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

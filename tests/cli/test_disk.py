@@ -1,0 +1,157 @@
+"""A disk that is full, and places that cannot be written: what is said, and what is kept."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Done = CompletedProcess[str]
+
+N = 1100
+"""Images: two parts and a bit."""
+COUNTED = """
+from pathlib import Path
+
+
+class Counted(ByColour):
+    def forward(self, x):
+        if len(x) > 1:
+            with Path(__file__).with_name("looked").open("a") as stream:
+                stream.write(len(x) * "x")
+        return super().forward(x)
+
+
+def counted():
+    return Counted(2)
+"""
+TOML = """
+[candidate]
+module = "{}:counted"
+input_size = 8
+
+[data]
+test = "test"
+
+[engine]
+backend = "torch"
+batch_size = 64
+
+[output]
+directory = "{}"
+"""
+
+
+class Project:
+    """A folder with a model and its test images."""
+
+    def __init__(self, here: Path, cli: Callable[..., Done], name: str) -> None:
+        self.here, self.cli, self.name, self.output = here, cli, name, here / "audit"
+
+    def gather(self, most: int | None = None) -> Done:
+        """Gather, where files may have so many bytes at most."""
+        (self.here / "auditor.toml").write_text(TOML.format(self.name, self.output))
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft if most is None else most, hard))
+        try:
+            return self.cli("gather")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    def looked(self) -> int:
+        """Return how many images the model saw since it was last asked."""
+        log = self.here / "modules" / "looked"
+        seen = log.stat().st_size if log.exists() else 0
+        log.unlink(missing_ok=True)
+        return seen
+
+    def files(self, pattern: str) -> list[Path]:
+        return sorted((self.output / "evidence").glob(pattern))
+
+
+@pytest.fixture
+def project(here: Path, cli: Callable[..., Done], module: Callable[..., str]) -> Project:
+    random = np.random.default_rng(0)
+    for label in "ab":
+        (here / "test" / label).mkdir(parents=True)
+        for n, pixels in enumerate(random.integers(0, 256, (N // 2, 8, 8, 3), np.uint8)):
+            Image.fromarray(pixels).save(here / "test" / label / f"{n}.bmp")
+    return Project(here, cli, module(COUNTED))
+
+
+def refused(done: Done, place: str) -> None:
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("auditor: ")
+    assert place in last
+    assert "cannot be written" in last
+    assert "Traceback" not in done.stderr
+
+
+def test_what_was_seen_is_kept_where_the_whole_cannot_be_written(project: Project) -> None:
+    assert project.gather().returncode == 0
+    assert project.looked() == N
+    stored = {path.name: path.stat().st_size for path in project.files("*.parquet")}
+    largest = max(stored, key=stored.__getitem__)
+    project.output = project.here / "again"
+    refused(project.gather(stored[largest] - 1), f"again/evidence/{largest}: ")
+    assert project.looked() == N
+    assert project.files("*.parts/*/*.parquet")
+    assert not project.files("**/*.partial")
+    assert project.gather().returncode == 0
+    assert project.looked() == 0
+    assert {path.name: path.stat().st_size for path in project.files("*.parquet")} == stored
+    assert not project.files("*.parts")
+
+
+@pytest.mark.parametrize("most", [0, 3000])
+def test_nothing_is_looked_at_in_vain(project: Project, most: int) -> None:
+    refused(project.gather(most), "audit")
+    assert project.looked() <= N // 2 + 64
+    assert project.gather().returncode == 0
+
+
+@pytest.fixture
+def small_disk(project: Project) -> Iterator[Path]:
+    """A disk that holds less than the evidence; left out where none can be mounted."""
+    folder = project.here / "disk"
+    folder.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", folder]
+    try:
+        mounted = subprocess.run(mounting, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("a small file system can be mounted by root alone")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_named_and_the_rest_is_gathered_once_there_is_room(
+    project: Project, small_disk: Path
+) -> None:
+    project.output = small_disk / "audit"
+    refused(project.gather(), "disk/audit")
+    first = project.looked()
+    assert project.files("*.parts/*/*.parquet")
+    subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
+    assert project.gather().returncode == 0
+    assert project.looked() < N <= first + N
+    assert not project.files("*.parts")
+
+
+@pytest.mark.parametrize("place", ["audit", "audit/evidence", "audit/evidence/test.parts"])
+def test_a_file_in_the_place_of_a_folder_is_named(project: Project, place: str) -> None:
+    file = project.here / place
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("not a folder")
+    refused(project.gather(), place)
+    assert project.looked() == 0
+    file.unlink()
+    assert project.gather().returncode == 0

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from signal import SIGTERM
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -23,7 +27,10 @@ _KNOCK = 5.0
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is ever sent anywhere
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "(?s).*",  # else pages on the end of a node, on standard output
 }
+_SETTINGS_FRAME = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""An empty one of HTTP/2: length, type, flags, stream."""
 
 
 class Need(NamedTuple):
@@ -217,25 +224,60 @@ def _resources(takes: Mapping[str, int]) -> dict[str, float]:
 
 
 def _connect(ray: Any, address: str | None) -> None:
-    where = address or os.environ.get("RAY_ADDRESS")
+    where, on_termination = address or os.environ.get("RAY_ADDRESS"), signal.getsignal(SIGTERM)
     try:
-        _knock(where)
         ray.init(
-            address=address, include_dashboard=False, log_to_driver=False, logging_level="CRITICAL"
+            address=_answering(where),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="CRITICAL",
         )
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"no Ray cluster at {where or 'this machine'}: {reason}; `ray start --head` makes one, "
-            "[engine] address names it, auto finds that of this machine"
+            f"no Ray cluster at {where or 'this machine'}: {reason.rstrip('.')}; `ray start "
+            "--head` makes one, [engine] address names it, auto finds that of this machine"
         ) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(SIGTERM, on_termination)  # Ray's would pass for a crash of ours
 
 
-def _knock(address: str | None) -> None:
-    """Raise ``OSError`` where nobody listens: Ray itself would try for minutes."""
-    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
-    if colon and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), _KNOCK).close()
+def _answering(address: str | None) -> str | None:
+    """Return the address for Ray, a new cluster's where none is asked for and none answers."""
+    if address is not None and address != "auto":
+        _knock(address)
+        return address
+    try:
+        if (last := _last_started()) is not None:
+            _knock(last)
+    except OSError:
+        if address is None:
+            return "local"
+        raise
+    return address
+
+
+def _last_started() -> str | None:
+    """Return the address that `ray start` left on this machine, though it may have ended."""
+    file = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")
+    return file.read_text().strip() if file.exists() else None
+
+
+def _knock(address: str) -> None:
+    """Raise ``OSError`` where nobody listens, or none that speaks gRPC: Ray would try for minutes.
+
+    What is sent and awaited is the beginning of every HTTP/2 connection (RFC 9113, 3.4).
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    with socket.create_connection((host.strip("[]"), int(port)), _KNOCK) as line:
+        if os.environ.get("RAY_USE_TLS", "0") != "0":
+            return
+        line.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS_FRAME)
+        if line.recv(9)[3:4] != _SETTINGS_FRAME[3:4]:
+            raise ConnectionError("what listens there is no Ray")
 
 
 def import_ray() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import socket
 import sys
 import threading
 import time
@@ -219,22 +220,15 @@ def nodes() -> Iterator[Nodes]:
 
 
 def test_an_address_without_a_cluster_is_named(
-    image_folder: Callable[..., Path],
-    write: Callable[[str, str], Path],
-    module: Callable[..., str],
-    capsys: pytest.CaptureFixture[str],
+    samples: Samples, eyes: Any, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray", reason="Ray is not installed")
-    image_folder("test", {"a": 2, "b": 2})
-    config = write(
-        "auditor.toml",
-        f'[candidate]\nmodule = "{module()}:two"\n[data]\ntest = "test"\n'
-        '[engine]\nkind = "ray"\naddress = "127.0.0.1:1"\n',
-    )
-    assert main(["gather", str(config)]) == 2
-    said = capsys.readouterr().err
-    assert "no Ray cluster at 127.0.0.1:1" in said
-    assert "ray start --head" in said
+    monkeypatch.setattr(clusters, "_KNOCK", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        for port in (1, mute.getsockname()[1]):
+            where = f"127.0.0.1:{port}"
+            with pytest.raises(InputError, match=rf"no Ray cluster at {where}: .*ray start --head"):
+                look(samples, EngineTable(kind="ray", address=where), eye=eyes.Eye())
 
 
 def test_two_nodes_give_the_evidence_of_one_machine(
@@ -272,7 +266,12 @@ def sums(tmp_path: Path, kind: str) -> list[dict[str, Any]]:
 
 
 def test_a_node_may_end_midway(
-    samples: Samples, eyes: Any, look: Look, nodes: Nodes, tmp_path: Path
+    samples: Samples,
+    eyes: Any,
+    look: Look,
+    nodes: Nodes,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     node = nodes.cluster.add_node(num_cpus=1, object_store_memory=100_000_000)
     flag = tmp_path / "begun"
@@ -288,6 +287,8 @@ def test_a_node_may_end_midway(
     ray = look(samples, nodes.engine, eye=eye)
     killer.join()
     assert ray == look(samples, HERE, eye=eye)
+    said = capfd.readouterr()
+    assert said.out + said.err == ""
 
 
 def test_an_image_that_kills_is_named_and_the_rest_is_seen(
@@ -324,7 +325,7 @@ def test_a_model_predicts_the_same_bits(
     import timm
     import torch
 
-    folder = image_folder("test", {"a": 300, "b": 300}).parent
+    folder = image_folder("test", {"a": 300, "b": 220}).parent
     torch.manual_seed(0)
     model = timm.create_model("test_efficientnet", num_classes=2)
     torch.save(model.state_dict(), folder / "model.pt")
@@ -333,7 +334,7 @@ def test_a_model_predicts_the_same_bits(
         where = f'kind = "{engine.kind}"' + f'\naddress = "{engine.address}"' * bool(engine.address)
         config = write(
             f"{engine.kind}.toml",
-            '[candidate]\nmodel = "test_efficientnet"\ncheckpoint = "model.pt"\ninput_size = 64\n'
+            '[candidate]\nmodel = "test_efficientnet"\ncheckpoint = "model.pt"\ninput_size = 32\n'
             f'[data]\ntest = "test"\n[engine]\n{where}\n'
             f'[output]\ndirectory = "{engine.kind}"\n',
         )

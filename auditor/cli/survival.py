@@ -26,7 +26,7 @@ _CRASHES = {
 }
 _ATTEMPTS = 6
 """Processes that may die; each finds at least one image, if it was an image."""
-_NO_VERDICT = 70
+_NO_VERDICT, _INTERRUPTED = 70, 130
 _PR_SET_PDEATHSIG = 1
 _TWICE = 0.5
 """Seconds within which a second interrupt is the first one again."""
@@ -49,6 +49,8 @@ def surviving(work: Callable[[], int]) -> int:
         if ended >= 0:
             os._exit(ended)  # the child has printed and flushed all there is
         died = signal.Signals(-ended)
+        if died is signal.SIGINT:  # the second one met it on its way out
+            os._exit(_INTERRUPTED)
         if died not in _CRASHES:
             _die_of(died)
         os.environ["AUDITOR_CRASHED"] = died.name
@@ -95,5 +97,7 @@ def _die_with(parent: int) -> None:
 
 
 def _die_of(number: signal.Signals) -> None:
-    signal.signal(number, signal.SIG_DFL)
+    """Let the parent end as its child did, so that whoever waits for it knows."""
+    if number is not signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

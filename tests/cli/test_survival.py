@@ -1,0 +1,146 @@
+"""What becomes of a command whose process dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import PIPE
+
+import pytest
+
+from auditor.evidence.store import Store
+
+DEADLY = """
+import os, pathlib, signal
+
+read_bytes = pathlib.Path.read_bytes
+
+
+def read(self):
+    if str(self).endswith("a/0003.png"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return read_bytes(self)
+
+
+pathlib.Path.read_bytes = read
+"""
+"""A file that kills whoever opens it, in this process and in those that it starts."""
+
+
+def python(code: str, *words: str) -> list[str]:
+    return [sys.executable, "-c", textwrap.dedent(code), *words]
+
+
+def test_a_deadly_image_is_found_named_and_counted(
+    here: Path, image_folder: Callable[..., Path], module: Callable[..., str]
+) -> None:
+    image_folder("test", {"a": 30, "b": 30})
+    (here / "deadly").mkdir()
+    (here / "deadly" / "sitecustomize.py").write_text(DEADLY)
+    reference = f"{module()}:two"
+    paths = os.pathsep.join(map(str, (here / "deadly", here / "modules")))
+    words = ("run", "--module", reference, "--test", "test")
+    done = subprocess.run(
+        [sys.executable, "-m", "auditor", *words],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "the process died (SIGSEGV); going on from there" in done.stderr
+    assert done.returncode == 1, done.stderr
+    assert "1 of 60 test images cannot be read; first: a/0003.png" in " ".join(done.stdout.split())
+    table = Store(here / "audit" / "evidence").load("test")
+    assert table is not None
+    lost = {row["image"]: row["error"] for row in table.to_pylist() if row["error"]}
+    assert lost == {"a/0003.png": "the decoder died of it (SIGSEGV)"}
+
+
+CRASHING = """
+import os, pathlib, signal, sys
+from auditor.cli.survival import surviving
+
+def work():
+    tries = pathlib.Path("tries")
+    tries.write_text(tries.read_text() + "x" if tries.exists() else "x")
+    if len(tries.read_text()) < int(sys.argv[1]):
+        os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+    return 3
+
+sys.exit(surviving(work))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGBUS"])
+def test_work_that_crashes_is_done_again(here: Path, name: str) -> None:
+    done = subprocess.run(python(CRASHING, "3", name), check=False, stderr=PIPE, text=True)
+    assert done.returncode == 3
+    assert done.stderr.count(f"the process died ({name})") == 2
+
+
+def test_what_always_crashes_is_no_verdict(here: Path) -> None:
+    done = subprocess.run(python(CRASHING, "99", "SIGSEGV"), check=False, stderr=PIPE, text=True)
+    assert done.returncode == 70
+    assert "this is no verdict" in done.stderr.splitlines()[-2] + done.stderr.splitlines()[-1]
+    assert len((here / "tries").read_text()) == 6
+
+
+def test_who_is_killed_stays_dead(here: Path) -> None:
+    done = subprocess.run(python(CRASHING, "99", "SIGKILL"), check=False, stderr=PIPE, text=True)
+    assert done.returncode == -signal.SIGKILL
+    assert (here / "tries").read_text() == "x"
+
+
+WAITING = """
+import os, sys, time
+from auditor.cli.survival import surviving
+
+def work():
+    print(os.getpid(), flush=True)
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+sys.exit(surviving(work))
+"""
+
+
+def lives(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)],
+)
+def test_what_is_sent_reaches_the_child(sent: signal.Signals, status: int) -> None:
+    with subprocess.Popen(python(WAITING), stdout=PIPE, text=True) as running:
+        assert running.stdout is not None
+        child = int(running.stdout.readline())
+        time.sleep(0.2)
+        running.send_signal(sent)
+        assert running.wait(20) == status
+    deadline = time.monotonic() + 20
+    while sys.platform == "linux" and lives(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sys.platform != "linux" or not lives(child)
+
+
+def test_an_interrupt_that_comes_twice_is_one(here: Path) -> None:
+    with subprocess.Popen(python(WAITING), stdout=PIPE, text=True, process_group=0) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        time.sleep(0.2)
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+        assert running.wait(20) == 130

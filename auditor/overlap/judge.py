@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from auditor.overlap.candidates import Crowd, nearest
 from auditor.overlap.dihedral import Orientation, oriented_soft
 from auditor.overlap.pixels import Prepared, compare, laid
-from auditor.overlap.score import BLIND_SCORE, SURE_SCORE, blind_scores, seen_score
+from auditor.overlap.score import BLIND_SCORE, SURE_SCORE, TURNED_SCORE, blind_scores, seen_score
 from auditor.overlap.soft import crowding
 from auditor.overlap.splits import Side
 from auditor.overlap.strangers import stranger_pairs
@@ -75,6 +75,7 @@ class Judge:
         self._left, self._right = left, right
         self.seen = left.seen and right.seen
         self.sure = SURE_SCORE if self.seen else BLIND_SCORE
+        self.sure_turned = TURNED_SCORE if self.seen else BLIND_SCORE
         self._crowd = Crowd(left.soft, crowding(left.soft, right.soft))
         self._others = Crowd(right.soft, crowding(right.soft, left.soft))
 

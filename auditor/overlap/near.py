@@ -81,11 +81,13 @@ def near_matches(left: Side, right: Side, settings: OverlapSettings, partners: i
     if settings.views:
         others += [one.alike(limit) for view in VIEWS for one in judge.cropped(view)]
     listed = _Listed(left, right, partners, judge.seen)
-    matches = [*listed.of([near], threshold.score), *listed.of(others, judge.sure)]
+    matches = [*listed.of([near], threshold.score), *listed.of(others, judge.sure_turned)]
     if not is_exhaustive(len(left.distinct), len(right.distinct), earlier=left is right):
         threshold = replace(threshold, note=f"{threshold.note}; {_BY_BITS}")
     asked = settings.transforms or settings.views
-    return Near(matches, threshold, _fixed(others, judge.sure) if asked else None, upright.capped)
+    return Near(
+        matches, threshold, _fixed(others, judge.sure_turned) if asked else None, upright.capped
+    )
 
 
 def _invalid(left: Side, right: Side) -> str | None:

@@ -23,12 +23,14 @@ from numpy.typing import NDArray
 
 from auditor.overlap.pixels import Likeness
 
-__all__ = ["BLIND_SCORE", "SURE_SCORE", "blind_scores", "seen_score"]
+__all__ = ["BLIND_SCORE", "SURE_SCORE", "TURNED_SCORE", "blind_scores", "seen_score"]
 
-SURE_SCORE = -0.3
+SURE_SCORE = -0.5
 """From here on a pair counts where the data cannot tell a better threshold."""
+TURNED_SCORE = -0.3
+"""The same for transformed copies, which are found in seven trials more."""
 BLIND_SCORE = 0.4
-"""The same for pairs whose pixels were not seen."""
+"""The same for both where the pixels were not seen."""
 
 _CROWDING = 3.0
 _LOCAL = 2 / 3

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import mmap
 import os
 import signal
 import sys
@@ -40,14 +41,17 @@ def surviving(work: Callable[[], int]) -> int:
     if not hasattr(os, "fork"):
         return work()
     for _ in range(_ATTEMPTS):
+        returned = mmap.mmap(-1, 1)  # shared with the child: what it returned, plus one
         parent, child = os.getpid(), os.fork()
         if not child:
             _die_with(parent)
             signal.signal(signal.SIGINT, _Interrupts())
-            return work()
+            status = work()
+            returned[0] = status + 1
+            return status
         ended = _wait(child)
-        if ended >= 0:
-            os._exit(ended)  # the child has printed and flushed all there is
+        if ended >= 0:  # the child has printed and flushed all there is
+            os._exit(returned[0] - 1 if returned[0] else _cut_short(ended))
         died = signal.Signals(-ended)
         if died is signal.SIGINT:  # the second one met it on its way out
             os._exit(_INTERRUPTED)
@@ -58,6 +62,16 @@ def surviving(work: Callable[[], int]) -> int:
     click.echo(
         f"auditor: {_ATTEMPTS} processes died of {died.name}; this is no verdict. What was "
         "gathered is kept, and the same command goes on from there",
+        err=True,
+    )
+    return _NO_VERDICT
+
+
+def _cut_short(status: int) -> int:
+    """Say that something ended the process as it likes, as Ray does without its node: by 1."""
+    click.echo(
+        f"auditor: a library ended the process (exit status {status}); this is no verdict. What "
+        "was gathered is kept, and the same command goes on from there",
         err=True,
     )
     return _NO_VERDICT

@@ -144,3 +144,24 @@ def test_an_interrupt_that_comes_twice_is_one(here: Path) -> None:
         time.sleep(0.2)
         os.killpg(running.pid, signal.SIGINT)  # as a terminal does
         assert running.wait(20) == 130
+
+
+def test_whoever_ends_the_process_gives_no_verdict() -> None:
+    code = """
+        import os, sys
+        from auditor.cli.survival import surviving
+        sys.exit(surviving(lambda: os._exit(1)))
+    """
+    done = subprocess.run(python(code), stderr=PIPE, text=True, check=False)
+    assert done.returncode == 70
+    assert "exit status 1); this is no verdict" in done.stderr
+
+
+def test_who_ends_the_process_after_the_verdict_does_not_change_it() -> None:
+    code = """
+        import atexit, os, sys
+        from auditor.cli.survival import surviving
+        atexit.register(os._exit, 1)
+        sys.exit(surviving(lambda: 0))
+    """
+    assert subprocess.run(python(code), check=False).returncode == 0

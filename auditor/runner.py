@@ -130,10 +130,10 @@ def gather(
     configured = _configured(config, source, find_checks())
     graph = _begun(config, source, configured, progress, gathering=True)
     if shard is not None:
-        names, missing = graph.gather_share(shard)
-        if "test" in missing:
-            raise InputError(_NO_TEST.format(missing["test"]))
-        return Gathered(tuple(names), missing)
+        names, lost = graph.gather_share(shard)
+        if "test" in lost:
+            raise InputError(_NO_TEST.format(lost["test"]))
+        return Gathered(tuple(names), lost)
     _require_test(graph)
     missing: dict[str, str] = {}
     for name in graph.gathered():

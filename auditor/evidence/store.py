@@ -334,7 +334,7 @@ class Store:
 
 def _entry(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return an entry of a manifest; raise where it lacks what every one has."""
-    kinds = {"unavailable": str, "status": str}
+    kinds: dict[str, type] = {"unavailable": str, "status": str}
     if "unavailable" not in found:
         kinds = {"file": str, "sha256": str, "rows": int}
         if not re.fullmatch(rf"({_EARLIER}/)?[\w-]+\.parquet", found["file"]):

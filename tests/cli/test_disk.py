@@ -122,7 +122,7 @@ def small_disk(project: Project) -> Iterator[Path]:
     """A disk that holds less than the evidence; left out where none can be mounted."""
     folder = project.here / "disk"
     folder.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", folder]
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(folder)]
     try:
         mounted = subprocess.run(mounting, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:

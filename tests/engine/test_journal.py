@@ -122,12 +122,13 @@ class Runs:
         once: str = "",
         prepared: int = -1,
         n: int = N,
-        **environment: str,
+        after_a_crash: bool = False,
     ) -> int:
         arguments = [self.evidence, n, image, by, once and self.folder / once, prepared]
+        crashed = {CRASHED: "SIGSEGV"} if after_a_crash else {}
         done = subprocess.run(
             [sys.executable, self.module, *map(str, arguments)],
-            env={**os.environ, "PYTHONPATH": str(self.folder), **environment},
+            env={**os.environ, "PYTHONPATH": str(self.folder), **crashed},
             capture_output=True,
             text=True,
             timeout=120,
@@ -185,7 +186,7 @@ def test_one_that_kills_though_it_can_be_opened_is_given_up_after_some_crashes(r
     """It can be opened by itself: what is done with it kills."""
     assert run(prepared=17) == -signal.SIGSEGV
     crashes = 1
-    while run(prepared=17, **{CRASHED: "SIGSEGV"}) != 0:
+    while run(prepared=17, after_a_crash=True) != 0:
         crashes += 1
         assert crashes <= 6
     assert crashes == 3

@@ -46,7 +46,10 @@ class Memory:
         return image, self.time
 
 
-def split(images: Sequence[str] = tuple(f"{n:04}" for n in range(N)), time: int = 0) -> Samples:
+IMAGES = tuple(f"{number:04}" for number in range(N))
+
+
+def split(images: Sequence[str] = IMAGES, time: int = 0) -> Samples:
     labels = tuple("ab"[int(image) % 2] for image in images)
     camera = {"camera": tuple(labels)}
     return Samples(
@@ -113,7 +116,7 @@ def shard(tmp_path: Path) -> Gather:
 
     def gathered(text: str, samples: Samples | None = None, **said: Any) -> Path:
         samples = samples or split()
-        where = tmp_path / said.pop("where", text.replace("/", "-of-"))
+        where: Path = tmp_path / said.pop("where", text.replace("/", "-of-"))
         gather(where, text, samples, observers(samples, **said))
         return where
 

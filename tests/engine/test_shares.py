@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -161,6 +162,17 @@ def test_a_common_folder_serves_all_shares(
         folder = shard(f"{number}/3", where="common")
     assert merged(folder).digests() == whole.digests()
     assert merged(folder / "evidence").digests() == whole.digests()
+
+
+def test_shares_may_be_gathered_into_one_folder_at_once(
+    shard: Gather, merged: Callable[..., Store], whole: Store
+) -> None:
+    def gathered(number: int) -> Path:
+        return shard(f"{number}/3", where="common")
+
+    with ThreadPoolExecutor(3) as pool:
+        folders = {*pool.map(gathered, range(1, 4))}
+    assert merged(*folders).digests() == whole.digests()
 
 
 def test_it_may_be_merged_where_it_was_gathered(shard: Gather, whole: Store) -> None:

@@ -171,7 +171,9 @@ def _colours(rgb: _Array) -> _Array:
     quarters = rgb[:, ::2, ::2] + rgb[:, 1::2, ::2] + rgb[:, ::2, 1::2] + rgb[:, 1::2, 1::2]
     half = (quarters / 4).transpose(0, 3, 1, 2)
     grey = np.tensordot(half, _GREY, (1, 0))
-    hues = np.stack([0.564 * (half[:, 2] - grey), 0.713 * (half[:, 0] - grey)], axis=1)
+    hues = np.stack(
+        [0.564 * (half[:, 2] - grey), 0.713 * (half[:, 0] - grey)], axis=1, dtype=np.float32
+    )
     return np.concatenate([half, _smoothed(hues, _SMOOTH)], axis=1, dtype=np.float32)
 
 

@@ -195,7 +195,8 @@ class EngineTable(Table):
     kind: Literal["local", "ray"] = "local"
     """Where images are looked at: here, or on a Ray cluster (``pip install "auditor[ray]"``)."""
     address: str | None = None
-    """Of the Ray cluster: ``auto``, ``ray://head:10001``; Ray's own choice where absent."""
+    """Of the Ray cluster, which this machine belongs to: ``auto``, ``head:6379``; where absent, the
+    one that runs here, else a new one of this machine alone."""
     workers: int | None = Field(default=None, ge=1)
     """Threads that decode images; the number of cores where absent."""
     cheaper: Literal["bfloat16", "float16"] | None = None

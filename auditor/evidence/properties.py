@@ -53,10 +53,11 @@ class Properties:
     file_bytes
         Size of the file in bytes, shape (n,).
     brightness, contrast
-        Mean and standard deviation of luma over the pixels, in [0, 1] and [0, 0.5], shape (n,).
+        Mean and standard deviation of luma, in [0, 1] and [0, 0.5], shape (n,); as sharpness, at
+        the scale that :mod:`auditor.evidence.measuring` tells.
     sharpness
-        Variance of the Laplacian of the grey picture, in grey levels (0..255) squared, shape (n,):
-        see :mod:`auditor.evidence.measuring`. NaN where it is not known.
+        Variance of the Laplacian, in grey levels (0..255) squared, shape (n,). NaN where it is not
+        known.
     format, mode
         Of the file, by Pillow's names: ``JPEG``, ``RGB``; n long.
     reasons

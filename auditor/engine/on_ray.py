@@ -177,7 +177,10 @@ class _Looker:
         with tempfile.TemporaryDirectory() as folder:
             plan = self._plan(todo, Path(folder))
             rows, journal = plan.rows, NoJournal(poison, here=False)
-            failed = show_rows(plan, rows, lambda _: None, self._workers, journal)
+            try:
+                failed = show_rows(plan, rows, lambda _: None, self._workers, journal)
+            except AuditorError as error:
+                raise _portable(error) from None
             living = [task for task in plan.tasks if task.name not in failed]
             return _Result(
                 self._name,

@@ -13,9 +13,18 @@ from auditor.engine.known import digest_of
 from auditor.evidence.provider import Observer
 from auditor.overlap.decode import Unreadable, open_image
 
-__all__ = ["Seen", "looked_at"]
+__all__ = ["Seen", "Wanted", "looked_at"]
 
-Wanting = Mapping[str, Observer]
+
+class Wanted(NamedTuple):
+    """An image that is to be looked at."""
+
+    row: int
+    """Its place in the split."""
+    wanting: Mapping[str, Observer]
+    """Who wants to see it."""
+    whole: bool
+    """Whether it is decoded at its full size."""
 
 
 class Seen(NamedTuple):
@@ -31,7 +40,7 @@ class Seen(NamedTuple):
 
 def looked_at(
     samples: Samples,
-    wanted: Iterable[tuple[int, Wanting]],
+    wanted: Iterable[Wanted],
     pool: ThreadPoolExecutor,
     ahead: int,
     journal: NoJournal,
@@ -43,7 +52,7 @@ def looked_at(
     samples
         The split.
     wanted
-        Rows of it, and who wants to see each.
+        What is to be looked at.
     pool
         Where they are looked at.
     ahead
@@ -53,8 +62,8 @@ def looked_at(
     """
     flying: deque[Future[Seen]] = deque()
     try:
-        for row, wanting in wanted:
-            flying.append(pool.submit(_look, samples, row, wanting, journal))
+        for each in wanted:
+            flying.append(pool.submit(_look, samples, each, journal))
             if len(flying) >= ahead:
                 yield flying.popleft().result()
         while flying:
@@ -64,28 +73,28 @@ def looked_at(
             left.cancel()
 
 
-def _look(samples: Samples, row: int, wanting: Wanting, journal: NoJournal) -> Seen:
-    if (reason := journal.poison.get(row)) is not None:
-        return Seen(row, {}, {}, error=reason)
-    with journal.at(row):
-        return _opened(samples, row, wanting, journal.here)
+def _look(samples: Samples, wanted: Wanted, journal: NoJournal) -> Seen:
+    if (reason := journal.poison.get(wanted.row)) is not None:
+        return Seen(wanted.row, {}, {}, error=reason)
+    with journal.at(wanted.row):
+        return _opened(samples, wanted, journal.here)
 
 
-def _opened(samples: Samples, row: int, wanting: Wanting, here: bool) -> Seen:
-    image = samples.images[row]
+def _opened(samples: Samples, wanted: Wanted, here: bool) -> Seen:
+    row, image = wanted.row, samples.images[wanted.row]
     try:
         data = samples.read(image)
         size, stamp = samples.look(image)
         listed = samples.looks[row].tolist()
         if size != listed[0] or (here and stamp != listed[1]):  # a copy has its own times
             return Seen(row, {}, {}, error="it changed while the data was read")
-        picture = open_image(data, reduced=all(o.reduced for o in wanting.values()))
+        picture = open_image(data, reduced=not wanted.whole)
     except OSError as error:
         return Seen(row, {}, {}, error=(error.strerror or str(error)).lower())
     except Unreadable as error:
         return Seen(row, {}, {}, error=str(error))
     seen = Seen(row, {}, {}, digest_of(data))
-    for name, observer in wanting.items():
+    for name, observer in wanted.wanting.items():
         try:
             seen.prepared[name] = observer.prepare(picture, data)
         except (Exception, SystemExit) as crash:

@@ -181,13 +181,15 @@ class _Looker:
                 failed = show_rows(plan, rows, lambda _: None, self._workers, journal)
             except AuditorError as error:
                 raise _portable(error) from None
-            living = [task for task in plan.tasks if task.name not in failed]
+            living = [
+                task for task in plan.tasks if plan.todo[task.name] and task.name not in failed
+            ]
             return _Result(
                 self._name,
                 [
                     (task.name, k, task.parts.read(k), task.parts.serves_once(k))
                     for task in living
-                    for k in todo[task.name]
+                    for k in plan.todo[task.name]
                 ],
                 {task.name: _told(plan.stumbles, task.name) for task in living},
                 {name: _portable(crash) for name, crash in failed.items()},
@@ -207,8 +209,8 @@ class _Looker:
         tasks = [
             Task(name, "", observer, rows, Parts(folder / name))
             for name, observer, rows in self._tasks
-            if todo.get(name)
         ]
+        todo = {task.name: todo.get(task.name, []) for task in tasks}
         return Plan(self._samples, tasks, todo, Stumbles(patient=True))
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from auditor.data.samples import Samples
 from auditor.engine.cluster import import_ray
 from auditor.engine.journal import NoJournal
-from auditor.engine.looking import looked_at
+from auditor.engine.looking import Wanted, looked_at
 from auditor.evidence.provider import Observer
 
 __all__ = ["deadly", "main"]
@@ -90,5 +90,9 @@ def main() -> None:
 
 
 def _one_by_one(samples: Samples, looks: Looks) -> Iterator[object]:
+    wanted = (
+        Wanted(row, wanting, not all(eye.reduced for eye in wanting.values()))
+        for row, wanting in looks
+    )
     with ThreadPoolExecutor(1) as pool:
-        yield from looked_at(samples, looks, pool, 1, NoJournal({}, here=False))
+        yield from looked_at(samples, wanted, pool, 1, NoJournal({}, here=False))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from auditor.data.samples import Samples
 from auditor.engine.collecting import BATCH, Collector, Task
 from auditor.engine.journal import Journal, NoJournal
-from auditor.engine.looking import Wanting, looked_at
+from auditor.engine.looking import Wanted, looked_at
 from auditor.engine.shards import Shard
 from auditor.engine.stumbles import Stumbles
 from auditor.errors import NotWritten
@@ -65,6 +65,18 @@ class Plan:
         n = len(self.samples)
         masks = [_mask(task, self.todo[task.name], n) for task in self.tasks]
         return np.flatnonzero(np.any(masks, axis=0))
+
+    @property
+    def whole(self) -> NDArray[np.bool_]:
+        """Whether somebody has to see an image at its full size, today or at another time.
+
+        So what the others see does not depend on how far anybody is.
+        """
+        full = np.zeros(len(self.samples), bool)
+        for task in self.tasks:
+            if not task.observer.reduced:
+                full[task.rows] = True
+        return full
 
     @property
     def journal(self) -> Path:
@@ -132,11 +144,13 @@ def show_rows(
         Collector(task, plan.samples, plan.todo[task.name], plan.stumbles) for task in plan.tasks
     ]
 
-    def wanted() -> Iterator[tuple[int, Wanting]]:
+    whole = plan.whole
+
+    def wanted() -> Iterator[Wanted]:
         for row in map(int, rows):
             living = (t for t in plan.tasks if masks[t.name][row] and t.name not in failed)
             if wanting := {task.name: task.observer for task in living}:
-                yield row, wanting
+                yield Wanted(row, wanting, bool(whole[row]))
 
     ahead = 4 * max(task.observer.batch_size or BATCH for task in plan.tasks)
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:

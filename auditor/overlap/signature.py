@@ -191,7 +191,7 @@ def _pixels_digest(image: Image.Image) -> bytes:
     """Digest what is seen; of so many bytes a cryptographic digest costs half of decoding."""
     resolved = _resolved(image)
     digest = xxhash.xxh3_128(f"{resolved.mode} {resolved.width} {resolved.height} ".encode())
-    digest.update(to_pixels(resolved))
+    digest.update(to_pixels(resolved).data)
     return digest.digest()
 
 

@@ -70,7 +70,7 @@ def digests(output: Path) -> dict[str, str]:
 
 def disturbed(config: Path, output: Path, delays: Sequence[float]) -> list[float]:
     """Start an audit until it ends, killing it after each delay; return when it was killed."""
-    killed = []
+    killed: list[float] = []
     for delay in delays:
         audit = start(config, output)
         try:

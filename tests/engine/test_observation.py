@@ -167,3 +167,25 @@ def test_a_fraction_is_decoded_where_nobody_needs_more(look: Look, photographs: 
     assert found.tables["hash"]["reduced"].to_pylist() == [False] * 2 + [True] * 4
     assert widths(found, "model") == [600, 600]
     assert widths(found, "other") == [600, 300, 300]
+
+
+def test_what_is_decoded_does_not_depend_on_how_far_others_are(
+    photographs: Samples, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "evidence")
+
+    def look(**eyes: Eye) -> None:
+        observers = {name: Observing(name, eye) for name, eye in eyes.items()}
+        assert observe_samples(photographs, observers, store, Progress()) == {}
+
+    def whole(image: Image.Image) -> None:
+        if image.width == 600:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        look(hash=Eye(whole, reduced=True), model=Eye(images=photographs.images[:2]))
+    assert store.parts("model", "model").numbers() == set()
+    look(hash=Eye(reduced=True), model=Eye(images=photographs.images[:2]))
+    table = store.load("hash")
+    assert table is not None
+    assert table["reduced"].to_pylist() == [False] * 2 + [True] * 4

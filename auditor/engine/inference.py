@@ -163,9 +163,10 @@ class Inference:
 
     @property
     def under_way(self) -> int:
-        """How many batches may be begun before the first is waited for: two a device."""
-        alone = len(self._replicas) == 1 and self._replicas[0].device.type != "cuda"
-        return 1 if alone else 2 * len(self._replicas)
+        """How many batches may be begun before the first is waited for: two a stream of work."""
+        streams = sum(replica.streams for replica in self._replicas)
+        alone = streams == 1 and self._replicas[0].device.type != "cuda"
+        return 1 if alone else 2 * streams
 
     @cached_property
     def _transform(self) -> Callable[[Image.Image], torch.Tensor]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -192,10 +194,34 @@ class Replica:
             self.forward.settle(batch)
             if self._features_of and self._tap is None:  # the model is chosen from here on
                 self._tap = FeatureTap(self.forward.model, self._features_of)
-            logits = self._logits(batch)
-            self._require_shape(logits, len(batch))
+            if self.streams == 1:
+                return self._fetched(self._logits(batch), label)
+        logits = self._pool.submit(self._alone, batch)
+        return lambda: self._fetched(logits.result(), label)()
+
+    @property
+    def streams(self) -> int:
+        """How many batches the model runs beside each other."""
+        return int(getattr(self.forward.model, "streams", 1))
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self.streams, "stream")
+
+    def _alone(self, batch: torch.Tensor) -> Any:
+        import torch
+
+        with torch.inference_mode():
+            return self.forward.model(batch)
+
+    def _fetched(self, logits: Any, label: torch.Tensor) -> Callable[[], Arrays]:
+        """Rank the outputs where they are; return what brings the results here."""
+        import torch
+
+        with torch.inference_mode():
+            self._require_shape(logits, len(label))
             found = ranked(logits, label, probabilities=self._keep_all)
-            features = self._tap.take(len(batch)) if self._tap else None
+            features = self._tap.take(len(label)) if self._tap else None
             return self._link.fetch(found if features is None else {**found, "features": features})
 
     def _laid_out(self, batch: torch.Tensor) -> torch.Tensor:

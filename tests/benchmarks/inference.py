@@ -37,6 +37,7 @@ from auditor.data.sources import read_samples
 from auditor.engine.backends.choosing import BACKENDS
 from auditor.engine.inference import Inference
 from auditor.engine.observation import Observing, observe_samples
+from auditor.evidence.measuring import Measuring
 from auditor.evidence.provider import Observer
 from auditor.evidence.signatures import SigningSettings
 from auditor.evidence.signing import Signing
@@ -139,7 +140,7 @@ def ways(model: str, file: Path, samples: Samples) -> dict[str, Callable[[], Non
         'the same, `preprocessing = "reference"`': ours(
             samples, inference("onnxruntime", "reference")
         ),
-        "the same, with signatures": ours(samples, runtime, signing),
+        "the same, with signatures and properties": ours(samples, runtime, signing, Measuring()),
     }
     if BACKENDS["openvino"].is_installed:
         found["auditor, with OpenVINO"] = ours(samples, inference("openvino"))

@@ -21,15 +21,16 @@ __all__ = ["build"]
 def build(model: nn.Module, input_size: tuple[int, int, int]) -> nn.Module:
     """Return the model as ONNX Runtime runs it on the CPU; raises what the exporter raises."""
     graph = export(model, input_size)
-    return FixedSizes(partial(_session, graph), (cpu_batch(input_size), 1))
+    return FixedSizes(
+        partial(_session, graph), (cpu_batch(input_size), 1), streams=torch.get_num_threads()
+    )
 
 
 def _session(graph: bytes, images: int) -> Run:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    # A thread a batch: several threads at one small batch wait for each other at every layer.
+    options.intra_op_num_threads = 1
     options.add_free_dimension_override_by_name(IMAGES, images)
-    # A thread that spins holds the core that another needs, as in auditor.engine.threads.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 

@@ -27,10 +27,15 @@ class FixedSizes(nn.Module):
         Number of images → what runs exactly that many, contiguous and float32; called once a size.
     sizes
         The sizes, largest first. What is left is filled up to the smallest.
+    streams
+        How many batches may run beside each other, each in the thread that asks.
     """
 
-    def __init__(self, make: Callable[[int], Run], sizes: tuple[int, ...]) -> None:
+    def __init__(
+        self, make: Callable[[int], Run], sizes: tuple[int, ...], streams: int = 1
+    ) -> None:
         super().__init__()
+        self.streams = streams
         self._make, self._sizes, self._made = make, sizes, dict[int, Run]()
 
     def forward(self, batch: Tensor) -> Tensor:

@@ -83,13 +83,7 @@ def observe_samples(
     engine = engine or EngineTable()
     tasks = [task_of(name, samples, each, store, shard) for name, each in observers.items()]
     plan = Plan.of(samples, tasks, shard)
-    total = len(plan.rows) if shard else len(samples)
-    if engine.kind == "ray":
-        from auditor.engine.on_ray import show_on_ray
-
-        failed = show_on_ray(plan, progress, engine, total)
-    else:
-        failed = show(plan, progress, engine.workers, total)
+    failed = _shown(plan, progress, engine, len(plan.rows) if shard else len(samples))
     for task in tasks:
         if task.name not in failed and shard is None:
             each = observers[task.name]
@@ -97,6 +91,16 @@ def observe_samples(
             pieces, schema = whole(task, samples, about, each.method)
             store.save_stream(task.name, task.key, pieces, schema, each.origin, each.method)
     return failed
+
+
+def _shown(
+    plan: Plan, progress: Progress, engine: EngineTable, total: int
+) -> dict[str, BaseException]:
+    if engine.kind == "local":
+        return show(plan, progress, engine.workers, total)
+    from auditor.engine.on_ray import show_on_ray
+
+    return show_on_ray(plan, progress, engine, total)
 
 
 def task_of(

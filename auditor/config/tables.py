@@ -226,8 +226,9 @@ class OverlapTable(Table):
     views: bool = False
     """Look for crops too; each picture is then signed eight times."""
     hash_mode: Literal["exact", "fast"] = "exact"
-    """``fast`` decodes JPEGs at a fraction of their size where no model looks at them: of 10 hashes
-    8 stay as they are, 99% change by 2 bits at most, and equal pixels show in equal files alone."""
+    """``fast`` signs JPEGs at a fraction of their size, whether a model looks at them or not: of 10
+    hashes 8 stay as they are, 99% change by 2 bits at most, and equal pixels show in equal files
+    alone."""
     groups: tuple[str, ...] = ()
     """Columns of the manifests, such as a patient or a scene, whose values may not be in both."""
     features: bool = False

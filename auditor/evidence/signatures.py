@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from auditor.evidence.signing import Signing
     from auditor.overlap.overlap import SplitSignatures
 
-__all__ = ["Signatures", "SigningSettings", "test_signatures", "train_signatures"]
+__all__ = ["VERSION", "Signatures", "SigningSettings", "test_signatures", "train_signatures"]
 
 
 class SigningSettings(NamedTuple):
@@ -172,8 +172,8 @@ def _views(table: pa.Table) -> NDArray[np.int8]:
     return flat.reshape(table.num_rows, width, SOFT_BYTES)
 
 
-VERSION = 4
-"""Of the stored form; raised when what is stored changes its meaning."""
+VERSION = 5
+"""Of the stored form, in the store and in files; raised when what is stored changes its meaning."""
 
 
 @derive

@@ -22,7 +22,16 @@ from auditor.overlap.device import accelerator, fits, pairs_above
 from auditor.overlap.search import near_pairs
 from auditor.overlap.soft import low_bits, unit_rows
 
-__all__ = ["EXHAUSTIVE", "NEAREST", "RADIUS", "Candidates", "Crowd", "is_exhaustive", "nearest"]
+__all__ = [
+    "EXHAUSTIVE",
+    "NEAREST",
+    "RADIUS",
+    "Candidates",
+    "Crowd",
+    "device_for",
+    "is_exhaustive",
+    "nearest",
+]
 
 NEAREST = 5
 """Candidates looked at for a picture."""
@@ -74,16 +83,21 @@ class _Block(NamedTuple):
     margin: _Rows
 
 
-def is_exhaustive(left: int, right: int, *, earlier: bool = False) -> bool:
-    """Tell whether all pairs of two sides of these sizes are compared; half of them within one."""
-    few = left * right <= EXHAUSTIVE * (2 if earlier else 1)
-    return few or _device(left, right) is not None
+def device_for(left: int, right: int) -> str | None:
+    """Return where to compare all pairs of two sides of these sizes; None where it is here.
 
-
-def _device(left: int, right: int) -> str | None:
-    """Return where to compare all pairs of two sides, if not here."""
+    To be asked once a search: others may take the device's memory meanwhile, and an orientation
+    that is searched elsewhere finds other pairs.
+    """
     device = accelerator() if left * right >= WORTHWHILE else None
     return device if device and fits(left + right, device) else None
+
+
+def is_exhaustive(
+    left: int, right: int, *, earlier: bool = False, device: str | None = None
+) -> bool:
+    """Tell whether all pairs of two sides of these sizes are compared; half of them within one."""
+    return device is not None or left * right <= EXHAUSTIVE * (2 if earlier else 1)
 
 
 def nearest(
@@ -98,7 +112,7 @@ def nearest(
     earlier
         Only partners whose position is below that of the picture: for one split with itself.
     device
-        Torch's name of the device to compare all pairs on; a GPU where that is worthwhile.
+        Torch's name of the device to compare all pairs on, from :func:`device_for`; None for here.
 
     Returns
     -------
@@ -106,7 +120,7 @@ def nearest(
         For each picture the ``NEAREST`` partners that stand out of the crowd of both.
     """
     sizes = len(left.soft), len(right.soft)
-    if device := device or _device(*sizes):
+    if device:
         rows, columns = pairs_above(left, right, _CLEAR, device, earlier=earlier)
         best, capped = _few_a_row(_margins(left, right, rows, columns, earlier))
     else:

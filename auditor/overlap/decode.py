@@ -23,8 +23,9 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Callable
 from io import BytesIO
-from types import TracebackType
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ __all__ = [
     "file_kind",
     "full_size",
     "open_image",
+    "reduced_image",
     "to_grey",
     "to_pixels",
     "to_rgb",
@@ -58,6 +60,8 @@ _GREY = "auditor_grey"
 _PIXELS = "auditor_pixels"
 _PLAIN = {"LAB": "RGB", "La": "LA", "RGBa": "RGBA"}
 """Modes that Pillow cannot turn grey, and what they are brought to."""
+
+Made = TypeVar("Made")
 
 
 class Unreadable(Exception):
@@ -98,16 +102,11 @@ class _QuietPillow:
                 ImageFile.LOAD_TRUNCATED_IMAGES = False
             self._inside += 1
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                self._filters.__exit__(kind, error, traceback)
+                self._filters.__exit__(None, None, None)
                 ImageFile.LOAD_TRUNCATED_IMAGES = self._fill_up
 
 
@@ -151,6 +150,26 @@ def open_image(data: bytes, *, reduced: bool = False) -> Image.Image:
     except Exception as error:  # decoders meet hostile bytes with any error there is
         kind = "truncated" if "truncated" in str(error).lower() else "damaged"
         raise Unreadable(f"{kind}: {error or type(error).__name__}") from error
+
+
+def reduced_image(image: Image.Image, data: bytes) -> Image.Image:
+    """Return a picture as it is where nobody asked for all of it.
+
+    Parameters
+    ----------
+    image
+        A picture from :func:`open_image`.
+    data
+        The file it was decoded from.
+
+    Returns
+    -------
+    PIL.Image.Image
+        What ``open_image(data, reduced=True)`` returns; the picture itself where that is equal.
+    """
+    whole = full_size(image) is None
+    again = whole and _is_reducible(file_kind(image)[0], image.size)
+    return open_image(data, reduced=True) if again else image
 
 
 def full_size(image: Image.Image) -> tuple[int, int] | None:
@@ -217,10 +236,7 @@ def to_grey(image: Image.Image) -> Image.Image:
     PIL.Image.Image
         The picture in mode L, not to be changed.
     """
-    grey: Image.Image | None = vars(image).get(_GREY)
-    if grey is None:
-        grey = vars(image)[_GREY] = without_palette_alpha(image).convert("L")
-    return grey
+    return _once(image, _GREY, lambda: without_palette_alpha(image).convert("L"))
 
 
 def to_pixels(image: Image.Image) -> NDArray[np.uint8]:
@@ -236,10 +252,15 @@ def to_pixels(image: Image.Image) -> NDArray[np.uint8]:
     numpy.ndarray
         Shape (height, width) or (height, width, channels), not to be changed.
     """
-    pixels: NDArray[np.uint8] | None = vars(image).get(_PIXELS)
-    if pixels is None:
-        pixels = vars(image)[_PIXELS] = np.array(image)  # writable, as torch wants it
-    return pixels
+    return _once(image, _PIXELS, lambda: np.array(image))  # writable, as torch wants it
+
+
+def _once(image: Image.Image, name: str, make: Callable[[], Made]) -> Made:
+    """Return what is kept with a picture under a name; make it where it is not there."""
+    made: Made | None = vars(image).get(name)
+    if made is None:
+        made = vars(image)[name] = make()
+    return made
 
 
 def without_palette_alpha(image: Image.Image) -> Image.Image:
@@ -269,7 +290,7 @@ def _decoded(data: bytes, reduced: bool) -> Image.Image:
         raise Unreadable(f"too large: {image.width} × {image.height} pixels, limit {limit}")
     image.info.pop(_FULL_SIZE, None)  # the texts of a PNG have any name they like
     kind = image.format or "", image.mode
-    if reduced and image.format == "JPEG" and min(image.size) >= 2 * REDUCED_SIDE:
+    if reduced and _is_reducible(image.format or "", image.size):
         image.info[_FULL_SIZE] = image.size
         image.draft("L", (REDUCED_SIDE, REDUCED_SIDE))
     image.load()
@@ -277,6 +298,10 @@ def _decoded(data: bytes, reduced: bool) -> Image.Image:
     decoded = image.convert(plain) if plain else _eight_bits(image)
     decoded.info[_KIND] = kind
     return decoded
+
+
+def _is_reducible(form: str, size: tuple[int, int]) -> bool:
+    return form == "JPEG" and min(size) >= 2 * REDUCED_SIDE
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.overlap.candidates import Crowd, nearest
+from auditor.overlap.candidates import Crowd, device_for, is_exhaustive, nearest
 from auditor.overlap.dihedral import Orientation, oriented_soft
 from auditor.overlap.pixels import Prepared, compare, laid
 from auditor.overlap.score import BLIND_SCORE, SURE_SCORE, TURNED_SCORE, blind_scores, seen_score
@@ -73,6 +73,10 @@ class Judge:
 
     def __init__(self, left: Side, right: Side) -> None:
         self._left, self._right = left, right
+        sizes, self._earlier = (len(left.distinct), len(right.distinct)), left is right
+        self._device = device_for(*sizes)
+        self.exhaustive = is_exhaustive(*sizes, earlier=self._earlier, device=self._device)
+        """Whether all pairs are compared."""
         self.seen = left.seen and right.seen
         self.sure = SURE_SCORE if self.seen else BLIND_SCORE
         self.sure_turned = TURNED_SCORE if self.seen else BLIND_SCORE
@@ -102,7 +106,7 @@ class Judge:
         return found
 
     def _judged(self, look: _Look, left: Crowd, right: Crowd) -> Judged:
-        found = nearest(left, right, earlier=self._left is self._right)
+        found = nearest(left, right, earlier=self._earlier, device=self._device)
         distinct = [
             not self._left.same_file(row, self._right, column)
             for row, column in zip(found.left.tolist(), found.right.tolist(), strict=True)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.overlap.candidates import EXHAUSTIVE, RADIUS, is_exhaustive
+from auditor.overlap.candidates import EXHAUSTIVE, RADIUS
 from auditor.overlap.decoys import Scores, choose_threshold
 from auditor.overlap.dihedral import MIRRORED, ORIENTATIONS, UPRIGHT, Orientation, oriented_soft
 from auditor.overlap.judge import Judge, Judged
@@ -82,7 +82,7 @@ def near_matches(left: Side, right: Side, settings: OverlapSettings, partners: i
         others += [one.alike(limit) for view in VIEWS for one in judge.cropped(view)]
     listed = _Listed(left, right, partners, judge.seen)
     matches = [*listed.of([near], threshold.score), *listed.of(others, judge.sure_turned)]
-    if not is_exhaustive(len(left.distinct), len(right.distinct), earlier=left is right):
+    if not judge.exhaustive:
         threshold = replace(threshold, note=f"{threshold.note}; {_BY_BITS}")
     asked = settings.transforms or settings.views
     return Near(

@@ -29,7 +29,7 @@ from scipy.ndimage import uniform_filter
 from auditor.overlap.decode import to_rgb
 from auditor.overlap.dihedral import UPRIGHT, Orientation, oriented
 
-__all__ = ["Likeness", "Prepared", "compare", "laid", "prepare", "similarity"]
+__all__ = ["Likeness", "Prepared", "compare", "laid", "prepare"]
 
 _SIDE = 64
 _SHIFT = 9
@@ -83,22 +83,6 @@ class _Registered(NamedTuple):
     sizes: tuple[int, int]
     down: int
     right: int
-
-
-def similarity(a: Image.Image, b: Image.Image) -> float:
-    """Correlate two pictures where they agree best.
-
-    Parameters
-    ----------
-    a, b
-        Pictures of any size and mode.
-
-    Returns
-    -------
-    float
-        Within −1..1, 1 for equal pictures; 0 where one of them is flat.
-    """
-    return compare(prepare(a), prepare(b)).similarity
 
 
 def prepare(image: Image.Image) -> Prepared:

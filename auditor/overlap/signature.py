@@ -24,7 +24,7 @@ from auditor.overlap.decode import full_size, to_grey, to_pixels, to_rgb
 from auditor.overlap.soft import soft_hashes
 from auditor.overlap.views import view_thumbnails
 
-__all__ = ["Impression", "Signature", "impression", "phashes", "signature", "signatures"]
+__all__ = ["Impression", "Signature", "impression", "signatures"]
 
 _SIDE = 32
 _LOW = 8
@@ -50,10 +50,6 @@ class Signature(NamedTuple):
     """64 bits, the first of ``imagehash.phash`` the most significant."""
     contrast: float
     """Standard deviation of the 32 × 32 grey thumbnail, 0..127.5 grey levels."""
-    width: int
-    """Pixels."""
-    height: int
-    """Pixels."""
     soft: bytes
     """256 signed bytes, from :func:`auditor.overlap.soft.soft_hashes`."""
     views: bytes = b""
@@ -65,16 +61,14 @@ class Impression(NamedTuple):
 
     bytes_digest: bytes
     pixels_digest: bytes
-    size: tuple[int, int]
-    """Width and height in the file."""
     thumbnail: NDArray[np.uint8]
     """Grey levels, shape (32, 32)."""
     views: NDArray[np.uint8] | None = None
     """Those of the stored views, shape (views, 32, 32); None where they were not asked for."""
 
 
-def signature(image: Image.Image, data: bytes, views: bool = False) -> Signature:
-    """Sum up a picture.
+def impression(image: Image.Image, data: bytes, views: bool = False) -> Impression:
+    """Take from a picture what its signature is made of.
 
     Parameters
     ----------
@@ -87,19 +81,13 @@ def signature(image: Image.Image, data: bytes, views: bool = False) -> Signature
 
     Returns
     -------
-    Signature
-        Its digests, hash, contrast and size.
+    Impression
+        What :func:`signatures` takes.
     """
-    return signatures([impression(image, data, views)])[0]
-
-
-def impression(image: Image.Image, data: bytes, views: bool = False) -> Impression:
-    """Take from a picture what its signature is made of; parameters as for :func:`signature`."""
-    file, size = _digest(data), full_size(image)
+    file = _digest(data)
     return Impression(
         bytes_digest=file,
-        pixels_digest=_digest(b"file", file) if size else _pixels_digest(image),
-        size=size or image.size,
+        pixels_digest=_digest(b"file", file) if full_size(image) else _pixels_digest(image),
         thumbnail=_grey_thumbnail(image),
         views=view_thumbnails(to_grey(image), _SIDE) if views else None,
     )
@@ -128,8 +116,6 @@ def signatures(impressions: Sequence[Impression]) -> list[Signature]:
             pixels_digest=one.pixels_digest,
             phash=hashes[row],
             contrast=contrast[row],
-            width=one.size[0],
-            height=one.size[1],
             soft=soft[row].tobytes(),
             views=b"" if one.views is None else _soft(one.views).tobytes(),
         )
@@ -137,28 +123,12 @@ def signatures(impressions: Sequence[Impression]) -> list[Signature]:
     ]
 
 
-def phashes(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Hash grey thumbnails.
+def _low_frequencies(thumbnails: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the lowest frequencies of grey thumbnails, shape (n, 16, 16).
 
-    Parameters
-    ----------
-    thumbnails
-        Grey levels, shape (n, 32, 32).
-
-    Returns
-    -------
-    numpy.ndarray
-        ``uint64``, shape (n,).
-
-    Notes
-    -----
     A DCT by matrix product rounds differently, which flips bits of degenerate pictures whose
     coefficients equal their median; ``scipy.fft.dct`` agrees with ``imagehash`` on those too.
     """
-    return _phashes(_low_frequencies(thumbnails))
-
-
-def _low_frequencies(thumbnails: NDArray[np.uint8]) -> NDArray[np.float64]:
     columns = scipy.fft.dct(thumbnails.astype(np.float64), axis=1)
     return np.asarray(scipy.fft.dct(columns[:, :_SOFT_LOW], axis=2)[:, :, :_SOFT_LOW])
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -7,9 +9,13 @@ from PIL import Image
 
 from auditor.overlap import candidates, device
 from auditor.overlap.candidates import NEAREST, RADIUS, Candidates, Crowd, nearest
-from auditor.overlap.dihedral import ORIENTATIONS, Orientation, oriented, oriented_soft
-from auditor.overlap.signature import signature
+from auditor.overlap.dihedral import ORIENTATIONS, UPRIGHT, Orientation, oriented, oriented_soft
+from auditor.overlap.overlap import SplitSignatures, find_duplicates, find_overlap
 from auditor.overlap.soft import crowding, low_bits, unit_rows
+from tests.overlap.conftest import signature
+
+DEVICES = [None, "cpu", *filter(None, [device.accelerator()])]
+"""None searches without torch."""
 
 
 def hashes(count: int, seed: int = 0) -> NDArray[np.int8]:
@@ -19,6 +25,24 @@ def hashes(count: int, seed: int = 0) -> NDArray[np.int8]:
 
 def crowd(soft: NDArray[np.int8]) -> Crowd:
     return Crowd(soft, crowding(soft, soft))
+
+
+def split_of(soft: NDArray[np.int8]) -> SplitSignatures:
+    """Pictures of which nothing but these soft hashes is alike."""
+    random = np.random.default_rng(soft.view(np.uint8)[0])
+    digests = [random.bytes(16) for _ in soft]
+    names = [str(place) for place in range(len(soft))]
+    phash = random.integers(0, 1 << 64, len(soft), dtype=np.uint64)
+    contrast = np.full(len(soft), 50, np.float32)
+    return SplitSignatures(names, ["a"] * len(soft), digests, digests, phash, contrast, soft)
+
+
+def beyond_the_bits(soft: NDArray[np.int8], seed: int = 0) -> NDArray[np.int8]:
+    """Draw anew what the binary hash is made of, so small that the soft one hardly changes."""
+    changed = soft.reshape(-1, 16, 16).copy()
+    random = np.random.default_rng(seed)
+    changed[:, :8, :8] = random.integers(-9, 10, (len(soft), 8, 8))
+    return changed.reshape(soft.shape)
 
 
 def smooth_pixels() -> NDArray[np.uint8]:
@@ -46,7 +70,7 @@ def by_brute_force(left: Crowd, right: Crowd, earlier: bool = False) -> set[tupl
     return pairs
 
 
-@pytest.mark.parametrize("device", [None, "cpu"])
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("sizes", [(0, 5), (5, 0), (1, 1), (300, 5000), (700, 90)])
 def test_equal_to_brute_force(sizes: tuple[int, int], device: str | None) -> None:
     left, right = hashes(sizes[0]), hashes(sizes[1], seed=1)
@@ -62,7 +86,7 @@ def test_equal_to_brute_force(sizes: tuple[int, int], device: str | None) -> Non
     np.testing.assert_allclose(found.soft, similarity, atol=1e-5)
 
 
-@pytest.mark.parametrize("device", [None, "cpu"])
+@pytest.mark.parametrize("device", DEVICES)
 def test_within_one_split_each_pair_is_listed_once(device: str | None) -> None:
     soft = hashes(600)
     soft[300:] = soft[:300]
@@ -72,7 +96,7 @@ def test_within_one_split_each_pair_is_listed_once(device: str | None) -> None:
     assert found == {(place + 300, place) for place in range(300)}
 
 
-@pytest.mark.parametrize("device", [None, "cpu"])
+@pytest.mark.parametrize("device", DEVICES)
 def test_thousands_of_copies_are_capped_and_hide_nothing(device: str | None) -> None:
     right, left = hashes(20_000), hashes(300, seed=1)
     right[5_000:] = left[0]
@@ -106,11 +130,30 @@ def test_no_small_search_asks_for_a_device(monkeypatch: pytest.MonkeyPatch) -> N
         raise AssertionError("a small search loaded torch")
 
     monkeypatch.setattr(candidates, "accelerator", asked)
-    one = crowd(hashes(2000))
-    assert nearest(one, one, earlier=True).capped == 0
+    soft = hashes(2000)
+    assert find_duplicates(split_of(soft), None).capped == 0
     monkeypatch.setattr(candidates, "WORTHWHILE", 0)
     with pytest.raises(AssertionError, match="loaded torch"):
-        nearest(one, one, earlier=True)
+        find_duplicates(split_of(soft), None)
+
+
+@pytest.mark.usefixtures("too_many")
+@pytest.mark.parametrize("room", [True, False])
+def test_a_search_runs_in_one_place_whoever_takes_the_memory_meanwhile(
+    room: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = itertools.chain([room], itertools.repeat(not room))
+    monkeypatch.setattr(candidates, "WORTHWHILE", 0)
+    monkeypatch.setattr(candidates, "accelerator", lambda: "cpu")
+    monkeypatch.setattr(candidates, "fits", lambda rows, device: next(free))
+    left, turns = beyond_the_bits(hashes(400)), {"": UPRIGHT, "upside down": ORIENTATIONS[2]}
+    laid = [oriented_soft(left[k::2], turn) for k, turn in enumerate(turns.values())]
+    right = beyond_the_bits(np.concatenate(laid), seed=1)
+    found = find_overlap(split_of(left), split_of(right), None, None)
+    pairs = {(int(pair.test_image), pair.transform) for pair in found.pairs}
+    complete = {(k, [*turns][k % 2]) for k in range(len(left))}
+    assert pairs == (complete if room else set())
+    assert ("without a GPU" in found.near.note) == (not room)
 
 
 def test_crowding_is_high_where_pictures_look_alike_and_bounded() -> None:

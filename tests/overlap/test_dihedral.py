@@ -7,7 +7,7 @@ from sklearn.datasets import load_sample_images
 
 from auditor.overlap.dihedral import ORIENTATIONS, Orientation, oriented, oriented_soft
 from auditor.overlap.pixels import compare, laid, prepare
-from auditor.overlap.signature import signature
+from tests.overlap.conftest import signature
 
 Turn = Image.Transpose
 BY_PILLOW = {

@@ -19,7 +19,7 @@ from auditor.overlap.overlap import (
     find_duplicates,
     find_overlap,
 )
-from auditor.overlap.signature import signature
+from tests.overlap.conftest import signature
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 

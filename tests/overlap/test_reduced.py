@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from auditor.overlap.decode import open_image
-from auditor.overlap.signature import Signature, impression, signature, signatures
+from auditor.data.folder import read_folder
+from auditor.engine.observation import Observing, observe_samples
+from auditor.evidence.provider import Observer
+from auditor.evidence.signatures import SigningSettings
+from auditor.evidence.signing import Signing
+from auditor.evidence.store import Store
+from auditor.overlap.decode import open_image, reduced_image
+from auditor.overlap.signature import Signature, impression, signatures
+from auditor.progress import Progress
+from tests.overlap.conftest import signature
 
 
 def jpeg(image: Image.Image, **options: object) -> bytes:
@@ -48,7 +60,6 @@ def test_hashes_are_near_those_of_the_whole_picture() -> None:
     assert bits.max() <= 6
     assert np.mean(bits <= 2) >= 0.9
     assert min(cosine(a.soft, b.soft) for a, b in pairs) > 0.97
-    assert all((a.width, a.height) == (b.width, b.height) for a, b in pairs)
 
 
 def test_pixels_that_were_not_decoded_equal_only_those_of_the_same_file() -> None:
@@ -85,3 +96,58 @@ def test_a_batch_is_signed_as_its_pictures_are_alone() -> None:
     files = [jpeg(crop) for crop in crops(9)]
     seen = [impression(open_image(data, reduced=len(data) % 2 == 0), data) for data in files]
     assert signatures(seen) == [signatures([one])[0] for one in seen]
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP"])
+@pytest.mark.parametrize("size", [(300, 280), (300, 255)])
+def test_a_whole_picture_is_reduced_as_if_nobody_had_asked_for_it(
+    form: str, size: tuple[int, int]
+) -> None:
+    file = io.BytesIO()
+    crops(1)[0].resize(size).save(file, form)
+    whole, reduced = (open_image(file.getvalue(), reduced=small) for small in (False, True))
+    found = reduced_image(whole, file.getvalue())
+    assert (found.mode, found.size, found.tobytes()) == (
+        (reduced.mode, reduced.size, reduced.tobytes())
+    )
+    assert reduced_image(reduced, file.getvalue()) is reduced
+
+
+class Model:
+    """An observer that wants to see whole pictures, as a candidate does."""
+
+    images: frozenset[str] | None = None
+    batch_size: int | None = None
+    reduced = False
+
+    def prepare(self, image: Image.Image, data: bytes) -> int:
+        del data
+        return image.width
+
+    def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> dict[str, pa.Array]:
+        del images
+        return {"width": pa.array(prepared)}
+
+    def about(self) -> dict[str, Any]:
+        return {}
+
+
+@pytest.mark.parametrize("mode", ["fast", "exact"])
+@pytest.mark.parametrize("views", [False, True])
+def test_a_file_of_signatures_is_the_same_whether_a_model_looks_beside(
+    tmp_path: Path, mode: str, views: bool
+) -> None:
+    folder = tmp_path / "images" / "a"
+    folder.mkdir(parents=True)
+    for number, crop in enumerate(crops(6)):
+        (folder / f"{number}.jpg").write_bytes(jpeg(crop))
+        crop.save(folder / f"{number}.png")
+
+    def signed(name: str, **beside: Observer) -> str:
+        store, signing = Store(tmp_path / name), Signing(SigningSettings(views, mode))
+        observers = {"signed": signing, **beside}
+        asked = {name: Observing(name * 9, each) for name, each in observers.items()}
+        assert observe_samples(read_folder(folder.parent), asked, store, Progress()) == {}
+        return store.digests()["signed"]
+
+    assert signed("alone") == signed("beside", model=Model())

@@ -10,7 +10,7 @@ from sklearn.datasets import load_sample_image
 
 from auditor.overlap import search
 from auditor.overlap.search import Pairs, near_pairs
-from auditor.overlap.signature import phashes
+from tests.overlap.conftest import phashes
 
 Hashes = NDArray[np.uint64]
 

@@ -6,8 +6,8 @@ from PIL import Image
 
 from auditor.overlap.decode import open_image
 from auditor.overlap.overlap import OverlapPair, OverlapSettings, SplitSignatures, find_overlap
-from auditor.overlap.signature import signature
 from auditor.overlap.views import VIEWS, View, cropped
+from tests.overlap.conftest import signature
 from tests.overlap.test_overlap import Files, encoded, scenes
 
 Turn = Image.Transpose

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from auditor.overlap.pixels import similarity
 from auditor.overlap.strangers import STRANGERS, stranger_pairs
 from auditor.overlap.verify import COPY_SIMILARITY, MIN_SIMILARITY, similarity_limit
+from tests.overlap.conftest import similarity
 
 
 @pytest.fixture(scope="module")

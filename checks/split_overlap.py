@@ -31,8 +31,8 @@ two labels fails. So does a test set of which more than ``max_copies`` repeat an
 one picture is counted many times, and every interval of the audit becomes too narrow. Copies within
 the training data and labels that differ between the splits are shown.
 
-It is inconclusive where a predicted test image could not be read, or more training images than
-``max_share`` of the test set: any of them may be a copy.
+It is inconclusive where a predicted test image could not be read, or more images of the training or
+(without predictions) the test set than ``max_share`` leaves room for: any of them may be a copy.
 
 How to fix
 ----------
@@ -74,7 +74,7 @@ class SplitOverlap(Check):
 
     id = "split-overlap"
     title = "Training and test images do not overlap"
-    version = 2
+    version = 3
     level = "block"
     judges = "data"
 
@@ -245,17 +245,7 @@ def _unseen(
     overlap: Overlap, test: Predictions | None, known: int, max_share: float
 ) -> Iterator[Finding]:
     """Yield what was not compared and therefore cannot pass."""
-    from auditor.render.wording import plural
-
-    notes = []
-    if overlap.train_signed == 0:
-        notes.append("no training image could be read")
-    elif overlap.train_unread and overlap.train_unread > max_share * overlap.test_signed - known:
-        notes.append(f"{plural(overlap.train_unread, 'training image')} could not be read")
-    if test is not None and 0 < overlap.test_signed < len(test):
-        unread = len(test) - overlap.test_signed
-        notes.append(f"{plural(unread, 'predicted image')} could not be read")
-    for note in notes:
+    for note in _unread(overlap, test, known, max_share):
         yield Finding(
             subject="test",
             metric="contaminated test images",
@@ -265,6 +255,25 @@ def _unseen(
             status=Status.INCONCLUSIVE,
             note=note,
         )
+
+
+def _unread(
+    overlap: Overlap, test: Predictions | None, known: int, max_share: float
+) -> Iterator[str]:
+    """Yield what could not be read, as far as there is no room for so many more copies."""
+    from auditor.render.wording import plural
+
+    signed, lost, trained = overlap.test_signed, overlap.test_unread, overlap.train_unread
+    if overlap.train_signed == 0:
+        yield "no training image could be read"
+    elif trained.images and known + trained.images > max_share * signed:
+        yield trained.said("training image")
+    if not signed:
+        return  # which is said already
+    if test is not None and signed < len(test):
+        yield f"{plural(len(test) - signed, 'predicted image')} could not be read"
+    elif test is None and lost.images and known + lost.images > max_share * (signed + lost.images):
+        yield lost.said("test image")
 
 
 def _said(

@@ -39,11 +39,11 @@ def command(images: Path, output: Path | None, views: bool, fast: bool) -> None:
     """  # noqa: D301
     from auditor.cli.judging import writing
     from auditor.evidence.signature_file import SUFFIX
-    from auditor.overlap.standalone import sign_images
+    from auditor.overlap.signed import sign_images
     from auditor.progress import Progress
     from auditor.render.wording import plural, visible
 
-    path = output or Path(images.resolve().name.partition(".")[0] + SUFFIX)
+    path = output or Path(_name(images.resolve()) + SUFFIX)
     settings = {"views": views, "hash_mode": "fast" if fast else "exact"}
     with writing(path):
         signed = sign_images(images, path, settings=settings, progress=Progress.on_stderr())
@@ -51,3 +51,8 @@ def command(images: Path, output: Path | None, views: bool, fast: bool) -> None:
     unread = f", {lost:,} could not be read" if lost else ""
     said = f"{plural(len(signed.images), 'image')} signed{unread}"
     click.echo(f"{visible(str(path))}: {said}, {path.stat().st_size:,} bytes")
+
+
+def _name(images: Path) -> str:
+    """Return what tells a source from those beside it: of a file the last suffix is its kind."""
+    return images.stem if images.is_file() else images.name

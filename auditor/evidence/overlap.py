@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from auditor.evidence.signatures import Signatures
     from auditor.overlap.overlap import OverlapSearch
 
-__all__ = ["Overlap", "OverlapPair", "Repeats", "most_telling", "overlap"]
+__all__ = ["Overlap", "OverlapPair", "Repeats", "Unread", "most_telling", "overlap"]
 
 SHOWN = 24
 """Pairs that are kept with thumbnails."""
@@ -46,6 +46,24 @@ class Repeats(NamedTuple):
     """Copies of the picture that is there most often; 0 where none is there twice."""
 
 
+class Unread(NamedTuple):
+    """What could not be read of a split, so that nothing is known of it."""
+
+    images: int = 0
+    first: str = ""
+    """The first of them; empty where there is none."""
+
+    def said(self, what: str) -> str:
+        """Return how many there are of what, and which comes first, in words."""
+        from auditor.render.wording import plural
+
+        first = "first " * (self.images > 1)
+        return f"{plural(self.images, what)} could not be read, {first}{self.first}"
+
+
+_ALL_READ = Unread()
+
+
 @dataclass(frozen=True, eq=False)
 class Overlap:
     """Pairs of images that are copies of one another.
@@ -62,8 +80,8 @@ class Overlap:
         ``test/IMAGE`` or ``train/IMAGE`` → a small JPEG, of the first pairs.
     train_signed
         Training images that were looked at; None where there was no training data.
-    train_unread
-        Training images that could not be read, so that nothing is known of them.
+    test_unread, train_unread
+        Images that could not be read.
     within_train
         Two images of the training data.
     near, transformed
@@ -83,7 +101,8 @@ class Overlap:
     test_signed: int
     thumbnails: Mapping[str, bytes]
     train_signed: int | None = None
-    train_unread: int = 0
+    train_unread: Unread = _ALL_READ
+    test_unread: Unread = _ALL_READ
     within_train: tuple[OverlapPair, ...] = ()
     near: Threshold | None = None
     transformed: Threshold | None = None
@@ -128,6 +147,7 @@ class Overlap:
         limits = {name: getattr(self, name) for name in _LIMITS}
         return {
             "trained": self.pairs is not None,
+            "unread": {"test_unread": self.test_unread, "train_unread": self.train_unread},
             "counts": {name: getattr(self, name) for name in _COUNTS},
             "classes": dict(self.classes),
             "limits": {name: limit and asdict(limit) for name, limit in limits.items()},
@@ -150,16 +170,15 @@ class Overlap:
             thumbnails=dict(jpegs),
             near=near,
             transformed=transformed,
+            test_unread=Unread(*about["unread"]["test_unread"]),
+            train_unread=Unread(*about["unread"]["train_unread"]),
             classes=about["classes"],
             **about["counts"],
         )
 
 
 _LIMITS = ("near", "transformed")
-_COUNTS = (
-    *("test_signed", "train_signed", "train_unread"),
-    *("set_apart", "capped", "exact_within_train"),
-)
+_COUNTS = ("test_signed", "train_signed", "set_apart", "capped", "exact_within_train")
 
 
 def _repeats(pairs: Iterable[OverlapPair]) -> Repeats:
@@ -215,7 +234,7 @@ def overlap_settings(config: Config) -> Asked:
     return Asked(OverlapSettings(table.false_discovery_rate, table.transforms, table.views))
 
 
-@gather(Overlap, version=5)
+@gather(Overlap, version=6)
 def overlap(
     overlap_settings: Asked,
     test_signatures: Signatures,
@@ -231,7 +250,14 @@ def overlap(
     counted = Counter(test_signatures.labels)
     if train_signatures is None:
         small = _thumbnails({"test": open_test}, (), within_test, ())
-        return Overlap(None, within_test, len(test.images), small, classes=counted)
+        return Overlap(
+            None,
+            within_test,
+            len(test.images),
+            small,
+            test_unread=_unread(test_signatures),
+            classes=counted,
+        )
     train = train_signatures.split()
     found = find_overlap(test, train, open_test, open_train, settings)
     many = len(train.images) > COMPARED_WITHIN
@@ -244,12 +270,17 @@ def overlap(
         within_train=within_train,
         test_signed=len(test.images),
         train_signed=len(train.images),
-        train_unread=len(train_signatures.unreadable),
+        test_unread=_unread(test_signatures),
+        train_unread=_unread(train_signatures),
         thumbnails=_thumbnails(openers, found.pairs, within_test, within_train),
         exact_within_train=many,
         classes=counted,
         **_limits(found),
     )
+
+
+def _unread(signatures: Signatures) -> Unread:
+    return Unread(len(signatures.unreadable), min(signatures.unreadable, default=""))
 
 
 def _limits(found: OverlapSearch) -> dict[str, Any]:

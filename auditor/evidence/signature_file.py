@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
 
 from auditor.config import Config
 from auditor.errors import InputError, Unavailable
 from auditor.evidence.files import appearing, write_stream
 from auditor.evidence.provider import derive
-from auditor.evidence.signatures import Signatures, SigningSettings
+from auditor.evidence.signatures import VERSION, Signatures, SigningSettings
 from auditor.overlap.soft import SOFT_BYTES
 
 if TYPE_CHECKING:
@@ -24,8 +27,16 @@ __all__ = ["SUFFIX", "SignatureFile", "is_signature_file", "write_signatures"]
 SUFFIX = ".signatures.parquet"
 """How the files are named, so that a broken one is not taken for a manifest."""
 
-_FORMAT = 2
 _AGAIN = "sign the images again with `auditor sign`"
+_MARK = "auditor_signatures"
+"""Whose value is the version of the rows: those of another one do not compare."""
+_CONTENT = "content"
+"""Whose value is the digest of all that the file says: pages have checksums, what lies between them
+has none."""
+_ROWS = 1 << 13
+"""Rows that are digested together."""
+_SIGNED = frozenset(("bytes_digest", "pixels_digest", "phash"))
+"""Columns that tell a file whose mark was harmed from a manifest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,31 +78,43 @@ class SignatureFile:
         return found
 
     def _read(self) -> Signatures:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         if not self.path.exists():
             raise InputError(f"{self.path}: no such file; `auditor sign` writes one")
         try:
-            table = pq.read_table(self.path)
-        except (OSError, pa.ArrowException) as error:
-            reason = str(error).partition("\n")[0]
-            raise InputError(
-                f"{self.path}: the signatures are harmed ({reason}); {_AGAIN}"
-            ) from None
-        self._require_format(table)
+            table = _table(self.path)
+            self._require_format(table)
+            about = _about(table)
+            unchanged = about.pop(_CONTENT, None) == _digest(table, about)
+        except InputError:
+            raise
+        except Exception as error:  # a reader meets harmed bytes with any error there is
+            self._refuse(str(error).partition("\n")[0] or type(error).__name__)
+        if not unchanged:
+            self._refuse("they are not what was written")
         return Signatures.from_table(table)
+
+    def _refuse(self, reason: str) -> NoReturn:
+        raise InputError(f"{self.path}: the signatures are harmed ({reason}); {_AGAIN}") from None
 
     def _require_format(self, table: pa.Table) -> None:
         found = _mark(table.schema.metadata)
-        if found != _FORMAT:
+        if found != VERSION:
             what = (
                 "not a file of signatures" if found is None else f"signatures of format {found!r}"
             )
-            raise InputError(f"{self.path}: {what}; this Auditor reads format {_FORMAT}: {_AGAIN}")
+            raise InputError(f"{self.path}: {what}; this Auditor reads format {VERSION}: {_AGAIN}")
         wrong = [name for name, kind in _types().items() if _type(table, name) != kind]
         if wrong:
             raise InputError(f'{self.path}: the column "{wrong[0]}" is not as it was; {_AGAIN}')
+
+
+def _table(path: Path) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(
+        path, memory_map=True, pre_buffer=False, page_checksum_verification=True
+    ) as file:
+        return file.read(use_threads=False)
 
 
 def write_signatures(table: pa.Table, path: Path) -> None:
@@ -105,12 +128,23 @@ def write_signatures(table: pa.Table, path: Path) -> None:
     path
         Where to; written in one step.
     """
-    about = {**_about(table), "auditor_signatures": _FORMAT}
     table = table.select([name for name in table.column_names if not name.startswith("meta.")])
+    table, about = _completed(table), {**_about(table), _MARK: VERSION}
+    about[_CONTENT] = _digest(table, about)
     table = table.replace_schema_metadata({"about": json.dumps(about, sort_keys=True)})
     path.parent.mkdir(parents=True, exist_ok=True)
     with appearing(path) as partial:
         write_stream([table], table.schema, partial)
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """Add the columns that are not there where no image could be read."""
+    import pyarrow as pa
+
+    for name, kind in _types().items():
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(len(table), kind))
+    return table
 
 
 def _about(table: pa.Table) -> dict[str, object]:
@@ -118,9 +152,35 @@ def _about(table: pa.Table) -> dict[str, object]:
     return about
 
 
-def is_signature_file(path: Path) -> bool:
-    """Tell whether a path is named or marked as a file of signatures."""
+def _digest(table: pa.Table, about: dict[str, object]) -> str:
+    """Return the SHA-256 of the columns and of what is said beside them."""
+    columns = [(field.name, str(field.type)) for field in table.schema]
+    digest = hashlib.sha256(json.dumps([about, columns, len(table)], sort_keys=True).encode())
+    for start in range(0, len(table), _ROWS):
+        for column in table.slice(start, _ROWS).columns:
+            for part in _content(column):
+                digest.update(part)
+    return digest.hexdigest()
+
+
+def _content(column: pa.ChunkedArray) -> Iterator[bytes]:
+    """Yield what is in a column, however it lies in memory: what is there, how long, and it."""
     import pyarrow as pa
+    import pyarrow.compute as pc
+
+    yield np.packbits(column.is_valid().to_numpy()).tobytes()
+    values = column.combine_chunks().drop_null()
+    if pa.types.is_string(values.type):
+        yield pc.binary_length(values).to_numpy().tobytes()
+        yield "".join(values.to_pylist()).encode()
+    elif len(values):
+        width, first = values.type.byte_width, values.offset
+        data = np.frombuffer(values.buffers()[1], np.uint8)
+        yield data[first * width : (first + len(values)) * width].tobytes()
+
+
+def is_signature_file(path: Path) -> bool:
+    """Tell whether a path is named or marked as a file of signatures, or has their columns."""
     import pyarrow.parquet as pq
 
     if path.name.endswith(SUFFIX):
@@ -128,8 +188,9 @@ def is_signature_file(path: Path) -> bool:
     if path.suffix.lower() not in (".parquet", ".pq") or not path.is_file():
         return False
     try:
-        return _mark(pq.read_schema(path).metadata) is not None
-    except (OSError, pa.ArrowException):
+        schema = pq.read_schema(path)
+        return _mark(schema.metadata) is not None or set(schema.names) >= _SIGNED
+    except Exception:  # no Parquet, or harmed: whoever reads it as a manifest will say so
         return False
 
 
@@ -156,7 +217,7 @@ def _mark(metadata: dict[bytes, bytes] | None) -> object:
         about = json.loads((metadata or {}).get(b"about", b"{}"))
     except ValueError:
         return None
-    return about.get("auditor_signatures") if isinstance(about, dict) else None
+    return about.get(_MARK) if isinstance(about, dict) else None
 
 
 def _types() -> dict[str, pa.DataType]:

@@ -6,5 +6,6 @@
 - ``verify``, ``thumbnail``: look at their pixels;
 - ``strangers``, ``decoys``, ``score``, ``judge``: the threshold that decides, and its error rate;
 - ``near``, ``overlap``, ``clusters``, ``result``: put it together;
-- ``contamination``, ``exhibit``, ``standalone``: its meaning, its pictures, and it without a model.
+- ``contamination``, ``exhibit``: what it means, and its pictures;
+- ``standalone``, ``signed``: all of it without a model, and signatures in a file.
 """

@@ -216,8 +216,10 @@ def _notes(overlap: Overlap) -> Iterator[str]:
             "Within the training data only equal files and pixels were looked for: its "
             f"{overlap.train_signed or 0:,} images are too many to compare each with each."
         )
-    if overlap.train_unread:
-        yield f"{plural(overlap.train_unread, 'training image')} could not be read."
+    if overlap.test_unread.images:
+        yield f"{overlap.test_unread.said('test image')}."
+    if overlap.train_unread.images:
+        yield f"{overlap.train_unread.said('training image')}."
     unseen = [pair for pair in overlap.pairs or () if not pair.verified]
     if unseen:
         yield (

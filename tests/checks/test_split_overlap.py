@@ -8,7 +8,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 
 from auditor.check import Status
 from auditor.checks.split_overlap import SplitOverlap
-from auditor.evidence.overlap import Overlap, OverlapPair
+from auditor.evidence.overlap import Overlap, OverlapPair, Unread
 from auditor.evidence.predictions import Predictions
 from auditor.evidence.scenes import ScenePair, Scenes
 from auditor.overlap.result import Threshold
@@ -28,18 +28,33 @@ def _pair(
     return OverlapPair(test, train, kind, distance, 0.9, *labels, transform, 0.8, verified)
 
 
+def _lost(images: int) -> Unread:
+    return Unread(images, "lost.png" if images else "")
+
+
 def _overlap(
     *pairs: OverlapPair,
     within: tuple[OverlapPair, ...] = (),
     signed: int = 100,
     trained: int | None = 100,
     unread: int = 0,
+    unread_test: int = 0,
     within_train: tuple[OverlapPair, ...] = (),
     rate: float | None = None,
 ) -> Overlap:
     near = Threshold(0.5, "fallback" if rate is None else "decoys", 100, 2, rate)
     known = None if trained is None else pairs
-    return Overlap(known, within, signed, {}, trained, unread, within_train, near)
+    return Overlap(
+        known,
+        within,
+        signed,
+        {},
+        trained,
+        _lost(unread),
+        _lost(unread_test),
+        within_train=within_train,
+        near=near,
+    )
 
 
 def test_one_leaked_image_fails_and_is_named() -> None:
@@ -114,6 +129,35 @@ def test_an_unread_training_image_may_be_a_copy(unread: int, share: float, statu
     assert outcome.status is status
     if status is Status.INCONCLUSIVE:
         assert f"{unread} training image" in outcome.findings[-1].note
+        assert outcome.findings[-1].note.endswith(" lost.png")
+
+
+@pytest.mark.parametrize(
+    ("unread", "share", "status"),
+    [
+        (0, 0.0, Status.PASS),
+        (1, 0.0, Status.INCONCLUSIVE),
+        (2, 0.03, Status.PASS),  # 3 of 102
+        (3, 0.03, Status.INCONCLUSIVE),  # 4 of 103
+        (3, 0.0, Status.FAIL),
+    ],
+)
+def test_an_unread_test_image_may_be_a_copy(unread: int, share: float, status: Status) -> None:
+    pairs = [_pair("x.png")] if share or status is Status.FAIL else []
+    outcome = SplitOverlap(max_share=share).run(_overlap(*pairs, unread_test=unread), None)
+    assert outcome.status is status
+    if status is Status.INCONCLUSIVE:
+        named = "could not be read, " + "first " * (unread > 1) + "lost.png"
+        assert f"{unread} test image" in outcome.summary
+        assert named in outcome.summary
+
+
+def test_of_predicted_images_the_unread_are_counted_by_the_predictions(
+    predictions: Callable[..., Predictions],
+) -> None:
+    test = predictions({"a": {"a": 100}}, ["a", "b"])
+    overlap = _overlap(signed=100, unread_test=5)
+    assert SplitOverlap().run(overlap, test).status is Status.PASS
 
 
 def test_a_predicted_image_that_was_not_compared_is_not_clean(

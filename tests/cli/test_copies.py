@@ -244,7 +244,9 @@ def test_unreadable_files_are_listed_and_equal_nothing(cli: Cli, here: Path) -> 
         (here / "images" / f"copy-{file}").write_bytes(data)
     (here / "images" / "one.png").write_bytes(gallery()["one.png"])
     done = cli("duplicates", "images")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 3, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "not settled: 8 images could not be read, first bomb.png" in said
     assert rows(here / "duplicates" / "duplicates.csv") == []
     assert [row["image"] for row in rows(here / "duplicates" / "keep.csv")] == ["one.png"]
     assert "images, 1 image, 8 unreadable" in done.stdout
@@ -256,7 +258,33 @@ def test_unreadable_training_images_leave_it_undecided(cli: Cli, splits: tuple[P
     (splits[0] / "cat" / "short.jpg").write_bytes(broken()["short.jpg"])
     done = cli("overlap", "train", "test")
     assert done.returncode == 3
-    assert "1 training image could not be read" in done.stdout
+    assert "1 training image could not be read, cat/short.jpg" in done.stdout
+
+
+@pytest.mark.parametrize(("share", "status"), [("0.17", 3), ("0.18", 0)])
+def test_unreadable_test_images_leave_it_undecided(
+    cli: Cli, splits: tuple[Path, Path], share: str, status: int
+) -> None:
+    """Truncated copies of five training images: each may be one, and 5 of 29 are 17.2%."""
+    train, test = splits
+    for path in sorted((train / "cat").iterdir())[:5]:
+        (test / "cat" / f"copy-{path.name}").write_bytes(path.read_bytes()[:-60])
+    undecided = "5 {}images could not be read, first cat/copy-0000.png"
+    for command, what in ((("overlap", "train", "test"), "test "), (("duplicates", "test"), "")):
+        done = cli(*command, "--max-share", share)
+        assert done.returncode == status, done.stderr
+        summary = " ".join(done.stdout.partition("\n\n")[0].split())
+        assert (undecided.format(what) in summary) == (status == 3)
+
+
+def test_a_failure_is_one_whatever_could_not_be_read(cli: Cli, splits: tuple[Path, Path]) -> None:
+    plant(*splits)
+    (splits[1] / "cat" / "short.jpg").write_bytes(broken()["short.jpg"])
+    done = cli("overlap", "train", "test")
+    assert done.returncode == 1
+    assert "not settled: 1 test image could not be read, cat/short.jpg" in (
+        " ".join(done.stdout.split())
+    )
 
 
 def test_nothing_readable_shows_nothing(cli: Cli, here: Path) -> None:
@@ -409,11 +437,21 @@ class TestSign:
         assert "hash_mode = 'fast', and [overlap] asks for" in done.stderr
         path = here / "train.signatures.parquet"
         table = pq.read_table(path)
-        about = table.schema.metadata[b"about"].replace(b'signatures": 2', b'signatures": 99')
+        about = table.schema.metadata[b"about"].replace(b'signatures": 5', b'signatures": 99')
         pq.write_table(table.replace_schema_metadata({"about": about}), path)
         done = cli("overlap", "train.signatures.parquet", "test")
         assert done.returncode == 2
-        assert "signatures of format 99; this Auditor reads format 2" in done.stderr
+        assert "signatures of format 99; this Auditor reads format 5" in done.stderr
+
+    def test_sources_side_by_side_are_signed_side_by_side(self, cli: Cli, here: Path) -> None:
+        for name in ("set.v1", "set.v2"):
+            (here / name).mkdir()
+            Image.new("L", (9, 9)).save(here / name / f"{name}.png")
+            (here / f"{name}.csv").write_text(f"image\n{name}/{name}.png\n")
+        for number, source in enumerate(("set.v1", "set.v2")):
+            assert cli("sign", source).stdout.startswith(f"{source}.signatures.parquet: 1 image ")
+            assert len([*here.glob("*.signatures.parquet")]) == number + 1
+        assert cli("sign", "set.v2.csv").stdout.startswith("set.v2.signatures.parquet: 1 image ")
 
     def test_no_other_file_is_overwritten(
         self, cli: Cli, splits: tuple[Path, Path], here: Path

@@ -22,7 +22,7 @@ from auditor.config import Config, load_config
 from auditor.errors import InputError, Unavailable
 from auditor.evidence.complexity import Complexity
 from auditor.evidence.counts import TrainCounts
-from auditor.evidence.overlap import Overlap, OverlapPair
+from auditor.evidence.overlap import Overlap, OverlapPair, Unread
 from auditor.evidence.predictions import Predictions
 from auditor.evidence.provider import Stored
 from auditor.evidence.signatures import Signatures
@@ -230,7 +230,7 @@ PAIR = OverlapPair("a.png", "b.png", "near-duplicate", 4, 0.97, "cat", "dog")
             ("run twice",),
         ),
         Complexity(5, 6, 7, (3, 224, 224)),
-        Overlap((PAIR,), (PAIR, PAIR), 9, {"test/a.png": b"\xff\xd8\x00"}, 12, 3),
+        Overlap((PAIR,), (PAIR, PAIR), 9, {"test/a.png": b"\xff\xd8\x00"}, 12, Unread(3, "x")),
         Overlap((), (), 9, {}, 0),
         Overlap(None, (PAIR,), 9, {}),
         Signatures(

@@ -134,20 +134,21 @@ class Samples:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 over names, labels, sizes and times of change: a ``stat`` a file."""
+        """SHA-256 over all columns by name, sizes and times of change: a ``stat`` a file."""
         digest = hashlib.sha256(self._listed())
         digest.update(self.looks.astype("<i8").tobytes())
         return digest.hexdigest()
 
     @cached_property
     def content(self) -> str:
-        """SHA-256 over names, labels and sizes: equal for a copy of the data on another machine."""
+        """SHA-256 over all columns by name and sizes: equal for a copy on another machine."""
         digest = hashlib.sha256(self._listed())
         digest.update(self.looks[:, 0].astype("<i8").tobytes())
         return digest.hexdigest()
 
     def _listed(self) -> bytes:
-        digest = hashlib.sha256(repr((self.sample, self.representative)).encode())
+        told = self.sample, self.representative, [*self.metadata]
+        digest = hashlib.sha256(repr(told).encode())
         for column in (self.images, self.labels, *self.metadata.values()):
             for value in column:
                 digest.update(f"{len(value)}:{value}".encode())

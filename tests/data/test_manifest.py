@@ -46,6 +46,19 @@ def test_further_columns_are_kept(manifest: Callable[..., Path]) -> None:
     assert samples.metadata == {"camera": ("north", ""), "night": ("0", "1")}
 
 
+def test_the_names_of_columns_are_part_of_what_it_is(manifest: Callable[..., Path]) -> None:
+    image, label = ["x", "y"], ["a", "b"]
+
+    def seen(**columns: list[str]) -> tuple[str, str]:
+        samples = read_samples(manifest(image=image, label=label, **columns))
+        return samples.identity, samples.content
+
+    first = seen(patient=["P1", "P2"], scanner=["S1", "S1"])
+    swapped = seen(scanner=["P1", "P2"], patient=["S1", "S1"])
+    assert first == seen(patient=["P1", "P2"], scanner=["S1", "S1"])
+    assert not {*first} & {*swapped}
+
+
 def test_numbers_become_text(manifest: Callable[..., Path]) -> None:
     samples = read_samples(manifest(image=[1, 2], label=[7, 8], night=[1, 0]))
     assert samples.images == ("1", "2")

@@ -25,6 +25,10 @@ class Rows:
         self._rows = np.argsort(keys, kind="stable")
         self._keys = keys[self._rows]
 
+    def __reduce__(self) -> tuple[type[Rows], tuple[Sequence[str]]]:
+        """Leave the hashes behind: every process has its own."""
+        return Rows, (self._names,)
+
     def find(self, names: Sequence[str]) -> NDArray[np.int64]:
         """Return their rows.
 

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 import click
@@ -47,11 +48,14 @@ def surviving(work: Callable[[], int]) -> int:
             _die_with(parent)
             signal.signal(signal.SIGINT, _Interrupts())
             status = work()
+            _flush()
             returned[0] = status + 1
             return status
         ended = _wait(child)
-        if ended >= 0:  # the child has printed and flushed all there is
-            os._exit(returned[0] - 1 if returned[0] else _cut_short(ended))
+        if returned[0]:  # it has printed all there is; what it met on its way out is nothing to it
+            os._exit(returned[0] - 1)
+        if ended >= 0:
+            os._exit(_cut_short(ended))
         died = signal.Signals(-ended)
         if died is signal.SIGINT:  # the second one met it on its way out
             os._exit(_INTERRUPTED)
@@ -65,6 +69,13 @@ def surviving(work: Callable[[], int]) -> int:
         err=True,
     )
     return _NO_VERDICT
+
+
+def _flush() -> None:
+    """Print what waits; who listens no more does not change what was found."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
 
 
 def _cut_short(status: int) -> int:

@@ -165,3 +165,20 @@ def test_who_ends_the_process_after_the_verdict_does_not_change_it() -> None:
         sys.exit(surviving(lambda: 0))
     """
     assert subprocess.run(python(code), check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL"])
+def test_who_dies_after_the_verdict_does_not_change_it(name: str) -> None:
+    code = """
+        import atexit, os, signal, sys
+        from auditor.cli.survival import surviving
+
+        def work():
+            atexit.register(os.kill, os.getpid(), getattr(signal, sys.argv[1]))
+            print("verdict: rejected")
+            return 1
+
+        sys.exit(surviving(work))
+    """
+    done = subprocess.run(python(code, name), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "verdict: rejected\n", "")

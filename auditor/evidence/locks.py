@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from auditor.errors import NotWritten
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 __all__ = ["held", "held_if_free"]
+
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""What a file system without locks says, such as NFS without its lock daemon."""
 
 
 @contextmanager
@@ -23,38 +33,60 @@ def held(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[Non
     NotWritten
         There can be no lock file.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
-    lock = FileLock(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        waiting()
-        lock.acquire()
-    except NotImplementedError:
-        yield
-        return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = _acquired(path, wait=False)
+        except Timeout:
+            waiting()
+            lock = _acquired(path, wait=True)
     except OSError as error:
         raise NotWritten(path, error) from error
     try:
         yield
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()
 
 
 @contextmanager
 def held_if_free(path: Path) -> Iterator[bool]:
     """Hold a lock unless another process does; yields whether it is held."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
-    lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
-    except (Timeout, NotImplementedError):
-        yield False
-        return
+        lock = _acquired(path, wait=False)
+    except Timeout:
+        lock = None
     try:
-        yield True
+        yield lock is not None
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()
+
+
+def _acquired(path: Path, *, wait: bool) -> BaseFileLock | None:
+    """Return a lock that is held; None where the file system has none."""
+    from filelock import FileLock
+
+    lock = FileLock(path, **_of_the_system())
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except NotImplementedError:
+        return None
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
+    return lock
+
+
+@cache
+def _of_the_system() -> dict[str, Any]:
+    """Refuse the files that filelock 4 puts in the place of locks: a killed process leaves them."""
+    from filelock import FileLock
+
+    soft = "fallback_to_soft"
+    return {soft: False} if soft in inspect.signature(FileLock.__init__).parameters else {}

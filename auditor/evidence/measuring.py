@@ -58,7 +58,7 @@ class Measuring:
 
     images: frozenset[str] | None = None
     batch_size: int | None = None
-    under_way = 1
+    by_label = False
 
     def __init__(self, *, reduced: bool = False) -> None:
         self.reduced = reduced

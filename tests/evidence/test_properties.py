@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,10 +17,13 @@ from PIL import Image, ImageFilter, ImageStat
 from scipy import ndimage
 from sklearn.datasets import load_sample_images
 
-from auditor.evidence.measuring import Measured, measure
+from auditor.data.folder import read_folder
+from auditor.engine.observation import Observing, observe_samples
+from auditor.evidence.measuring import Measured, Measuring, measure
 from auditor.evidence.properties import Properties
 from auditor.evidence.store import Store
 from auditor.overlap.decode import open_image
+from auditor.progress import Progress
 from auditor.record import Audit
 
 Folder = Callable[..., Path]
@@ -52,6 +56,34 @@ def laplacian_variance(grey: NDArray[Any]) -> float:
 def noise(height: int, width: int, seed: int = 0) -> Image.Image:
     levels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     return Image.fromarray(levels)
+
+
+def test_another_label_measures_nothing_again(
+    image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare, opened = Measuring.prepare, list[bytes]()
+
+    def counted(self: Measuring, image: Image.Image, data: bytes) -> Measured:
+        opened.append(data)
+        return prepare(self, image, data)
+
+    monkeypatch.setattr(Measuring, "prepare", counted)
+    folder, store = image_folder("images", {"a": 3, "b": 3}), Store(tmp_path / "evidence")
+
+    def look(key: str) -> pa.Table:
+        each = Observing(key, Measuring(), "by eye", {}, store.like("it", "by eye"))
+        assert observe_samples(read_folder(folder), {"it": each}, store, Progress()) == {}
+        found = store.load("it", key)
+        assert found is not None
+        return found
+
+    first = look("1" * 64)
+    (folder / "a").rename(folder / "c")
+    second = look("2" * 64)
+    assert len(opened) == 6
+    assert second["label"].to_pylist() == ["b", "b", "b", "c", "c", "c"]
+    for name in ("width", "brightness", "sharpness"):
+        assert sorted(second[name].to_pylist()) == sorted(first[name].to_pylist())
 
 
 class TestLuma:

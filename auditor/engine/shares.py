@@ -67,7 +67,7 @@ class _Place:
     """A share, and where it lies."""
 
     def __init__(self, file: Path, given: Path) -> None:
-        self.given, self.kept = given, Parts(file.parent)
+        self.file, self.given, self.kept = file, given, Parts(file.parent)
         try:
             self.share = Share.model_validate_json(file.read_bytes())
         except (OSError, ValidationError) as error:
@@ -78,7 +78,7 @@ class _Place:
 
 
 def write_share(task: Task, samples: Samples, each: Observing, shard: Shard) -> None:
-    """Say beside the parts of a share what they are."""
+    """Say beside the parts of a share what they are, in the place of what it was before."""
     share = Share(
         name=task.name,
         key=task.key,
@@ -94,6 +94,9 @@ def write_share(task: Task, samples: Samples, each: Observing, shard: Shard) -> 
     file = task.parts.folder / f"share-{shard.number}-of-{shard.of}.json"
     with appearing(file) as partial:
         partial.write_text(share.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    for earlier in file.parent.parent.glob(f"*/share-{shard.number}-of-*.json"):
+        if earlier != file:  # of other data, another model, or another number of shards
+            earlier.unlink(missing_ok=True)
 
 
 def merge(folders: Sequence[Path], store: Store) -> dict[str, int]:
@@ -151,9 +154,16 @@ def _require_one_pass(places: Sequence[_Place]) -> None:
             if getattr(place.share, field) != getattr(first.share, field):
                 raise InputError(
                     f"{place} was gathered {said} than {first}; nothing was merged: gather again "
-                    "what is out of date, or leave it out"
+                    f"what is out of date, or leave it out{_file_of_one(place, first)}"
                 )
         _require_one_way(place, first)
+
+
+def _file_of_one(place: _Place, other: _Place) -> str:
+    """Say what to delete where two shares lie in one folder, so that none can be left out."""
+    if place.given != other.given:
+        return ""
+    return f" by deleting its description, {other.file} or {place.file}"
 
 
 def _require_one_way(place: _Place, first: _Place) -> None:

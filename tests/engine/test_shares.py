@@ -309,6 +309,45 @@ def test_shares_of_another_pass_are_refused(
     assert "gather again" in text
 
 
+def test_a_share_that_is_gathered_again_takes_its_own_place(
+    shard: Gather, merged: Callable[..., Store]
+) -> None:
+    clean = split([image for image in IMAGES if int(image) % 16 != 2])
+    for samples in (split(), clean):
+        folders = [shard(f"{number}/2", samples) for number in (1, 2)]
+    store = merged(*folders)
+    assert store.key("eye") == clean.identity
+    table = store.load("eye")
+    assert table is not None
+    assert table["image"].to_pylist() == [*clean.images]
+
+
+def test_a_folder_may_be_divided_again_into_more(
+    shard: Gather, merged: Callable[..., Store], whole: Store
+) -> None:
+    for n in (2, 3):
+        for number in range(1, n + 1):
+            folder = shard(f"{number}/{n}", where="common")
+    assert merged(folder).digests() == whole.digests()
+
+
+def test_a_share_that_is_left_of_more_is_named_and_may_be_deleted(
+    shard: Gather, tmp_path: Path, whole: Store
+) -> None:
+    for n in (3, 2):
+        for number in range(1, n + 1):
+            folder = shard(f"{number}/{n}", where="common")
+    for name in ("eye", "half"):
+        said = refused(tmp_path, [folder])
+        (left,) = folder.glob(f"evidence/{name}.parts/*/share-3-of-3.json")
+        assert "gather again what is out of date, or leave it out by deleting its desc" in said
+        assert str(left) in said
+        left.unlink()
+    store = Store(tmp_path / "merged")
+    merge([folder], store)
+    assert store.digests() == whole.digests()
+
+
 def test_shares_of_another_number_are_refused(shard: Gather, tmp_path: Path) -> None:
     first, second = shard("1/2"), shard("2/3")
     text = refused(tmp_path, [first, second])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from auditor.config import Config
@@ -118,16 +119,11 @@ class Graph:
             raise self._missing[name]
         if name not in self._values:
             try:
-                self._values[name] = self._make(name)
+                with _crashes_as_reasons(name):
+                    self._values[name] = self._make(name)
             except Unavailable as reason:
                 self._remember(name, reason)
                 raise
-            except AuditorError:
-                raise
-            except (Exception, SystemExit) as crash:
-                failed = Unavailable(f"{name} failed: {type(crash).__name__}: {crash}", "error")
-                self._remember(name, failed)
-                raise failed from crash
         return self._values[name]
 
     def _remember(self, name: str, reason: Unavailable) -> None:
@@ -196,7 +192,8 @@ class Graph:
             if provider is None or provider.kind != "observe" or name in seen:
                 continue
             try:
-                observers = self._observers(provider)
+                with _crashes_as_reasons(name):
+                    observers = self._observers(provider)
             except Unavailable as reason:
                 if reason.status == "error":
                     missing[name] = reason.reason
@@ -243,8 +240,13 @@ class Graph:
 
     def _stored(self, name: str, key: str) -> Any:
         table, stored = self.store.load(name, key), self._providers[name].stored
-        assert table is not None
         assert stored is not None
+        if table is None:
+            raise Unavailable(
+                f"{name} was removed from {self.store.directory} while it was used; run "
+                "`auditor run` again",
+                "error",
+            )
         return stored.from_table(table)
 
     def _observers(self, asked: Provider) -> dict[str, Observing]:
@@ -345,3 +347,15 @@ class Graph:
         if hasattr(value, "identity"):
             return str(value.identity)
         return repr([(need, self._identity(need)) for need in sorted(provider.needs)])
+
+
+@contextmanager
+def _crashes_as_reasons(name: str) -> Iterator[None]:
+    """Let evidence that could not be made be one that cannot be had, whatever it died of."""
+    try:
+        yield
+    except AuditorError:
+        raise
+    except (Exception, SystemExit) as crash:
+        reason = f"{name} failed: {type(crash).__name__}: {crash}"
+        raise Unavailable(reason, "error") from crash

@@ -7,13 +7,13 @@ import hashlib
 import json
 import platform
 import shlex
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from auditor import __version__
 from auditor.config import FLAGS, Config, ConfigSource, load_config
 from auditor.evidence.inputs import SEED
 from auditor.graph import Graph
+from auditor.models.identity import installed_version
 from auditor.record import Provenance
 
 __all__ = ["describe_run"]
@@ -29,7 +29,11 @@ _PACKAGES = (
     "pillow",
     "imagehash",
     "pyarrow",
+    "onnxruntime",
+    "onnx",
+    "openvino",
 )
+"""Named where they are installed."""
 
 
 def describe_run(config: Config, source: ConfigSource, graph: Graph, seconds: float) -> Provenance:
@@ -51,7 +55,7 @@ def describe_run(config: Config, source: ConfigSource, graph: Graph, seconds: fl
         forward=about.get("forward"),
         transform=about.get("transform"),
         seed=SEED,
-        packages={name: found for name in _PACKAGES if (found := _version(name))},
+        packages={name: found for name in _PACKAGES if (found := installed_version(name))},
         evidence={k: v for k, v in graph.store.digests().items() if graph.asked_for(k)},
         seconds=round(seconds, 3),
     )
@@ -76,10 +80,3 @@ def _words(flag: str, value: Any) -> list[str]:
     if flag == "formats":
         return [word for name in value for word in ("--format", name)]
     return [f"--{flag.replace('_', '-')}", str(value)]
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

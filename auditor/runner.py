@@ -31,7 +31,7 @@ from auditor.registry import (
 if TYPE_CHECKING:
     from auditor.engine.shards import Shard
 
-__all__ = ["Gathered", "audit", "evidence_directory", "gather", "run_audit"]
+__all__ = ["Gathered", "Judged", "audit", "evidence_directory", "gather", "judge", "run_audit"]
 
 _NO_TEST = "there are no test predictions to judge: {}"
 
@@ -84,6 +84,24 @@ def run_audit(
     progress
         Who is told how far the work is; nobody where None.
     """
+    return judge(config, source, gathering=gathering, progress=progress).audit
+
+
+class Judged(NamedTuple):
+    """An audit, and the evidence that it was made from."""
+
+    audit: Audit
+    graph: Graph
+
+
+def judge(
+    config: Config,
+    source: ConfigSource | None = None,
+    *,
+    gathering: bool = True,
+    progress: Progress | None = None,
+) -> Judged:
+    """Run every enabled check and decide; parameters as for ``run_audit``."""
     started = time.monotonic()
     source = source or ConfigSource()
     registry = find_checks()
@@ -93,7 +111,7 @@ def run_audit(
     results = _without_leak(results, configured, graph, source)
     results += [_broken(check, config) for check in registry.broken]
     _require_test(graph)
-    return _decided(results, graph, source, started)
+    return Judged(_decided(results, graph, source, started), graph)
 
 
 class Gathered(NamedTuple):

@@ -47,6 +47,21 @@ def two():
 def three():
     return ByColour(3)
 """
+COUNTED = """
+from pathlib import Path
+
+
+class Counted(ByColour):
+    def forward(self, x):
+        if len(x) > 1:  # a batch, not the probe that counts the outputs
+            with Path(__file__).with_name("looked").open("a") as stream:
+                stream.write(len(x) * "x")
+        return super().forward(x)
+
+
+def counted():
+    return Counted(2)
+"""
 EXAMPLE_TOML = """
 [candidate]
 model = "tf_efficientnet_b0"
@@ -193,6 +208,25 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str
         return name
 
     return make
+
+
+@pytest.fixture
+def counted(module: Callable[..., str]) -> str:
+    """A model by colour that counts the images it sees, as ``module:function``."""
+    return f"{module(COUNTED)}:counted"
+
+
+@pytest.fixture
+def looked(tmp_path: Path) -> Callable[[], int]:
+    """Tell how many images the model of ``counted`` saw since this was last asked."""
+    log = tmp_path / "modules" / "looked"
+
+    def looked() -> int:
+        seen = log.stat().st_size if log.exists() else 0
+        log.unlink(missing_ok=True)
+        return seen
+
+    return looked
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from auditor.config import Config, ConfigSource
+    from auditor.graph import Graph
     from auditor.record import Audit
 
 __all__ = ["judge", "writing"]
@@ -23,36 +24,31 @@ def judge(config: Config, source: ConfigSource, *, gathering: bool) -> int:
     from auditor.cli.verdict import verdict
     from auditor.progress import Progress
     from auditor.render import render
-    from auditor.runner import run_audit
+    from auditor.runner import judge as judged
 
     directory = config.output.directory
     with writing(directory, trying=True):
-        audit = run_audit(config, source, gathering=gathering, progress=Progress.on_stderr())
+        audit, graph = judged(config, source, gathering=gathering, progress=Progress.on_stderr())
         directory.mkdir(parents=True, exist_ok=True)
         audit.write(directory / "audit.json")
         written = render(audit, directory, config.output.formats)
-        written += _lists(config, audit)
+        written += _lists(directory, audit, graph)
     click.echo(verdict(audit, [*written, directory / "audit.json"]))
     return audit.exit_status
 
 
-def _lists(config: Config, audit: Audit) -> list[Path]:
-    """Write what repairs the split, where an overlap was looked for."""
+def _lists(directory: Path, audit: Audit, graph: Graph) -> list[Path]:
+    """Write what repairs the split, where an overlap was looked for: from what was judged."""
     from auditor.cli.copies import write_across
-    from auditor.evidence.overlap import Overlap
-    from auditor.evidence.signatures import Signatures
-    from auditor.evidence.store import Store
-    from auditor.runner import evidence_directory
+    from auditor.errors import Unavailable
 
     shown = audit.exhibits.overlap
     if shown is None or not shown.compared:
         return []
-    store = Store(evidence_directory(config))
-    found, signed = store.load("overlap"), store.load("test_signatures")
-    if found is None or signed is None:
+    try:
+        return write_across(directory, graph.get("overlap"), graph.get("test_signatures"))
+    except Unavailable:
         return []
-    overlap, test = Overlap.from_table(found), Signatures.from_table(signed)
-    return write_across(config.output.directory, overlap, test)
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,16 @@ from auditor.errors import NotWritten
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["appearing", "is_unharmed", "read_table", "schema_of", "sha256_of", "write_stream"]
+__all__ = [
+    "appearing",
+    "is_unharmed",
+    "read_open",
+    "read_table",
+    "schema_of",
+    "sha256_of",
+    "sha256_of_open",
+    "write_stream",
+]
 
 _GROUP = 1 << 13
 """Rows that are compressed together."""
@@ -22,10 +33,18 @@ _GROUP = 1 << 13
 
 def read_table(path: Path) -> pa.Table:
     """Return all of a file, its columns in one piece each: to join pieces is to copy them."""
+    with path.open("rb") as file:
+        return read_open(file)
+
+
+def read_open(file: BufferedReader) -> pa.Table:
+    """Return all of an open file, as ``read_table`` does, whatever has its name by now."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
-        return file.read(use_threads=False)
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    with pq.ParquetFile(pa.BufferReader(pa.py_buffer(mapped)), pre_buffer=False) as parquet:
+        return parquet.read(use_threads=False)
 
 
 def schema_of(path: Path) -> pa.Schema | None:
@@ -52,9 +71,14 @@ def is_unharmed(path: Path) -> bool:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the digest of a file, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Return the digest of a file, in hex, reading it in pieces."""
+    with path.open("rb") as file:
+        return sha256_of_open(file)
+
+
+def sha256_of_open(file: BufferedReader) -> str:
+    """Return the digest of an open file, in hex."""
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

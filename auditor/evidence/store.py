@@ -12,17 +12,18 @@ lock, and :meth:`Store.gathering` lets one of those wait that would do the same 
 from __future__ import annotations
 
 import datetime
-import json
-import re
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from auditor.errors import InputError, Unavailable
-from auditor.evidence.files import appearing, read_table, sha256_of, write_stream
+from auditor.errors import Unavailable
+from auditor.evidence.files import appearing, read_open, sha256_of, sha256_of_open, write_stream
 from auditor.evidence.locks import held, held_if_free
+from auditor.evidence.manifest import EARLIER, Entry, Manifest
 from auditor.evidence.parts import Parts, remove_if_empty
 
 if TYPE_CHECKING:
@@ -34,10 +35,11 @@ GENERATIONS = 4
 """How many earlier entries of a name are set aside."""
 
 _MANIFEST = "manifest.json"
-_EARLIER = "earlier"
 _WRITING = "-writing"
 _SHORT = 16
 """Characters of a key that tell it apart in the name of a folder."""
+
+Found = TypeVar("Found")
 
 
 class Stored(NamedTuple):
@@ -66,10 +68,13 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._digests: dict[Path, tuple[object, str]] = {}
-        """File → how it looked and its digest then, so that it is read once."""
-        self._entries: dict[str, dict[str, Any]] = {}
-        self._earlier: dict[str, list[dict[str, Any]]] = {}
+        self._manifest = directory / _MANIFEST
+        self._digests: dict[object, str] = {}
+        """How a file looked → its digest then, so that it is read once."""
+        self._used: dict[str, str] = {}
+        """Name → digest of what was loaded or saved last: others may replace the current entry."""
+        self._entries: dict[str, Entry] = {}
+        self._earlier: dict[str, list[Entry]] = {}
         self._read_manifest()
 
     def key(self, name: str) -> str | None:
@@ -77,8 +82,9 @@ class Store:
         return self._entries.get(name, {}).get("key")
 
     def digests(self) -> dict[str, str]:
-        """Return name → SHA-256 of every stored file."""
-        return {k: v["sha256"] for k, v in sorted(self._entries.items()) if "sha256" in v}
+        """Return name → SHA-256 of every stored file; of what was used here, as it was used."""
+        stored = {k: v["sha256"] for k, v in self._entries.items() if "sha256" in v}
+        return dict(sorted({**stored, **self._used}.items()))
 
     def listed(self) -> list[Stored]:
         """Return every file of evidence, the current ones first."""
@@ -99,8 +105,7 @@ class Store:
 
     def load(self, name: str, key: str | None = None) -> pa.Table | None:
         """Return stored evidence; None where it is absent, harmed, or of another key."""
-        path = self.find(name, key)
-        return None if path is None else read_table(path)
+        return self._had(name, key, self._table)
 
     def find(self, name: str, key: str | None = None) -> Path | None:
         """Return the unharmed file of stored evidence.
@@ -112,14 +117,7 @@ class Store:
         Unavailable
             It could not be had, and the reason was stored in its place.
         """
-        entry = self._entries.get(name)
-        if key is not None and (entry is None or entry["key"] != key):
-            entry = self._taken_back(name, key)
-        if entry is None:
-            return None
-        if "unavailable" in entry:
-            raise Unavailable(entry["unavailable"], entry["status"])
-        return self._unharmed(entry)
+        return self._had(name, key, self._unharmed)
 
     def like(self, name: str, method: str) -> Path | None:
         """Return the latest unharmed file that was made by the same method, of whatever data."""
@@ -153,7 +151,7 @@ class Store:
         file = self.directory / f"{name}.parquet"
         with held(self._lock(f"{name}{_WRITING}")), appearing(file) as partial:
             rows = write_stream(tables, schema, partial)
-            entry = {
+            entry: Entry = {
                 "key": key,
                 "method": method,
                 "origin": dict(origin),
@@ -166,11 +164,13 @@ class Store:
                 self._set_aside(name, key)
                 partial.replace(file)
                 self._entries[name] = entry
+        self._used[name] = entry["sha256"]
         for folder in self.directory.glob(f"{name}.parts/{key[:_SHORT]}*"):
             Parts(folder).remove()
 
     def save_unavailable(self, name: str, reason: Unavailable) -> None:
         """Remember why evidence could not be had, for those who judge it elsewhere."""
+        self._used.pop(name, None)
         said = {"key": "", "unavailable": reason.reason, "status": reason.status}
         if self._entries.get(name) == said:
             return
@@ -221,7 +221,7 @@ class Store:
         with self._changing():
             self._earlier = {}
             kept = {self.directory / entry.get("file", "") for entry in self._entries.values()}
-            strays = [*self.directory.glob("*.parquet"), *self.directory.glob(f"{_EARLIER}/*")]
+            strays = [*self.directory.glob("*.parquet"), *self.directory.glob(f"{EARLIER}/*")]
             removed = [path for path in strays if path not in kept]
             removed += filter(self._is_left_behind, self.directory.glob("*.partial"))
             for path in removed:
@@ -231,7 +231,7 @@ class Store:
                     if free:
                         shutil.rmtree(folder, ignore_errors=True)
                         removed.append(folder)
-        for folder in (*self.directory.glob("*.parts"), self.directory / _EARLIER):
+        for folder in (*self.directory.glob("*.parts"), self.directory / EARLIER):
             remove_if_empty(folder)
         return removed
 
@@ -255,7 +255,7 @@ class Store:
         if "file" not in entry or entry["key"] == key:
             return
         path = self.directory / entry["file"]
-        aside = self.directory / _EARLIER / f"{name}-{entry['key'][:_SHORT]}.parquet"
+        aside = self.directory / EARLIER / f"{name}-{entry['key'][:_SHORT]}.parquet"
         if not path.exists():
             return
         aside.parent.mkdir(exist_ok=True)
@@ -267,33 +267,80 @@ class Store:
             (self.directory / dropped["file"]).unlink(missing_ok=True)
         self._earlier[name] = kept[-GENERATIONS:]
 
-    def _taken_back(self, name: str, key: str) -> dict[str, Any] | None:
-        if not any(entry["key"] == key for entry in self._earlier.get(name, [])):
-            return None
-        with self._changing():
-            entries = self._earlier.get(name, [])
-            found = next((entry for entry in entries if entry["key"] == key), None)
-            if found is None or self._unharmed(found) is None:
-                return None
-            self._earlier[name] = [entry for entry in entries if entry is not found]
-            path = self.directory / found["file"]
-            self._set_aside(name, key)
-            path.replace(self.directory / f"{name}.parquet")
-            self._entries[name] = found | {"file": f"{name}.parquet"}
-        return self._entries[name]
+    def _had(
+        self, name: str, key: str | None, get: Callable[[Entry], Found | None]
+    ) -> Found | None:
+        """Return what ``get`` makes of the current entry, if that is of the key.
 
-    def _unharmed(self, entry: Mapping[str, Any]) -> Path | None:
-        if "file" not in entry:
+        Where it is not, or its file is not what it was, another process may have put its own in
+        the place since the manifest was read: then it is asked once more, with nobody at it.
+        """
+        found = self._of_current(name, key, get)
+        if found is None and self._manifest.exists():
+            if key is None:
+                self._read_manifest()
+                return self._of_current(name, key, get)
+            with self._changing():
+                self._take_back(name, key)
+                return self._of_current(name, key, get)
+        return found
+
+    def _of_current(
+        self, name: str, key: str | None, get: Callable[[Entry], Found | None]
+    ) -> Found | None:
+        entry = self._entries.get(name)
+        if entry is None or key not in (None, entry["key"]):
             return None
-        path = self.directory / entry["file"]
+        if "unavailable" in entry:
+            raise Unavailable(entry["unavailable"], entry["status"])
+        if (found := get(entry)) is not None:
+            self._used[name] = entry["sha256"]
+        return found
+
+    def _take_back(self, name: str, key: str) -> None:
+        """Make what was set aside the current entry again, if it is there and unharmed."""
+        entries = self._earlier.get(name, [])
+        found = next((entry for entry in entries if entry["key"] == key), None)
+        if found is None or self._unharmed(found) is None:
+            return
+        self._earlier[name] = [entry for entry in entries if entry is not found]
+        path = self.directory / found["file"]
+        self._set_aside(name, key)
+        path.replace(self.directory / f"{name}.parquet")
+        self._entries[name] = found | {"file": f"{name}.parquet"}
+
+    def _unharmed(self, entry: Entry) -> Path | None:
+        with self._opened(entry) as file:
+            return None if file is None else self.directory / entry["file"]
+
+    def _table(self, entry: Entry) -> pa.Table | None:
+        with self._opened(entry) as file:
+            return None if file is None else read_open(file)
+
+    @contextmanager
+    def _opened(self, entry: Entry) -> Iterator[BufferedReader | None]:
+        """Open an entry's file; None where it is not what it was when it was stored.
+
+        Whoever puts another in its place meanwhile changes nothing of what is read.
+        """
+        path = self.directory / entry.get("file", "")
         try:
-            status = path.stat()
-            seen = status.st_size, status.st_mtime_ns, status.st_ino
-            if self._digests.get(path, (None, ""))[0] != seen:
-                self._digests[path] = seen, sha256_of(path)
+            file = path.open("rb")
         except OSError:
-            return None
-        return path if self._digests[path][1] == entry["sha256"] else None
+            yield None
+            return
+        with file:
+            yield file if self._digest(file) == entry["sha256"] else None
+
+    def _digest(self, file: BufferedReader) -> str | None:
+        status = os.fstat(file.fileno())
+        look = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        if look not in self._digests:
+            try:
+                self._digests[look] = sha256_of_open(file)
+            except OSError:
+                return None
+        return self._digests[look]
 
     def _size(self, entry: Mapping[str, str]) -> int:
         try:
@@ -303,43 +350,18 @@ class Store:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Read the manifest anew, let it be changed, and write it, with nobody else at it."""
+        """Read the manifest anew, and write it where it was changed, with nobody else at it."""
         with held(self._lock("manifest")):
             self._read_manifest()
+            before = Manifest(self._entries, self._earlier).text()
             yield
-            content = {"format": 1, "evidence": self._entries, "earlier": self._earlier}
-            text = json.dumps(content, indent=1, sort_keys=True)
-            with appearing(self.directory / _MANIFEST) as partial:
-                partial.write_text(text + "\n", encoding="utf-8")
+            after = Manifest(self._entries, self._earlier).text()
+            if after != before:
+                with appearing(self._manifest) as partial:
+                    partial.write_text(after, encoding="utf-8")
 
     def _lock(self, name: str) -> Path:
         return self.directory / ".locks" / f"{name}.lock"
 
     def _read_manifest(self) -> None:
-        self._entries, self._earlier = {}, {}
-        path = self.directory / _MANIFEST
-        if not path.exists():
-            return
-        try:
-            content = json.loads(path.read_text())
-            current, earlier = content["evidence"].items(), content.get("earlier", {}).items()
-            self._entries = {k: _entry(v) for k, v in current if re.fullmatch(r"\w+", k)}
-            self._earlier = {k: [_entry(v) for v in entries] for k, entries in earlier}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"{path}: not an evidence manifest ({error}); remove {self.directory} to gather "
-                "again"
-            ) from None
-
-
-def _entry(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an entry of a manifest; raise where it lacks what every one has."""
-    kinds: dict[str, type] = {"unavailable": str, "status": str}
-    if "unavailable" not in found:
-        kinds = {"file": str, "sha256": str, "rows": int}
-        if not re.fullmatch(rf"({_EARLIER}/)?[\w-]+\.parquet", found["file"]):
-            raise ValueError(f"{found['file']} is no file of it")
-    for name, kind in {"key": str, **kinds}.items():
-        if not isinstance(found[name], kind):
-            raise TypeError(f"{name} is no {kind.__name__}")
-    return dict(found)
+        self._entries, self._earlier = Manifest.read(self._manifest)

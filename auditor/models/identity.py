@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from auditor.errors import InputError
+from auditor.evidence.files import sha256_of
 
 __all__ = ["digest_facts", "digest_file", "installed_version"]
 
@@ -22,8 +23,7 @@ def digest_file(path: Path) -> str:
         The file cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
 

@@ -16,24 +16,9 @@ Done = CompletedProcess[str]
 
 N = 1100
 """Images: two parts and a bit."""
-COUNTED = """
-from pathlib import Path
-
-
-class Counted(ByColour):
-    def forward(self, x):
-        if len(x) > 1:
-            with Path(__file__).with_name("looked").open("a") as stream:
-                stream.write(len(x) * "x")
-        return super().forward(x)
-
-
-def counted():
-    return Counted(2)
-"""
 TOML = """
 [candidate]
-module = "{}:counted"
+module = "{}"
 input_size = 8
 
 [data]
@@ -51,12 +36,15 @@ directory = "{}"
 class Project:
     """A folder with a model and its test images."""
 
-    def __init__(self, here: Path, cli: Callable[..., Done], name: str) -> None:
-        self.here, self.cli, self.name, self.output = here, cli, name, here / "audit"
+    def __init__(
+        self, here: Path, cli: Callable[..., Done], model: str, looked: Callable[[], int]
+    ) -> None:
+        self.here, self.cli, self.model, self.looked = here, cli, model, looked
+        self.output = here / "audit"
 
     def gather(self, most: int | None = None) -> Done:
         """Gather, where files may have so many bytes at most."""
-        (self.here / "auditor.toml").write_text(TOML.format(self.name, self.output))
+        (self.here / "auditor.toml").write_text(TOML.format(self.model, self.output))
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft if most is None else most, hard))
         try:
@@ -64,25 +52,20 @@ class Project:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    def looked(self) -> int:
-        """Return how many images the model saw since it was last asked."""
-        log = self.here / "modules" / "looked"
-        seen = log.stat().st_size if log.exists() else 0
-        log.unlink(missing_ok=True)
-        return seen
-
     def files(self, pattern: str) -> list[Path]:
         return sorted((self.output / "evidence").glob(pattern))
 
 
 @pytest.fixture
-def project(here: Path, cli: Callable[..., Done], module: Callable[..., str]) -> Project:
+def project(
+    here: Path, cli: Callable[..., Done], counted: str, looked: Callable[[], int]
+) -> Project:
     random = np.random.default_rng(0)
     for label in "ab":
         (here / "test" / label).mkdir(parents=True)
         for n, pixels in enumerate(random.integers(0, 256, (N // 2, 8, 8, 3), np.uint8)):
             Image.fromarray(pixels).save(here / "test" / label / f"{n}.bmp")
-    return Project(here, cli, module(COUNTED))
+    return Project(here, cli, counted, looked)
 
 
 def refused(done: Done, place: str) -> None:

@@ -13,28 +13,9 @@ import pytest
 
 Cli = Callable[..., CompletedProcess[str]]
 
-COUNTED = """
-from pathlib import Path
-
-
-class Counted(ByColour):
-    def forward(self, x):
-        if len(x) > 1:  # a batch, not the probe that counts the outputs
-            with Path(__file__).with_name("looked").open("a") as stream:
-                stream.write(len(x) * "x")
-        return super().forward(x)
-
-
-def counted():
-    return Counted(2)
-
-
-def broken():
-    raise RuntimeError("no licence")
-"""
 TOML = """
 [candidate]
-module = "{}:counted"
+module = "{}"
 input_size = 16
 
 [data]
@@ -49,19 +30,12 @@ level = "off"
 class Project:
     """A folder with a model, its data, and a count of the images that the model saw."""
 
-    def __init__(self, here: Path, cli: Cli, name: str) -> None:
-        self.here, self.cli, self.name = here, cli, name
-        self.log = here / "modules" / "looked"
+    def __init__(self, here: Path, cli: Cli, model: str, looked: Callable[[], int]) -> None:
+        self.here, self.cli, self.model, self.looked = here, cli, model, looked
         self.write()
 
     def write(self, data: str = "") -> None:
-        (self.here / "auditor.toml").write_text(TOML.format(self.name, data, data))
-
-    def looked(self) -> int:
-        """Return how many images the model saw since it was last asked."""
-        seen = self.log.stat().st_size if self.log.exists() else 0
-        self.log.unlink(missing_ok=True)
-        return seen
+        (self.here / "auditor.toml").write_text(TOML.format(self.model, data, data))
 
     def shards(self, n: int, *folders: str) -> list[str]:
         """Gather shards into folders of their own, or those given; return them."""
@@ -85,11 +59,15 @@ class Project:
 
 @pytest.fixture
 def project(
-    cli: Cli, here: Path, image_folder: Callable[..., Path], module: Callable[..., str]
+    cli: Cli,
+    here: Path,
+    image_folder: Callable[..., Path],
+    counted: str,
+    looked: Callable[[], int],
 ) -> Project:
     image_folder("test", {"a": 12, "b": 12})
     image_folder("train", {"a": 14, "b": 14}, seed=1)
-    return Project(here, cli, module(COUNTED))
+    return Project(here, cli, counted, looked)
 
 
 SHARED = ("test", "train", "test_signatures", "train_signatures", "test_properties")
@@ -192,12 +170,32 @@ def test_a_harmed_part_and_a_harmed_description_are_named(
     assert cli("merge", *folders).returncode == 0
 
 
-def test_a_model_that_does_not_load_is_said(project: Project, cli: Cli) -> None:
-    broken = ("--module", f"{project.name}:broken")
+@pytest.mark.parametrize(
+    ("crash", "said"),
+    [("RuntimeError('no licence')", "no licence"), ("SystemExit(1)", "test failed: SystemExit: 1")],
+)
+def test_a_model_that_does_not_load_is_said(
+    project: Project, cli: Cli, module: Callable[..., str], crash: str, said: str
+) -> None:
+    broken = ("--module", f"{module(f'def broken(): raise {crash}')}:broken")
     for flags in ((), ("--shard", "1/2")):
         done = cli("gather", *broken, *flags)
         assert done.returncode == 2
-        assert "no licence" in done.stderr
+        assert said in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+
+
+def test_a_shard_that_is_gathered_again_takes_the_place_of_what_it_was(
+    project: Project, cli: Cli, here: Path
+) -> None:
+    folders = project.shards(2)
+    (here / "test" / "a" / "0003.png").rename(here / "test" / "b" / "corrected.png")
+    project.shards(2)
+    done = cli("merge", *folders)
+    assert done.returncode == 0, done.stderr
+    ran, merged = cli("run", "--output", "ran"), cli("run")
+    assert merged.returncode == ran.returncode
+    assert project.verdict("audit") == project.verdict("ran")
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "two", "1/0"])

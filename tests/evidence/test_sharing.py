@@ -18,8 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.errors import Unavailable
-from auditor.evidence.files import read_table
+from auditor.evidence.files import read_open, read_table
+from auditor.evidence.signatures import SigningSettings
 from auditor.evidence.store import GENERATIONS, Store
+from auditor.overlap.standalone import compare
 
 KEYS = [f"{n:064}"[::-1] for n in range(1, 9)]
 METHOD = "by model"
@@ -194,6 +196,64 @@ class TestTogether:
             done.result()
         assert order == ["stored", "went on"]
 
+    def test_what_others_put_in_the_place_does_not_hide_ones_own(self, folder: Path) -> None:
+        mine, theirs = Store(folder), Store(folder)
+        for store, n in ((mine, 0), (theirs, 1)):
+            store.save("test", KEYS[n], table(n), {}, METHOD)
+        for _ in range(2):
+            assert mine.find("test", KEYS[0]) == folder / "test.parquet"
+            assert mine.load("test", KEYS[0]) == table(0)
+            assert theirs.load("test", KEYS[1]) == table(1)
+        assert mine.digests() != theirs.digests()
+        assert mine.load("test", KEYS[2]) is None
+
+    def test_a_file_that_is_replaced_while_it_is_read_is_read_to_its_end(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def late(file: Any) -> pa.Table:
+            monkeypatch.undo()
+            save(folder, 1)
+            return read_open(file)
+
+        save(folder, 0)
+        for key in (KEYS[0], None):
+            store = Store(folder)
+            assert store.load("test", KEYS[0]) == table(0)
+            monkeypatch.setattr("auditor.evidence.store.read_open", late)
+            assert store.load("test", key) == table(0)
+            assert Store(folder).load("test") == table(1)
+
+    def test_everybody_gets_ones_own_at_any_time(self, folder: Path) -> None:
+        def work(n: int) -> None:
+            store = Store(folder)
+            for _ in range(40):
+                if store.find("test", KEYS[n]) is None:
+                    store.save("test", KEYS[n], table(n), {})
+                assert store.load("test", KEYS[n]) == table(n)
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(work, range(3)))
+
+    def test_two_searches_with_other_settings_in_one_folder(
+        self, tmp_path: Path, image_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        train, test = (image_folder(name, {"a": 3, "b": 3}) for name in ("train", "test"))
+        save_stream, others = Store.save_stream, list[bool]()
+
+        def interrupted(self: Store, name: str, *arguments: Any) -> None:
+            save_stream(self, name, *arguments)
+            if name == "test_signatures" and not others:
+                others.append(True)
+                compare(train, test, tmp_path / "out", settings={"views": True})
+
+        monkeypatch.setattr(Store, "save_stream", interrupted)
+        found = compare(train, test, tmp_path / "out")
+        assert others
+        alone = compare(train, test, tmp_path / "alone")
+        assert found.overlap.pairs == alone.overlap.pairs
+        assert found.report.exhibit == alone.report.exhibit
+        assert found.test.settings == SigningSettings(views=False)
+
     def test_other_work_and_other_shares_are_not_held_off(self, folder: Path) -> None:
         def fail() -> None:
             raise AssertionError("it waited")
@@ -207,31 +267,16 @@ class TestTogether:
             pass
 
 
-COUNTED = """
-from pathlib import Path
-
-
-class Counted(ByColour):
-    def forward(self, x):
-        if len(x) > 1:
-            with Path(__file__).with_name("looked").open("a") as stream:
-                stream.write(len(x) * "x")
-        return super().forward(x)
-
-
-def counted():
-    return Counted(2)
-"""
-
-
 def test_two_audits_at_once_do_the_work_once(
-    tmp_path: Path, image_folder: Callable[..., Path], module: Callable[..., str]
+    tmp_path: Path,
+    image_folder: Callable[..., Path],
+    counted: str,
+    looked: Callable[[], int],
 ) -> None:
-    data, name = image_folder("test", {"a": 40, "b": 40}), module(COUNTED)
+    data = image_folder("test", {"a": 40, "b": 40})
     command: list[Any] = [sys.executable, "-m", "auditor", "run"]
-    command += ["--module", f"{name}:counted", "--test", data, "--output", "out"]
-    modules = tmp_path / "modules"
-    environment = {**os.environ, "PYTHONPATH": str(modules)}
+    command += ["--module", counted, "--test", data, "--output", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "modules")}
     running = [
         subprocess.Popen(
             command,
@@ -248,5 +293,5 @@ def test_two_audits_at_once_do_the_work_once(
     assert statuses in ([0, 0], [3, 3]), said
     verdicts = {out.partition("\n")[0] for out, _ in said}
     assert len(verdicts) == 1
-    assert (modules / "looked").stat().st_size == 80
+    assert looked() == 80
     assert Store(tmp_path / "out" / "evidence").unfinished() == []

@@ -263,23 +263,6 @@ def test_other_evidence_returns(tmp_path: Path, it: Stored) -> None:
     _same(it, _returned(it, tmp_path))
 
 
-COUNTED = """
-from pathlib import Path
-
-
-class Counted(ByColour):
-    def forward(self, x):
-        if len(x) > 1:  # a batch, not the probe that counts the outputs
-            with Path("looked").open("a") as stream:
-                stream.write(len(x) * "x")
-        return super().forward(x)
-
-
-def counted():
-    return Counted(2)
-"""
-
-
 def _bitmap(grey: int) -> bytes:
     """Return a picture whose file is as large as that of any other grey."""
     stream = io.BytesIO()
@@ -311,21 +294,19 @@ class TestReuse:
     def look(
         self,
         run: Callable[..., Audit],
-        module: Callable[..., str],
+        counted: str,
+        looked: Callable[[], int],
         data: Path,
         weights: Callable[[float], Path],
-        tmp_path: Path,
     ) -> Callable[..., int]:
         """Audit; return how many images the model saw meanwhile. A first audit is done."""
-        reference, checkpoint, log = f"{module(COUNTED)}:counted", weights(9.0), tmp_path / "looked"
-        log.touch()
+        checkpoint = weights(9.0)
 
         def look(**tables: Any) -> int:
-            before = log.stat().st_size
-            candidate = {"module": reference, "checkpoint": checkpoint, "input_size": 16}
+            candidate = {"module": counted, "checkpoint": checkpoint, "input_size": 16}
             candidate |= tables.pop("candidate", {})
             run(candidate=candidate, **{"data": {"test": data}, **tables})
-            return log.stat().st_size - before
+            return looked()
 
         assert look() == 8
         return look

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from auditor.errors import NotWritten
 
@@ -71,22 +69,11 @@ def _acquired(path: Path, *, wait: bool) -> BaseFileLock | None:
     """Return a lock that is held; None where the file system has none."""
     from filelock import FileLock
 
-    lock = FileLock(path, **_of_the_system())
+    lock = FileLock(path, fallback_to_soft=False)  # a file in its place would outlive its holder
     try:
         lock.acquire(timeout=-1 if wait else 0)
-    except NotImplementedError:
-        return None
     except OSError as error:
         if error.errno in _NO_LOCKS:
             return None
         raise
     return lock
-
-
-@cache
-def _of_the_system() -> dict[str, Any]:
-    """Refuse the files that filelock 4 puts in the place of locks: a killed process leaves them."""
-    from filelock import FileLock
-
-    soft = "fallback_to_soft"
-    return {soft: False} if soft in inspect.signature(FileLock.__init__).parameters else {}

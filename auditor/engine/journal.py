@@ -1,8 +1,8 @@
 """Remembers on disk which images are being looked at, so that one that kills the process is found.
 
 A broken file can make a decoder crash in a way that no exception tells of: the process is gone.
-What was in its hands then stands in a small mapped file, which outlives it. The next run lets a
-process of its own open each of these images, and names those that kill that one too.
+What was in its hands then stands in a small mapped file, which outlives it. The next run has each
+of these images looked at by a process of its own, and names those that kill that one too.
 """
 
 from __future__ import annotations
@@ -10,24 +10,18 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import pickle
 import queue
-import signal
 import struct
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
-from auditor.data.samples import Samples
 from auditor.evidence.files import appearing
 from auditor.progress import Progress
 
-__all__ = ["CRASHED", "Journal", "NoJournal", "open_and_forget", "probe"]
+__all__ = ["CRASHED", "Journal", "NoJournal"]
 
 CRASHED = "AUDITOR_CRASHED"
 """Set for a process that goes on after one that died of itself, not by the user's hand."""
@@ -36,12 +30,9 @@ _SLOTS = 256
 """Images that may be looked at at once."""
 _NOTHING = 0
 _OFTEN = 3
-"""Deaths after which an image is given up, though it can be opened by itself. From the first of
+"""Deaths after which an image is given up, though it kills nobody by itself. From the first of
 them on nothing else is in hand with it, so that no other image is given up in its place.
 """
-_PATIENCE = 60
-"""Seconds that a decoder may take for one image by itself."""
-_PROBE = "from auditor.engine.journal import main; main()"
 
 
 class NoJournal:
@@ -72,15 +63,17 @@ class Journal(NoJournal):
     ----------
     folder
         Where it is kept until the pass ends.
-    samples
-        The split.
+    deadly
+        Has images looked at by another process; returns those that kill it, and how.
     progress
         Is told when images are tried one by one.
     """
 
-    def __init__(self, folder: Path, samples: Samples, progress: Progress) -> None:
+    def __init__(
+        self, folder: Path, deadly: Callable[[Sequence[int]], dict[int, str]], progress: Progress
+    ) -> None:
         self._file, self._told = folder / "in-hand", folder / "deadly.json"
-        self._samples = samples
+        self._deadly = deadly
         super().__init__(self._found_out(progress))
         with appearing(self._file) as partial:  # never cut short: another one may have it mapped
             partial.write_bytes(bytes(8 * _SLOTS))
@@ -95,12 +88,7 @@ class Journal(NoJournal):
             self._map = mmap.mmap(stream.fileno(), 0)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Forget what was in hand: the process lives."""
         self._map.close()
         self._file.unlink(missing_ok=True)
@@ -121,28 +109,28 @@ class Journal(NoJournal):
     def _found_out(self, progress: Progress) -> dict[int, str]:
         """Return the images that killed a process, and how."""
         deadly, deaths = _read(self._told)
-        suspects = [row for row in _in_hand(self._file) if str(row) not in deadly]
+        suspects = [row for row in _in_hand(self._file) if row not in deadly]
         if suspects:
             progress.say(f"trying {len(suspects)} images by themselves: a process died at them")
-        for row in map(str, suspects):
+            deadly |= self._deadly(suspects)
+        for row in suspects:
             deaths[row] = deaths.get(row, 0) + (CRASHED in os.environ)
-            reason = probe(self._samples, int(row))
-            if reason is None and deaths[row] >= _OFTEN:
+            if deaths[row] >= _OFTEN:
                 reason = f"the process died {_OFTEN} times while it was looked at"
-            if reason is not None:
-                deadly[row] = reason
+                deadly.setdefault(row, reason)
         if suspects:
             with appearing(self._told) as partial:
                 partial.write_text(json.dumps({"deadly": deadly, "deaths": deaths}))
-        self._suspects = {int(row) for row, times in deaths.items() if times} - {*map(int, deadly)}
-        return {int(row): reason for row, reason in deadly.items()}
+        self._suspects = {row for row, times in deaths.items() if times} - {*deadly}
+        return deadly
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, int]]:
+def _read(path: Path) -> tuple[dict[int, str], dict[int, int]]:
     try:
         content = json.loads(path.read_text())
-        return dict(content["deadly"]), dict(content["deaths"])
-    except (OSError, ValueError, KeyError, TypeError):
+        deadly = {int(row): str(reason) for row, reason in content["deadly"].items()}
+        return deadly, {int(row): int(times) for row, times in content["deaths"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}, {}
 
 
@@ -153,47 +141,3 @@ def _in_hand(file: Path) -> list[int]:
         return []
     rows = struct.unpack(f"<{len(content) // 8}q", content[: len(content) // 8 * 8])
     return sorted({row - 1 for row in rows if row != _NOTHING})
-
-
-def probe(samples: Samples, row: int) -> str | None:
-    """Let another process open an image.
-
-    Returns
-    -------
-    str or None
-        What that process died of; None where it lived, whatever it thinks of the image.
-    """
-    if not 0 <= row < len(samples):
-        return None
-    paths = os.pathsep.join(filter(None, sys.path))
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", _PROBE],
-            input=pickle.dumps(samples.take([row])),
-            env={**os.environ, "PYTHONPATH": paths},
-            capture_output=True,
-            timeout=_PATIENCE,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"the decoder did not come back from it within {_PATIENCE} s"
-    if done.returncode >= 0:
-        return None
-    return f"the decoder died of it ({signal.Signals(-done.returncode).name})"
-
-
-def open_and_forget(samples: Samples, row: int) -> None:
-    """Open an image, whole and reduced; a file that is merely broken does not matter."""
-    from auditor.overlap.decode import Unreadable, open_image
-
-    try:
-        data = samples.read(samples.images[row])
-        for reduced in (False, True):
-            open_image(data, reduced=reduced).convert("RGB")
-    except (OSError, Unreadable, ValueError):
-        return
-
-
-def main() -> None:
-    """Open the one image of the pickled split on standard input."""
-    open_and_forget(pickle.load(sys.stdin.buffer), 0)  # written by the process that asks

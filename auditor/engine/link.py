@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["Link"]
+
+_COPYING = 4
+"""Threads that copy images into a batch: one copies slower than a large GPU computes."""
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -34,6 +39,7 @@ class Link:
         self.device = device
         cuda: Any = torch.cuda  # torch leaves streams and events untyped
         self._stream = cuda.Stream(device) if device.type == "cuda" else None
+        self._pool = ThreadPoolExecutor(_COPYING, "copy")
 
     def stack(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the images as one batch on the host, ready to be sent.
@@ -48,12 +54,22 @@ class Link:
         if self._stream is None:
             return torch.stack(list(images))
         shape = (len(images), *images[0].shape)
-        return torch.stack(
-            list(images), out=torch.empty(shape, dtype=images[0].dtype, pin_memory=True)
-        )
+        batch = torch.empty(shape, dtype=images[0].dtype, pin_memory=True)
+        share = -(-len(images) // _COPYING)
+
+        def copy(start: int) -> None:
+            part = slice(start, start + share)
+            torch.stack(list(images[part]), out=batch[part])
+
+        deque(self._pool.map(copy, range(0, len(images), share)), maxlen=0)
+        return batch
+
+    def pinned(self, values: torch.Tensor) -> torch.Tensor:
+        """Return values of the host, ready to be sent; else sending waits for the device."""
+        return values if self._stream is None else values.pin_memory()
 
     def send(self, batch: torch.Tensor) -> torch.Tensor:
-        """Return a batch of ``stack`` on the device; what is computed next there waits for it."""
+        """Return what was made ready on the device; what is computed next there waits for it."""
         import torch
 
         if self._stream is None:

@@ -1,11 +1,11 @@
-"""Reads, decodes and prepares images ahead of those who judge them, in threads."""
+"""Reads, decodes and prepares images ahead of those who judge them."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from auditor.data.samples import Samples
 from auditor.engine.journal import NoJournal
@@ -13,7 +13,7 @@ from auditor.engine.known import digest_of
 from auditor.evidence.provider import Observer
 from auditor.overlap.decode import Unreadable, open_image
 
-__all__ = ["Seen", "Wanted", "looked_at"]
+__all__ = ["Seen", "Threads", "Wanted", "look"]
 
 
 class Wanted(NamedTuple):
@@ -38,42 +38,56 @@ class Seen(NamedTuple):
     error: str | None = None
 
 
-def looked_at(
-    samples: Samples,
-    wanted: Iterable[Wanted],
-    pool: ThreadPoolExecutor,
-    ahead: int,
-    journal: NoJournal,
-) -> Iterator[Seen]:
-    """Yield images in order, with at most ``ahead`` of them in flight: memory stays bounded.
+class Threads:
+    """Threads of this process: all that a few cores need, beside Python's one lock.
 
     Parameters
     ----------
     samples
         The split.
-    wanted
-        What is to be looked at.
-    pool
-        Where they are looked at.
-    ahead
-        How many may be under way, at least 1.
-    journal
-        Is told which; knows the images that nobody may open.
+    count
+        How many.
     """
-    flying: deque[Future[Seen]] = deque()
-    try:
-        for each in wanted:
-            flying.append(pool.submit(_look, samples, each, journal))
-            if len(flying) >= ahead:
+
+    def __init__(self, samples: Samples, count: int) -> None:
+        self._samples, self._count = samples, count
+
+    def __enter__(self) -> Self:
+        """Make the threads."""
+        self._pool = ThreadPoolExecutor(self._count)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Wait for them."""
+        self._pool.shutdown()
+
+    def looked_at(self, wanted: Iterable[Wanted], ahead: int, journal: NoJournal) -> Iterator[Seen]:
+        """Yield images in order, with at most ``ahead`` of them in flight: memory stays bounded.
+
+        Parameters
+        ----------
+        wanted
+            What is to be looked at.
+        ahead
+            How many may be under way, at least 1.
+        journal
+            Is told which; knows the images that nobody may open.
+        """
+        flying: deque[Future[Seen]] = deque()
+        try:
+            for each in wanted:
+                flying.append(self._pool.submit(look, self._samples, each, journal))
+                if len(flying) >= ahead:
+                    yield flying.popleft().result()
+            while flying:
                 yield flying.popleft().result()
-        while flying:
-            yield flying.popleft().result()
-    finally:
-        for left in flying:
-            left.cancel()
+        finally:
+            for left in flying:
+                left.cancel()
 
 
-def _look(samples: Samples, wanted: Wanted, journal: NoJournal) -> Seen:
+def look(samples: Samples, wanted: Wanted, journal: NoJournal) -> Seen:
+    """Look at one image; a journal as for ``Threads.looked_at``."""
     if (reason := journal.poison.get(wanted.row)) is not None:
         return Seen(wanted.row, {}, {}, error=reason)
     with journal.at(wanted.row):

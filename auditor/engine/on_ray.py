@@ -24,9 +24,10 @@ from auditor.config import EngineTable
 from auditor.engine.cluster import Cluster, Need, import_ray
 from auditor.engine.collecting import Task
 from auditor.engine.journal import NoJournal
+from auditor.engine.looking import Threads
 from auditor.engine.shards import Shard
 from auditor.engine.showing import Plan, show_rows
-from auditor.engine.stumbles import Stumbles
+from auditor.engine.stumbles import Stumbles, portable
 from auditor.engine.threads import wait_passively
 from auditor.errors import AuditorError, InputError
 from auditor.evidence.parts import Parts
@@ -178,9 +179,10 @@ class _Looker:
             plan = self._plan(todo, Path(folder))
             rows, journal = plan.rows, NoJournal(poison, here=False)
             try:
-                failed = show_rows(plan, rows, lambda _: None, self._workers, journal)
+                with Threads(self._samples, self._workers or 1) as eyes:
+                    failed = show_rows(plan, rows, lambda _: None, eyes, journal)
             except AuditorError as error:
-                raise _portable(error) from None
+                raise portable(error) from None
             living = [
                 task for task in plan.tasks if plan.todo[task.name] and task.name not in failed
             ]
@@ -192,7 +194,7 @@ class _Looker:
                     for k in plan.todo[task.name]
                 ],
                 {task.name: _told(plan.stumbles, task.name) for task in living},
-                {name: _portable(crash) for name, crash in failed.items()},
+                {name: portable(crash) for name, crash in failed.items()},
                 {task.name: task.observer.about() for task in living},
                 len(rows),
             )
@@ -203,7 +205,7 @@ class _Looker:
 
         wanted = [(name, observer, set(of.tolist())) for name, observer, of in self._tasks]
         looks = [(row, {name: eye for name, eye, of in wanted if row in of}) for row in rows]
-        return deadly(self._samples, looks)
+        return deadly(self._samples, looks, import_ray().cloudpickle.dumps)
 
     def _plan(self, todo: Todo, folder: Path) -> Plan:
         tasks = [
@@ -225,19 +227,8 @@ def _require_alike(versions: Mapping[str, str | None], node: str) -> None:
 
 def _told(stumbles: Stumbles, name: str) -> tuple[list[BaseException], bool]:
     first = stumbles.first.get(name)
-    crashes = [] if first is None else [_portable(first)] * stumbles.crashes[name]
+    crashes = [] if first is None else [portable(first)] * stumbles.crashes[name]
     return crashes, name in stumbles.working
-
-
-def _portable(crash: BaseException) -> BaseException:
-    """Return an exception that can travel."""
-    try:
-        pickle.loads(pickle.dumps(crash))
-    except Exception:  # foreign classes fail in ways of their own
-        if isinstance(crash, AuditorError):
-            return InputError(str(crash))
-        return RuntimeError(f"{type(crash).__name__}: {crash}")
-    return crash
 
 
 class _Pass:

@@ -7,14 +7,14 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from auditor.data.samples import Samples
-from auditor.engine.cluster import import_ray
 from auditor.engine.journal import NoJournal
-from auditor.engine.looking import Wanted, looked_at
+from auditor.engine.looking import Wanted, look
+from auditor.errors import AuditorError
 from auditor.evidence.provider import Observer
 
 __all__ = ["deadly", "main"]
@@ -36,7 +36,9 @@ class _Trial(NamedTuple):
     died_of: str
 
 
-def deadly(samples: Samples, looks: Looks) -> dict[int, str]:
+def deadly(
+    samples: Samples, looks: Looks, dumps: Callable[[Any], bytes] = pickle.dumps
+) -> dict[int, str]:
     """Return the images that kill a process, and how.
 
     Parameters
@@ -45,10 +47,17 @@ def deadly(samples: Samples, looks: Looks) -> dict[int, str]:
         The split.
     looks
         The images to try, and who prepares each.
+    dumps
+        How they are pickled.
     """
     found: dict[int, str] = {}
+    looks = [(row, wanting) for row, wanting in looks if 0 <= row < len(samples)]
     while looks:
-        trial = _tried(samples, looks)
+        try:
+            pickled = dumps((samples, looks))
+        except Exception:  # foreign observers may hold anything
+            return found
+        trial = _tried(len(looks), pickled)
         if trial.survived is None or trial.survived == len(looks):
             return found
         found[looks[trial.survived][0]] = trial.died_of
@@ -56,27 +65,27 @@ def deadly(samples: Samples, looks: Looks) -> dict[int, str]:
     return found
 
 
-def _tried(samples: Samples, looks: Looks) -> _Trial:
+def _tried(images: int, pickled: bytes) -> _Trial:
     try:
         done = subprocess.run(
             [sys.executable, "-c", _PROBE],
-            input=import_ray().cloudpickle.dumps((samples, looks)),
+            input=pickled,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=_PATIENCE + len(looks),
+            timeout=_PATIENCE + images,
             check=False,
         )
     except subprocess.TimeoutExpired as late:
         dots = len(late.stdout or b"")
-        return _Trial(dots - 1 if dots else None, "the decoder did not come back from it")
+        return _Trial(dots - 1 if dots else None, "the process that looked at it never came back")
     return _Trial(len(done.stdout) - 1 if done.stdout else None, _end(done.returncode))
 
 
 def _end(status: int) -> str:
     if status < 0:
-        return f"the decoder died of it ({signal.Signals(-status).name})"
-    return f"the decoder ended the process (exit status {status})"
+        return f"it killed the process that looked at it ({signal.Signals(-status).name})"
+    return f"it ended the process that looked at it (exit status {status})"
 
 
 def main() -> None:
@@ -85,14 +94,8 @@ def main() -> None:
     os.dup2(2, 1)  # whatever is printed is no dot
     samples, looks = pickle.load(sys.stdin.buffer)  # written by the process that asks
     os.write(told, b".")
-    for _ in _one_by_one(samples, looks):
+    for row, wanting in looks:
+        whole = not all(eye.reduced for eye in wanting.values())
+        with suppress(AuditorError):  # which kills nobody
+            look(samples, Wanted(row, wanting, whole), NoJournal({}, here=False))
         os.write(told, b".")
-
-
-def _one_by_one(samples: Samples, looks: Looks) -> Iterator[object]:
-    wanted = (
-        Wanted(row, wanting, not all(eye.reduced for eye in wanting.values()))
-        for row, wanting in looks
-    )
-    with ThreadPoolExecutor(1) as pool:
-        yield from looked_at(samples, wanted, pool, 1, NoJournal({}, here=False))

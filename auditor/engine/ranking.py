@@ -22,7 +22,7 @@ def ranked(
     logits
         Shape (n, K), of any floating dtype.
     label
-        The true classes, int64, shape (n,), on the CPU.
+        The true classes, int64, shape (n,).
     probabilities
         Whether to keep them all.
 

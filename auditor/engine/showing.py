@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,9 +15,11 @@ from numpy.typing import NDArray
 from auditor.data.samples import Samples
 from auditor.engine.collecting import BATCH, Collector, Task
 from auditor.engine.journal import Journal, NoJournal
-from auditor.engine.looking import Wanted, looked_at
+from auditor.engine.looking import Threads, Wanted
+from auditor.engine.probing import deadly
 from auditor.engine.shards import Shard
 from auditor.engine.stumbles import Stumbles
+from auditor.engine.workers import Processes, lookers
 from auditor.errors import NotWritten
 from auditor.progress import Progress
 
@@ -84,6 +84,12 @@ class Plan:
         folder = self.tasks[0].parts.folder
         return folder / f"shard-{self.shard.number}-of-{self.shard.of}" if self.shard else folder
 
+    def deadly(self, rows: Sequence[int]) -> dict[int, str]:
+        """Return which of some images kill who looks at them, and how."""
+        wanted = [(task.name, task.observer, {*task.rows.tolist()}) for task in self.tasks]
+        looks = [(row, {name: eye for name, eye, of in wanted if row in of}) for row in rows]
+        return deadly(self.samples, looks)
+
     def _left(self, task: Task, shard: Shard) -> list[int]:
         """Return the parts that are not stored; remember whether the observer ever worked."""
         kept, mine = task.parts.numbers(), shard.parts(task.part_count)
@@ -104,7 +110,7 @@ def show(
     progress
         Who is told how far it is.
     workers
-        Threads that read, decode and prepare; the number of cores where None.
+        Threads or processes that read, decode and prepare; the number of cores where None.
     total
         Images of the pass, those that are not left among them.
 
@@ -122,11 +128,13 @@ def show(
     if not len(rows):
         return plan.stumbles.hopeless()
     label = f"looking at {plan.samples.source}"
+    observers = {task.name: task.observer for task in plan.tasks}
     with (
-        Journal(plan.journal, plan.samples, progress) as journal,
+        Journal(plan.journal, plan.deadly, progress) as journal,
+        lookers(plan.samples, observers, workers, len(rows)) as eyes,
         progress.stage(label, total, done=total - len(rows)) as advance,
     ):
-        failed = show_rows(plan, rows, advance, workers, journal)
+        failed = show_rows(plan, rows, advance, eyes, journal)
     return plan.stumbles.hopeless() | failed
 
 
@@ -134,7 +142,7 @@ def show_rows(
     plan: Plan,
     rows: NDArray[np.int64],
     advance: Callable[[int], None],
-    workers: int | None,
+    eyes: Threads | Processes,
     journal: NoJournal,
 ) -> dict[str, BaseException]:
     """Show some images; return what failed by itself."""
@@ -153,14 +161,13 @@ def show_rows(
                 yield Wanted(row, wanting, bool(whole[row]))
 
     ahead = 4 * max(task.observer.batch_size or BATCH for task in plan.tasks)
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        for seen in looked_at(plan.samples, wanted(), pool, ahead, journal):
-            for collector in collectors:
-                if masks[collector.task.name][seen.row]:
-                    _unless_failed(failed, collector, partial(collector.add, seen))
-            advance(1)
+    for seen in eyes.looked_at(wanted(), ahead, journal):
         for collector in collectors:
-            _unless_failed(failed, collector, collector.finish)
+            if masks[collector.task.name][seen.row]:
+                _unless_failed(failed, collector, partial(collector.add, seen))
+        advance(1)
+    for collector in collectors:
+        _unless_failed(failed, collector, collector.finish)
     return failed
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from collections.abc import Sequence
 
-from auditor.errors import AuditorError
+from auditor.errors import AuditorError, InputError
 
-__all__ = ["Stumbles"]
+__all__ = ["Stumbles", "portable"]
 
 _HOPELESS = 16
 """Crashes after which an observer that has prepared no image is given up."""
@@ -64,3 +65,14 @@ class Stumbles:
     def hopeless(self) -> dict[str, BaseException]:
         """Return the first crash of each observer that crashed and never worked."""
         return {k: crash for k, crash in self.first.items() if k not in self.working}
+
+
+def portable(crash: BaseException) -> BaseException:
+    """Return an exception that can travel to another process."""
+    try:
+        pickle.loads(pickle.dumps(crash))
+    except Exception:  # foreign classes fail in ways of their own
+        if isinstance(crash, AuditorError):
+            return InputError(str(crash))
+        return RuntimeError(f"{type(crash).__name__}: {crash}")
+    return crash

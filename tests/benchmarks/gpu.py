@@ -1,6 +1,6 @@
 """Measures what inference makes of a GPU, from JPEG files to predictions; prints Markdown.
 
-python tests/benchmarks/gpu.py FOLDER [IMAGES] [ROUNDS] [MODEL] [CHECKPOINT]
+python tests/benchmarks/gpu.py FOLDER [IMAGES] [ROUNDS] [MODEL] [CHECKPOINT] [PARTS]
 
 FOLDER holds class folders of JPEGs, which are linked again and again until there are IMAGES. With
 no CHECKPOINT the weights are random: times hold, flips say little. Without a GPU everything runs on
@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from importlib import import_module
 from itertools import islice
@@ -35,8 +35,11 @@ from auditor.data.samples import Samples
 from auditor.data.sources import read_samples
 from auditor.engine.forward import Forward
 from auditor.engine.inference import Inference
+from auditor.engine.journal import NoJournal
+from auditor.engine.looking import Wanted
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.replica import Replica, memory_format
+from auditor.engine.workers import lookers
 from auditor.evidence.predictions import Predictions
 from auditor.evidence.store import Store
 from auditor.models.device import choose_device, describe_device
@@ -119,11 +122,20 @@ def synthetic(
     images = torch.randn(size, device=DEVICE, dtype=kind).contiguous(memory_format=form)
 
     def work() -> int:
-        with torch.inference_mode():
+        with torch.inference_mode(), exact():
             run(images)
         return batch
 
     return rate(work)
+
+
+def exact() -> AbstractContextManager[None]:
+    """Let float32 mean float32, as in an audit, and not TF32."""
+    flags: Any = torch.backends.cudnn.flags
+    return cast(
+        AbstractContextManager[None],
+        flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=False),
+    )
 
 
 def fed(setting: Setting, dtype: str, batch: int) -> float:
@@ -153,31 +165,32 @@ def forward_only(setting: Setting) -> None:
     for dtype in DTYPES:
         for name, form in FORMS.items():
             eager[dtype, name] = synthetic(setting, dtype, form, batch, compiled=False)
-            quick = DEVICE.type == "cuda" and dtype != "float32"
+            quick = DEVICE.type == "cuda" and dtype == "float16" and name == "channels_last"
             best = synthetic(setting, dtype, form, batch, compiled=True) if quick else float("nan")
             known = (setting.fastest[dtype], eager[dtype, name], best)
             setting.fastest[dtype] = float(np.nanmax(known))
-            print(f"| {dtype} | {name} | {eager[dtype, name]:,.0f} | {best:,.0f} |", flush=True)
+            shown_best = f"{best:,.0f}" if quick else ""
+            print(f"| {dtype} | {name} | {eager[dtype, name]:,.0f} | {shown_best} |", flush=True)
     print("\n| dtype | order chosen | fed from memory, img/s | of the same synthetic |")
     print("|---|---|---|---|")
     size = setting.handle("float32").loaded.preprocessing.input_size
     for dtype in DTYPES:
-        last = memory_format(DEVICE, dtype, size) is torch.channels_last
+        last = memory_format(DEVICE, size) is torch.channels_last
         name, found = "channels_last" if last else "contiguous", fed(setting, dtype, batch)
         print(f"| {dtype} | {name} | {found:,.0f} | {found / eager[dtype, name]:.1%} |", flush=True)
 
 
-def timms(
-    setting: Setting, samples: Samples, workers: int, *, compiled: bool
-) -> Callable[[], None]:
-    """Return timm's validation loop with ``--amp --channels-last``."""
+def timms(setting: Setting, samples: Samples, workers: int) -> Callable[[], None]:
+    """Return timm's validation loop with ``--amp --channels-last``.
+
+    Not with ``--torchcompile``: its loader is slower than its model by far.
+    """
     from timm.data.dataset import ImageDataset
     from timm.data.loader import create_loader
 
     loaded, dataset = setting.handle("float32").loaded, cast(Any, ImageDataset)
     steps = loaded.preprocessing
-    plain: Any = loaded.model.eval().to(DEVICE).to(memory_format=torch.channels_last)
-    model = torch.compile(plain) if compiled else plain
+    model: Any = loaded.model.eval().to(DEVICE).to(memory_format=torch.channels_last)
     loader: Any = create_loader(
         dataset(str(samples.root)),
         input_size=steps.input_size,
@@ -220,15 +233,13 @@ def seen(samples: Samples, inference: Inference) -> Predictions:
 
 
 def preparing(inference: Inference, samples: Samples) -> Callable[[], None]:
-    """Return the decoding and resizing alone, on every core."""
-
-    def one(image: str) -> torch.Tensor:
-        data = samples.read(image)
-        return inference.prepare(open_image(data), data)
+    """Return the decoding and resizing alone, on every core, with the start of the workers."""
+    eyes = {"test": inference}
 
     def run() -> None:
-        with ThreadPoolExecutor(CORES) as pool:
-            deque(pool.map(one, samples.images), maxlen=0)
+        wanted = (Wanted(row, eyes, True) for row in range(len(samples)))
+        with lookers(samples, eyes, CORES, len(samples)) as looking:
+            deque(looking.looked_at(wanted, 2048, NoJournal({})), maxlen=0)
 
     return run
 
@@ -236,15 +247,16 @@ def preparing(inference: Inference, samples: Samples) -> Callable[[], None]:
 def end_to_end(setting: Setting, samples: Samples, rounds: int) -> None:
     """Print images a second from files to predictions, the ways in turn."""
     default = "timm, --amp --channels-last, 4 workers"
-    runs: dict[str, Callable[[], object]] = {}
-    runs[default] = timms(setting, samples, 4, compiled=False)
-    best = f"timm, the same, {CORES} workers" + ", --torchcompile" * (DEVICE.type == "cuda")
-    runs[best] = timms(setting, samples, CORES, compiled=DEVICE.type == "cuda")
+    best = f"timm, the same, {CORES} workers"
+    runs: dict[str, Callable[[], object]] = {
+        default: timms(setting, samples, 4),
+        best: timms(setting, samples, CORES),
+    }
     inferences = {dtype: Inference(setting.handle(dtype), samples) for dtype in DTYPES}
     runs |= {f"auditor, {k}": partial(seen, samples, each) for k, each in inferences.items()}
     runs[DECODING] = preparing(inferences["float32"], samples)
-    for run in runs.values():
-        run()
+    for name, run in runs.items():
+        print(f"warming up: {name}: {len(samples) / timed(run):,.0f} img/s", file=sys.stderr)
     took = [{name: timed(run) for name, run in runs.items()} for _ in range(rounds)]
     print(f"\n## End to end, {len(samples):,} images, {rounds} rounds, {CORES} cores\n")
     print("| way | img/s | × timm | × timm's best | of the limit |\n|---|---|---|---|---|")
@@ -369,13 +381,14 @@ def linked(samples: Samples, images: int, folder: Path) -> Samples:
 
 def main(
     folder: str,
-    images: str = "8192",
-    rounds: str = "5",
+    images: str = "50000",
+    rounds: str = "3",
     model: str = "tf_efficientnet_b0",
-    checkpoint: str | None = None,
+    checkpoint: str = "",
+    wanted: str = "forward,end to end,flips,decoding",
 ) -> None:
     """Print every table."""
-    setting = Setting(Path(folder), model, checkpoint)
+    setting = Setting(Path(folder), model, checkpoint or None)
     print(f"# {model} on {describe_device(DEVICE)}, torch {torch.__version__}, {CORES} cores")
     with tempfile.TemporaryDirectory() as many:
         samples = linked(setting.samples, int(images), Path(many))
@@ -385,7 +398,8 @@ def main(
             "flips": lambda: flips(setting),
             "decoding": lambda: decoding(setting),
         }
-        for name, part in parts.items():
+        for name in wanted.split(","):
+            part = parts[name]
             release()
             try:
                 part()

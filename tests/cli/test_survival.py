@@ -59,7 +59,7 @@ def test_a_deadly_image_is_found_named_and_counted(
     table = Store(here / "audit" / "evidence").load("test")
     assert table is not None
     lost = {row["image"]: row["error"] for row in table.to_pylist() if row["error"]}
-    assert lost == {"a/0003.png": "the decoder died of it (SIGSEGV)"}
+    assert lost == {"a/0003.png": "it killed the process that looked at it (SIGSEGV)"}
 
 
 CRASHING = """

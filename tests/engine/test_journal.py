@@ -69,7 +69,7 @@ class Eye:
         self.log, self.deadly, self.by = log, deadly, by
 
     def prepare(self, image, data):
-        if image.width - 1 == self.deadly:
+        if image.width - 1 == self.deadly and len(sys.argv) > 1:  # not when it is tried by itself
             time.sleep(0.05)
             die(self.by)
         if image.width - 2 == self.deadly:  # the next one is in hand all the while
@@ -159,7 +159,7 @@ def test_the_image_that_kills_is_named_and_all_others_are_seen(run: Runs, name: 
     assert run("017", name) == -signal.Signals[name]
     assert Store(run.evidence).load("eye") is None
     assert run("017", name) == 0, run.said
-    assert run.errors() == {"017": f"the decoder died of it ({name})"}
+    assert run.errors() == {"017": f"it killed the process that looked at it ({name})"}
     assert "a process died at them" in run.said
     assert len(run.looked()) >= N - 1
     assert Store(run.evidence).unfinished() == []
@@ -182,8 +182,7 @@ def test_who_was_in_hand_when_the_user_killed_it_is_not_accused(run: Runs) -> No
     assert run.errors() == {}
 
 
-def test_one_that_kills_though_it_can_be_opened_is_given_up_after_some_crashes(run: Runs) -> None:
-    """It can be opened by itself: what is done with it kills."""
+def test_one_that_kills_though_not_by_itself_is_given_up_after_some_crashes(run: Runs) -> None:
     assert run(prepared=17) == -signal.SIGSEGV
     crashes = 1
     while run(prepared=17, after_a_crash=True) != 0:

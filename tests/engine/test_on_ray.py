@@ -299,7 +299,7 @@ def test_an_image_that_kills_is_named_and_the_rest_is_seen(
     assert look(deadly, nodes.engine, eye=eyes.Eye()).failed == {}
     errors = {row["image"]: row["error"] for row in sums(tmp_path, "ray") if row["error"]}
     assert errors.pop("a/0700.bmp")
-    assert errors == dict.fromkeys(killers, "the decoder died of it (SIGKILL)")
+    assert errors == dict.fromkeys(killers, "it killed the process that looked at it (SIGKILL)")
 
 
 def test_a_full_cluster_is_named(

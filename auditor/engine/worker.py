@@ -1,0 +1,141 @@
+"""A process that reads, decodes and prepares images for another one.
+
+One process loads what is needed and forks the workers, which share what it loaded. A worker serves
+a socket until that is closed: however the other process ends, none is left behind. Prepared arrays
+go through memory that both have mapped; the rest through the socket.
+"""
+
+from __future__ import annotations
+
+import gc
+import mmap
+import os
+import pickle
+import sys
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+from auditor.data.samples import Samples
+from auditor.engine.journal import NoJournal
+from auditor.engine.looking import Seen, Wanted, look
+from auditor.engine.stumbles import portable
+from auditor.engine.threads import wait_passively
+from auditor.evidence.provider import Observer
+
+__all__ = ["Order", "Reply", "main", "unpacked"]
+
+_SMALL = 1 << 12
+"""Bytes below which an array travels with the rest."""
+_ALIGNED = 64
+
+
+class Order(NamedTuple):
+    """What a worker is to look at."""
+
+    wanted: Sequence[tuple[int, tuple[str, ...], bool]]
+    """Row, who wants to see it, whether it is decoded at its full size."""
+    poison: Mapping[int, str]
+    """Those of the images that nobody may open, and why."""
+    place: int
+    room: int
+    """Bytes of the mapped memory that the arrays may take, and where they begin."""
+
+
+class Reply(NamedTuple):
+    """What came of it."""
+
+    pickled: bytes
+    places: Sequence[tuple[int, int]]
+    """Begin and end of each array in the mapped memory."""
+
+
+def unpacked(reply: Reply, room: memoryview) -> list[Seen]:
+    """Return what a worker saw, or raise what it raised; arrays stay in the mapped memory."""
+    buffers = [room[start:end] for start, end in reply.places]
+    seen: list[Seen] | BaseException = pickle.loads(reply.pickled, buffers=buffers)  # our own
+    if isinstance(seen, BaseException):
+        raise seen
+    return seen
+
+
+def main() -> None:
+    """Fork a worker for each socket; arguments: the mapped memory, then the sockets."""
+    wait_passively()
+    memory, *ends = map(int, sys.argv[1:])
+    samples, observers = pickle.load(sys.stdin.buffer)  # written by the process that asks
+    gc.freeze()
+    while ends:
+        if os.fork() == 0:
+            for other in ends[1:]:
+                os.close(other)  # else it would not be known when that worker dies
+            _serve(ends[0], memory, samples, observers)
+            os._exit(0)
+        os.close(ends.pop(0))
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            return
+
+
+def _serve(end: int, memory: int, samples: Samples, observers: Mapping[str, Observer]) -> None:
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)
+    with Connection(end) as line, mmap.mmap(memory, 0) as shared:
+        room = memoryview(shared)
+        line.send(None)  # it is ready
+        while True:
+            try:
+                order = Order(*line.recv())
+                seen = _seen(order, samples, observers)
+                line.send(tuple(_packed(seen, room[order.place : order.place + order.room])))
+            except (EOFError, OSError):
+                os._exit(0)  # who asked is gone, or has all that was wanted
+
+
+def _seen(
+    order: Order, samples: Samples, observers: Mapping[str, Observer]
+) -> list[Seen] | BaseException:
+    journal = NoJournal(order.poison)
+    try:
+        return [
+            _portable(look(samples, Wanted(row, {n: observers[n] for n in names}, whole), journal))
+            for row, names, whole in order.wanted
+        ]
+    except BaseException as error:  # to be raised where it is waited for
+        return portable(error)
+
+
+def _portable(seen: Seen) -> Seen:
+    return seen._replace(crashed={name: portable(crash) for name, crash in seen.crashed.items()})
+
+
+def _packed(seen: list[Seen] | BaseException, room: memoryview) -> Reply:
+    places, used = list[tuple[int, int]](), 0
+
+    def stays(buffer: pickle.PickleBuffer) -> bool:
+        nonlocal used
+        raw = buffer.raw()
+        end = used + raw.nbytes
+        if raw.nbytes < _SMALL or end > len(room):
+            return True
+        room[used:end] = raw
+        places.append((used, end))
+        used = -(-end // _ALIGNED) * _ALIGNED
+        return False
+
+    stream = BytesIO()
+    _Pickler(stream, protocol=5, buffer_callback=stays).dump(seen)
+    return Reply(stream.getvalue(), places)
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles tensors as arrays, which can be left where they are."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        torch = sys.modules.get("torch")
+        if torch is None or type(obj) is not torch.Tensor or obj.dtype == torch.bfloat16:
+            return NotImplemented
+        return torch.from_numpy, (obj.detach().contiguous().numpy(),)

@@ -1,0 +1,260 @@
+"""Worker processes beside this one: with many cores, threads would wait for Python's one lock.
+
+On 16 cores of an H200's host, threads prepared 813 JPEGs a second, worker processes 5,113.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from multiprocessing.connection import Connection, wait
+from typing import Any, Self
+
+import numpy as np
+
+from auditor.data.samples import Samples
+from auditor.engine.journal import NoJournal
+from auditor.engine.looking import Seen, Threads, Wanted
+from auditor.engine.probing import deadly
+from auditor.engine.worker import Order, Reply, unpacked
+from auditor.evidence.provider import Observer
+
+__all__ = ["Processes", "lookers"]
+
+_FROM_CORES, _FROM_IMAGES = 4, 4096
+"""Cores and images from which processes gain more than their start costs: 3 s of one core."""
+_CHUNK = 16
+"""Images that a worker is given at once."""
+_QUEUED = 2
+"""Chunks that a worker has: one in hand and one that waits."""
+_ROOM = 16 << 20
+"""Bytes of mapped memory that the arrays of a chunk may take; what is not written takes none."""
+_ROOMS = 256
+_OFTEN = 3
+"""Deaths at the same images, none of which kills by itself, after which processes are given up."""
+_ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""No threads in a process that is forked."""
+_START = "from auditor.engine.worker import main; main()"
+
+
+def lookers(
+    samples: Samples, observers: Mapping[str, Observer], workers: int | None, images: int
+) -> Threads | Processes:
+    """Return who looks at the images of a split: processes where they pay, else threads.
+
+    Parameters
+    ----------
+    samples
+        The split.
+    observers
+        Name → who prepares images.
+    workers
+        How many; the number of cores where None.
+    images
+        How many are to be looked at.
+    """
+    count = workers or os.cpu_count() or 1
+    threads = Threads(samples, count)
+    if count < _FROM_CORES or images < _FROM_IMAGES or not hasattr(os, "memfd_create"):
+        return threads
+    _ = samples.looks  # found out here, where the files were listed
+    try:
+        pickled = pickle.dumps((samples, observers))
+    except Exception:  # foreign observers may hold anything
+        return threads
+    return Processes(samples, pickled, threads, count)
+
+
+@dataclass
+class _Chunk:
+    """Images that are looked at together."""
+
+    wanted: list[Wanted]
+    seen: list[Seen] | None = None
+    deaths: int = 0
+
+
+@dataclass(eq=False)
+class _Worker:
+    line: Connection
+    ready: bool = False
+    chunks: deque[tuple[_Chunk, memoryview]] = field(default_factory=deque)
+
+
+class Processes:
+    """Processes that look at images for this one, as ``Threads`` does.
+
+    While they start, threads of this one look at the first images. An image that kills a process is
+    found, by looking at each by itself, and named. Where processes die of something else, or cannot
+    be had, threads of this one go on.
+
+    Parameters
+    ----------
+    samples
+        The split.
+    pickled
+        It and the observers by name.
+    threads
+        Who goes on where no process can.
+    count
+        How many.
+    """
+
+    def __init__(self, samples: Samples, pickled: bytes, threads: Threads, count: int) -> None:
+        self._samples, self._pickled, self._threads = samples, pickled, threads
+        self._count, self._poison = count, dict[int, str]()
+        self._workers: list[_Worker] = []
+        self._root: subprocess.Popen[bytes] | None = None
+        self._memory = os.memfd_create("auditor-prepared")
+        self._free = list(range(_ROOMS))
+
+    def __enter__(self) -> Self:
+        """Start them; they load what they need beside what this process does next."""
+        self._threads.__enter__()
+        with suppress(OSError):  # a limit on files or processes: threads do it all
+            os.ftruncate(self._memory, _ROOMS * _ROOM)
+            self._mapped = memoryview(mmap.mmap(self._memory, 0))
+            self._start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Let them go."""
+        self._dismiss(deque())
+        os.close(self._memory)
+        self._threads.__exit__(*raised)
+
+    def _start(self) -> None:
+        pairs = [socket.socketpair() for _ in range(self._count)]
+        ends = [theirs.fileno() for _, theirs in pairs]
+        stdin = os.memfd_create("auditor-observers")
+        try:
+            with os.fdopen(os.dup(stdin), "wb") as stream:
+                stream.write(self._pickled)
+            os.lseek(stdin, 0, os.SEEK_SET)
+            self._root = subprocess.Popen(
+                [sys.executable, "-c", _START, str(self._memory), *map(str, ends)],
+                stdin=stdin,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(self._memory, *ends),
+                env={**os.environ, **_ALONE, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                start_new_session=True,  # Ctrl-C is for this process
+            )
+        finally:
+            os.close(stdin)
+            for _, theirs in pairs:
+                theirs.close()
+        self._workers = [_Worker(Connection(ours.detach())) for ours, _ in pairs]
+
+    def looked_at(self, wanted: Iterable[Wanted], ahead: int, journal: NoJournal) -> Iterator[Seen]:
+        """Yield images in order; parameters as of ``Threads.looked_at``."""
+        self._poison |= journal.poison
+        remaining, todo, begun = iter(wanted), deque[_Chunk](), deque[_Chunk]()
+        most = max(_QUEUED * self._count, ahead // _CHUNK)
+        while True:
+            while len(begun) < most and (images := list(islice(remaining, _CHUNK))):
+                begun.append(_Chunk(images))
+                todo.append(begun[-1])
+            if not begun or not self._workers:
+                break
+            if ready := [worker for worker in self._workers if worker.ready]:
+                _hand_out(todo, ready, self._give)
+            elif todo:  # nobody has started yet
+                chunk = todo.popleft()
+                chunk.seen = [*self._threads.looked_at(chunk.wanted, _CHUNK, journal)]
+            self._take_in(todo, None if begun[0].seen is None else 0)
+            while begun and (seen := begun[0].seen) is not None:
+                begun.popleft()
+                yield from seen
+        journal.poison = {**journal.poison, **self._poison}
+        left = chain.from_iterable(chunk.wanted for chunk in begun)
+        yield from self._threads.looked_at(chain(left, remaining), ahead, journal)
+
+    def _give(self, worker: _Worker, chunk: _Chunk) -> None:
+        place, room = self._room()
+        worker.chunks.append((chunk, room))
+        wanted = [(each.row, tuple(each.wanting), each.whole) for each in chunk.wanted]
+        poison = {row: self._poison[row] for row, *_ in wanted if row in self._poison}
+        with suppress(OSError):  # that it is gone is noticed when it should answer
+            worker.line.send(tuple(Order(wanted, poison, place, len(room))))
+
+    def _room(self) -> tuple[int, memoryview]:
+        """Return where arrays may be put; the place is free again when none of them is left."""
+        if not self._free:
+            return 0, self._mapped[:0]
+        number = self._free.pop()
+        place = number * _ROOM
+        array = np.frombuffer(self._mapped[place : place + _ROOM], np.uint8)
+        weakref.finalize(array, self._free.append, number)
+        return place, memoryview(array)  # type: ignore[arg-type]  # arrays are buffers
+
+    def _take_in(self, todo: deque[_Chunk], timeout: float | None) -> None:
+        """Take what workers have done, waiting for the first of it if there is time."""
+        lines: dict[Any, _Worker] = {worker.line: worker for worker in self._workers}
+        for worker in [lines[line] for line in wait(list(lines), timeout)]:
+            if worker not in self._workers:  # dismissed on account of one before it
+                continue
+            try:
+                reply = worker.line.recv()
+            except (EOFError, OSError):
+                self._bury(worker, todo)
+                continue
+            if worker.ready:
+                chunk, room = worker.chunks.popleft()
+                chunk.seen = unpacked(Reply(*reply), room)
+            worker.ready = True
+
+    def _bury(self, worker: _Worker, todo: deque[_Chunk]) -> None:
+        """Find out what a worker died of; let others do what it had."""
+        worker.line.close()
+        self._workers.remove(worker)
+        chunks = [chunk for chunk, _ in worker.chunks]
+        todo.extendleft(reversed(chunks))
+        if not worker.ready:  # what it is made of cannot be loaded elsewhere
+            self._dismiss(todo)
+        elif chunks:
+            self._learn(chunks[0], todo)
+
+    def _learn(self, chunk: _Chunk, todo: deque[_Chunk]) -> None:
+        """Find the images of a chunk that kill; see that somebody is left."""
+        found = deadly(
+            self._samples,
+            [(each.row, each.wanting) for each in chunk.wanted if each.row not in self._poison],
+        )
+        self._poison |= found
+        chunk.deaths += not found
+        if chunk.deaths >= _OFTEN:
+            self._dismiss(todo)
+        elif not self._workers:
+            self._dismiss(todo)
+            self._start()
+
+    def _dismiss(self, todo: deque[_Chunk]) -> None:
+        for worker in self._workers:
+            worker.line.close()
+            todo.extendleft(chunk for chunk, _ in reversed(worker.chunks))
+        self._workers = []
+        if self._root is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._root.pid, signal.SIGKILL)  # they have nothing to lose
+            self._root.wait()
+
+
+def _hand_out(
+    todo: deque[_Chunk], workers: Sequence[_Worker], give: Callable[[_Worker, _Chunk], None]
+) -> None:
+    for queued in range(_QUEUED):  # so that each has one before any has two
+        for worker in workers:
+            if todo and len(worker.chunks) == queued:
+                give(worker, todo.popleft())

@@ -1,0 +1,164 @@
+"""What only a CUDA device can show: the same predictions, and a pass that outlives its memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from auditor.config import CandidateTable, EngineTable
+from auditor.data.classes import ClassList
+from auditor.data.samples import Samples
+from auditor.data.sources import read_samples
+from auditor.engine.inference import Inference
+from auditor.engine.observation import Observing, observe_samples
+from auditor.errors import InputError
+from auditor.evidence.store import Store
+from auditor.models.handle import Candidate
+from auditor.progress import Progress
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+
+MODEL = "efficientnet_b0"
+SIDE = 96
+CLASSES = tuple(f"class {n:03}" for n in range(1000))
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    """1,200 pictures of two classes: more than two stored parts."""
+    from PIL import Image
+
+    root, random = tmp_path_factory.mktemp("cuda"), np.random.default_rng(0)
+    for n in range(1200):
+        folder = root / CLASSES[n % 2]
+        folder.mkdir(exist_ok=True)
+        coarse = random.integers(0, 256, (7, 8, 3), np.uint8)
+        Image.fromarray(coarse).resize((128, 112)).save(folder / f"{n:04}.jpg", quality=90)
+    return read_samples(root)
+
+
+def inference(samples: Samples, **engine: Any) -> Inference:
+    torch.manual_seed(0)  # the same random weights each time
+    devices = engine.pop("devices", None)
+    table = CandidateTable(module=f"timm.models:{MODEL}", input_size=SIDE)
+    candidate = Candidate(table, EngineTable(**engine), ClassList(CLASSES, "given"), None)
+    _calibrate(candidate.loaded.model)
+    return Inference(candidate, samples, devices=devices)
+
+
+def _calibrate(model: torch.nn.Module) -> None:
+    """Give BatchNorms statistics of such pictures; without, activations of random weights fade."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None
+    with torch.no_grad():
+        model.train()(torch.nn.functional.interpolate(torch.randn(32, 3, 7, 7), size=(SIDE, SIDE)))
+    model.eval()
+
+
+def gathered(made: Inference, samples: Samples, folder: Path) -> pa.Table:
+    store = Store(folder)
+    failed = observe_samples(samples, {"test": Observing("key", made)}, store, Progress())
+    table = store.load("test")
+    assert not failed
+    assert table is not None
+    assert table["error"].null_count == len(samples)
+    return table
+
+
+def change(found: pa.Table, expected: pa.Table) -> float:
+    """Return the largest change of a logit, as a share of the spread of its image's."""
+    ours, theirs = logits(found), logits(expected)
+    return float((np.abs(ours - theirs).max(1) / np.ptp(theirs, axis=1)).max())
+
+
+def logits(table: pa.Table) -> np.ndarray[Any, Any]:
+    """Return them but for a constant an image."""
+    stored = np.frombuffer(b"".join(table["probabilities"].to_pylist()), "<f4")
+    found: np.ndarray[Any, Any] = np.log(stored.astype(float)).reshape(table.num_rows, -1)
+    found -= found.mean(1, keepdims=True)
+    return found
+
+
+@pytest.fixture(scope="module")
+def on_cpu(samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+    made = inference(samples, device="cpu", backend="torch")
+    return gathered(made, samples, tmp_path_factory.mktemp("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "off"), [("float32", 1e-3), ("float16", 0.02), ("bfloat16", 0.2)]
+)
+def test_it_says_what_the_cpu_says(
+    samples: Samples, on_cpu: pa.Table, tmp_path: Path, dtype: str, off: float
+) -> None:
+    made = inference(samples, device="cuda", dtype=dtype)
+    found = gathered(made, samples, tmp_path)
+    assert found["image"].equals(on_cpu["image"])
+    assert change(found, on_cpu) < off
+    about = made.about()
+    assert about["device"] == torch.cuda.get_device_name()
+    assert about["batch_size"] == 512
+
+
+def test_two_replicas_say_what_one_says(samples: Samples, tmp_path: Path) -> None:
+    device = torch.device("cuda:0")
+    one = gathered(inference(samples, devices=(device,)), samples, tmp_path / "one")
+    two = gathered(inference(samples, devices=(device, device)), samples, tmp_path / "two")
+    assert two.equals(one)
+
+
+def test_a_pass_is_repeated_to_the_last_bit(samples: Samples, tmp_path: Path) -> None:
+    tables = [
+        gathered(inference(samples, dtype="float16"), samples, tmp_path / name) for name in "ab"
+    ]
+    assert tables[0].equals(tables[1])
+
+
+def test_where_memory_runs_out_batches_are_halved(
+    samples: Samples, on_cpu: pa.Table, tmp_path: Path
+) -> None:
+    made = inference(samples, batch_size=512)
+    torch.cuda.empty_cache()
+    whole = torch.cuda.get_device_properties(0).total_memory
+    held = torch.cuda.memory_allocated()
+    torch.cuda.set_per_process_memory_fraction((held + (300 << 20)) / whole)
+    try:
+        found = gathered(made, samples, tmp_path)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert made.about()["batch_size_halved_to"] < 512
+    assert change(found, on_cpu) < 1e-3
+
+
+def test_the_largest_batch_is_smaller_where_memory_is(samples: Samples) -> None:
+    made = inference(samples)
+    torch.cuda.empty_cache()
+    whole = torch.cuda.get_device_properties(0).total_memory
+    held = torch.cuda.memory_allocated()
+    torch.cuda.set_per_process_memory_fraction((held + (300 << 20)) / whole)
+    try:
+        assert 1 <= (made.batch_size or 0) < 512
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_compiled_it_says_the_same(
+    samples: Samples, on_cpu: pa.Table, tmp_path: Path, dtype: str
+) -> None:
+    made = inference(samples, dtype=dtype, backend="inductor", batch_size=256)
+    found = gathered(made, samples, tmp_path)
+    assert made.about()["forward"].endswith("compiled for batches of 256")
+    assert change(found, on_cpu) < 0.02
+    torch.compiler.reset()
+
+
+def test_a_cuda_device_that_is_not_there_is_named(samples: Samples) -> None:
+    with pytest.raises(InputError, match=r'no device "cuda:77" here; there is cuda:0'):
+        inference(samples, device="cuda:77")

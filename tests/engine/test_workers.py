@@ -1,0 +1,320 @@
+"""Worker processes: they see what threads see, and what they die of stops nobody."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from auditor.config import EngineTable
+from auditor.data.samples import Samples
+from auditor.engine import workers
+from auditor.engine.journal import NoJournal
+from auditor.engine.looking import Seen, Threads, Wanted
+from auditor.engine.observation import Observing, observe_samples
+from auditor.engine.workers import Processes, lookers
+from auditor.errors import InputError
+from auditor.evidence.store import Store
+from auditor.progress import Progress
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there is no memfd here")
+
+N = 320
+SOURCE = '''
+import io
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from PIL import Image
+
+from auditor.data.samples import Samples
+from auditor.errors import InputError
+
+N = 320
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Pictures that tell their number; one that is none."""
+
+    changed: int = -1
+
+    def read(self, image):
+        if int(image) == self.changed:
+            raise InputError("the container was changed")
+        if int(image) == 7:
+            return b"no picture"
+        stream = io.BytesIO()
+        Image.new("RGB", (1 + int(image), 2), (int(image) % 256, 3, 4)).save(stream, "PNG")
+        return stream.getvalue()
+
+    def stamp(self, image):
+        return image
+
+
+class Awkward(Exception):
+    """One that cannot be pickled."""
+
+    def __init__(self, what):
+        super().__init__(what)
+        self.what = lambda: what
+
+
+class Tensors:
+    batch_size, reduced, images = 32, False, None
+
+    def prepare(self, image, data):
+        number = image.width - 1
+        if number == 11:
+            raise Awkward("eleven")
+        whole = torch.full((3, 40, 60), number % 251, dtype=torch.uint8)
+        return whole[:, :, 5:50] if number % 2 else whole.float()
+
+    def rows(self, images, prepared):
+        return {"mean": pa.array([float(each.float().mean()) for each in prepared])}
+
+    def about(self):
+        return {}
+
+
+class Arrays(Tensors):
+    def __init__(self):
+        self.first = os.getpid()
+
+    def prepare(self, image, data):
+        large = np.full((100, 100), image.width, np.float32)
+        here = os.getpid() == self.first
+        return {"large": large, "small": large[:2, :2], "text": str(image.width), "here": here}
+
+    def rows(self, images, prepared):
+        return {"mean": pa.array([float(each["large"].mean()) for each in prepared])}
+
+
+class Marker:
+    """Leaves a mark when another process has loaded it."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        if len(sys.argv) > 2:
+            (self.folder / "loaded").touch()
+
+
+class Deadly(Tensors):
+    """Kills processes other than the first, a few times or always."""
+
+    def __init__(self, folder, image, times, in_trials):
+        self.folder, self.image, self.times = Path(folder), image, times
+        self.in_trials, self.first = in_trials, os.getpid()
+
+    def prepare(self, image, data):
+        elsewhere = os.getpid() != self.first and (self.in_trials or len(sys.argv) > 2)
+        deaths = len([*self.folder.glob("death-*")])
+        if image.width - 1 == self.image and elsewhere and deaths < self.times:
+            (self.folder / f"death-{os.getpid()}").touch()
+            os.kill(os.getpid(), signal.SIGSEGV)
+        time.sleep(0.01)
+        return torch.zeros(1)
+
+
+class AtHome(Tensors):
+    def __init__(self):
+        self.home = "here"
+
+    def __setstate__(self, state):
+        raise RuntimeError("nowhere else")
+
+
+def samples(reader=Reader()):
+    images = tuple(f"{k:03}" for k in range(N))
+    return Samples(Path("/nowhere"), images, ("a",) * N, ("a", "b"), "", "memory", reader=reader)
+'''
+
+
+@pytest.fixture
+def source(module: Callable[..., str]) -> Any:
+    return import_module(module(SOURCE, by_colour=False))
+
+
+@pytest.fixture(autouse=True)
+def pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_FROM_IMAGES", 1)
+
+
+def begun(samples: Samples, eyes: dict[str, Any], folder: Path | None = None) -> Iterator[Wanted]:
+    """Want every image; begin when worker processes have loaded what they need."""
+    patience = time.monotonic() + 60
+    while folder is not None and not (folder / "loaded").exists():
+        assert time.monotonic() < patience
+        time.sleep(0.05)
+    time.sleep(0.5 if folder else 0.0)
+    for row in range(len(samples)):
+        yield Wanted(row, eyes, True)
+
+
+def seen(source: Any, samples: Samples, eyes: dict[str, Any], folder: Path) -> list[Seen]:
+    everybody = {**eyes, "marker": source.Marker(folder)}
+    with lookers(samples, everybody, 4, len(samples)) as looking:
+        assert isinstance(looking, Processes)
+        return [*looking.looked_at(begun(samples, eyes, folder), 64, NoJournal({}))]
+
+
+def by_threads(samples: Samples, eyes: dict[str, Any]) -> list[Seen]:
+    with Threads(samples, 2) as looking:
+        return [*looking.looked_at(begun(samples, eyes), 64, NoJournal({}))]
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items() if name != "here"}
+    return value if isinstance(value, str) else np.asarray(value).tolist()
+
+
+def alike(found: Sequence[Seen], expected: Sequence[Seen]) -> None:
+    assert [one.row for one in found] == [one.row for one in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert (one.digest, one.error) == (other.digest, other.error)
+        assert {*one.crashed} == {*other.crashed}
+        assert plain(one.prepared) == plain(other.prepared)
+
+
+@pytest.mark.parametrize("room", [16 << 20, 50_000, 0])
+def test_they_see_what_threads_see(
+    source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    monkeypatch.setattr(workers, "_ROOM", room or workers._ROOM)
+    monkeypatch.setattr(workers, "_ROOMS", 8 if room else 1)
+    samples, eyes = source.samples(), {"tensors": source.Tensors(), "arrays": source.Arrays()}
+    found = seen(source, samples, eyes, tmp_path)
+    alike(found, by_threads(samples, eyes))
+    assert sum(not one.prepared["arrays"]["here"] for one in found if not one.error) > N / 2
+    assert found[7].error is not None
+    assert "eleven" in str(found[11].crashed["tensors"])
+    assert len(found) == N
+
+
+def test_the_evidence_is_the_same(
+    source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = []
+    for count in (1, 4):
+        monkeypatch.setattr(workers, "_FROM_CORES", 5 - count)
+        store, samples = Store(tmp_path / str(count)), source.samples()
+        eyes = {"test": Observing("key", source.Arrays())}
+        engine = EngineTable(workers=4)
+        assert observe_samples(samples, eyes, store, Progress(), engine) == {}
+        tables.append(store.load("test"))
+    assert tables[0] is not None
+    assert tables[0].equals(tables[1])
+
+
+def test_an_image_that_kills_is_named_and_the_rest_is_seen(source: Any, tmp_path: Path) -> None:
+    samples = source.samples()
+    found = seen(source, samples, {"deadly": source.Deadly(tmp_path, 300, 99, True)}, tmp_path)
+    assert {one.row: one.error for one in found if one.error and one.row != 7} == {
+        300: "it killed the process that looked at it (SIGSEGV)"
+    }
+    assert [one.row for one in found] == [*range(N)]
+
+
+@pytest.mark.parametrize("times", [1, 2, 99])
+def test_one_that_kills_by_chance_is_looked_at_again(
+    source: Any, tmp_path: Path, times: int
+) -> None:
+    """After a few deaths in a row this process does the rest."""
+    deadly = source.Deadly(tmp_path, 300, times, False)
+    found = seen(source, source.samples(), {"deadly": deadly}, tmp_path)
+    assert len([*tmp_path.glob("death-*")]) == min(times, 3)
+    assert [one.row for one in found if one.error] == [7]
+    assert [one.row for one in found] == [*range(N)]
+
+
+def test_what_only_this_process_has_is_looked_at_here(source: Any) -> None:
+    samples, eyes = source.samples(), {"home": source.AtHome()}
+    with lookers(samples, eyes, 4, N) as looking:
+        assert isinstance(looking, Processes)
+        assert looking._root is not None
+        looking._root.wait()
+        found = [*looking.looked_at(begun(samples, eyes), 64, NoJournal({}))]
+    alike(found, by_threads(samples, eyes))
+
+
+def test_what_a_reader_raises_is_raised_here(source: Any, tmp_path: Path) -> None:
+    samples = source.samples(source.Reader(changed=250))
+    with pytest.raises(InputError, match="the container was changed"):
+        seen(source, samples, {"tensors": source.Tensors()}, tmp_path)
+
+
+def test_threads_do_where_processes_do_not_pay(source: Any) -> None:
+    samples, eyes = source.samples(), {"tensors": source.Tensors()}
+    assert isinstance(lookers(samples, eyes, 3, N), Threads)
+    assert isinstance(lookers(samples, eyes, 4, 0), Threads)
+    eyes["tensors"].held = lambda: None
+    assert isinstance(lookers(samples, eyes, 4, N), Threads)
+
+
+def test_threads_do_where_memory_is_not_to_be_had(source: Any) -> None:
+    samples, eyes = source.samples(), {"tensors": source.Tensors()}
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        with lookers(samples, eyes, 4, N) as looking:
+            found = [*looking.looked_at(begun(samples, eyes), 64, NoJournal({}))]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    alike(found, by_threads(samples, eyes))
+
+
+def test_nobody_is_left_behind_when_this_process_is_killed(source: Any, tmp_path: Path) -> None:
+    script = f"""
+import sys, time
+sys.path[:0] = {[str(Path(source.__file__).parent)]!r}
+import {source.__name__} as source
+from auditor.engine.workers import Processes, lookers
+from auditor.engine import workers
+workers._FROM_IMAGES = 1
+samples, eyes = source.samples(), {{"marker": source.Marker({str(tmp_path)!r})}}
+with lookers(samples, eyes, 4, 300) as looking:
+    print(looking._root.pid, flush=True)
+    time.sleep(600)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    group = int(parent.stdout.readline())
+    while not (tmp_path / "loaded").exists():
+        time.sleep(0.05)
+    assert alive(group)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    patience = time.monotonic() + 60
+    while alive(group):
+        assert time.monotonic() < patience
+        time.sleep(0.05)
+
+
+def alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

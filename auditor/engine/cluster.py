@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from signal import SIGTERM
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from auditor.errors import AuditorError, InputError
@@ -88,12 +87,7 @@ class Cluster:
         self._alone_since = time.monotonic()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Let all actors go."""
         for actor in (*self._idle, *self._asked.values(), *self._busy.values()):
             self._ray.kill(actor)

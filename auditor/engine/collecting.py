@@ -15,6 +15,7 @@ from auditor.engine.known import DIGEST, LOOKS, Known
 from auditor.engine.looking import Seen
 from auditor.engine.shards import PART
 from auditor.engine.stumbles import Stumbles
+from auditor.engine.ways import saying
 from auditor.evidence.parts import Parts
 from auditor.evidence.provider import Observer
 
@@ -126,7 +127,8 @@ class Collector:
         self._crashed |= any(self.task.name in seen.crashed for seen in begun.batch)
         if sum(len(chunk) for chunk in self._chunks) == len(self.task.rows_of(begun.part)):
             table = pa.concat_tables(self._chunks, promote_options="default")
-            self.task.parts.save(begun.part, table, again=self._crashed)
+            made = saying(table, self.task.observer.about())
+            self.task.parts.save(begun.part, made, again=self._crashed)
             self._chunks, self._crashed = [], False
 
 

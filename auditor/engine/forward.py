@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["FOLDS_ON", "Forward", "cpu_batch", "default_batch", "ready"]
+__all__ = ["FOLDS_ON", "TRIED", "Forward", "cpu_batch", "default_batch", "ready"]
 
 FOLDS_ON = ("cpu", "float32")
 """Device and dtype in which BatchNorms are folded and backends other than torch may run: elsewhere
 their gain or their error is unknown."""
 _TOLERANCE = 1e-3
 """Largest change of a logit, as a share of the spread of its image's logits."""
-_TRIED = 8
+TRIED = 8
 """Images on which a way of running must agree with the plain model."""
 _SEED = 0
 _FEWEST, _MOST, _PIXELS = 4, 64, 4 * 224 * 224
@@ -62,8 +62,8 @@ class Forward:
 
     Ways are tried in a fixed order: the backends that come into question
     (``auditor.engine.backends``), torch with BatchNorms folded, torch. One is taken if it agrees
-    with the plain model on pictures drawn at random, so that each part of a divided or interrupted
-    audit decides alike, and kept if it does, by ``settle``, on real ones.
+    with the plain model on pictures drawn at random, and kept if it does, by ``settle``, on the
+    first real ones of the whole, so that each part of a divided or interrupted audit decides alike.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class Forward:
         tapped: bool = False,
     ) -> None:
         self.model = self._plain = ready(model, device, dtype)
-        self._settled, self._form, self._refused = True, _TORCH, list[str]()
+        self._otherwise, self._form, self._refused = "", _TORCH, list[str]()
         backends = chosen_backends(backend, images, input_size)
         reason = _only_torch((device.type, dtype), self._plain, tapped=tapped)
         if reason and backend != "auto":
@@ -135,20 +135,23 @@ class Forward:
         found = self._compare(drawn)
         if found is not None:
             self._form = f"{way}, {found.closeness()}"
-        self._settled = found is None
         return found is not None
 
     def settle(self, batch: torch.Tensor) -> None:
-        """Compare with the plain model on the first real batch; choose that one if they differ.
+        """Compare with the plain model on real images; choose that one if they differ.
 
         Parameters
         ----------
         batch
             Shape (n, channels, height, width), on the device.
         """
-        if not self._settled:
-            self._settled = True
-            self._compare(batch[:_TRIED])
+        if not self.is_plain:
+            self._compare(batch)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the model runs as it came."""
+        return self.model is self._plain
 
     def _compare(self, batch: torch.Tensor) -> _Agreement | None:
         """Return how far the two agree; go on with the plain one, and None, where they do not."""
@@ -184,7 +187,7 @@ def _only_torch(place: tuple[str, str], model: nn.Module, *, tapped: bool) -> st
 def _drawn(input_size: Size) -> torch.Tensor:
     import torch
 
-    return torch.randn(_TRIED, *input_size, generator=torch.Generator().manual_seed(_SEED))
+    return torch.randn(TRIED, *input_size, generator=torch.Generator().manual_seed(_SEED))
 
 
 def _first_line(error: Exception) -> str:

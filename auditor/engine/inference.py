@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,13 +15,13 @@ import pyarrow as pa
 from auditor.data.classes import require_known
 from auditor.data.samples import Samples
 from auditor.engine.compiling import pays
-from auditor.engine.forward import Forward, default_batch
+from auditor.engine.forward import TRIED, Forward, default_batch
 from auditor.engine.lookup import Rows
 from auditor.engine.replica import Replica
 from auditor.errors import InputError
 from auditor.evidence.predictions import matrix
 from auditor.models.handle import Candidate
-from auditor.overlap.decode import to_rgb
+from auditor.overlap.decode import Unreadable, open_image, to_rgb
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +33,9 @@ __all__ = ["PROBABILITIES_THAT_FIT", "Inference"]
 
 PROBABILITIES_THAT_FIT = 50_000_000
 """Full probabilities are kept up to this many values (images × classes)."""
+
+_SOUGHT = 64
+"""Images among which readable ones are sought, to try out how the model is run."""
 
 _TOLD_APART = (
     "classes",
@@ -102,7 +106,8 @@ class Inference:
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs to prepare images; it loads the model if it runs it."""
         state = {**vars(self), "_transform": self._transform}
-        state.pop("_replicas", None)
+        for made in ("_replicas", "_first_images"):
+            state.pop(made, None)
         return state | {"candidate": replace(self.candidate)}
 
     @cached_property
@@ -125,6 +130,8 @@ class Inference:
             images=len(self.samples),
             tapped=self._wants_features,
         )
+        if not forward.is_plain and (first := self._first_images) is not None:
+            forward.settle(first.to(device))
         return Replica(
             forward,
             device,
@@ -133,6 +140,21 @@ class Inference:
             probabilities=self._keep_all,
             features_of=len(self.samples) if self._wants_features else 0,
         )
+
+    @cached_property
+    def _first_images(self) -> torch.Tensor | None:
+        """The first of the whole split that can be read, as the model takes them, if any can."""
+        import torch
+
+        found: list[torch.Tensor] = []
+        for image in self.samples.images[:_SOUGHT]:
+            with suppress(OSError, Unreadable):
+                data = self.samples.read(image)
+                found.append(self.prepare(open_image(data), data))
+            if len(found) == TRIED:
+                break
+        normalise = self.candidate.loaded.preprocessing.normalise
+        return normalise(torch.stack(found)) if found else None
 
     @cached_property
     def batch_size(self) -> int | None:

@@ -82,13 +82,12 @@ def observe_samples(
     """
     engine = engine or EngineTable()
     tasks = [task_of(name, samples, each, store, shard) for name, each in observers.items()]
-    plan = Plan.of(samples, tasks, shard)
+    plan = Plan.of(samples, tasks, shard, here=engine.kind == "local")
     failed = _shown(plan, progress, engine, len(plan.rows) if shard else len(samples))
     for task in tasks:
         if task.name not in failed and shard is None:
             each = observers[task.name]
-            about = plan.about.get(task.name) or task.observer.about()
-            pieces, schema = whole(task, samples, about, each.method)
+            pieces, schema = whole(task, samples, each.method)
             store.save_stream(task.name, task.key, pieces, schema, each.origin, each.method)
     return failed
 

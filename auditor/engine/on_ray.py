@@ -11,7 +11,6 @@ import os
 import pickle
 import sys
 import tempfile
-import uuid
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -53,14 +52,11 @@ Todo = dict[str, list[int]]
 class _Result(NamedTuple):
     """What an actor says of some parts."""
 
-    actor: str
     parts: list[tuple[str, int, pa.Table, bool]]
     """Observer, part, table, whether it is to be seen again."""
     stumbles: dict[str, tuple[list[BaseException], bool]]
     """Observer → its crashes, and whether it ever worked."""
     failed: dict[str, BaseException]
-    about: dict[str, dict[str, Any]]
-    """Observer → what it says of itself there."""
     images: int
 
 
@@ -108,7 +104,6 @@ def show_on_ray(
             for images in a_pass.run(list(_chunks(plan, cluster.size))):
                 advance(min(images, left))
                 left -= min(images, left)
-    plan.about |= a_pass.about()
     return plan.stumbles.hopeless() | a_pass.failed
 
 
@@ -151,7 +146,6 @@ class _Looker:
     def __init__(self, place: _Place, packed: _Packed, workers: int | None) -> None:
         wait_passively()
         self._place, self._packed, self._workers = place, packed, workers
-        self._name = uuid.uuid4().hex
 
     def ready(self) -> None:
         """Be as the driver is, and unpack."""
@@ -187,7 +181,6 @@ class _Looker:
                 task for task in plan.tasks if plan.todo[task.name] and task.name not in failed
             ]
             return _Result(
-                self._name,
                 [
                     (task.name, k, task.parts.read(k), task.parts.serves_once(k))
                     for task in living
@@ -195,7 +188,6 @@ class _Looker:
                 ],
                 {task.name: _told(plan.stumbles, task.name) for task in living},
                 {name: portable(crash) for name, crash in failed.items()},
-                {task.name: task.observer.about() for task in living},
                 len(rows),
             )
 
@@ -240,7 +232,6 @@ class _Pass:
         """What became of the observers that failed."""
         self._poison: dict[int, str] = {}
         self._deaths, self._tried = Counter[int](), set[int]()
-        self._said: dict[str, dict[str, dict[str, Any]]] = {}
 
     def run(self, chunks: list[Todo]) -> Iterator[int]:
         """Do all chunks; yield how many images were seen, as it goes."""
@@ -259,10 +250,6 @@ class _Pass:
                     waiting.appendleft(number)
                     self._learn(number, result)
             waiting = deque(number for number in waiting if self._left(number))
-
-    def about(self) -> dict[str, dict[str, Any]]:
-        """Return what each observer says of itself; what actors say differently is joined."""
-        return {name: _joined([*said.values()]) for name, said in self._said.items()}
 
     def _left(self, number: int) -> Todo:
         """Return what is still to be seen of a chunk."""
@@ -290,8 +277,6 @@ class _Pass:
         for name, number, table, again in result.parts:
             if name not in self.failed:
                 parts[name].save(number, table, again=again)
-        for name, about in result.about.items():
-            self._said.setdefault(name, {})[result.actor] = about
 
     def _learn(self, number: int, result: dict[int, str] | BaseException) -> None:
         """Take in which images kill, or that an actor died."""
@@ -310,11 +295,3 @@ class _Pass:
             f"{images[rows[-1]]}: {reason}; what was gathered is kept, and the same command goes "
             "on from there"
         )
-
-
-def _joined(said: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    first = dict(said[0])
-    for key, value in first.items():
-        if any(other.get(key) != value for other in said):
-            first[key] = " and ".join(sorted({str(other.get(key)) for other in said}))
-    return first

@@ -194,7 +194,6 @@ class Replica:
 
         with torch.inference_mode(), _reproducible(self.device):
             batch = self._laid_out(self._preprocessing.normalise(images))
-            self.forward.settle(batch)
             if self._features_of and self._tap is None:  # the model is chosen from here on
                 self._tap = FeatureTap(self.forward.model, self._features_of)
             if self.streams == 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -21,15 +21,14 @@ from auditor.data.samples import Samples
 from auditor.engine.collecting import Task
 from auditor.engine.observation import Observing
 from auditor.engine.shards import Shard
+from auditor.engine.ways import MAY_DIFFER, difference, joined
+from auditor.engine.whole import about_of
 from auditor.errors import InputError
 from auditor.evidence.files import appearing
 from auditor.evidence.parts import Parts
 from auditor.evidence.store import Store
 
 __all__ = ["Share", "merge", "write_share"]
-
-_MAY_DIFFER = ("source", "device", "threads", "batch_size", "batch_size_halved_to")
-"""What machines of one pass need not have in common; the whole names what all of them said."""
 
 
 class Share(BaseModel):
@@ -88,7 +87,7 @@ def write_share(task: Task, samples: Samples, each: Observing, shard: Shard) -> 
         parts=task.part_count,
         number=shard.number,
         of=shard.of,
-        about=each.observer.about(),
+        about=about_of(task, shard.parts(task.part_count)),
         origin=dict(each.origin),
     )
     file = task.parts.folder / f"share-{shard.number}-of-{shard.of}.json"
@@ -167,13 +166,11 @@ def _file_of_one(place: _Place, other: _Place) -> str:
 
 
 def _require_one_way(place: _Place, first: _Place) -> None:
-    one, other = place.share.about, first.share.about
-    for name in sorted({*one, *other} - {*_MAY_DIFFER}):
-        if one.get(name) != other.get(name):
-            raise InputError(
-                f"{place} and {first} ran differently: {name} is {_brief(one.get(name))} and "
-                f"{_brief(other.get(name))}; nothing was merged: gather one of them as the other"
-            )
+    if said := difference(place.share.about, first.share.about, MAY_DIFFER):
+        raise InputError(
+            f"{place} and {first} ran differently: {said}; nothing was merged: gather one of them "
+            "as the other"
+        )
 
 
 _SAME = {
@@ -182,11 +179,6 @@ _SAME = {
     "of": "in another number of shards",
     "parts": "with another number of parts",
 }
-
-
-def _brief(value: object) -> str:
-    text = json.dumps(value, sort_keys=True)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _require_all(places: Sequence[_Place]) -> None:
@@ -214,17 +206,8 @@ def _store(name: str, places: Sequence[_Place], store: Store) -> None:
     keys = sorted({place.share.key for place in places})
     key = keys[0] if len(keys) == 1 else hashlib.sha256(repr(keys).encode()).hexdigest()
     parts = [(p.kept, number) for p in places for number in p.share.shard.parts(first.parts)]
-    schema = pa.unify_schemas([s for kept, number in parts for s in kept.schemas([number])])
-    about = json.dumps(_about([place.share.about for place in places]), sort_keys=True)
+    schema = pa.unify_schemas([s for kept, number in parts for _, s in kept.schemas([number])])
+    about = json.dumps(joined([place.share.about for place in places]), sort_keys=True)
     told = {"about": about, "method": first.method}
     tables: Iterator[pa.Table] = (kept.read(number) for kept, number in parts)
     store.save_stream(name, key, tables, schema.with_metadata(told), first.origin, first.method)
-
-
-def _about(said: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    merged = dict(said[0])
-    for name in _MAY_DIFFER:
-        values = list(dict.fromkeys(about[name] for about in said if name in about))
-        if values:
-            merged[name] = values[0] if len(values) == 1 else ", ".join(map(str, values))
-    return merged

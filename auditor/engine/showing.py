@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from auditor.engine.looking import Threads, Wanted
 from auditor.engine.probing import deadly
 from auditor.engine.shards import Shard
 from auditor.engine.stumbles import Stumbles
+from auditor.engine.ways import LAST_BITS, difference, said_by
 from auditor.engine.workers import Processes, lookers
 from auditor.errors import NotWritten
 from auditor.progress import Progress
@@ -40,23 +42,26 @@ class Plan:
         Observer → the parts that it has still to make, ascending.
     stumbles
         Is told of every image that an observer crashes on.
-    about
-        What observers say of themselves where others than those here did the work.
     """
 
     samples: Samples
     tasks: Sequence[Task]
     todo: dict[str, list[int]]
     stumbles: Stumbles
-    about: dict[str, dict[str, Any]] = field(default_factory=dict)
     shard: Shard | None = None
     """The share of a machine that is one of several."""
 
     @classmethod
-    def of(cls, samples: Samples, tasks: Sequence[Task], shard: Shard | None) -> Self:
-        """Leave out what is stored; of each task only the share of a shard counts, if any."""
+    def of(
+        cls, samples: Samples, tasks: Sequence[Task], shard: Shard | None, *, here: bool
+    ) -> Self:
+        """Leave out what is stored; of each task only the share of a shard counts, if any.
+
+        What this machine made in another way than it would now is made again; of what others will
+        do, nothing can be known yet.
+        """
         plan = cls(samples, tasks, {}, Stumbles(), shard=shard)
-        plan.todo = {task.name: plan._left(task, shard or Shard(1, 1)) for task in tasks}
+        plan.todo = {task.name: plan._left(task, shard or Shard(1, 1), here) for task in tasks}
         return plan
 
     @property
@@ -90,9 +95,11 @@ class Plan:
         looks = [(row, {name: eye for name, eye, of in wanted if row in of}) for row in rows]
         return deadly(self.samples, looks)
 
-    def _left(self, task: Task, shard: Shard) -> list[int]:
+    def _left(self, task: Task, shard: Shard, here: bool) -> list[int]:
         """Return the parts that are not stored; remember whether the observer ever worked."""
         kept, mine = task.parts.numbers(), shard.parts(task.part_count)
+        if here and kept:
+            kept -= set(_made_otherwise(task, kept))
         there = (task.parts.read(number) for number in mine if number in kept)
         self.stumbles.note(task.name, [], task.known is not None or any(map(_worked, there)))
         return [number for number in mine if number not in kept]
@@ -169,6 +176,13 @@ def show_rows(
     for collector in collectors:
         _unless_failed(failed, collector, collector.finish)
     return failed
+
+
+def _made_otherwise(task: Task, parts: Iterable[int]) -> Iterator[int]:
+    now = task.observer.about()
+    for part, schema in task.parts.schemas(parts):
+        if difference(said_by(schema, now), json.loads(json.dumps(now)), LAST_BITS):
+            yield part
 
 
 def _worked(part: pa.Table) -> bool:

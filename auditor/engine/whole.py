@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,40 @@ from numpy.typing import NDArray
 from auditor.data.samples import Samples
 from auditor.engine.collecting import Task, described
 from auditor.engine.shards import PART
+from auditor.engine.ways import MAY_DIFFER, difference, joined, said_by
+from auditor.errors import InputError
 
-__all__ = ["whole"]
+__all__ = ["about_of", "whole"]
 
 
-def whole(
-    task: Task, samples: Samples, about: Mapping[str, Any], method: str
-) -> tuple[Iterator[pa.Table], pa.Schema]:
+def about_of(task: Task, parts: Iterable[int]) -> dict[str, Any]:
+    """Return what is to be said of some stored parts: how they were made, wherever that was.
+
+    Raises
+    ------
+    InputError
+        They were made in different ways, as on a cluster of unlike nodes. Those of the rarer ways
+        are forgotten.
+    """
+    here = task.observer.about()
+    said = {part: said_by(schema, here) for part, schema in task.parts.schemas(parts)}
+    if not said:
+        return here
+    common, _ = Counter(json.dumps(each, sort_keys=True) for each in said.values()).most_common(1)[
+        0
+    ]
+    odd = {p: difference(each, json.loads(common), MAY_DIFFER) for p, each in said.items()}
+    if phrases := sorted({phrase for phrase in odd.values() if phrase}):
+        for part in (part for part, phrase in odd.items() if phrase):
+            task.parts.forget(part)
+        raise InputError(
+            f"{task.name} was made in different ways: {phrases[0]}; set [engine] device and "
+            "backend, so that all machines do it in one, and run it again: the rest is kept"
+        )
+    return joined([*said.values()])
+
+
+def whole(task: Task, samples: Samples, method: str) -> tuple[Iterator[pa.Table], pa.Schema]:
     """Return the table of a finished pass in pieces, and all its columns.
 
     Parameters
@@ -28,14 +56,13 @@ def whole(
         What was to be seen; all of its parts are stored.
     samples
         The split.
-    about
-        What else is kept, as JSON values.
     method
         What the rows were made by, whatever the data.
     """
     known = _known(task, samples)
     nothing = pa.schema({"image": pa.string(), "error": pa.string()}).empty_table()
-    schemas = task.parts.schemas(range(task.part_count))
+    about = about_of(task, range(task.part_count))
+    schemas = [schema for _, schema in task.parts.schemas(range(task.part_count))]
     schemas.append(described(nothing, samples, np.empty(0, np.int64), task.observer).schema)
     if known.any():
         schemas.append(_known_part(task, samples, np.flatnonzero(known)[:1]).schema)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,10 +51,15 @@ class Parts:
         """Return a part of this pass."""
         return read_table(self._found(number))
 
-    def schemas(self, numbers: Iterable[int]) -> list[pa.Schema]:
-        """Return the columns of some parts of this pass."""
-        found = [schema_of(self._found(number)) for number in numbers]
-        return [schema for schema in found if schema is not None]
+    def schemas(self, numbers: Iterable[int]) -> Iterator[tuple[int, pa.Schema]]:
+        """Yield some parts of this pass and their columns."""
+        for number in numbers:
+            if (schema := schema_of(self._found(number))) is not None:
+                yield number, schema
+
+    def forget(self, number: int) -> None:
+        """Remove a part."""
+        self._found(number).unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Forget them all."""

@@ -1,0 +1,92 @@
+"""In what way rows were made: what the parts of one pass must have in common.
+
+A pass may be interrupted and go on elsewhere, or be divided among machines. Each part says how it
+was made, so that what one machine computed in half precision and another with other kernels never
+stands in one table under one name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+__all__ = ["LAST_BITS", "MAY_DIFFER", "difference", "joined", "said_by", "saying"]
+
+LAST_BITS = ("source", "threads", "batch_size", "batch_size_halved_to")
+"""What one machine may have otherwise when it goes on."""
+MAY_DIFFER = (*LAST_BITS, "device")
+"""What machines of one pass need not have in common; the whole names what all of them said."""
+
+_LONG = 400
+"""Characters from which a value stands in a part as its digest."""
+_DIGEST = "sha256:"
+_KEY = b"about"
+
+
+def saying(table: pa.Table, about: Mapping[str, Any]) -> pa.Table:
+    """Return a part that says how it was made."""
+    short = {name: _shortened(value) for name, value in about.items()}
+    return table.replace_schema_metadata({_KEY: json.dumps(short, sort_keys=True)})
+
+
+def _shortened(value: object) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return text if len(text) < _LONG else _DIGEST + hashlib.sha256(text.encode()).hexdigest()
+
+
+def said_by(schema: pa.Schema, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a part says that it was made.
+
+    Parameters
+    ----------
+    schema
+        Of a table that ``saying`` returned.
+    about
+        Has the long values, where they are the same.
+    """
+    short = json.loads((schema.metadata or {}).get(_KEY, b"{}"))
+    same = {name for name, value in about.items() if _shortened(value) == short.get(name)}
+    return {
+        name: about[name] if name in same else _lengthened(text) for name, text in short.items()
+    }
+
+
+def _lengthened(text: str) -> Any:
+    return text if text.startswith(_DIGEST) else json.loads(text)
+
+
+def difference(
+    one: Mapping[str, Any], other: Mapping[str, Any], may_differ: Collection[str]
+) -> str | None:
+    """Return the first thing in which two differ that must not, as a phrase.
+
+    Parameters
+    ----------
+    one, other
+        What observers said of themselves.
+    may_differ
+        Names that do not matter.
+    """
+    for name in sorted({*one, *other} - {*may_differ}):
+        if one.get(name) != other.get(name):
+            return f"{name} is {_brief(one.get(name))} and {_brief(other.get(name))}"
+    return None
+
+
+def _brief(value: object) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def joined(said: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what several say of one pass, with all that may differ named."""
+    whole = dict(said[0])
+    for name in MAY_DIFFER:
+        values = list(dict.fromkeys(about[name] for about in said if name in about))
+        if values:
+            whole[name] = values[0] if len(values) == 1 else ", ".join(map(str, values))
+    return whole

@@ -49,16 +49,14 @@ def sides(train: int, test: int) -> tuple[Crowd, Crowd]:
 
 def brute_force(left: Crowd, right: Crowd) -> set[tuple[int, int]]:
     """Compare the first rows with every column."""
-    units = unit_rows(left.soft[:COMPARED]).astype(float)
-    margins = units @ unit_rows(right.soft).astype(float).T
-    margins -= (left.crowding[:COMPARED, None].astype(float) + right.crowding) / 2
-    best = np.argsort(-margins, axis=1, kind="stable")[:, :NEAREST]
-    return {
-        (row, int(column))
-        for row in range(COMPARED)
-        for column in best[row]
-        if margins[row, column] >= CLEAR
-    }
+    units, others = unit_rows(left.soft[:COMPARED]).astype(float), unit_rows(right.soft)
+    found = set()
+    for row, unit in enumerate(units):
+        margins = others @ unit - (left.crowding[row] + right.crowding.astype(float)) / 2
+        clear = np.flatnonzero(margins >= CLEAR)
+        best = clear[np.argsort(-margins[clear], kind="stable")[:NEAREST]]
+        found |= {(row, column) for column in best.tolist()}
+    return found
 
 
 def main(train: int = 1_280_000, test: int = 50_000, rounds: int = 3) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,6 +13,8 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from auditor.errors import InputError
 
 __all__ = ["Reader", "Samples"]
 
@@ -69,6 +72,14 @@ class Samples:
     reader: Reader | None = None
     """What opens the images; None where they are files below ``root``."""
 
+    def __post_init__(self) -> None:
+        """Raise ``InputError`` for a name that no document and no table can hold."""
+        for name in (self.source, *self.classes, *self.images):
+            if not name.isascii() and any("\ud800" <= sign <= "\udfff" for sign in name):
+                shown = os.fsencode(name).decode(errors="backslashreplace")
+                where = "" if name == self.source else f"{self.source}: "
+                raise InputError(f"{where}{shown}: the name is not UTF-8; rename it")
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -125,7 +136,8 @@ class Samples:
         return status.st_size, self._stamp((status.st_size, *times))
 
     def _stamp(self, values: object) -> int:
-        digest = hashlib.blake2b(f"{self._place}{values!r}".encode(), digest_size=8).digest()
+        told = f"{self._place}{values!r}".encode(errors="surrogateescape")
+        digest = hashlib.blake2b(told, digest_size=8).digest()
         return int.from_bytes(digest, "big", signed=True)
 
     @cached_property

@@ -92,8 +92,7 @@ def write_conflicts(path: Path, pairs: Iterable[tuple[str, OverlapPair]]) -> Pat
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
     partial = path.with_name(path.name + ".partial")
-    # Names of files may hold what UTF-8 cannot, as the file system gave them.
-    with partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+    with partial.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)

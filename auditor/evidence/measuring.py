@@ -1,4 +1,4 @@
-"""The observer that measures images, from the decode that inference and signatures use.
+"""The observer that measures images, from the decode that signatures use.
 
 All of it is measured on the grey picture once whole blocks of its pixels are averaged, so that its
 longer side has at most 256: pictures of one scene in several resolutions compare, up to a factor of
@@ -52,8 +52,8 @@ class Measuring:
     Parameters
     ----------
     reduced
-        Whether a picture decoded at a fraction of its size will do. Its brightness and contrast
-        are close to those of the whole one; its sharpness is not known.
+        Whether JPEGs are decoded at a fraction of their size. Their brightness and contrast are
+        close to those of the whole ones; their sharpness is not known.
     """
 
     images: frozenset[str] | None = None
@@ -65,7 +65,10 @@ class Measuring:
 
     def prepare(self, image: Image.Image, data: bytes) -> Measured:
         """Measure one image."""
-        return measure(image, data)
+        from auditor.overlap.decode import reduced_image
+
+        # Whoever looks beside, as signatures are made.
+        return measure(reduced_image(image, data) if self.reduced else image, data)
 
     def rows(self, images: Sequence[str], prepared: Sequence[Measured]) -> dict[str, pa.Array]:
         """Return the property columns of a batch."""

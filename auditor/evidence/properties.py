@@ -147,13 +147,13 @@ def _mapping(table: pa.Table, name: str) -> dict[str, str]:
     return dict(zip(table["image"].to_pylist(), table[name].to_pylist(), strict=True))
 
 
-@observe(Properties, samples="test_samples")
+@observe(Properties, samples="test_samples", version=2)
 def test_properties(signing: SigningSettings, test_samples: Samples | None) -> Observer:
     """Measure every test image."""
     return _measured("test", signing, test_samples)
 
 
-@observe(Properties, samples="train_samples")
+@observe(Properties, samples="train_samples", version=2)
 def train_properties(signing: SigningSettings, train_samples: Samples | None) -> Observer:
     """Measure every training image."""
     return _measured("train", signing, train_samples)

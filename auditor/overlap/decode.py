@@ -58,6 +58,7 @@ _FULL_SIZE = "auditor_full_size"
 _KIND = "auditor_kind"
 _GREY = "auditor_grey"
 _PIXELS = "auditor_pixels"
+_REDUCED = "auditor_reduced"
 _PLAIN = {"LAB": "RGB", "La": "LA", "RGBa": "RGBA"}
 """Modes that Pillow cannot turn grey, and what they are brought to."""
 
@@ -153,12 +154,12 @@ def open_image(data: bytes, *, reduced: bool = False) -> Image.Image:
 
 
 def reduced_image(image: Image.Image, data: bytes) -> Image.Image:
-    """Return a picture as it is where nobody asked for all of it.
+    """Return a picture as it is where nobody asked for all of it; it is decoded once.
 
     Parameters
     ----------
     image
-        A picture from :func:`open_image`.
+        A picture from :func:`open_image`; the result is kept with it.
     data
         The file it was decoded from.
 
@@ -169,7 +170,7 @@ def reduced_image(image: Image.Image, data: bytes) -> Image.Image:
     """
     whole = full_size(image) is None
     again = whole and _is_reducible(file_kind(image)[0], image.size)
-    return open_image(data, reduced=True) if again else image
+    return _once(image, _REDUCED, lambda: open_image(data, reduced=True)) if again else image
 
 
 def full_size(image: Image.Image) -> tuple[int, int] | None:

@@ -15,6 +15,7 @@ from sklearn.datasets import load_sample_images
 
 from auditor.data.folder import read_folder
 from auditor.engine.observation import Observing, observe_samples
+from auditor.evidence.measuring import Measuring
 from auditor.evidence.provider import Observer
 from auditor.evidence.signatures import SigningSettings
 from auditor.evidence.signing import Signing
@@ -111,6 +112,7 @@ def test_a_whole_picture_is_reduced_as_if_nobody_had_asked_for_it(
         (reduced.mode, reduced.size, reduced.tobytes())
     )
     assert reduced_image(reduced, file.getvalue()) is reduced
+    assert reduced_image(whole, file.getvalue()) is found
 
 
 class Model:
@@ -133,21 +135,24 @@ class Model:
 
 
 @pytest.mark.parametrize("mode", ["fast", "exact"])
-@pytest.mark.parametrize("views", [False, True])
-def test_a_file_of_signatures_is_the_same_whether_a_model_looks_beside(
-    tmp_path: Path, mode: str, views: bool
+@pytest.mark.parametrize("views", [False, True, None])
+def test_evidence_is_the_same_whether_a_model_looks_beside(
+    tmp_path: Path, mode: str, views: bool | None
 ) -> None:
+    """Signatures with and without views, and properties."""
     folder = tmp_path / "images" / "a"
     folder.mkdir(parents=True)
     for number, crop in enumerate(crops(6)):
         (folder / f"{number}.jpg").write_bytes(jpeg(crop))
         crop.save(folder / f"{number}.png")
 
-    def signed(name: str, **beside: Observer) -> str:
-        store, signing = Store(tmp_path / name), Signing(SigningSettings(views, mode))
-        observers = {"signed": signing, **beside}
+    def seen(name: str, **beside: Observer) -> str:
+        store = Store(tmp_path / name)
+        signing = Signing(SigningSettings(bool(views), mode))
+        observer: Observer = Measuring(reduced=mode == "fast") if views is None else signing
+        observers = {"seen": observer, **beside}
         asked = {name: Observing(name * 9, each) for name, each in observers.items()}
         assert observe_samples(read_folder(folder.parent), asked, store, Progress()) == {}
-        return store.digests()["signed"]
+        return store.digests()["seen"]
 
-    assert signed("alone") == signed("beside", model=Model())
+    assert seen("alone") == seen("beside", model=Model())

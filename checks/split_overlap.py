@@ -17,7 +17,8 @@ named:
 
 - ``same-bytes``: the files are equal;
 - ``same-pixels``: the files differ, what is seen in them does not;
-- ``near-duplicate``: the perceptual hashes are near, and the pixels confirm it;
+- ``near-duplicate``: the perceptual hashes are near, and the pixels confirm it; where the images
+  were not given, the hashes decide alone, by a stricter score;
 - ``transformed``: the same of a mirrored, turned or cropped copy, and which it is.
 
 The last two can err. Their threshold is chosen on this very data so that at most ``[overlap]
@@ -139,7 +140,7 @@ class SplitOverlap(Check):
                 self.max_copies,
                 n=n,
                 unit="share",
-                note=f"{repeated:,} of {n:,} images repeat another one",
+                note=f"{repeated:,} of {n:,} images repeat another one{overlap.repeats_test.how}",
             )
 
 
@@ -210,18 +211,20 @@ def _two_labels(pair: OverlapPair, metric: str, status: Status, where: str) -> F
 
 def _within_train(overlap: Overlap) -> Iterator[Finding]:
     from auditor.overlap.contamination import conflicting
+    from auditor.render.wording import plural
 
     if not overlap.within_train or not overlap.train_signed:
         return
-    repeated = overlap.repeats_train.images
+    repeats = overlap.repeats_train
     conflicts = sum(map(conflicting, overlap.within_train))
     yield Finding(
         subject="train",
         metric="copies of other training images",
-        observed=repeated / overlap.train_signed,
+        observed=repeats.images / overlap.train_signed,
         n=overlap.train_signed,
         higher_is_better=False,
-        note=f"{repeated:,} images repeat another one; {conflicts:,} pairs carry two labels",
+        note=f"{repeats.images:,} images repeat another one{repeats.how}; "
+        f"two labels on {plural(conflicts, 'pair')}",
     )
 
 
@@ -279,6 +282,8 @@ def _unread(
 def _said(
     count: Contaminated, first: Mapping[str, OverlapPair], findings: Sequence[Finding]
 ) -> str:
+    from auditor.render.wording import plural
+
     open_ones = [f for f in findings if f.status is Status.INCONCLUSIVE]
     unsettled = [f.note for f in open_ones if f.unit != "points"]
     if not count.flagged:
@@ -287,11 +292,12 @@ def _said(
             f"Leakage is not settled: {what}" if what else "No test image is in the training data"
         )
     kinds = Counter(pair.kind for pair in first.values())
-    tiers = {"exact": count.exact, "near-duplicates": kinds["near-duplicate"]}
-    tiers |= {"transformed": kinds["transformed"]}
+    near, turned = kinds["near-duplicate"], kinds["transformed"]
+    tiers = {f"{count.exact:,} exact": count.exact, plural(near, "near-duplicate"): near}
+    tiers |= {f"{turned:,} transformed": turned}
     text = (
         f"{count.flagged:,} of {count.total:,} test images ({count.flagged / count.total:.1%}) are "
-        "in the training data: " + ", ".join(f"{n:,} {name}" for name, n in tiers.items() if n)
+        "in the training data: " + ", ".join(name for name, n in tiers.items() if n)
     )
     lift = [f for f in findings if f.unit == "points" and f.observed is not None]
     said = [f"accuracy is {f.note}" + ", not settled" * (f in open_ones) for f in lift]
@@ -300,9 +306,12 @@ def _said(
 
 def _said_within(within: Sequence[Finding]) -> list[str]:
     """Say what is wrong inside the test set, if anything is."""
+    from auditor.render.wording import plural
+
     failed = [finding for finding in within if finding.status is Status.FAIL]
     conflicts = sum(finding.unit == "labels" for finding in failed)
-    said = [f"{conflicts:,} pairs within the test set carry two labels"] if conflicts else []
+    labels = f"two labels on {plural(conflicts, 'pair')} within the test set"
+    said = [labels] if conflicts else []
     return said + [f"within the test set, {f.note}" for f in failed if f.unit == "share"]
 
 

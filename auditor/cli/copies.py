@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,19 +16,10 @@ if TYPE_CHECKING:
     from auditor.evidence.signatures import Signatures
     from auditor.record import OverlapReport, OverlapRow, SourceInfo
 
-__all__ = ["told", "write_across", "write_report", "write_within", "writing_to"]
+__all__ = ["told", "write_across", "write_report", "write_within"]
 
 _HEADLINE = {"pass": ("✓", "green"), "fail": ("✗", "red")}
 _SHOWN = 8
-
-
-def writing_to(directory: Path) -> AbstractContextManager[None]:
-    """Make the folder at once, and name the place where the system refuses to write."""
-    from auditor.cli.judging import writing
-
-    with writing(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-    return writing(directory)
 
 
 def write_across(directory: Path, overlap: Overlap, test: Signatures) -> list[Path]:
@@ -78,6 +68,7 @@ def write_report(report: OverlapReport, directory: Path, name: str) -> list[Path
     """Write the report for people and for programs."""
     from auditor.render.html import html_overlap
 
+    directory.mkdir(parents=True, exist_ok=True)
     texts = {f"{name}.html": html_overlap(report), f"{name}.json": report.to_json()}
     for file, text in texts.items():
         (directory / file).write_text(text, encoding="utf-8", newline="\n")
@@ -99,6 +90,7 @@ def told(report: OverlapReport, files: Sequence[Path]) -> str:
         _titled("Within each set", _within(report)),
         _titled("Conflicting labels" if not report.train else "To look at first", _pairs(pairs)),
         _titled("Could not be read", _unreadable(report)),
+        _titled("Notes", map(hanging, report.exhibit.notes)),
         _titled("Written", (f"  {path}" for path in files)),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -138,9 +130,10 @@ def _within(report: OverlapReport) -> Iterator[str]:
 
     for row in report.exhibit.within:
         if row.repeated and report.train:
+            how = "" if row.verified else ", by signatures alone"
             yield hanging(
                 f"{row.split}: {row.repeated:,} of {plural(row.images, 'image')} repeat another "
-                f"one; {plural(row.conflicts, 'pair')} with two labels"
+                f"one{how}; {plural(row.conflicts, 'pair')} with two labels"
             )
 
 

@@ -52,13 +52,14 @@ def command(
     Exit status: 0 no overlap above the limit, 1 overlap, 2 the command or the input is wrong,
     3 undecided.
     """  # noqa: D301
-    from auditor.cli.copies import told, writing_to
+    from auditor.cli.copies import told
+    from auditor.cli.judging import writing
     from auditor.overlap.standalone import compare
     from auditor.progress import Progress
 
     settings: dict[str, Any] = {"groups": groups, "views": views}
     settings |= {"hash_mode": "fast"} if fast else {}
-    with writing_to(output):
+    with writing(output, trying=True):
         progress = Progress.on_stderr()
         found = compare(
             train, test, output, settings=settings, max_share=max_share, progress=progress
@@ -71,5 +72,5 @@ def command(
 def _write(found: Found, directory: Path) -> list[Path]:
     from auditor.cli.copies import write_across, write_report
 
-    across = write_across(directory, found.overlap, found.test)
-    return [*write_report(found.report, directory, "overlap"), *across]
+    report = write_report(found.report, directory, "overlap")
+    return [*report, *write_across(directory, found.overlap, found.test)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from auditor.config import Config
 from auditor.evidence.provider import derive, gather
-from auditor.overlap.clusters import clusters, repeated
+from auditor.overlap.clusters import clusters, joining, repeated
 from auditor.overlap.contamination import conflicting, strongest
 from auditor.overlap.decode import open_image
 from auditor.overlap.overlap import OverlapPair, find_duplicates, find_overlap
@@ -44,6 +44,13 @@ class Repeats(NamedTuple):
     """Images that repeat another one; without them every picture is there once."""
     largest: int
     """Copies of the picture that is there most often; 0 where none is there twice."""
+    verified: bool = True
+    """Whether the pixels were looked at wherever they had to be."""
+
+    @property
+    def how(self) -> str:
+        """By what it is known, to follow a sentence; empty where the pixels were looked at."""
+        return "" if self.verified else ", by signatures alone, not compared on pixels"
 
 
 class Unread(NamedTuple):
@@ -182,8 +189,10 @@ _COUNTS = ("test_signed", "train_signed", "set_apart", "capped", "exact_within_t
 
 
 def _repeats(pairs: Iterable[OverlapPair]) -> Repeats:
-    sizes = [len(images) for images in clusters(pairs)]
-    return Repeats(sum(sizes) - len(sizes), max(sizes, default=0))
+    joined = joining(pairs)
+    sizes = [len(images) for images in clusters(joined)]
+    verified = all(pair.verified for pair in joined)
+    return Repeats(sum(sizes) - len(sizes), max(sizes, default=0), verified)
 
 
 def _pairs(table: pa.Table, within: str) -> tuple[OverlapPair, ...]:
@@ -234,7 +243,7 @@ def overlap_settings(config: Config) -> Asked:
     return Asked(OverlapSettings(table.false_discovery_rate, table.transforms, table.views))
 
 
-@gather(Overlap, version=6)
+@gather(Overlap, version=7)
 def overlap(
     overlap_settings: Asked,
     test_signatures: Signatures,
@@ -246,7 +255,8 @@ def overlap(
     settings = overlap_settings.settings
     open_test, open_train = _opener(test_samples), _opener(train_samples)
     test = test_signatures.split()
-    within_test = find_duplicates(test, open_test, settings).pairs
+    copies = find_duplicates(test, open_test, settings)
+    within_test = copies.pairs
     counted = Counter(test_signatures.labels)
     if train_signatures is None:
         small = _thumbnails({"test": open_test}, (), within_test, ())
@@ -256,6 +266,8 @@ def overlap(
             len(test.images),
             small,
             test_unread=_unread(test_signatures),
+            set_apart=copies.set_apart,
+            capped=copies.capped,
             classes=counted,
         )
     train = train_signatures.split()

@@ -14,7 +14,7 @@ import numpy as np
 
 from auditor.config import Config
 from auditor.errors import InputError, Unavailable
-from auditor.evidence.files import appearing, write_stream
+from auditor.evidence.files import appearing, sha256_of, write_stream
 from auditor.evidence.provider import derive
 from auditor.evidence.signatures import VERSION, Signatures, SigningSettings
 from auditor.overlap.soft import SOFT_BYTES
@@ -49,8 +49,7 @@ class SignatureFile:
     def identity(self) -> str:
         """SHA-256 of the file."""
         try:
-            with self.path.open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
+            return sha256_of(self.path)
         except OSError as error:
             what = "no such file" if not self.path.exists() else f"cannot be read: {error.strerror}"
             raise InputError(f"{self.path}: {what}; `auditor sign` writes one") from None

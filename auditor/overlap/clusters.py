@@ -1,4 +1,4 @@
-"""Ties copies together: pictures that are joined by pairs whose pixels were compared."""
+"""Ties copies together: pictures that are joined by pairs, if possible of compared pixels."""
 
 from __future__ import annotations
 
@@ -7,10 +7,26 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from auditor.overlap.contamination import EXACT
 from auditor.overlap.result import OverlapPair
 from auditor.overlap.splits import SplitSignatures
 
-__all__ = ["clusters", "repeated"]
+__all__ = ["clusters", "joining", "repeated"]
+
+
+def joining(pairs: Iterable[OverlapPair]) -> list[OverlapPair]:
+    """Return the pairs that tie pictures of one split together.
+
+    Parameters
+    ----------
+    pairs
+        All that were found within the split. Where pixels were compared, those whose pixels nobody
+        looked at join nothing: a chain of look-alikes would tie strangers together. Where none
+        were, as in signatures, all that were found join: there is nothing better to know it by.
+    """
+    found = list(pairs)
+    looked = any(pair.verified and pair.kind not in EXACT for pair in found)
+    return [pair for pair in found if pair.verified or not looked]
 
 
 def clusters(pairs: Iterable[OverlapPair]) -> list[list[str]]:
@@ -19,8 +35,7 @@ def clusters(pairs: Iterable[OverlapPair]) -> list[list[str]]:
     Parameters
     ----------
     pairs
-        Pairs within one split. Those whose pixels nobody looked at join nothing: a chain of
-        look-alikes would tie strangers together.
+        All pairs within one split; :func:`joining` says which of them count.
 
     Returns
     -------
@@ -36,8 +51,7 @@ def clusters(pairs: Iterable[OverlapPair]) -> list[list[str]]:
             places.setdefault(p.test_image, len(places)),
             places.setdefault(p.train_image, len(places)),
         )
-        for p in pairs
-        if p.verified
+        for p in joining(pairs)
     ]
     if not edges:
         return []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from auditor.evidence.overlap import most_telling
 from auditor.overlap.contamination import EXACT, conflicting, contaminated, strongest, without
+from auditor.overlap.overlap import PARTNERS
 from auditor.record import (
     GroupRow,
     OverlapClassRow,
@@ -188,6 +190,7 @@ def _within(overlap: Overlap) -> Iterator[WithinRow]:
             repeated=repeats.images,
             largest=repeats.largest,
             conflicts=sum(map(conflicting, pairs)),
+            verified=repeats.verified,
         )
 
 
@@ -208,8 +211,13 @@ def _notes(overlap: Overlap) -> Iterator[str]:
         )
     if overlap.capped:
         yield (
-            f"{plural(overlap.capped, 'picture')} had more look-alikes than were compared by "
-            "pixels: only the nearest were."
+            f"{plural(overlap.capped, 'picture')} had more look-alikes than were compared: only "
+            "the nearest were."
+        )
+    if _most_partners(overlap) >= PARTNERS:
+        yield (
+            f"A picture is listed with at most {PARTNERS} others of a kind: of more copies the "
+            "lists hold some of the pairs, not all."
         )
     if overlap.exact_within_train:
         yield (
@@ -220,11 +228,22 @@ def _notes(overlap: Overlap) -> Iterator[str]:
         yield f"{overlap.test_unread.said('test image')}."
     if overlap.train_unread.images:
         yield f"{overlap.train_unread.said('training image')}."
-    unseen = [pair for pair in overlap.pairs or () if not pair.verified]
-    if unseen:
+    pairs = [*(overlap.pairs or ()), *overlap.within_test, *overlap.within_train]
+    if unseen := sum(not pair.verified for pair in pairs):
         yield (
-            f"{plural(len(unseen), 'pair')} were judged by their signatures, as the images were "
-            "not given: nobody has compared their pixels."
+            f"{plural(unseen, 'pair')} {'was' if unseen == 1 else 'were'} judged by signatures "
+            "alone, as the images were not given: nobody has compared their pixels."
         )
-    if any(pair.kind not in EXACT for pair in overlap.pairs or ()):
+    if any(pair.kind not in EXACT for pair in pairs):
         yield "Near-duplicates and transformed copies are found by their looks: look at them."
+
+
+def _most_partners(overlap: Overlap) -> int:
+    """Return with how many others of a kind a picture is listed, at most."""
+    across = ((pair.test_image, pair.kind) for pair in overlap.pairs or ())
+    within = (
+        (split, pair.train_image, pair.kind)  # which is listed with those before it
+        for split, pairs in (("test", overlap.within_test), ("train", overlap.within_train))
+        for pair in pairs
+    )
+    return max(Counter[tuple[str, ...]](chain(across, within)).values(), default=0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,7 @@ from auditor.checks.split_overlap import SplitOverlap
 from auditor.config import Config
 from auditor.data.images import read_images, refuse_nested
 from auditor.engine.threads import wait_passively
+from auditor.errors import InputError
 from auditor.evidence.provider import find_providers
 from auditor.evidence.signature_file import is_signature_file
 from auditor.evidence.signatures import Signatures
@@ -27,6 +28,7 @@ from auditor.overlap.contamination import conflicting
 from auditor.overlap.exhibit import show_overlap
 from auditor.progress import Progress
 from auditor.record import OverlapReport, SourceInfo
+from auditor.render.wording import plural
 
 if TYPE_CHECKING:
     from auditor.evidence.groups import Groups
@@ -79,6 +81,7 @@ def compare(
         A source is wrong, or one lies in the other.
     """
     refuse_nested(train, test)
+    _refuse_groups((train, test), settings)
     started = time.monotonic()
     graph = _graph({"train": train, "test": test}, directory, settings, progress)
     groups: Groups | None = graph.get("groups", required=False)
@@ -116,14 +119,25 @@ def _judged(overlap: Overlap, max_share: float) -> tuple[Status, str]:
     conflicts = sum(map(conflicting, overlap.within_test))
     if not n:
         return Status.INCONCLUSIVE, "No image could be read."
-    labels = f"; {conflicts:,} pairs of copies carry two labels" if conflicts else ""
-    text = f"{repeated:,} of {n:,} images ({repeated / n:.1%}) repeat another one{labels}"
+    labels = f"; two labels on {plural(conflicts, 'pair')} of copies" if conflicts else ""
+    how = overlap.repeats_test.how
+    text = f"{repeated:,} of {n:,} images ({repeated / n:.1%}) repeat another one{how}{labels}"
     text = text if repeated else f"No picture is there twice{labels}"
     if repeated / n > max_share or conflicts:
         return Status.FAIL, f"{text}."
     if lost.images and (repeated + lost.images) / (n + lost.images) > max_share:
         return Status.INCONCLUSIVE, f"{text}; not settled: {lost.said('image')}."
     return Status.PASS, f"{text}."
+
+
+def _refuse_groups(sources: Iterable[Path], settings: Mapping[str, Any] | None) -> None:
+    """Raise ``InputError`` where groups are asked for and a source cannot name them."""
+    for path in sources:
+        if (settings or {}).get("groups") and is_signature_file(path):
+            raise InputError(
+                f"{path}: signatures name no groups; give the manifest with the column, or leave "
+                "the groups out"
+            )
 
 
 def _graph(
@@ -142,6 +156,9 @@ def _graph(
     for split, path in sources.items():
         if not is_signature_file(path):
             graph = graph.replacing(f"{split}_samples", read_images(path))
+    for split, path in sources.items():
+        if is_signature_file(path):
+            graph.get(f"{split}_signatures")  # refused, if so, before hours are spent on the other
     return graph
 
 

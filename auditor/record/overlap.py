@@ -84,6 +84,8 @@ class WithinRow(Record):
     """Copies of the picture that is there most often."""
     conflicts: int
     """Pairs of copies with different labels."""
+    verified: bool = True
+    """Whether the pixels were looked at."""
 
 
 class GroupRow(Record):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -265,7 +266,30 @@ def test_copies_within_training_are_shown() -> None:
     assert outcome.status is Status.PASS
     finding = outcome.findings[-1]
     assert (finding.subject, finding.status, finding.observed) == ("train", Status.SKIP, 0.02)
-    assert "1 pairs carry two labels" in finding.note
+    assert finding.note == "2 images repeat another one; two labels on 1 pair"
+
+
+@pytest.mark.parametrize("labels", [("a", "a"), ("a", "b")])
+def test_copies_by_signatures_alone_count_and_say_so(labels: tuple[str, str]) -> None:
+    chain = [f"{n}.png" for n in range(7)]
+    within = tuple(
+        _pair(a, b, kind="near-duplicate", labels=labels)._replace(verified=False)
+        for a, b in itertools.pairwise(chain)
+    )
+    outcome = SplitOverlap().run(_overlap(within=within, within_train=within), None)
+    assert outcome.status is Status.FAIL
+    alone = "repeat another one, by signatures alone, not compared on pixels"
+    assert f"within the test set, 6 of 100 images {alone}" in outcome.summary
+    assert f"6 images {alone}; two labels on" in outcome.findings[-1].note
+    assert ("two labels on 6 pairs within the test set" in outcome.summary) == (labels[1] == "b")
+
+
+def test_one_of_a_kind_is_singular() -> None:
+    pairs = (_pair("x.png", kind="near-duplicate"), _pair("y.png", kind="transformed"))
+    within = (_pair("x.png", "y.png", labels=("a", "b")),)
+    summary = SplitOverlap().run(_overlap(*pairs, within=within), None).summary
+    assert "1 near-duplicate, 1 transformed;" in summary
+    assert "two labels on 1 pair within the test set" in summary
 
 
 def test_a_similar_scene_is_never_a_copy() -> None:

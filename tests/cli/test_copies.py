@@ -300,7 +300,7 @@ class TestDuplicates:
         shutil.copy(train / "cat" / "0002.png", train / "dog" / "again.png")
         done = cli("duplicates", "train", "--output", "out")
         assert done.returncode == 1
-        assert "2 of 26 images (7.7%) repeat another one; 1 pairs of copies carry two labels" in (
+        assert "2 of 26 images (7.7%) repeat another one; two labels on 1 pair of copies" in (
             " ".join(done.stdout.split())
         )
         pairs = rows(here / "out" / "duplicates.csv")

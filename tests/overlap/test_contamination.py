@@ -46,8 +46,19 @@ def test_clusters_are_what_can_be_reached(edges: list[tuple[int, int]]) -> None:
 
 
 def test_pairs_that_nobody_looked_at_tie_nothing_together() -> None:
+    """Where others of the same set were looked at."""
     unseen = pair("b", "c", "near-duplicate")._replace(verified=False)
-    assert clusters([pair("a", "b"), unseen]) == [["a", "b"]]
+    assert clusters([pair("a", "b", "near-duplicate"), unseen]) == [["a", "b"]]
+
+
+def test_where_no_pixels_were_compared_all_that_was_found_ties_together() -> None:
+    unseen = [
+        pair(a, b, "near-duplicate")._replace(verified=False) for a, b in ("bc", "de")
+    ]
+    assert clusters([pair("a", "b"), *unseen]) == [["a", "b", "c"], ["d", "e"]]
+    overlap = Overlap((), (pair("a", "b"), *unseen), 10, {}, 10, within_train=(pair("x", "y"),))
+    assert overlap.repeats_test == (3, 3, False)
+    assert overlap.repeats_train == (1, 2, True)
 
 
 def test_what_is_repeated_keeps_its_signatures() -> None:

@@ -116,25 +116,27 @@ class Processes:
         self._count, self._poison = count, dict[int, str]()
         self._workers: list[_Worker] = []
         self._root: subprocess.Popen[bytes] | None = None
-        self._memory = os.memfd_create("auditor-prepared")
+        self._memory: int | None = None
         self._free = list(range(_ROOMS))
 
     def __enter__(self) -> Self:
         """Start them; they load what they need beside what this process does next."""
         self._threads.__enter__()
         with suppress(OSError):  # a limit on files or processes: threads do it all
+            self._memory = os.memfd_create("auditor-prepared")
             os.ftruncate(self._memory, _ROOMS * _ROOM)
             self._mapped = memoryview(mmap.mmap(self._memory, 0))
-            self._start()
+            self._start(self._memory)
         return self
 
     def __exit__(self, *raised: object) -> None:
         """Let them go."""
         self._dismiss(deque())
-        os.close(self._memory)
+        if self._memory is not None:
+            os.close(self._memory)
         self._threads.__exit__(*raised)
 
-    def _start(self) -> None:
+    def _start(self, memory: int) -> None:
         pairs = [socket.socketpair() for _ in range(self._count)]
         ends = [theirs.fileno() for _, theirs in pairs]
         stdin = os.memfd_create("auditor-observers")
@@ -143,11 +145,11 @@ class Processes:
                 stream.write(self._pickled)
             os.lseek(stdin, 0, os.SEEK_SET)
             self._root = subprocess.Popen(
-                [sys.executable, "-c", _START, str(self._memory), *map(str, ends)],
+                [sys.executable, "-c", _START, str(memory), *map(str, ends)],
                 stdin=stdin,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=(self._memory, *ends),
+                pass_fds=(memory, *ends),
                 env={**os.environ, **_ALONE, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 start_new_session=True,  # Ctrl-C is for this process
             )
@@ -236,9 +238,9 @@ class Processes:
         chunk.deaths += not found
         if chunk.deaths >= _OFTEN:
             self._dismiss(todo)
-        elif not self._workers:
+        elif not self._workers and self._memory is not None:
             self._dismiss(todo)
-            self._start()
+            self._start(self._memory)
 
     def _dismiss(self, todo: deque[_Chunk]) -> None:
         for worker in self._workers:

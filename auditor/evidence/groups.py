@@ -94,10 +94,17 @@ def group_columns(config: Config) -> GroupColumns:
 
 @gather(Groups)
 def group_counts(
-    group_columns: GroupColumns, test_samples: Samples, train_samples: Samples
+    group_columns: GroupColumns, test_samples: Samples | None, train_samples: Samples | None
 ) -> Groups:
-    """Count every group's images in both splits."""
+    """Count every group's images in both splits; what was asked for must not go unasked."""
     columns, shared = [], list[SharedGroup]()
+    if test_samples is None or train_samples is None:
+        split = "training data" if train_samples is None else "test set"
+        raise Unavailable(
+            f"[overlap] groups asks for groups, and there is no manifest of the {split} that names "
+            "them (signatures name none): give one, or leave the groups out",
+            "error",
+        )
     for name in group_columns.names:
         test, train = (_counted(samples, name) for samples in (test_samples, train_samples))
         unnamed = test.pop("", 0) + train.pop("", 0)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from auditor.check import Status
+from auditor.overlap.signed import sign_images
 from auditor.overlap.standalone import compare
+from auditor.record import Audit
 
 
 def test_a_corrected_header_is_another_question(
@@ -31,3 +35,29 @@ def test_a_corrected_header_is_another_question(
     assert status("patient,scanner", "out") is Status.PASS
     assert status("scanner,patient", "out") is Status.FAIL
     assert status("scanner,patient", "fresh") is Status.FAIL
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_groups_that_were_asked_for_and_are_nowhere_named_leave_it_undecided(
+    image_folder: Callable[..., Path],
+    module: Callable[..., str],
+    run: Callable[..., Audit],
+    tmp_path: Path,
+    given: bool,
+) -> None:
+    """Signatures of training images name none; no training data name none either."""
+    image_folder("test", {"red": 40, "blue": 40})
+    rows = [f"test/{label}/{n:04}.png,{label},P{n}" for label in ("red", "blue") for n in range(40)]
+    manifest = tmp_path / "test.csv"
+    manifest.write_text("\n".join(["image,label,patient", *rows]) + "\n", encoding="utf-8")
+    data = {"test": manifest}
+    if given:
+        train = image_folder("train", {"red": 40, "blue": 40}, seed=1)
+        data["train"] = tmp_path / "train.parquet"
+        sign_images(train, data["train"])
+    candidate = {"module": f"{module()}:two", "classes": ["red", "blue"], "input_size": 16}
+    audit = run(candidate=candidate, data=data, overlap={"groups": ["patient"]})
+    result = next(result for result in audit.checks if result.id == "group-overlap")
+    assert (result.level, result.status) == ("block", Status.ERROR)
+    assert "no manifest of the training data that names them" in result.summary
+    assert audit.verdict == "undecided"

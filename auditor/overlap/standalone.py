@@ -110,11 +110,12 @@ def look_within(
     started = time.monotonic()
     graph = _graph({"test": images}, directory, settings, progress)
     overlap: Overlap = graph.get("overlap")
-    status, summary = _judged(overlap, max_share)
+    blind = ", as far as signatures alone can tell" if is_signature_file(images) else ""
+    status, summary = _judged(overlap, max_share, blind)
     return _found(graph, status=status, summary=summary, groups=None, started=started)
 
 
-def _judged(overlap: Overlap, max_share: float) -> tuple[Status, str]:
+def _judged(overlap: Overlap, max_share: float, blind: str) -> tuple[Status, str]:
     repeated, n, lost = overlap.repeats_test.images, overlap.test_signed, overlap.test_unread
     conflicts = sum(map(conflicting, overlap.within_test))
     if not n:
@@ -122,7 +123,7 @@ def _judged(overlap: Overlap, max_share: float) -> tuple[Status, str]:
     labels = f"; two labels on {plural(conflicts, 'pair')} of copies" if conflicts else ""
     how = overlap.repeats_test.how
     text = f"{repeated:,} of {n:,} images ({repeated / n:.1%}) repeat another one{how}{labels}"
-    text = text if repeated else f"No picture is there twice{labels}"
+    text = text if repeated else f"No picture is there twice{blind}{labels}"
     if repeated / n > max_share or conflicts:
         return Status.FAIL, f"{text}."
     if lost.images and (repeated + lost.images) / (n + lost.images) > max_share:

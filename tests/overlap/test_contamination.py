@@ -52,9 +52,7 @@ def test_pairs_that_nobody_looked_at_tie_nothing_together() -> None:
 
 
 def test_where_no_pixels_were_compared_all_that_was_found_ties_together() -> None:
-    unseen = [
-        pair(a, b, "near-duplicate")._replace(verified=False) for a, b in ("bc", "de")
-    ]
+    unseen = [pair(a, b, "near-duplicate")._replace(verified=False) for a, b in ("bc", "de")]
     assert clusters([pair("a", "b"), *unseen]) == [["a", "b", "c"], ["d", "e"]]
     overlap = Overlap((), (pair("a", "b"), *unseen), 10, {}, 10, within_train=(pair("x", "y"),))
     assert overlap.repeats_test == (3, 3, False)

@@ -68,7 +68,7 @@ def deadly(
 def _tried(images: int, pickled: bytes) -> _Trial:
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _PROBE],
+            [sys.executable, "-P", "-c", _PROBE],
             input=pickled,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdout=subprocess.PIPE,

@@ -145,7 +145,7 @@ class Processes:
                 stream.write(self._pickled)
             os.lseek(stdin, 0, os.SEEK_SET)
             self._root = subprocess.Popen(
-                [sys.executable, "-c", _START, str(memory), *map(str, ends)],
+                [sys.executable, "-P", "-c", _START, str(memory), *map(str, ends)],
                 stdin=stdin,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -75,7 +75,7 @@ def test_a_slow_model_gets_the_fewest_rounds_and_no_time_on_the_processor() -> N
     found = time_models(subjects, 1, 0.001)
     assert found.rounds == FEWEST_ROUNDS
     assert (found.wall >= 0.002).all()
-    assert (found.processor < found.wall).all()
+    assert np.median(found.processor) < np.median(found.wall) / 2  # a round may meet other work
 
 
 def test_the_models_are_left_as_they_are() -> None:

@@ -73,6 +73,8 @@ class Inference:
         its memory, the outputs have another shape than (batch, classes), or one is NaN or infinite.
     """
 
+    on_device = True
+
     def __init__(
         self,
         candidate: Candidate,

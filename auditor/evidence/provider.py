@@ -55,6 +55,8 @@ class Observer(Protocol):
 
     ``under_way``
         How many batches may be begun before the first of them is waited for; 1 unless said.
+    ``on_device``
+        Whether it runs a model, which a GPU makes faster; it does not unless said.
     ``by_label``
         Whether another label would make another row of an image; it would unless said.
     ``describe(images)``

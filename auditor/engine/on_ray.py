@@ -23,11 +23,11 @@ from auditor.config import EngineTable
 from auditor.engine.cluster import Cluster, Need, import_ray
 from auditor.engine.collecting import Task
 from auditor.engine.journal import NoJournal
-from auditor.engine.looking import Threads
 from auditor.engine.shards import Shard
 from auditor.engine.showing import Plan, show_rows
 from auditor.engine.stumbles import Stumbles, portable
 from auditor.engine.threads import wait_passively
+from auditor.engine.workers import lookers
 from auditor.errors import AuditorError, InputError
 from auditor.evidence.parts import Parts
 from auditor.models.identity import installed_version
@@ -157,7 +157,11 @@ class _Looker:
             os.chdir(self._place.folder)
         self._samples, self._tasks = self._packed.unpacked()
         self._set_threads(self._place.threads)
-        self._workers = self._workers or int(context.get_assigned_resources().get("CPU", 1))
+        workers = self._workers or int(context.get_assigned_resources().get("CPU", 1))
+        observers = {name: observer for name, observer, _ in self._tasks}
+        most = max(len(rows) for *_, rows in self._tasks)
+        self._eyes = lookers(self._samples, observers, workers, most)
+        self._eyes.__enter__()  # until the actor ends, which ends them
 
     def _set_threads(self, threads: int | None) -> None:
         """Let torch have as many as in the driver; Ray would give it one a CPU of the actor."""
@@ -173,8 +177,7 @@ class _Looker:
             plan = self._plan(todo, Path(folder))
             rows, journal = plan.rows, NoJournal(poison, here=False)
             try:
-                with Threads(self._samples, self._workers or 1) as eyes:
-                    failed = show_rows(plan, rows, lambda _: None, eyes, journal)
+                failed = show_rows(plan, rows, lambda _: None, self._eyes, journal)
             except AuditorError as error:
                 raise portable(error) from None
             living = [

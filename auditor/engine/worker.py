@@ -38,6 +38,8 @@ class Order(NamedTuple):
     """Row, who wants to see it, whether it is decoded at its full size."""
     poison: Mapping[int, str]
     """Those of the images that nobody may open, and why."""
+    here: bool
+    """Whether this is the machine that listed the files."""
     place: int
     room: int
     """Bytes of the mapped memory that the arrays may take, and where they begin."""
@@ -98,7 +100,7 @@ def _serve(end: int, memory: int, samples: Samples, observers: Mapping[str, Obse
 def _seen(
     order: Order, samples: Samples, observers: Mapping[str, Observer]
 ) -> list[Seen] | BaseException:
-    journal = NoJournal(order.poison)
+    journal = NoJournal(order.poison, here=order.here)
     try:
         return [
             _portable(look(samples, Wanted(row, {n: observers[n] for n in names}, whole), journal))

@@ -113,7 +113,7 @@ class Processes:
 
     def __init__(self, samples: Samples, pickled: bytes, threads: Threads, count: int) -> None:
         self._samples, self._pickled, self._threads = samples, pickled, threads
-        self._count, self._poison = count, dict[int, str]()
+        self._count, self._poison, self._here = count, dict[int, str](), True
         self._workers: list[_Worker] = []
         self._root: subprocess.Popen[bytes] | None = None
         self._memory: int | None = None
@@ -162,6 +162,7 @@ class Processes:
     def looked_at(self, wanted: Iterable[Wanted], ahead: int, journal: NoJournal) -> Iterator[Seen]:
         """Yield images in order; parameters as of ``Threads.looked_at``."""
         self._poison |= journal.poison
+        self._here = journal.here
         remaining, todo, begun = iter(wanted), deque[_Chunk](), deque[_Chunk]()
         most = max(_QUEUED * self._count, ahead // _CHUNK)
         while True:
@@ -189,7 +190,7 @@ class Processes:
         wanted = [(each.row, tuple(each.wanting), each.whole) for each in chunk.wanted]
         poison = {row: self._poison[row] for row, *_ in wanted if row in self._poison}
         with suppress(OSError):  # that it is gone is noticed when it should answer
-            worker.line.send(tuple(Order(wanted, poison, place, len(room))))
+            worker.line.send(tuple(Order(wanted, poison, self._here, place, len(room))))
 
     def _room(self) -> tuple[int, memoryview]:
         """Return where arrays may be put; the place is free again when none of them is left."""

@@ -55,6 +55,7 @@ class Reader:
     """Pictures that tell their number; one that is none."""
 
     changed: int = -1
+    elsewhere: bool = False
 
     def read(self, image):
         if int(image) == self.changed:
@@ -66,7 +67,7 @@ class Reader:
         return stream.getvalue()
 
     def stamp(self, image):
-        return image
+        return (image, os.getpid()) if self.elsewhere else image
 
 
 class Awkward(Exception):
@@ -171,11 +172,14 @@ def begun(samples: Samples, eyes: dict[str, Any], folder: Path | None = None) ->
         yield Wanted(row, eyes, True)
 
 
-def seen(source: Any, samples: Samples, eyes: dict[str, Any], folder: Path) -> list[Seen]:
+def seen(
+    source: Any, samples: Samples, eyes: dict[str, Any], folder: Path, *, here: bool = True
+) -> list[Seen]:
     everybody = {**eyes, "marker": source.Marker(folder)}
     with lookers(samples, everybody, 4, len(samples)) as looking:
         assert isinstance(looking, Processes)
-        return [*looking.looked_at(begun(samples, eyes, folder), 64, NoJournal({}))]
+        wanted = begun(samples, eyes, folder)
+        return [*looking.looked_at(wanted, 64, NoJournal({}, here=here))]
 
 
 def by_threads(samples: Samples, eyes: dict[str, Any]) -> list[Seen]:
@@ -262,6 +266,24 @@ def test_what_a_reader_raises_is_raised_here(source: Any, tmp_path: Path) -> Non
     samples = source.samples(source.Reader(changed=250))
     with pytest.raises(InputError, match="the container was changed"):
         seen(source, samples, {"tensors": source.Tensors()}, tmp_path)
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_times_count_where_the_files_were_listed(source: Any, tmp_path: Path, here: bool) -> None:
+    samples = source.samples(source.Reader(elsewhere=True))  # a file looks otherwise to a worker
+    found = seen(source, samples, {"tensors": source.Tensors()}, tmp_path, here=here)
+    changed = [one for one in found if one.error == "it changed while the data was read"]
+    assert bool(changed) == here
+
+
+def test_they_may_be_asked_again(source: Any, tmp_path: Path) -> None:
+    """As an actor is, for one share after the other; what was given up halfway is forgotten."""
+    samples, eyes = source.samples(), {"arrays": source.Arrays()}
+    with lookers(samples, {**eyes, "marker": source.Marker(tmp_path)}, 4, N) as looking:
+        left = looking.looked_at(begun(samples, eyes, tmp_path), 64, NoJournal({}))
+        assert [next(left).row for _ in range(40)] == [*range(40)]
+        found = [*looking.looked_at(begun(samples, eyes), 64, NoJournal({}))]
+    alike(found, by_threads(samples, eyes))
 
 
 def test_threads_do_where_processes_do_not_pay(source: Any) -> None:

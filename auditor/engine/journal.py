@@ -47,7 +47,7 @@ class NoJournal:
     """
 
     def __init__(self, poison: Mapping[int, str], *, here: bool = True) -> None:
-        self.poison, self.here = poison, here
+        self.poison, self.here = dict(poison), here
 
     @contextmanager
     def at(self, row: int) -> Iterator[None]:

@@ -196,11 +196,7 @@ class _Looker:
 
     def deadly(self, rows: Sequence[int]) -> dict[int, str]:
         """Return the images that kill a process, and how."""
-        from auditor.engine.probing import deadly
-
-        wanted = [(name, observer, set(of.tolist())) for name, observer, of in self._tasks]
-        looks = [(row, {name: eye for name, eye, of in wanted if row in of}) for row in rows]
-        return deadly(self._samples, looks, import_ray().cloudpickle.dumps)
+        return self._plan({}, Path()).deadly(rows, import_ray().cloudpickle.dumps)
 
     def _plan(self, todo: Todo, folder: Path) -> Plan:
         tasks = [

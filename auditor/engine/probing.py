@@ -17,7 +17,7 @@ from auditor.engine.looking import Wanted, look
 from auditor.errors import AuditorError
 from auditor.evidence.provider import Observer
 
-__all__ = ["deadly", "main"]
+__all__ = ["deadly", "environment", "main"]
 
 _PATIENCE = 60
 """Seconds for the start of the process, and for an image that its decoder does not come back from.
@@ -70,7 +70,7 @@ def _tried(images: int, pickled: bytes) -> _Trial:
         done = subprocess.run(
             [sys.executable, "-P", "-c", _PROBE],
             input=pickled,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=_PATIENCE + images,
@@ -80,6 +80,11 @@ def _tried(images: int, pickled: bytes) -> _Trial:
         dots = len(late.stdout or b"")
         return _Trial(dots - 1 if dots else None, "the process that looked at it never came back")
     return _Trial(len(done.stdout) - 1 if done.stdout else None, _end(done.returncode))
+
+
+def environment() -> dict[str, str]:
+    """Return that of another Python which is to find the modules that this one finds."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def _end(status: int) -> str:

@@ -87,7 +87,7 @@ def write_share(task: Task, samples: Samples, each: Observing, shard: Shard) -> 
         parts=task.part_count,
         number=shard.number,
         of=shard.of,
-        about=about_of(task, shard.parts(task.part_count)),
+        about=about_of(task, task.parts.schemas(shard.parts(task.part_count))),
         origin=dict(each.origin),
     )
     file = task.parts.folder / f"share-{shard.number}-of-{shard.of}.json"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -89,11 +90,13 @@ class Plan:
         folder = self.tasks[0].parts.folder
         return folder / f"shard-{self.shard.number}-of-{self.shard.of}" if self.shard else folder
 
-    def deadly(self, rows: Sequence[int]) -> dict[int, str]:
-        """Return which of some images kill who looks at them, and how."""
+    def deadly(
+        self, rows: Sequence[int], dumps: Callable[[Any], bytes] = pickle.dumps
+    ) -> dict[int, str]:
+        """Return which of some images kill who looks at them, and how; see ``probing.deadly``."""
         wanted = [(task.name, task.observer, {*task.rows.tolist()}) for task in self.tasks]
         looks = [(row, {name: eye for name, eye, of in wanted if row in of}) for row in rows]
-        return deadly(self.samples, looks)
+        return deadly(self.samples, looks, dumps)
 
     def _left(self, task: Task, shard: Shard, here: bool) -> list[int]:
         """Return the parts that are not stored; remember whether the observer ever worked."""

@@ -20,8 +20,15 @@ from auditor.errors import InputError
 __all__ = ["about_of", "whole"]
 
 
-def about_of(task: Task, parts: Iterable[int]) -> dict[str, Any]:
+def about_of(task: Task, stored: Iterable[tuple[int, pa.Schema]]) -> dict[str, Any]:
     """Return what is to be said of some stored parts: how they were made, wherever that was.
+
+    Parameters
+    ----------
+    task
+        Whose parts they are.
+    stored
+        Their numbers and columns.
 
     Raises
     ------
@@ -30,18 +37,18 @@ def about_of(task: Task, parts: Iterable[int]) -> dict[str, Any]:
         are forgotten.
     """
     here = task.observer.about()
-    said = {part: said_by(schema, here) for part, schema in task.parts.schemas(parts)}
+    said = {part: said_by(schema, here) for part, schema in stored}
     if not said:
         return here
-    common, _ = Counter(json.dumps(each, sort_keys=True) for each in said.values()).most_common(1)[
-        0
-    ]
-    odd = {p: difference(each, json.loads(common), MAY_DIFFER) for p, each in said.items()}
-    if phrases := sorted({phrase for phrase in odd.values() if phrase}):
-        for part in (part for part, phrase in odd.items() if phrase):
-            task.parts.forget(part)
+    ways = Counter(json.dumps(each, sort_keys=True) for each in said.values())
+    common = json.loads(max(ways, key=ways.__getitem__))
+    phrases = {part: difference(each, common, MAY_DIFFER) for part, each in said.items()}
+    odd = {part: phrase for part, phrase in phrases.items() if phrase}
+    for part in odd:
+        task.parts.forget(part)
+    if odd:
         raise InputError(
-            f"{task.name} was made in different ways: {phrases[0]}; set [engine] device and "
+            f"{task.name} was made in different ways: {min(odd.values())}; set [engine] device and "
             "backend, so that all machines do it in one, and run it again: the rest is kept"
         )
     return joined([*said.values()])
@@ -61,8 +68,8 @@ def whole(task: Task, samples: Samples, method: str) -> tuple[Iterator[pa.Table]
     """
     known = _known(task, samples)
     nothing = pa.schema({"image": pa.string(), "error": pa.string()}).empty_table()
-    about = about_of(task, range(task.part_count))
-    schemas = [schema for _, schema in task.parts.schemas(range(task.part_count))]
+    stored = [*task.parts.schemas(range(task.part_count))]
+    about, schemas = about_of(task, stored), [schema for _, schema in stored]
     schemas.append(described(nothing, samples, np.empty(0, np.int64), task.observer).schema)
     if known.any():
         schemas.append(_known_part(task, samples, np.flatnonzero(known)[:1]).schema)

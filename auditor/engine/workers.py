@@ -14,7 +14,7 @@ import subprocess
 import sys
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -26,7 +26,7 @@ import numpy as np
 from auditor.data.samples import Samples
 from auditor.engine.journal import NoJournal
 from auditor.engine.looking import Seen, Threads, Wanted
-from auditor.engine.probing import deadly
+from auditor.engine.probing import deadly, environment
 from auditor.engine.worker import Order, Reply, unpacked
 from auditor.evidence.provider import Observer
 
@@ -113,7 +113,7 @@ class Processes:
 
     def __init__(self, samples: Samples, pickled: bytes, threads: Threads, count: int) -> None:
         self._samples, self._pickled, self._threads = samples, pickled, threads
-        self._count, self._poison, self._here = count, dict[int, str](), True
+        self._count, self._journal = count, NoJournal({})
         self._workers: list[_Worker] = []
         self._root: subprocess.Popen[bytes] | None = None
         self._memory: int | None = None
@@ -150,7 +150,7 @@ class Processes:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=(memory, *ends),
-                env={**os.environ, **_ALONE, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={**environment(), **_ALONE},
                 start_new_session=True,  # Ctrl-C is for this process
             )
         finally:
@@ -161,8 +161,7 @@ class Processes:
 
     def looked_at(self, wanted: Iterable[Wanted], ahead: int, journal: NoJournal) -> Iterator[Seen]:
         """Yield images in order; parameters as of ``Threads.looked_at``."""
-        self._poison |= journal.poison
-        self._here = journal.here
+        self._journal = journal
         remaining, todo, begun = iter(wanted), deque[_Chunk](), deque[_Chunk]()
         most = max(_QUEUED * self._count, ahead // _CHUNK)
         while True:
@@ -171,8 +170,8 @@ class Processes:
                 todo.append(begun[-1])
             if not begun or not self._workers:
                 break
-            if ready := [worker for worker in self._workers if worker.ready]:
-                _hand_out(todo, ready, self._give)
+            if any(worker.ready for worker in self._workers):
+                self._hand_out(todo)
             elif todo:  # nobody has started yet
                 chunk = todo.popleft()
                 chunk.seen = [*self._threads.looked_at(chunk.wanted, _CHUNK, journal)]
@@ -180,17 +179,23 @@ class Processes:
             while begun and (seen := begun[0].seen) is not None:
                 begun.popleft()
                 yield from seen
-        journal.poison = {**journal.poison, **self._poison}
         left = chain.from_iterable(chunk.wanted for chunk in begun)
         yield from self._threads.looked_at(chain(left, remaining), ahead, journal)
+
+    def _hand_out(self, todo: deque[_Chunk]) -> None:
+        for queued in range(_QUEUED):  # so that each has one before any has two
+            for worker in self._workers:
+                if todo and worker.ready and len(worker.chunks) == queued:
+                    self._give(worker, todo.popleft())
 
     def _give(self, worker: _Worker, chunk: _Chunk) -> None:
         place, room = self._room()
         worker.chunks.append((chunk, room))
         wanted = [(each.row, tuple(each.wanting), each.whole) for each in chunk.wanted]
-        poison = {row: self._poison[row] for row, *_ in wanted if row in self._poison}
+        known, here = self._journal.poison, self._journal.here
+        poison = {row: known[row] for row, *_ in wanted if row in known}
         with suppress(OSError):  # that it is gone is noticed when it should answer
-            worker.line.send(tuple(Order(wanted, poison, self._here, place, len(room))))
+            worker.line.send(tuple(Order(wanted, poison, here, place, len(room))))
 
     def _room(self) -> tuple[int, memoryview]:
         """Return where arrays may be put; the place is free again when none of them is left."""
@@ -231,11 +236,10 @@ class Processes:
 
     def _learn(self, chunk: _Chunk, todo: deque[_Chunk]) -> None:
         """Find the images of a chunk that kill; see that somebody is left."""
-        found = deadly(
-            self._samples,
-            [(each.row, each.wanting) for each in chunk.wanted if each.row not in self._poison],
-        )
-        self._poison |= found
+        poison = self._journal.poison
+        looks = [(each.row, each.wanting) for each in chunk.wanted if each.row not in poison]
+        found = deadly(self._samples, looks)
+        poison |= found
         chunk.deaths += not found
         if chunk.deaths >= _OFTEN:
             self._dismiss(todo)
@@ -252,12 +256,3 @@ class Processes:
             with suppress(ProcessLookupError):
                 os.killpg(self._root.pid, signal.SIGKILL)  # they have nothing to lose
             self._root.wait()
-
-
-def _hand_out(
-    todo: deque[_Chunk], workers: Sequence[_Worker], give: Callable[[_Worker, _Chunk], None]
-) -> None:
-    for queued in range(_QUEUED):  # so that each has one before any has two
-        for worker in workers:
-            if todo and len(worker.chunks) == queued:
-                give(worker, todo.popleft())

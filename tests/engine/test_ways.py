@@ -117,9 +117,9 @@ def test_parts_of_machines_that_are_unlike_are_not_put_together(tmp_path: Path) 
     with pytest.raises(
         InputError, match=r'forward is "OpenVINO" and "torch"; set \[engine\] device'
     ):
-        about_of(task, range(3))
+        about_of(task, parts.schemas(range(3)))
     assert parts.numbers() == {0, 1}
-    assert about_of(task, range(3)) == {**eye.about(), "device": "0, 1"}
+    assert about_of(task, parts.schemas(range(3))) == {**eye.about(), "device": "0, 1"}
 
 
 def test_how_a_model_runs_is_settled_before_anything_is_seen(

@@ -93,6 +93,29 @@ class Judged(NamedTuple):
     audit: Audit
     graph: Graph
 
+    def write(self, config: Config) -> list[Path]:
+        """Write the audit, its reports, and the lists that they name; return the files."""
+        from auditor.render import render
+
+        directory = config.output.directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self.audit.write(directory / "audit.json")
+        reports = render(self.audit, directory, config.output.formats)
+        return [*reports, *self._lists(directory), directory / "audit.json"]
+
+    def _lists(self, directory: Path) -> list[Path]:
+        """Write what repairs the split, where an overlap was looked for: from what was judged."""
+        from auditor.overlap.lists import write_across
+
+        shown = self.audit.exhibits.overlap
+        if shown is None or not shown.compared:
+            return []
+        try:
+            overlap, test = self.graph.get("overlap"), self.graph.get("test_signatures")
+        except Unavailable:
+            return []
+        return write_across(directory, overlap, test)
+
 
 def judge(
     config: Config,

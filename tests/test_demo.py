@@ -68,6 +68,18 @@ def test_every_leaked_image_is_found(run: Run) -> None:
 
 
 @pytest.mark.slow
+def test_the_list_that_the_report_names_is_beside_it(run: Run) -> None:
+    audit = run.directory / "careless" / "audit"
+    assert "<code>overlap.csv</code>" in (audit / "report.html").read_text(encoding="utf-8")
+    with (audit / "overlap.csv").open(newline="") as file:
+        pairs = list(csv.DictReader(file))
+    overlap = run.audit("careless").exhibits.overlap
+    assert overlap is not None
+    assert {pair["test_image"] for pair in pairs} >= {p.test_image for p in overlap.pairs}
+    assert len(pairs) == overlap.total_pairs
+
+
+@pytest.mark.slow
 def test_the_careful_candidate_is_accepted_on_every_blocking_check(run: Run) -> None:
     audit = run.audit("careful")
     assert audit.verdict == "accepted"

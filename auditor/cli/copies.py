@@ -12,56 +12,12 @@ import click
 from auditor.cli.verdict import hanging, terminal_width, wrapped
 
 if TYPE_CHECKING:
-    from auditor.evidence.overlap import Overlap, OverlapPair
-    from auditor.evidence.signatures import Signatures
     from auditor.record import OverlapReport, OverlapRow, SourceInfo
 
-__all__ = ["told", "write_across", "write_report", "write_within"]
+__all__ = ["told", "write_report"]
 
 _HEADLINE = {"pass": ("✓", "green"), "fail": ("✗", "red")}
 _SHOWN = 8
-
-
-def write_across(directory: Path, overlap: Overlap, test: Signatures) -> list[Path]:
-    """Write the pairs between the splits, the clean test images, and the conflicts, if any."""
-    from auditor.overlap.lists import write_pairs, write_without
-
-    pairs = overlap.pairs or ()
-    clean = directory / "clean_test.csv"
-    return [
-        write_pairs(directory / "overlap.csv", pairs),
-        write_without(clean, test.images, test.labels, overlap.test_images),
-        *_conflicts(directory, overlap),
-    ]
-
-
-def write_within(directory: Path, overlap: Overlap, signed: Signatures) -> list[Path]:
-    """Write the pairs within one set of images, one of each picture, and the conflicts, if any."""
-    from auditor.overlap.lists import write_keep, write_pairs
-
-    pairs = overlap.within_test
-    return [
-        write_pairs(directory / "duplicates.csv", pairs),
-        write_keep(directory / "keep.csv", signed.images, signed.labels, pairs),
-        *_conflicts(directory, overlap),
-    ]
-
-
-def _conflicts(directory: Path, overlap: Overlap) -> list[Path]:
-    from auditor.overlap.contamination import conflicting
-    from auditor.overlap.lists import write_conflicts
-
-    sides: dict[str, Sequence[OverlapPair]] = {
-        "test-train": overlap.pairs or (),
-        "test-test": overlap.within_test,
-        "train-train": overlap.within_train,
-    }
-    found = [(side, pair) for side, pairs in sides.items() for pair in filter(conflicting, pairs)]
-    path = directory / "conflicts.csv"
-    if not found:
-        path.unlink(missing_ok=True)  # of an earlier run
-        return []
-    return [write_conflicts(path, found)]
 
 
 def write_report(report: OverlapReport, directory: Path, name: str) -> list[Path]:

@@ -30,8 +30,9 @@ def command(images: Path, output: Path, max_share: float, fast: bool) -> int:
     Exit status: 0 no copies above the limit, 1 copies or one picture under two labels, 2 the
     command or the input is wrong, 3 undecided.
     """  # noqa: D301
-    from auditor.cli.copies import told, write_report, write_within
+    from auditor.cli.copies import told, write_report
     from auditor.cli.judging import writing
+    from auditor.overlap.lists import write_within
     from auditor.overlap.standalone import look_within
     from auditor.progress import Progress
 

@@ -13,8 +13,6 @@ import click
 
 if TYPE_CHECKING:
     from auditor.config import Config, ConfigSource
-    from auditor.graph import Graph
-    from auditor.record import Audit
 
 __all__ = ["judge", "writing"]
 
@@ -23,32 +21,13 @@ def judge(config: Config, source: ConfigSource, *, gathering: bool) -> int:
     """Audit, write ``audit.json`` and the reports, print the verdict; return the exit status."""
     from auditor.cli.verdict import verdict
     from auditor.progress import Progress
-    from auditor.render import render
     from auditor.runner import judge as judged
 
-    directory = config.output.directory
-    with writing(directory, trying=True):
-        audit, graph = judged(config, source, gathering=gathering, progress=Progress.on_stderr())
-        directory.mkdir(parents=True, exist_ok=True)
-        audit.write(directory / "audit.json")
-        written = render(audit, directory, config.output.formats)
-        written += _lists(directory, audit, graph)
-    click.echo(verdict(audit, [*written, directory / "audit.json"]))
-    return audit.exit_status
-
-
-def _lists(directory: Path, audit: Audit, graph: Graph) -> list[Path]:
-    """Write what repairs the split, where an overlap was looked for: from what was judged."""
-    from auditor.cli.copies import write_across
-    from auditor.errors import Unavailable
-
-    shown = audit.exhibits.overlap
-    if shown is None or not shown.compared:
-        return []
-    try:
-        return write_across(directory, graph.get("overlap"), graph.get("test_signatures"))
-    except Unavailable:
-        return []
+    with writing(config.output.directory, trying=True):
+        found = judged(config, source, gathering=gathering, progress=Progress.on_stderr())
+        written = found.write(config)
+    click.echo(verdict(found.audit, written))
+    return found.audit.exit_status
 
 
 @contextmanager

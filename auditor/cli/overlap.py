@@ -70,7 +70,8 @@ def command(
 
 
 def _write(found: Found, directory: Path) -> list[Path]:
-    from auditor.cli.copies import write_across, write_report
+    from auditor.cli.copies import write_report
+    from auditor.overlap.lists import write_across
 
     report = write_report(found.report, directory, "overlap")
     return [*report, *write_across(directory, found.overlap, found.test)]

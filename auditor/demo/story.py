@@ -95,14 +95,12 @@ def _make_candidate(recipe: Recipe, data: Path, place: Path, progress: Progress)
 
 def _audit(place: Path, progress: Progress) -> Audit:
     from auditor.config import load_config
-    from auditor.render import render
-    from auditor.runner import run_audit
+    from auditor.runner import judge
 
     config, source = load_config(place / "auditor.toml")
-    audit = run_audit(config, source, progress=progress)
-    audit.write(config.output.directory / "audit.json")
-    render(audit, config.output.directory, config.output.formats)
-    return audit
+    found = judge(config, source, progress=progress)
+    found.write(config)
+    return found.audit
 
 
 def _told(author: str, name: str, audit: Audit) -> str:

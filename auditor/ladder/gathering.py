@@ -104,14 +104,9 @@ def _rung(place: _Place, number: str, progress: Progress) -> Rung:
 
 def _audit(config: Config, source: ConfigSource, progress: Progress) -> None:
     """Do what ``auditor run`` does, so that the folder holds one whole audit."""
-    from auditor.render import render
-    from auditor.runner import run_audit
+    from auditor.runner import judge
 
-    audit = run_audit(config, source, progress=progress)
-    directory = config.output.directory
-    directory.mkdir(parents=True, exist_ok=True)
-    audit.write(directory / "audit.json")
-    render(audit, directory, config.output.formats)
+    judge(config, source, progress=progress).write(config)
 
 
 def _named(rungs: Sequence[Rung]) -> list[Rung]:

@@ -5,16 +5,65 @@ from __future__ import annotations
 import csv
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from auditor.overlap.clusters import clusters
+from auditor.overlap.contamination import conflicting
 from auditor.overlap.result import OverlapPair
 
-__all__ = ["PAIR_COLUMNS", "write_conflicts", "write_keep", "write_pairs", "write_without"]
+if TYPE_CHECKING:
+    from auditor.evidence.overlap import Overlap
+    from auditor.evidence.signatures import Signatures
+
+__all__ = [
+    "PAIR_COLUMNS",
+    "write_across",
+    "write_conflicts",
+    "write_keep",
+    "write_pairs",
+    "write_within",
+    "write_without",
+]
 
 PAIR_COLUMNS = ("test_image", "train_image", "kind", "distance", "similarity")
 """Of ``overlap.csv``; paths are relative to each split's root."""
 
 _CONFLICT = ("splits", "image", "label", "other_image", "other_label", "kind")
+
+
+def write_across(directory: Path, overlap: Overlap, test: Signatures) -> list[Path]:
+    """Write the pairs between the splits, the clean test images, and the conflicts, if any."""
+    pairs = overlap.pairs or ()
+    clean = directory / "clean_test.csv"
+    return [
+        write_pairs(directory / "overlap.csv", pairs),
+        write_without(clean, test.images, test.labels, overlap.test_images),
+        *_conflicts(directory, overlap),
+    ]
+
+
+def write_within(directory: Path, overlap: Overlap, signed: Signatures) -> list[Path]:
+    """Write the pairs within one set of images, one of each picture, and the conflicts, if any."""
+    pairs = overlap.within_test
+    return [
+        write_pairs(directory / "duplicates.csv", pairs),
+        write_keep(directory / "keep.csv", signed.images, signed.labels, pairs),
+        *_conflicts(directory, overlap),
+    ]
+
+
+def _conflicts(directory: Path, overlap: Overlap) -> list[Path]:
+    sides: dict[str, Sequence[OverlapPair]] = {
+        "test-train": overlap.pairs or (),
+        "test-test": overlap.within_test,
+        "train-train": overlap.within_train,
+    }
+    found = [(side, pair) for side, pairs in sides.items() for pair in filter(conflicting, pairs)]
+    path = directory / "conflicts.csv"
+    if not found:
+        path.unlink(missing_ok=True)  # of an earlier run
+        return []
+    return [write_conflicts(path, found)]
 
 
 def write_pairs(path: Path, pairs: Iterable[OverlapPair]) -> Path:

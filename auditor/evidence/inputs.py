@@ -232,9 +232,7 @@ def candidate(
     from auditor.models.handle import Candidate
 
     table = config.candidate
-    if not (
-        table.model or table.module or table.checkpoint or table.phi is not None or table.width
-    ):
+    if not table.names_a_model:
         raise Unavailable("no model was given ([candidate] model, module or checkpoint)")
     fallback = train_samples or test_samples
     found = None if fallback is None else ClassList(fallback.classes, fallback.class_order)

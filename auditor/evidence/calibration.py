@@ -39,16 +39,9 @@ class Calibration:
         if test.probabilities is None:
             raise Unavailable(_why_not(test))
         sure = test.probabilities[np.arange(len(test)), test.predicted].astype(np.float64)
-        if not len(sure):
-            nothing = np.zeros(0, np.int64)
-            return cls(Reliability(nothing, nothing, np.zeros(0)))
-        edges = np.unique(np.percentile(sure, np.linspace(0, 1, BINS + 1)[1:-1] * 100))
-        index = np.searchsorted(edges, sure)
-        images = np.bincount(index, minlength=BINS)
-        right = np.bincount(index[test.correct], minlength=BINS)
-        total = np.bincount(index, sure, BINS)
-        full = images > 0
-        return cls(Reliability(images[full], right[full], total[full] / images[full]))
+        inner = np.linspace(0, 1, BINS + 1)[1:-1]
+        edges = np.unique(np.percentile(sure, inner * 100)) if len(sure) else None
+        return cls(Reliability.of(sure, test.correct, edges))
 
     @property
     def n(self) -> int:

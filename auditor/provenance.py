@@ -25,7 +25,6 @@ _PACKAGES = (
     "numpy",
     "scipy",
     "scikit-learn",
-    "statsmodels",
     "pillow",
     "imagehash",
     "pyarrow",

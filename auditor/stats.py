@@ -1,6 +1,6 @@
 """Intervals, multiplicity and sample sizes: thin and typed, over scipy.special.
 
-All of ``scipy.stats`` or statsmodels takes half a second to import, which is a tenth of judging
+All of ``scipy.stats`` takes half a second to import, which is a tenth of judging
 50,000 images; the tests hold what is here against them.
 
 Every interval is a pair of one-sided bounds, each held with the stated confidence: a check asks

@@ -63,6 +63,14 @@ def test_reference_values(flipped: Flipped, b: int, c: int, p: float) -> None:
     assert found[0] == pytest.approx(p, abs=5e-5)
 
 
+@pytest.mark.parametrize("b", [0, 1, 2, 7, 40, 350])
+@pytest.mark.parametrize("c", [0, 1, 6, 41, 300])
+def test_the_exact_p_value_is_that_of_statsmodels(flipped: Flipped, b: int, c: int) -> None:
+    found = flipped(700, b, c).mcnemar
+    assert found is not None
+    assert found[0] == pytest.approx(mcnemar([[0, b], [c, 0]], exact=True).pvalue, rel=1e-12)
+
+
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mid_p_is_the_exact_one_less_half_the_point(b: int, c: int) -> None:
     exact = mcnemar([[0, b], [c, 0]], exact=True).pvalue

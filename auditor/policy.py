@@ -14,7 +14,7 @@ from auditor.check import Status, worst
 from auditor.config import Preset, Waiver
 from auditor.record import CheckResult, PolicyInfo, Verdict, WaiverInfo
 
-__all__ = ["apply_waivers", "decide_verdict", "describe_policy"]
+__all__ = ["apply_waivers", "counts_as", "decide_verdict", "describe_policy"]
 
 _INCONCLUSIVE: dict[Preset, str] = {
     "sign-off": "an inconclusive blocking check leaves the audit undecided: the burden of proof is "
@@ -71,7 +71,7 @@ def _failing(result: CheckResult) -> list[str]:
 def decide_verdict(results: Sequence[CheckResult], preset: Preset) -> tuple[Verdict, str]:
     """Return the verdict and its reason in one sentence."""
     blocking = [result for result in results if result.level == "block"]
-    ids = {status: [r.id for r in blocking if _counts_as(r) is status] for status in Status}
+    ids = {status: [r.id for r in blocking if counts_as(r) is status] for status in Status}
     total = len(blocking)
     if failed := ids[Status.FAIL]:
         return "rejected", f"{_of(failed, total, _verb(failed, 'fail'))}."
@@ -81,12 +81,12 @@ def decide_verdict(results: Sequence[CheckResult], preset: Preset) -> tuple[Verd
     if unsettled and preset == "sign-off":
         verb = _verb(unsettled, "are not settled by the evidence", "is not settled by the evidence")
         return "undecided", f"{_of(unsettled, total, verb)}."
-    if not any(r.judges == "candidate" for r in blocking if _counts_as(r) is Status.PASS):
+    if not any(r.judges == "candidate" for r in blocking if counts_as(r) is Status.PASS):
         return "undecided", "No blocking check of the candidate passed, so nothing was shown."
     return "accepted", _accepted(ids, [r.id for r in blocking if r.waived], total)
 
 
-def _counts_as(result: CheckResult) -> Status:
+def counts_as(result: CheckResult) -> Status:
     """Return what a result weighs: a waived failure leaves what else was found, never a pass."""
     if not result.waived or result.status is not Status.FAIL:
         return result.status

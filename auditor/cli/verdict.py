@@ -105,26 +105,27 @@ def _tables(audit: Audit) -> tuple[list[str], list[str]]:
     idle: list[str] = []
     for check in checks:
         into = idle if shown_status(check) in ("skip", "off") else ran
-        into.extend(_rows(check, longest))
+        into.extend(_rows(check, audit, longest))
     return ran, idle
 
 
-def _rows(check: CheckResult, longest: int) -> Iterator[str]:
+def _rows(check: CheckResult, audit: Audit, longest: int) -> Iterator[str]:
     """Put the summary beside the check, or below it on a terminal too narrow for both."""
-    from auditor.render.standing import shown_status
+    from auditor.render.standing import outcome, shown_status
     from auditor.render.wording import STATUS, visible
 
+    said = visible(outcome(check, audit))
     state = shown_status(check)
     word = STATUS[state]
     status = click.style(f"{f'{word.symbol} {word.word}':<14}", fg=_COLOURS.get(state))
     head = f"{status}  {check.level:<6}  {check.id:<{longest}}"
     margin = 14 + 2 + 6 + 2 + longest + 2
     if terminal_width() - margin >= _NARROW:
-        lines = textwrap.wrap(visible(check.summary), terminal_width() - margin) or [""]
+        lines = textwrap.wrap(said, terminal_width() - margin) or [""]
         yield f"{head}  {lines.pop(0)}"
     else:
         margin = 4
-        lines = textwrap.wrap(visible(check.summary), terminal_width() - margin)
+        lines = textwrap.wrap(said, terminal_width() - margin)
         yield head.rstrip()
     yield from (" " * margin + line for line in lines)
 

@@ -45,21 +45,16 @@ def junit(audit: Audit) -> str:
 def _result(check: CheckResult, audit: Audit) -> Result | None:
     if check.level == "off":
         return Result("skipped", "off", f"switched off by the policy: {check.summary}")
-    if check.waived:
-        return Result("skipped", "waived", f"waived: {_reasons(check, audit)}; {check.summary}")
-    if check.status is Status.SKIP:
-        return Result("skipped", "skip", check.summary)
+    state, message = standing.shown_status(check), standing.outcome(check, audit)
+    if state == "skip":
+        return Result("skipped", "skip", message)
     if standing.blocks(check, audit):
-        tag = "error" if check.status is Status.ERROR else "failure"
-        return Result(tag, check.status.value, check.summary)
-    if check.status is Status.ERROR:  # It advises, so it fails nothing; it is no pass either.
+        return Result("error" if state == "error" else "failure", state, message)
+    if check.waived:
+        return Result("skipped", "waived", message)
+    if state == "error":  # It advises, so it fails nothing; it is no pass either.
         return Result("skipped", "error", f"error: {check.summary}")
     return None
-
-
-def _reasons(check: CheckResult, audit: Audit) -> str:
-    active = [w for w in audit.policy.waivers if w.check == check.id and w.state == "active"]
-    return "; ".join(f"{waiver.reason} (until {waiver.expires})" for waiver in active)
 
 
 def _attributes(audit: Audit, results: list[Result | None]) -> dict[str, str]:
@@ -107,17 +102,18 @@ def _case(suite: ElementTree.Element, name: str, result: Result | None, details:
 
 def _details(check: CheckResult) -> str:
     word = wording.STATUS[standing.shown_status(check)].word
-    findings = [f for f in standing.worst_first(check.findings) if f.status is not Status.SKIP]
+    findings = [f for f in standing.worst_first(check) if f.status is not Status.SKIP]
     lines = [f"{check.title} ({check.level}): {word}. {check.summary}"]
-    lines += [_line(finding) for finding in findings[:_MOST_FINDINGS]]
+    lines += [_line(finding, check) for finding in findings[:_MOST_FINDINGS]]
     if (more := len(findings) - _MOST_FINDINGS) > 0:
         lines.append(f"{more:,} more in audit.json")
     return "\n".join(lines)
 
 
-def _line(finding: Finding) -> str:
+def _line(finding: Finding, check: CheckResult) -> str:
     figures = wording.compared(finding)
-    text = f"{finding.status.value}: {finding.subject}: {finding.metric} {figures.observed}"
+    state = standing.finding_state(finding, check)
+    text = f"{state}: {finding.subject}: {finding.metric} {figures.observed}"
     text += f" {figures.interval}" if finding.interval else ""
     text += f", limit {figures.limit}" if finding.limit is not None else ""
     return text + (f"; {finding.note}" if finding.note else "")

@@ -63,12 +63,12 @@ def _circumstances(audit: Audit) -> str:
 
 def _table(audit: Audit) -> list[str]:
     head = ["| status | level | check | outcome |", "|---|---|---|---|"]
-    return head + [_row(check) for check in standing.by_urgency(audit)]
+    return head + [_row(check, audit) for check in standing.by_urgency(audit)]
 
 
-def _row(check: CheckResult) -> str:
+def _row(check: CheckResult, audit: Audit) -> str:
     status = wording.STATUS[standing.shown_status(check)]
-    summary = escape(check.summary, _LONGEST_SENTENCE)
+    summary = escape(standing.outcome(check, audit), _LONGEST_SENTENCE)
     return f"| {status.symbol} {status.word} | {check.level} | {escape(check.title)} | {summary} |"
 
 
@@ -78,24 +78,25 @@ def _blocking(audit: Audit) -> list[str]:
         return []
     lines = ["", "### What blocks"]
     for check in blockers:
-        lines += ["", f"**{escape(check.title)}** ({check.status.value})", ""]
+        lines += ["", f"**{escape(check.title)}** ({standing.shown_status(check)})", ""]
         lines += _findings(check)
     return lines
 
 
 def _findings(check: CheckResult) -> list[str]:
-    judged = [f for f in check.findings if f.status not in (Status.PASS, Status.SKIP)]
+    findings = standing.worst_first(check)
+    judged = [f for f in findings if f.status not in (Status.PASS, Status.SKIP)]
     if not judged:
         return [f"- {escape(check.summary, _LONGEST_SENTENCE)}"]
-    lines = [_finding(f, check) for f in standing.worst_first(judged)[:_MOST_FINDINGS]]
+    lines = [_finding(f, check) for f in judged[:_MOST_FINDINGS]]
     more = len(judged) - _MOST_FINDINGS
     return lines + ([f"- {more:,} more in the report"] if more > 0 else [])
 
 
 def _finding(finding: Finding, check: CheckResult) -> str:
     figures = wording.compared(finding)
-    status = "waived" if finding.subject in check.waived_subjects else finding.status.value
-    text = f"- {wording.STATUS[status].symbol} {status}: **{escape(finding.subject)}**, "
+    state = standing.finding_state(finding, check)
+    text = f"- {wording.STATUS[state].symbol} {state}: **{escape(finding.subject)}**, "
     text += f"{escape(finding.metric)} {figures.observed}"
     if finding.interval:
         text += f" {escape(figures.interval)}"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from auditor.check import Finding, Level, Status
-from auditor.record import Audit, CheckResult, UnreadableImage
+from auditor.policy import counts_as
+from auditor.record import Audit, CheckResult, UnreadableImage, WaiverInfo
 
 __all__ = [
     "Unseen",
     "blockers",
     "blocks",
     "by_urgency",
+    "finding_state",
+    "outcome",
     "shown_status",
     "tally",
     "unreadable",
@@ -20,16 +23,18 @@ __all__ = [
     "worst_first",
 ]
 
-_URGENCY = (Status.FAIL, Status.ERROR, Status.INCONCLUSIVE, Status.PASS, Status.SKIP)
+_URGENCY = ("fail", "error", "inconclusive", "waived", "pass", "skip", "shown", "off")
+_MOST_NAMED = 3
 
 
 def blocks(check: CheckResult, audit: Audit) -> bool:
     """Tell whether this outcome stands between the candidate and "accepted"."""
-    if check.level != "block" or check.waived:
+    if check.level != "block":
         return False
-    if check.status is Status.INCONCLUSIVE:
+    weight = counts_as(check)
+    if weight is Status.INCONCLUSIVE:
         return audit.policy.preset == "sign-off"
-    return check.status in (Status.FAIL, Status.ERROR)
+    return weight in (Status.FAIL, Status.ERROR)
 
 
 def blockers(audit: Audit) -> list[CheckResult]:
@@ -43,18 +48,55 @@ def by_urgency(audit: Audit) -> list[CheckResult]:
         audit.checks,
         key=lambda check: (
             not blocks(check, audit),
-            check.level == "off",
-            _URGENCY.index(check.status),
+            _URGENCY.index(shown_status(check)),
             check.level != "block",
         ),
     )
 
 
 def shown_status(check: CheckResult) -> str:
-    """Return the word for a check's state; a waived one is never shown as a pass."""
+    """Return the word for a check's state: what it weighs, and never a pass where it is waived."""
     if check.level == "off":
         return "off"
-    return "waived" if check.waived else check.status.value
+    weight = counts_as(check)
+    unweighed = check.waived and weight in (Status.PASS, Status.SKIP)
+    return "waived" if unweighed else weight.value
+
+
+def finding_state(finding: Finding, check: CheckResult) -> str:
+    """Return the word for a finding's state; a waiver covers what fails, and nothing else."""
+    if finding.status is Status.FAIL and finding.subject in check.waived_subjects:
+        return "waived"
+    return "shown" if finding.status is Status.SKIP else finding.status.value
+
+
+def outcome(check: CheckResult, audit: Audit) -> str:
+    """Return a check's summary and, where failures are waived, which, why and what is left."""
+    if not check.waived_subjects:
+        return check.summary
+    active = [w for w in audit.policy.waivers if w.check == check.id and w.state == "active"]
+    waived = _listed([_waiver(waiver) for waiver in active], "; ")
+    left = _listed([*_not_waived(check)], ", ")
+    end = f" Not waived: {left}." if left else ""
+    return f"{check.summary.rstrip('.')}. Waived: {waived}.{end}"
+
+
+def _not_waived(check: CheckResult) -> Iterator[str]:
+    for finding in worst_first(check):
+        state = finding_state(finding, check)
+        if state in ("fail", "error", "inconclusive"):
+            yield f"{finding.subject} ({finding.metric}: {state})"
+
+
+def _waiver(waiver: WaiverInfo) -> str:
+    subject = f"{waiver.subject}, " if waiver.subject else ""
+    owner = f"{waiver.owner}, " if waiver.owner else ""
+    return f"{subject}{waiver.reason} ({owner}until {waiver.expires})"
+
+
+def _listed(items: list[str], separator: str) -> str:
+    more = len(items) - _MOST_NAMED
+    return separator.join(items[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def tally(audit: Audit, level: Level | None = None) -> list[tuple[str, int]]:
@@ -64,9 +106,12 @@ def tally(audit: Audit, level: Level | None = None) -> list[tuple[str, int]]:
     return [(state, states.count(state)) for state in dict.fromkeys(states)]
 
 
-def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Sort findings by status, then by how far they are on the wrong side of the limit."""
-    return sorted(findings, key=lambda f: (_URGENCY.index(f.status), -_excess(f), f.subject))
+def worst_first(check: CheckResult) -> list[Finding]:
+    """Sort a check's findings by state, then by how far they are beyond the limit."""
+    return sorted(
+        check.findings,
+        key=lambda f: (_URGENCY.index(finding_state(f, check)), -_excess(f), f.subject),
+    )
 
 
 def _excess(finding: Finding) -> float:

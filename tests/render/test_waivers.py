@@ -1,0 +1,144 @@
+"""A waiver covers the failures of a subject: every format shows what is left as what it is."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import click
+import html5lib
+import pytest
+
+from auditor.check import Finding, Status
+from auditor.cli.verdict import verdict
+from auditor.config import Preset, Waiver
+from auditor.policy import apply_waivers, decide_verdict, describe_policy
+from auditor.record import Audit
+from auditor.render.html import html_report
+from auditor.render.junit import junit
+from auditor.render.markdown import markdown
+
+TODAY = datetime.date(2026, 11, 23)
+CAT = Waiver(
+    check="rare",
+    subject="cat",
+    reason="harder by design",
+    owner="A. Owner",
+    expires=datetime.date(2099, 1, 1),
+)
+
+
+def finding(subject: str, metric: str, observed: float, status: Status) -> Finding:
+    return Finding(
+        subject=subject,
+        metric=metric,
+        observed=observed,
+        limit=0.9,
+        interval=(observed - 0.05, observed + 0.05),
+        n=50,
+        status=status,
+    )
+
+
+FAILS = finding("cat", "recall", 0.5, Status.FAIL)
+VAGUE = finding("cat", "precision", 0.88, Status.INCONCLUSIVE)
+GOOD = finding("cat", "f1", 0.97, Status.PASS)
+OTHER = finding("dog", "recall", 0.87, Status.INCONCLUSIVE)
+
+
+@pytest.fixture
+def judged(make_check: Any, make_audit: Any) -> Any:
+    def build(*findings: Finding, preset: Preset = "sign-off") -> Audit:
+        check = make_check("rare", Status.FAIL, findings=findings, summary="cat fails.")
+        results = [apply_waivers(check, [CAT], TODAY), make_check("other")]
+        found, summary = decide_verdict(results, preset)
+        states = describe_policy(preset, [CAT], results, TODAY).waivers
+        audit: Audit = make_audit(found, results, summary=summary, waivers=states, preset=preset)
+        return audit
+
+    return build
+
+
+def test_what_is_left_unsettled_decides_and_blocks_in_every_format(judged: Any) -> None:
+    audit = judged(FAILS, OTHER)
+    assert (audit.verdict, "not settled" in audit.summary) == ("undecided", True)
+    case = case_of(audit)
+    failure = case.find("failure")
+    assert failure is not None
+    assert failure.get("type") == "inconclusive"
+    assert case.find("skipped") is None
+    assert "| ? inconclusive | block |" in markdown(audit)
+    assert "**dog**, recall 87.0%" in markdown(audit).split("### What blocks")[1]
+    assert re.search(r"\? inconclusive +block +rare ", terminal(audit))
+    blocks, table = section(audit, "blocks"), section(audit, "checks")
+    assert "No single check" not in blocks
+    assert "? inconclusive dog" in blocks
+    assert "? inconclusive Rare holds" in table
+    for text in (failure.get("message") or "", markdown(audit), terminal(audit), blocks, table):
+        assert "Not waived: dog (recall: inconclusive)." in text
+
+
+def test_under_a_policy_that_lets_it_pass_it_is_noted_and_not_green(judged: Any) -> None:
+    audit = judged(FAILS, OTHER, preset="pull-request")
+    assert audit.verdict == "accepted"
+    assert case_of(audit).find("skipped") is not None
+    assert "| ? inconclusive | block |" in markdown(audit)
+    assert "What blocks" not in markdown(audit)
+
+
+def test_only_what_fails_is_drawn_as_waived(judged: Any) -> None:
+    audit = judged(FAILS, VAGUE, GOOD, OTHER)
+    card = section(audit, "check-rare")
+    told = case_of(audit).findtext("failure") or ""
+    for state, sign, metric in (
+        ("waived", "⚑ waived", "recall 50.0%"),
+        ("inconclusive", "? inconclusive", "precision 88.0%"),
+        ("pass", "✓ pass", "f1 97.0%"),
+    ):
+        assert f"{sign} cat {metric}" in card
+        assert f"{state}: cat: {metric}" in told
+        if state != "pass":
+            assert f"{sign}: **cat**, {metric}" in markdown(audit)
+    assert told.index("dog") < told.index("waived: cat")  # what decides comes first
+
+
+def test_one_whose_every_failure_is_waived_stays_waived(judged: Any) -> None:
+    audit = judged(FAILS, GOOD)
+    assert "| ⚑ waived | block |" in markdown(audit)
+    assert case_of(audit).find("skipped") is not None
+    assert "Not waived" not in markdown(audit) + terminal(audit) + junit(audit)
+
+
+def test_a_failure_beside_a_waived_one_is_no_waiver(judged: Any) -> None:
+    audit = judged(FAILS, finding("cow", "recall", 0.4, Status.FAIL))
+    assert audit.verdict == "rejected"
+    assert "✗ fail: **cow**, recall" in markdown(audit)
+    assert "⚑ waived: **cat**, recall" in markdown(audit)
+    assert "Not waived: cow (recall: fail)." in terminal(audit)
+
+
+def test_every_format_gives_reason_owner_and_expiry(judged: Any) -> None:
+    audit = judged(FAILS, OTHER)
+    said = "Waived: cat, harder by design (A. Owner, until 2099-01-01)."
+    message = case_of(audit)[0].get("message") or ""
+    for text in (markdown(audit), terminal(audit), message, section(audit, "checks")):
+        assert said in text
+
+
+def case_of(audit: Audit) -> ET.Element:
+    case = ET.fromstring(junit(audit)).find("testsuite/testcase[@name='rare']")
+    assert case is not None
+    return case
+
+
+def terminal(audit: Audit) -> str:
+    return re.sub(r" *\n +", " ", click.unstyle(verdict(audit, [])))
+
+
+def section(audit: Audit, id: str) -> str:
+    parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    document: ET.Element = parser.parse(html_report(audit))
+    element = next(element for element in document.iter() if element.get("id") == id)
+    return " ".join(" ".join(element.itertext()).split())

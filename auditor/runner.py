@@ -199,11 +199,26 @@ def _begun(
     if gathering and config.data.test is None and config.predictions.test is None:
         message = "nothing to judge: give [data] test with a model, or [predictions] test"
         raise source.complain((), message)
+    _require_another_folder(config, source)
     graph = _graph(config, configured, progress or Progress(), gathering=gathering)
     for name in ("baseline", "baseline_model") if gathering else ("baseline",):
         graph.get(name, required=False)  # a wrong path is said before the work, not after
     _require_known_classes(graph, source)
     return graph
+
+
+def _require_another_folder(config: Config, source: ConfigSource) -> None:
+    """Refuse a baseline that this audit would replace: the next one would be held to itself."""
+    given = config.baseline and config.baseline.audit
+    if given is None:
+        return
+    folder = given if given.is_dir() else given.parent
+    if folder.resolve() == config.output.directory.resolve():
+        raise source.complain(
+            ("baseline", "audit"),
+            f"{given} lies where this audit is written to, so that the next one would be compared "
+            "with this one, whatever its verdict; keep the baseline elsewhere, or give --output",
+        )
 
 
 def _decided(

@@ -17,8 +17,8 @@ and the won, which only the candidate has. The accuracy difference has an interv
 assumption of many flips: the exact bounds of the two shares, combined. Wholly at or above
 ``-margin`` passes (non-inferiority). Wholly below fails, if McNemar's test agrees. Across it is
 inconclusive, with the number of images that would settle it. An identical candidate passes: every
-image predicted as by the baseline and, where both audits hold them, with the same probability. That
-is a fact and needs no interval.
+image predicted as by the baseline, its label given the same probability, to what devices differ by.
+That it is the same model is then a fact and needs no interval.
 
 A class fails whose recall fell by more than ``class_margin`` and significantly: one-sided exact
 McNemar with mid-p, Holm over the family of all classes in which the flipped images could show
@@ -45,8 +45,9 @@ Limits
 Images are known by their names. Where both audits looked at the pictures themselves, one that was
 replaced under its name is noticed; between saved predictions it is not. On different images a
 difference may be that of the images. Nothing is said of a class without test images.
-Saved predictions without probabilities hide what tells two models apart: on few images, another
-model may predict them all alike and pass as identical.
+Where no probabilities were kept, or all are nearly 0 or 1, what gives a single model away is that
+it makes the same mistakes, at least 20. With fewer, a candidate that predicts every image alike is
+held to the interval, as any other: on few images that settles nothing.
 
 References
 ----------
@@ -74,6 +75,7 @@ class BaselineRegression(Check):
 
     id = "baseline-regression"
     title = "The candidate is not worse than the baseline"
+    version = 2
     level = "advise"
 
     margin: Fraction = 0.005

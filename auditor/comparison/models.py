@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-_SAME_PROBABILITY = 1e-3
+_SAME_LOGIT = 4e-3
+"""Difference of two log odds that another device may make."""
+_ROUNDING = 1e-6
+"""Difference of two probabilities that float32, or six decimals in a file, may make."""
+_TELLING = 1e-3
+"""p (1 - p) from which a probability says more of its model than that it is sure."""
+_MISTAKES = 20
+"""Equal mistakes, and no other ones, that two models do not make."""
 
 
 def compare(
@@ -67,17 +74,22 @@ def compare(
     place = {image: row for row, image in enumerate(before.images)}
     rows = np.array([place[image] for image in test.images], np.int64)
     found = paired(Side.of(before, test.classes, rows), Side.of(test), test, confidence)
-    alike = not found.changed and _same_probabilities(before, test, rows)
+    alike = not found.changed and _is_one_model(before, test, rows)
     return replace(found, identical=alike)
 
 
-def _same_probabilities(before: Predictions, test: Predictions, rows: Counts) -> bool:
-    """Tell whether the labels' probabilities agree to what devices differ by, where they are known.
+def _is_one_model(before: Predictions, test: Predictions, rows: Counts) -> bool:
+    """Tell whether two that predict every image alike are one model.
 
-    Two models may well predict a few images alike; that they are equally sure of each gives a
-    single model away.
+    Two models may well predict a few images alike. That they are equally sure of each, to what
+    devices differ by, gives a single one away, unless both are sure of all; so do their mistakes.
     """
+    mistaken = int((~test.correct).sum()) >= _MISTAKES
     if before.true_probability is None or test.true_probability is None:
-        return True
-    gap = np.abs(before.true_probability[rows] - test.true_probability)
-    return bool(gap.max() <= _SAME_PROBABILITY)
+        return mistaken
+    old, new = (
+        side.astype(np.float64) for side in (before.true_probability[rows], test.true_probability)
+    )
+    spread = np.minimum(old * (1 - old), new * (1 - new))  # d p = p (1 - p) d logit
+    alike = np.abs(old - new) <= _SAME_LOGIT * spread + _ROUNDING
+    return bool(alike.all()) and (mistaken or bool((spread >= _TELLING).any()))

@@ -89,8 +89,7 @@ class Comparison:
     changed
         Images predicted differently, right or wrong; None where the images are not the same.
     identical
-        Whether nothing tells the two models apart: neither a prediction nor, where both sides have
-        them, a probability.
+        Whether they are one model, by all that is known: ``auditor.comparison.models``.
     lost, won
         The images that flipped, in the order of the test set.
     """

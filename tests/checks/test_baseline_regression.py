@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,11 +53,29 @@ def test_its_clean_twin_passes(old_audit: Audit) -> None:
     assert outcome.summary.startswith("Not worse than old: ")
 
 
+def _unsure(n: int, wrong: int = 0) -> Predictions:
+    """A model with some images wrong, which says how sure it is."""
+    label, predicted = ["a", "b"] * n, ["b", "a"] * wrong + ["a", "b"] * (n - wrong)
+    sure = np.linspace(0.5, 0.9, 2 * n, dtype=np.float32)
+    return replace(Predictions.of(label, predicted), true_probability=sure)
+
+
 @pytest.mark.parametrize("n", [1, 5, 1000])
 def test_an_identical_candidate_passes(old_audit: Audit, n: int) -> None:
-    outcome = _run(old_audit, {"a": (n, 0, 0), "b": (n, 0, 0)})
+    outcome = BaselineRegression().run(_unsure(n), Baseline(old_audit, _unsure(n)))
     assert outcome.status is Status.PASS
     assert outcome.summary == f"Every one of {2 * n:,} images is predicted as by old."
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"), [(0, Status.INCONCLUSIVE), (9, Status.INCONCLUSIVE), (10, Status.PASS)]
+)
+def test_equal_predictions_alone_are_one_model_by_their_mistakes(
+    old_audit: Audit, wrong: int, status: Status
+) -> None:
+    """Any two good models predict a few easy images alike."""
+    test = replace(_unsure(50, wrong), true_probability=None)
+    assert BaselineRegression().run(test, Baseline(old_audit, test)).status is status
 
 
 def test_one_dead_class_behind_equal_accuracy_fails(old_audit: Audit) -> None:
@@ -153,7 +172,7 @@ def test_another_version_is_not_comparable(old_audit: Audit) -> None:
     before, after = _models({"a": (10, 0, 0), "b": (10, 0, 0)})
     outcome = BaselineRegression().run(after, Baseline(other, before))
     assert outcome.status is Status.INCONCLUSIVE
-    assert "version 99, this is version 1" in outcome.summary
+    assert "version 99, this is version 2" in outcome.summary
 
 
 def test_different_images_are_named_as_such(old_audit: Audit) -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from auditor.check import Status
+from auditor.errors import InputError
 from auditor.record import Audit
 
 Run = Callable[..., Audit]
@@ -17,7 +18,13 @@ Saved = Callable[..., Path]
 Folder = Callable[..., Path]
 Given = dict[str, Any]
 GOOD = {"cat": {"cat": 970, "dog": 30}, "dog": {"dog": 980, "cat": 20}}
-NEVER_RIGHT = """
+MODELS = """
+
+def unsure():
+    model = two()
+    model.mix.weight.data /= 9
+    return model
+
 
 def never_right():
     model = two()
@@ -42,27 +49,39 @@ def kept(run: Run) -> Run:
 def given(image_folder: Folder, module: Callable[..., str]) -> Given:
     """A candidate that is right about all of its test images."""
     return {
-        "candidate": {"module": f"{module(NEVER_RIGHT)}:two", "input_size": 16},
+        "candidate": {"module": f"{module(MODELS)}:unsure", "input_size": 16},
         "data": {"test": image_folder("test", {"a": 40, "b": 40})},
     }
 
 
-@pytest.mark.parametrize(("shift", "status"), [(0.0, "pass"), (0.05, "inconclusive")])
+@pytest.mark.parametrize(
+    ("sure", "shift", "status"),
+    [
+        (0.7, 0.0, "pass"),
+        (0.7, 0.0005, "pass"),  # another device
+        (0.7, 0.05, "inconclusive"),
+        (0.9992, 0.0, "inconclusive"),  # any two models that are sure of everything
+        (0.9992, 0.0007, "inconclusive"),
+    ],
+)
 def test_the_same_labels_with_other_probabilities_are_another_model(
     run: Run,
     kept: Run,
     write: Callable[[str, str], Path],
     tmp_path: Path,
+    sure: float,
     shift: float,
     status: str,
 ) -> None:
-    rows = [f"{i},{'ab'[i % 2]},{0.7 - i % 2 * 0.4:.2f},{0.3 + i % 2 * 0.4:.2f}" for i in range(40)]
-    other = [
-        f"{i},{'ab'[i % 2]},{0.7 - i % 2 * 0.4 + shift:.2f},{0.3 + i % 2 * 0.4 - shift:.2f}"
-        for i in range(40)
-    ]
+    def rows(p: float) -> list[str]:
+        both = f"{p:.4f},{1 - p:.4f}", f"{1 - p:.4f},{p:.4f}"
+        return [f"{i},{'ab'[i % 2]},{both[i % 2]}" for i in range(40)]
+
     head = "image,label,prob_a,prob_b"
-    old, new = (write(f"{n}.csv", "\n".join([head, *r])) for n, r in (("o", rows), ("n", other)))
+    old, new = (
+        write(f"{name}.csv", "\n".join([head, *rows(p)]))
+        for name, p in (("old", sure), ("new", sure + shift))
+    )
     kept(tmp_path / "old", predictions={"test": old})
     audit = run(predictions={"test": new}, baseline={"audit": tmp_path / "old"})
     assert audit.check("baseline-regression").status == status
@@ -79,15 +98,17 @@ def test_an_identical_candidate_passes(run: Run, kept: Run, saved: Saved, tmp_pa
     assert (shown.changed, shown.overall.lost, shown.overall.won) == (0, 0, 0)
 
 
-def test_a_folder_may_be_its_own_baseline(
-    run: Run, kept: Run, saved: Saved, tmp_path: Path
+@pytest.mark.parametrize("given", ["a", "a/audit.json", "a/../a"])
+def test_an_audit_never_replaces_its_own_baseline(
+    kept: Run, saved: Saved, tmp_path: Path, given: str
 ) -> None:
+    """Else a rejected candidate, run again, would be held to itself."""
     path = saved(GOOD)
-    kept(tmp_path / "a", predictions={"test": path})
+    before = kept(tmp_path / "a", predictions={"test": path})
     path.write_text(path.read_text().replace("cat-cat-00001,cat,cat", "cat-cat-00001,cat,dog"))
-    audit = kept(tmp_path / "a", predictions={"test": path}, baseline={"audit": tmp_path / "a"})
-    assert audit.exhibits.baseline is not None
-    assert [flip.image for flip in audit.exhibits.baseline.lost] == ["cat-cat-00001"]
+    with pytest.raises(InputError, match=r"lies where this audit is written to.*--output"):
+        kept(tmp_path / "a", predictions={"test": path}, baseline={"audit": tmp_path / given})
+    assert Audit.read(tmp_path / "a" / "audit.json") == before
 
 
 def test_without_evidence_nothing_is_compared(
@@ -143,7 +164,7 @@ def test_the_leak_is_left_out_of_both(
 
 def test_flipped_images_have_thumbnails(run: Run, kept: Run, given: Given, tmp_path: Path) -> None:
     kept(tmp_path / "old", **given)
-    given["candidate"]["module"] = given["candidate"]["module"].replace("two", "never_right")
+    given["candidate"]["module"] = given["candidate"]["module"].replace("unsure", "never_right")
     audit = run(baseline={"audit": tmp_path / "old"}, **given)
     shown = audit.exhibits.baseline
     assert shown is not None

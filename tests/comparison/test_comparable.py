@@ -97,6 +97,8 @@ def test_missing_predictions(said: Said, old_audit: Audit) -> None:
 
 def test_another_version_of_the_check(run: Run, saved: Saved) -> None:
     audit = run(predictions={"test": saved({"a": {"a": 5, "b": 1}, "b": {"b": 5}})})
-    require_version(audit, "baseline-regression", 1)
-    with pytest.raises(NotComparable, match="baseline-regression version 1, this is version 2"):
-        require_version(audit, "baseline-regression", 2)
+    now = audit.check("baseline-regression").version
+    require_version(audit, "baseline-regression", now)
+    this = f"baseline-regression version {now}, this is version {now + 1}"
+    with pytest.raises(NotComparable, match=this):
+        require_version(audit, "baseline-regression", now + 1)

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from auditor.config import Config
 from auditor.data.samples import Samples
 from auditor.errors import AuditorError, InputError, Unavailable
-from auditor.evidence.provider import Provider
+from auditor.evidence.provider import Observer, Provider, Stored
 from auditor.evidence.store import Store
 from auditor.progress import Progress
 
 if TYPE_CHECKING:
     from auditor.engine.observation import Observing
     from auditor.engine.shards import Shard
-    from auditor.evidence.provider import Observer
 
 __all__ = ["Graph"]
 
@@ -257,17 +256,29 @@ class Graph:
                 key = self._key(provider)
                 if provider is not asked and self._is_stored(provider.name, key):
                     continue
-                made = provider.function(**self.arguments(provider.needs))
+                made = self._observer_or_evidence(provider)
             except (Exception, SystemExit):
                 if provider is asked:
                     raise
                 continue  # it fails again, for itself, when it is asked for
-            if hasattr(made, "to_table"):
+            if isinstance(made, Observer):
+                observers[provider.name] = self._observing(provider, key, made)
+            else:
                 self.store.save(provider.name, key, made.to_table(), self._origin(provider))
                 self._values[provider.name] = made
-            else:
-                observers[provider.name] = self._observing(provider, key, made)
         return observers
+
+    def _observer_or_evidence(self, provider: Provider) -> Observer | Stored:
+        stored = provider.stored
+        assert stored is not None
+        made = provider.function(**self.arguments(provider.needs))
+        if isinstance(made, Observer | stored):
+            return made
+        raise Unavailable(
+            f"the provider {provider.name} returned {type(made).__name__}; it must return an "
+            f"Observer, or {stored.__name__} where no image needs to be seen",
+            "error",
+        )
 
     def _observing(self, provider: Provider, key: str, made: Observer) -> Observing:
         from auditor.engine.observation import Observing

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +17,7 @@ from auditor.data.folder import read_folder
 from auditor.data.samples import Samples
 from auditor.errors import InputError, Unavailable
 from auditor.evidence.counts import TrainCounts
-from auditor.evidence.provider import Provider, derive, gather, observe
+from auditor.evidence.provider import Observer, Provider, derive, gather, observe
 from auditor.evidence.store import Store
 from auditor.graph import Graph
 from auditor.progress import Progress
@@ -255,11 +257,11 @@ class Seen:
         return [str(name) for name in self.table["image"].to_pylist()]
 
 
-class Watching:
+class Watching(Observer):
     """An observer that counts what it is shown, and may fail at an image."""
 
-    batch_size: int | None = 8
-    reduced = False
+    batch_size = 8
+    images: frozenset[str] | None = None
 
     def __init__(
         self, calls: Calls, images: frozenset[str] | None = None, fail: BaseException | None = None
@@ -287,13 +289,13 @@ class TestObservers:
         folder: Path = image_folder("data", {"a": self.N})
         return folder
 
-    def _providers(self, root: Path, **watching: Watching) -> list[Any]:
+    def _providers(self, root: Path, **watching: Any) -> list[Any]:
         @derive
         def pictures() -> Samples:
             return read_folder(root)
 
-        def observer(name: str, made: Watching) -> Any:
-            def provider(pictures: Samples) -> Watching:
+        def observer(name: str, made: Any) -> Any:
+            def provider(pictures: Samples) -> Any:
                 return made
 
             provider.__name__ = name
@@ -367,6 +369,29 @@ class TestObservers:
                 with pytest.raises(Unavailable, match=f"bad failed: {type(crash).__name__}"):
                     made.get("bad")
         assert max(good.calls.values()) <= 2
+
+    def test_what_is_neither_an_observer_nor_evidence_is_named(
+        self, graph: Make, root: Path
+    ) -> None:
+        alike = SimpleNamespace(prepare=len, rows=len, about=dict, images=None, batch_size=None)
+        made = graph(*self._providers(root, odd=alike, good=Watching(Calls())))
+        assert len(made.get("good").images) == self.N
+        said = "the provider odd returned SimpleNamespace; it must return an Observer, or Seen"
+        with pytest.raises(Unavailable, match=said) as refused:
+            made.get("odd")
+        assert refused.value.status == "error"
+
+    def test_what_an_observer_says_may_be_a_field(self, graph: Make, root: Path) -> None:
+        @dataclass
+        class Few(Watching):
+            calls: Calls
+            images: frozenset[str] | None = None
+            by_label: bool = False
+            fail: None = None
+
+        few = Few(Calls(), frozenset({"a/0001.png"}))
+        assert graph(*self._providers(root, few=few)).get("few").images == ["a/0001.png"]
+        assert (few.by_label, few.on_device, few.reduced, few.under_way) == (False, False, False, 1)
 
     def test_wrong_outputs_end_it(self, graph: Make, root: Path) -> None:
         wrong = Watching(Calls(), fail=InputError("NaN outputs"))

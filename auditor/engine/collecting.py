@@ -78,7 +78,7 @@ class Collector:
         self.task, self._samples, self._stumbles = task, samples, stumbles
         self._left = deque(todo)
         self._size = task.observer.batch_size or BATCH
-        self._under_way = int(getattr(task.observer, "under_way", 1))
+        self._under_way = task.observer.under_way
         self._batch: list[Seen] = []
         self._taken = 0
         self._begun: deque[_Begun] = deque()
@@ -173,10 +173,10 @@ def described(
     observer
         May have more to say of them.
     """
-    part, describe = samples.take(rows.tolist()), getattr(observer, "describe", None)
+    part = samples.take(rows.tolist())
     extra: dict[str, Any] = dict(zip(LOOKS, map(pa.array, samples.looks[rows].T), strict=True))
     extra["label"] = pa.array(part.labels, pa.string())
-    extra |= describe(part.images) if describe else {}
+    extra |= observer.describe(part.images)
     extra |= {f"meta.{k}": pa.array(v, pa.string()) for k, v in part.metadata.items()}
     for name, values in extra.items():
         table = table.append_column(name, values)

@@ -20,6 +20,7 @@ from auditor.engine.lookup import Rows
 from auditor.engine.replica import Replica
 from auditor.errors import InputError
 from auditor.evidence.predictions import matrix
+from auditor.evidence.provider import Observer
 from auditor.models.handle import Candidate
 from auditor.overlap.decode import Unreadable, open_image, to_rgb
 
@@ -52,7 +53,7 @@ Columns = dict[str, pa.Array]
 Result = TypeVar("Result")
 
 
-class Inference:
+class Inference(Observer):
     """Runs the candidate on batches of images, on every device that it is given in turn.
 
     Parameters
@@ -86,8 +87,6 @@ class Inference:
     ) -> None:
         self.candidate, self.samples, self._wants_features = candidate, samples, features
         self._copied, self._dtype = dtype is not None, dtype or candidate.engine.dtype
-        self.images = frozenset(samples.images) if samples.sample else None
-        self.reduced = False
         self._rows, self._turn = Rows(samples.images), 0
         names = candidate.classes.names
         if len(names) < 2:
@@ -104,6 +103,11 @@ class Inference:
         # Here, before threads prepare images: a model that is traced to be folded changes, for that
         # long, what calling any module does, those of the transform among them.
         _ = self._replicas
+
+    @cached_property
+    def images(self) -> frozenset[str] | None:
+        """The images of the sample; None for all, where it is none."""
+        return frozenset(self.samples.images) if self.samples.sample else None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs to prepare images; it loads the model if it runs it."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -114,19 +113,14 @@ def known_rows(path: Path, samples: Samples, observer: Observer, method: str) ->
         or told.get(b"method", b"") != method.encode()
     ):
         return None
-    if not _accepts(observer, json.loads(told[b"about"])):
+    if not observer.accepts(json.loads(told[b"about"])):
         return None
     index = file.read(columns=list(_INDEX))
     place = _by_look(index, samples)
     place = _by_digest(index, samples, place)
-    if getattr(observer, "by_label", True):
+    if observer.by_label:
         place = _of_one_label(index, samples, place)
     return Known(file, place, samples.images) if (place >= 0).any() else None
-
-
-def _accepts(observer: Observer, about: Mapping[str, Any]) -> bool:
-    accepts = getattr(observer, "accepts", None)
-    return bool(accepts(about)) if accepts else about == json.loads(json.dumps(observer.about()))
 
 
 def _by_look(index: pa.Table, samples: Samples) -> NDArray[np.int64]:

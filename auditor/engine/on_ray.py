@@ -92,7 +92,7 @@ def show_on_ray(
     if not left:
         return plan.stumbles.hopeless()
     place = _Place.here()
-    on_device = any(getattr(task.observer, "on_device", False) for task in plan.tasks)
+    on_device = any(task.observer.on_device for task in plan.tasks)
     cpus = max(engine.workers or 1, place.threads or 1) if on_device else engine.workers or 1
     need = Need(cpus, on_device and engine.device.startswith(("auto", "cuda")), engine.workers)
     arguments = (place, _Packed(plan), engine.workers)

@@ -12,13 +12,14 @@ Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auditor.evidence.properties import NAMES, NUMBERS
+from auditor.evidence.provider import Observer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +47,7 @@ class Measured(NamedTuple):
     """Why the sharpness is not known."""
 
 
-class Measuring:
+class Measuring(Observer):
     """Measures every image that is looked at.
 
     Parameters
@@ -56,9 +57,8 @@ class Measuring:
         close to those of the whole ones; their sharpness is not known.
     """
 
-    images: frozenset[str] | None = None
-    batch_size: int | None = None
     by_label = False
+    reduced = False
 
     def __init__(self, *, reduced: bool = False) -> None:
         self.reduced = reduced
@@ -89,10 +89,6 @@ class Measuring:
             "sharpness_side": SHARPNESS_SIDE,
             "decode": "reduced" if self.reduced else "full",
         }
-
-    def accepts(self, about: Mapping[str, Any]) -> bool:
-        """Tell whether rows that were made earlier, as described, are as good as new ones."""
-        return dict(about) == self.about()
 
 
 def measure(image: Image.Image, data: bytes) -> Measured:

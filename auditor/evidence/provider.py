@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import pkgutil
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
@@ -47,57 +49,76 @@ class Stored(Protocol):
         ...
 
 
-class Observer(Protocol):
+class Observer(ABC):
     """Sees the images of a split as they are decoded and turns them into rows.
 
-    It may be pickled into other processes before it has seen anything. Beside what is below it may
-    have
-
-    ``under_way``
-        How many batches may be begun before the first of them is waited for; 1 unless said.
-    ``on_device``
-        Whether it runs a model, which a GPU makes faster; it does not unless said.
-    ``by_label``
-        Whether another label would make another row of an image; it would unless said.
-    ``describe(images)``
-        Columns that follow from the split as it is now, whenever the rest of the rows was made.
-    ``accepts(about)``
-        Whether rows that were made earlier, as described, are as good as new ones; unless it says
-        so itself, those that were made under the same description are.
+    It may be pickled into other processes before it has seen anything. What a property says may be
+    an attribute of the subclass, or a field with a default.
     """
 
     @property
     def images(self) -> frozenset[str] | None:
         """The images that it wants to see; None for all."""
-        ...
+        return None
 
     @property
     def batch_size(self) -> int | None:
         """How many images it wants at once; None where it does not mind."""
-        ...
+        return None
 
     @property
     def reduced(self) -> bool:
-        """Whether a JPEG in grey, decoded at a fraction of its size, will do."""
-        ...
+        """Whether a JPEG in grey, decoded at a fraction of its size, will do.
 
+        It then looks at ``reduced_image`` of what it is given: whoever else looks may have asked
+        for the whole.
+        """
+        return False
+
+    @property
+    def under_way(self) -> int:
+        """How many batches may be begun before the first of them is waited for.
+
+        Where it is more than one, ``rows`` returns a function that waits.
+        """
+        return 1
+
+    @property
+    def on_device(self) -> bool:
+        """Whether it runs a model: on a cluster it is given GPUs, where there are some."""
+        return False
+
+    @property
+    def by_label(self) -> bool:
+        """Whether another label would make another row; else a row is used again under any."""
+        return True
+
+    @abstractmethod
     def prepare(self, image: Image.Image, data: bytes) -> Any:
         """Work on one decoded image and its file's bytes; called in a worker thread.
 
         What it raises is that image's error, but for ``AuditorError``, which ends the observer.
         """
-        ...
 
+    @abstractmethod
     def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> Columns | Pending:
         """Return one value an image and column for a batch; called in the main thread.
 
         Where a device is at work meanwhile, it returns a function that waits for the columns.
         """
-        ...
 
+    @abstractmethod
     def about(self) -> dict[str, Any]:
         """Return what else is worth keeping, as JSON values."""
-        ...
+
+    def describe(self, images: Sequence[str]) -> Columns:
+        """Return columns that follow from the split as it is now, for known rows too."""
+        del images
+        return {}
+
+    def accepts(self, about: Mapping[str, Any]) -> bool:
+        """Tell whether rows that were made earlier, as described, are as good as new ones."""
+        return bool(about == json.loads(json.dumps(self.about())))
 
 
 @dataclass(frozen=True)

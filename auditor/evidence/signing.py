@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from auditor.evidence.provider import Observer
 from auditor.evidence.signatures import SigningSettings
 from auditor.overlap.soft import SOFT_BYTES
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Signing"]
 
 
-class Signing:
+class Signing(Observer):
     """Signs images.
 
     Parameters
@@ -26,10 +27,7 @@ class Signing:
         How pictures are signed.
     """
 
-    images: frozenset[str] | None = None
-    batch_size: int | None = None
     by_label = False
-    """Whether another label would make another row."""
 
     def __init__(self, settings: SigningSettings) -> None:
         self.settings = settings

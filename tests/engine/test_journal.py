@@ -31,6 +31,7 @@ from auditor.config import EngineTable
 from auditor.data.samples import Samples
 from auditor.engine.observation import Observing, observe_samples
 from auditor.errors import AuditorError
+from auditor.evidence.provider import Observer
 from auditor.evidence.store import Store
 from auditor.progress import Progress
 
@@ -62,8 +63,8 @@ class Reader:
         return image
 
 
-class Eye:
-    batch_size, reduced, images = 8, False, None
+class Eye(Observer):
+    batch_size = 8
 
     def __init__(self, log, deadly, by):
         self.log, self.deadly, self.by = log, deadly, by

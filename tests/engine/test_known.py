@@ -22,31 +22,28 @@ from auditor.data.samples import Samples
 from auditor.engine.observation import Observing, observe_samples
 from auditor.evidence.store import Store
 from auditor.progress import Progress
+from tests.engine.conftest import Widths
 
 METHOD = "by eye"
 
 
-class Eye:
-    """Keeps the width of what it sees, and which widths it had to look at."""
+class Eye(Widths):
+    """Keeps which widths it had to look at."""
 
-    batch_size: int | None = 7
-    reduced = False
-    images: frozenset[str] | None = None
+    batch_size = 7
 
     def __init__(self, *, said: str = "", tag: str = "") -> None:
         self.said, self.tag = said, tag
         self.looked: list[int] = []
 
     def prepare(self, image: Image.Image, data: bytes) -> int:
-        del data
         if image.width == CRASHES:
             raise ValueError("poison")
-        return image.width
+        return int(super().prepare(image, data))
 
-    def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> dict[str, pa.Array]:
-        del images
+    def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> Any:
         self.looked += prepared
-        return {"width": pa.array(prepared, pa.int64())}
+        return super().rows(images, prepared)
 
     def describe(self, images: Sequence[str]) -> dict[str, pa.Array]:
         return {"representative": pa.array([f"{self.tag}{image}" for image in images], pa.string())}

@@ -18,12 +18,14 @@ from auditor.errors import InputError
 from auditor.evidence.store import Store
 from auditor.overlap.decode import full_size
 from auditor.progress import Progress
+from tests.engine.conftest import Widths
 
 
-class Eye:
-    """An observer that keeps the size of what it sees, and may crash on some images."""
+class Eye(Widths):
+    """Keeps whether it saw a fraction, too; may crash on some images."""
 
-    batch_size: int | None = 4
+    batch_size = 4
+    reduced = False
 
     def __init__(
         self,
@@ -41,14 +43,8 @@ class Eye:
         return image.width, full_size(image) is not None
 
     def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> dict[str, pa.Array]:
-        del images
-        return {
-            "width": pa.array([width for width, _ in prepared], pa.int64()),
-            "reduced": pa.array([reduced for _, reduced in prepared], pa.bool_()),
-        }
-
-    def about(self) -> dict[str, Any]:
-        return {}
+        columns = super().rows(images, [width for width, _ in prepared])
+        return {**columns, "reduced": pa.array([reduced for _, reduced in prepared], pa.bool_())}
 
 
 def poison(*widths: int) -> Callable[[Image.Image], BaseException | None]:

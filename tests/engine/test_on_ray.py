@@ -37,12 +37,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from auditor.errors import ConfigError
+from auditor.evidence.provider import Observer
 
 
-class Eye:
+class Eye(Observer):
     """Keeps the sum of what it sees."""
 
-    batch_size, images, reduced = 64, None, False
+    batch_size = 64
 
     def prepare(self, image, data):
         return sum(image.tobytes())

@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -20,6 +19,7 @@ from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.shards import PART
 from auditor.evidence.store import Store
 from auditor.progress import Progress
+from tests.engine.conftest import Widths
 
 N = 2 * PART + 76
 """Images of the split: two parts and a bit."""
@@ -49,10 +49,8 @@ def samples() -> Samples:
     return Samples(Path("/nowhere"), images, labels, ("a", "b"), "", "memory", reader=Memory())
 
 
-class Eye:
-    """Keeps the widths, and how large its batches were; may be interrupted at one of them."""
-
-    reduced = False
+class Eye(Widths):
+    """Keeps how large its batches were; may be interrupted at one of them."""
 
     def __init__(
         self,
@@ -67,25 +65,22 @@ class Eye:
         self.images = None if images is None else frozenset(images)
         self.batches: list[int] = []
 
-    def prepare(self, image: Image.Image, data: bytes) -> int:
-        del data
+    def prepare(self, image: Image.Image, data: bytes) -> Any:
         if image.width == self.crash:
             raise ValueError("poison")
-        return image.width
+        return super().prepare(image, data)
 
     def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> Any:
-        del images
         if len(self.batches) == self.stop:
             raise self.error
         self.batches.append(len(prepared))
-        return {"width": pa.array(prepared, pa.int64())}
-
-    def about(self) -> dict[str, Any]:
-        return {}
+        return super().rows(images, prepared)
 
 
 class Device(Eye):
     """Answers later; counts how many batches it is at."""
+
+    under_way = 1
 
     def __init__(self, under_way: int) -> None:
         super().__init__()

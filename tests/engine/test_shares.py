@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -24,6 +23,7 @@ from auditor.engine.shares import merge, write_share
 from auditor.errors import InputError
 from auditor.evidence.store import Store
 from auditor.progress import Progress
+from tests.engine.conftest import Widths
 
 N = 2 * PART + 76
 METHOD = "by eye"
@@ -65,27 +65,21 @@ def split(images: Sequence[str] = IMAGES, time: int = 0) -> Samples:
     )
 
 
-class Eye:
-    """Keeps the widths; cannot bear one of them."""
+class Eye(Widths):
+    """Cannot bear one of the widths."""
 
-    batch_size: int | None = 100
-    reduced = False
+    batch_size = 100
 
     def __init__(self, images: Sequence[str] | None = None, **said: Any) -> None:
         self.images = None if images is None else frozenset(images)
         self.said = {"device": "cpu", **said}
         self.looked = 0
 
-    def prepare(self, image: Image.Image, data: bytes) -> int:
-        del data
+    def prepare(self, image: Image.Image, data: bytes) -> Any:
         self.looked += 1
         if image.width == 3:
             raise ValueError("poison")
-        return image.width
-
-    def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> dict[str, pa.Array]:
-        del images
-        return {"width": pa.array(prepared, pa.int64())}
+        return super().prepare(image, data)
 
     def about(self) -> dict[str, Any]:
         return self.said

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
@@ -29,22 +28,19 @@ from auditor.evidence.store import Store
 from auditor.models.handle import Candidate
 from auditor.overlap.decode import open_image
 from auditor.progress import Progress
+from tests.engine.conftest import Widths
 
 values = st.integers(-5, 5) | st.text(max_size=500) | st.lists(st.text(max_size=9))
 abouts = st.dictionaries(st.text(min_size=1, max_size=9), values, max_size=6)
 
 
-class Eye:
+class Eye(Widths):
     """Says how it works; may stop in the middle."""
 
-    batch_size, reduced, images = 64, False, None
+    batch_size = 64
 
     def __init__(self, stop: int | None = None, **about: Any) -> None:
         self.stop, self.said, self.seen = stop, about, 0
-
-    def prepare(self, image: Image.Image, data: bytes) -> int:
-        del data
-        return image.width
 
     def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> Any:
         if self.seen == self.stop:

@@ -46,6 +46,7 @@ from PIL import Image
 
 from auditor.data.samples import Samples
 from auditor.errors import InputError
+from auditor.evidence.provider import Observer
 
 N = 320
 
@@ -78,8 +79,8 @@ class Awkward(Exception):
         self.what = lambda: what
 
 
-class Tensors:
-    batch_size, reduced, images = 32, False, None
+class Tensors(Observer):
+    batch_size = 32
 
     def prepare(self, image, data):
         number = image.width - 1

@@ -115,12 +115,8 @@ def test_a_whole_picture_is_reduced_as_if_nobody_had_asked_for_it(
     assert reduced_image(whole, file.getvalue()) is found
 
 
-class Model:
+class Model(Observer):
     """An observer that wants to see whole pictures, as a candidate does."""
-
-    images: frozenset[str] | None = None
-    batch_size: int | None = None
-    reduced = False
 
     def prepare(self, image: Image.Image, data: bytes) -> int:
         del data

@@ -1,0 +1,29 @@
+"""What tests of a pass share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from PIL import Image
+
+from auditor.evidence.provider import Observer
+
+
+class Widths(Observer):
+    """Keeps the width of what it sees."""
+
+    images: frozenset[str] | None = None
+    batch_size: int | None = None
+
+    def prepare(self, image: Image.Image, data: bytes) -> Any:
+        del data
+        return image.width
+
+    def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> Any:
+        del images
+        return {"width": pa.array(prepared, pa.int64())}
+
+    def about(self) -> dict[str, Any]:
+        return {}

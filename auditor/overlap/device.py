@@ -8,6 +8,7 @@ searches that take longer than loading it, on machines with a driver.
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -112,11 +113,21 @@ def _blocks(
         part = rows[first : first + _ROWS]
         for start in range(0, first + len(part) if earlier else len(columns), _COLUMNS):
             margins = part @ columns[start : start + _COLUMNS].T
-            near = torch.nonzero(margins >= limit)
-            if len(near) > _MOST * len(part):
-                near = _nearest(margins, limit)
-            near += torch.tensor([first, start], device=near.device)
-            yield (near[near[:, 1] < near[:, 0]] if earlier else near).cpu()
+            if earlier and start + margins.shape[1] > first:
+                later = torch.ones_like(margins, dtype=torch.bool).triu_(first - start)
+                margins.masked_fill_(later, -math.inf)  # first: else they take the places of others
+            near = _near(margins, limit)
+            yield (near + torch.tensor([first, start], device=near.device)).cpu()
+
+
+def _near(margins: torch.Tensor, limit: float) -> torch.Tensor:
+    """Return rows and columns, shape (n, 2), of what reaches the limit, or of the best of it."""
+    import torch
+
+    reached = margins >= limit
+    if int(reached.sum()) > _MOST * len(margins):  # counted before they are listed: 4 GB at worst
+        return _nearest(margins, limit)
+    return torch.nonzero(reached)
 
 
 def _nearest(margins: torch.Tensor, limit: float) -> torch.Tensor:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from auditor.overlap import candidates, device
 from auditor.overlap.candidates import NEAREST, RADIUS, Candidates, Crowd, nearest
+from auditor.overlap.contamination import conflicting
 from auditor.overlap.dihedral import ORIENTATIONS, UPRIGHT, Orientation, oriented, oriented_soft
 from auditor.overlap.overlap import SplitSignatures, find_duplicates, find_overlap
 from auditor.overlap.soft import crowding, low_bits, unit_rows
@@ -123,6 +124,44 @@ def test_a_device_finds_what_the_cpu_finds_in_many_blocks(
     assert listed(there) == listed(here)
     np.testing.assert_allclose(there.soft, here.soft, atol=1e-5)
     assert there.capped == here.capped > 0
+
+
+def bursts(groups: int, size: int) -> NDArray[np.int8]:
+    """Pictures of which as many are alike, in any order, as of a burst or a video."""
+    random = np.random.default_rng(1)
+    apart = np.repeat(random.normal(0, 40, (groups, 256)), size, axis=0)
+    alike = apart + random.normal(0, 14, apart.shape)
+    mixed: NDArray[np.int8] = random.permutation(alike).clip(-123, 123).astype(np.int8)
+    return mixed
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_of_many_alike_in_one_split_the_nearest_earlier_ones_are_listed(
+    device: str | None,
+) -> None:
+    """Later ones, and the picture itself, take nobody's place."""
+    one = crowd(bursts(10, 100))
+    found = nearest(one, one, earlier=True, device=device)
+    assert listed(found) == by_brute_force(one, one, earlier=True)
+
+
+@pytest.mark.parametrize("device", DEVICES[1:])
+def test_two_labels_are_seen_wherever_a_split_is_searched(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = split_of(bursts(5, 38))
+    labelled = split._replace(labels=["ab"[place % 9 == 0] for place in range(190)])
+    here = find_duplicates(labelled, None)
+    monkeypatch.setattr(candidates, "WORTHWHILE", 0)
+    monkeypatch.setattr(candidates, "accelerator", lambda: device)
+    monkeypatch.setattr(candidates, "fits", lambda rows, device: True)
+    there = find_duplicates(labelled, None)
+    pairs = [
+        {(pair.test_image, pair.train_image) for pair in found.pairs if conflicting(pair)}
+        for found in (here, there)
+    ]
+    assert pairs[0] == pairs[1]
+    assert len(pairs[0]) > 50
 
 
 def test_no_small_search_asks_for_a_device(monkeypatch: pytest.MonkeyPatch) -> None:

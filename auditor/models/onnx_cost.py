@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.errors import Unavailable
 from auditor.models.onnx import read_graph
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from auditor.models.graph import GraphInput
 
-__all__ = ["count_onnx"]
+__all__ = ["ONNX_RULE", "Counted", "count_onnx"]
+
+ONNX_RULE = "MACs are those of Conv, Gemm and MatMul in the ONNX graph."
 
 _MULTIPLY = frozenset({"Conv", "Gemm", "MatMul"})
 _NOT_COUNTED = frozenset(
@@ -27,8 +29,16 @@ _NOT_COUNTED = frozenset(
 Shapes = dict[str, tuple[int, ...]]
 
 
-def count_onnx(path: Path, taken: GraphInput, size: tuple[int, int, int]) -> dict[str, Any]:
-    """Return parameters, MACs and activations of one image, by name.
+class Counted(NamedTuple):
+    """Parameters, MACs and activations of one image."""
+
+    parameters: int
+    macs: int
+    activations: int
+
+
+def count_onnx(path: Path, taken: GraphInput, size: tuple[int, int, int]) -> Counted:
+    """Count what one image costs.
 
     MACs are those of Conv, Gemm and MatMul: the elements that they put out times the products
     that make up each. Parameters are all weights with a fraction, the statistics of BatchNorms
@@ -54,13 +64,7 @@ def count_onnx(path: Path, taken: GraphInput, size: tuple[int, int, int]) -> dic
         raise Unavailable(
             f"the cost of {path.name} was not counted: the shapes in it cannot be told ({error})"
         ) from error
-    return {
-        "parameters": _parameters(model),
-        "macs": macs // taken.fewest,
-        "activations": sum(outputs) // taken.fewest,
-        "input_size": size,
-        "notes": ("MACs are those of Conv, Gemm and MatMul in the ONNX graph.",),
-    }
+    return Counted(_parameters(model), macs // taken.fewest, sum(outputs) // taken.fewest)
 
 
 def _is_other(node: onnx.NodeProto) -> bool:

@@ -10,14 +10,11 @@ from auditor.errors import InputError
 from auditor.models.identity import digest_facts, digest_file, installed_version
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from auditor.evidence.complexity import Complexity
     from auditor.models.candidate import CandidateSpec
     from auditor.models.graph import GraphModel
     from auditor.models.preprocessing import Preprocessing
 
-__all__ = ["MODEL_FILES", "cost_of", "identity_of", "open_whole", "preprocessing_of", "size_of"]
+__all__ = ["MODEL_FILES", "identity_of", "open_whole", "preprocessing_of", "size_of"]
 
 MODEL_FILES = (".onnx", ".pt2")
 """How the files are called that hold a whole model."""
@@ -90,37 +87,3 @@ def size_of(path: Path) -> int:
     from auditor.models.onnx import external_files
 
     return sum(file.stat().st_size for file in (path, *external_files(path)))
-
-
-def cost_of(model: nn.Module, path: Path, size: tuple[int, int, int]) -> Complexity:
-    """Return what one image costs.
-
-    Raises
-    ------
-    Unavailable
-        The graph holds operators that are not counted, or takes several images at once.
-    """
-    from auditor.evidence.complexity import Complexity
-    from auditor.models.complexity import measure_complexity
-    from auditor.models.graph import GraphModel
-
-    assert isinstance(model, GraphModel)
-    if path.suffix.lower() == ".onnx":
-        from auditor.models.onnx_cost import count_onnx
-
-        return Complexity(**count_onnx(path, model.taken, size), bytes_on_disk=size_of(path))
-    from auditor.models.exported import part_for_one_image
-
-    figures = measure_complexity(part_for_one_image(model), size)
-    return Complexity(
-        parameters=figures.parameters,
-        macs=figures.macs,
-        activations=figures.activations,
-        input_size=size,
-        bytes_on_disk=size_of(path),
-        uncounted=figures.uncounted,
-        fp32=figures.fp32,
-        bf16=figures.bf16,
-        macs_fvcore=figures.macs_fvcore,
-        notes=figures.notes,
-    )

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from auditor.errors import InputError, Unavailable
+from auditor.evidence.complexity import cost_of
 from auditor.models import CandidateSpec, load
 from auditor.models.complexity import measure_complexity
-from auditor.models.whole import cost_of
 from auditor.record import Audit
 
 SIDE = 16

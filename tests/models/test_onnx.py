@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from auditor.check import Status
 from auditor.config.tables import CandidateTable, EngineTable
 from auditor.errors import InputError, Unavailable
+from auditor.evidence.complexity import cost_of
 from auditor.models import CandidateSpec, load
 from auditor.models.complexity import measure_complexity
 from auditor.models.handle import Candidate
-from auditor.models.whole import cost_of
 from auditor.record import Audit
 
 Write = Callable[..., Path]

@@ -7,10 +7,10 @@ without the overlapping ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from auditor.check import Check, Level, Status
+from auditor.check import Check, Finding, Level, Status
 from auditor.errors import Unavailable
 from auditor.graph import Graph
 from auditor.record import CheckResult, LeakFree
@@ -40,9 +40,12 @@ def overlapping(graph: Graph) -> frozenset[str]:
 def view_without(graph: Graph, images: frozenset[str]) -> Graph:
     """Return a view of the graph without some test images, in every model's predictions.
 
-    Left out of one side only, two models would not compare.
+    Left out of one side only, two models would not compare. Which classes are rare is a fact of
+    the data, and stays.
     """
     view = graph.replacing("test", graph.get("test").without(images))
+    if graph.asked_for("counts"):
+        view = view.replacing("counts", graph.get("counts"))
     own = graph.get("own_audits", required=False) if graph.asked_for("own_audits") else None
     if own is not None:
         view = view.replacing("own_audits", own.without(images))
@@ -78,7 +81,7 @@ def decided(everything: CheckResult, clean: CheckResult, images: int) -> CheckRe
     images
         How many those are.
     """
-    status = _deciding(everything.status, clean.status)
+    status = _deciding(everything, clean)
     changed = status is not everything.status
     leak_free = LeakFree(
         left_out=images,
@@ -88,26 +91,59 @@ def decided(everything: CheckResult, clean: CheckResult, images: int) -> CheckRe
         status_with_overlap=everything.status,
         summary_with_overlap=everything.summary,
     )
-    if not changed:
-        return everything.model_copy(update={"leak_free": leak_free})
-    said = clean.summary.rstrip(".")
-    summary = (
-        f"{_without(images).capitalize()}: {said}; with them it would {_VERB[everything.status]}."
-    )
-    return clean.model_copy(update={"status": status, "summary": summary, "leak_free": leak_free})
+    chosen = clean if changed else everything
+    beside = _said_beside(chosen, everything if changed else clean, images, lifted=changed)
+    findings = (*chosen.findings, *beside)
+    update: dict[str, object] = {"status": status, "findings": findings, "leak_free": leak_free}
+    if changed:
+        said = clean.summary.rstrip(".")
+        update["summary"] = (
+            f"{_without(images).capitalize()}: {said}; "
+            f"with them it would {_VERB[everything.status]}."
+        )
+    return chosen.model_copy(update=update)
 
 
-def _deciding(everything: Status, clean: Status) -> Status:
+def _deciding(everything: CheckResult, clean: CheckResult) -> Status:
     """Return the clean status, but never as an excuse.
 
-    Too few clean images do not undo a failure or a crash, and where nothing clean is left to judge,
-    nothing is shown.
+    Too few clean images do not undo a failure or a crash, nor does a clean view in which what
+    failed, or was not settled, is not there to be judged. Where nothing clean is left, nothing is
+    shown.
     """
-    if everything is Status.ERROR or (everything is Status.FAIL and clean is not Status.PASS):
-        return everything
-    if clean is Status.SKIP and everything is not Status.SKIP:
+    before, after = everything.status, clean.status
+    if before is Status.ERROR or (before is Status.FAIL and after is not Status.PASS):
+        return before
+    if after is Status.SKIP and before is not Status.SKIP:
         return Status.INCONCLUSIVE
-    return clean
+    lifted = after is not Status.PASS or all(_passes(f, clean) for f in _bad(everything))
+    return after if lifted else before
+
+
+def _bad(result: CheckResult) -> Iterator[Finding]:
+    return (f for f in result.findings if f.status in (Status.FAIL, Status.INCONCLUSIVE))
+
+
+def _passes(finding: Finding, view: CheckResult) -> bool:
+    same = {f.status for f in view.findings if _about(f) == _about(finding)}
+    return Status.PASS in same and same <= {Status.PASS, Status.SKIP}
+
+
+def _about(finding: Finding) -> tuple[str, str]:
+    return finding.subject, finding.metric
+
+
+def _said_beside(
+    chosen: CheckResult, other: CheckResult, images: int, *, lifted: bool
+) -> Iterator[Finding]:
+    """Yield what only the other view found amiss: a waiver has to cover that, too."""
+    view = f"with the {images:,} overlapping" if lifted else _without(images)
+    for finding in _bad(other):
+        weighs = {finding.status, Status.FAIL, *([Status.PASS] if lifted else [])}
+        if any(_about(f) == _about(finding) and f.status in weighs for f in chosen.findings):
+            continue
+        note = f"{view}; {finding.note}" if finding.note else view
+        yield finding.model_copy(update={"note": note})
 
 
 def lead(results: Sequence[CheckResult]) -> str:

@@ -209,7 +209,7 @@ def _begun(
 
 def _require_another_folder(config: Config, source: ConfigSource) -> None:
     """Refuse a baseline that this audit would replace: the next one would be held to itself."""
-    given = config.baseline and config.baseline.audit
+    given = None if config.baseline is None else config.baseline.audit
     if given is None:
         return
     folder = given if given.is_dir() else given.parent

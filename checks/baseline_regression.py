@@ -59,9 +59,11 @@ in Medicine 17 (1998), method 10.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status
+from auditor.stats import Interval
 
 if TYPE_CHECKING:
     from auditor.comparison import Change, Comparison
@@ -124,7 +126,8 @@ class BaselineRegression(Check):
             yield Finding.fact(
                 "test", "images predicted differently", 0, 0, n=change.n_after, unit="images"
             )
-            status, note = Status.SKIP, "identical on every image, so there is nothing to estimate"
+            status, note = Status.PASS, "identical on every image, so there is nothing to estimate"
+            change = replace(change, interval=Interval(0.0, 0.0))
         elif status is Status.INCONCLUSIVE:
             note += what_would_settle(change, self.margin, self.confidence)
         yield shown(change, "accuracy difference", self.margin, status, note)

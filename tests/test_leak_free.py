@@ -18,6 +18,7 @@ from auditor.evidence.predictions import Predictions
 from auditor.evidence.provider import Provider, derive, gather
 from auditor.evidence.store import Store
 from auditor.graph import Graph
+from auditor.overlap.signed import sign_images
 from auditor.progress import Progress
 from auditor.record import Audit, CheckResult
 from auditor.render.html import html_report
@@ -141,6 +142,78 @@ def test_the_clean_status_counts_but_is_no_excuse(everything: str, clean: str, c
     assert found.leak_free is not None
     assert found.leak_free.decides is (counts != everything)
     assert ("overlapping" in found.summary) is found.leak_free.decides
+
+
+def _found(**statuses: str) -> CheckResult:
+    """A result with a finding a class."""
+    findings = [
+        Finding(subject=name, metric="recall", observed=0.5, n=9, status=Status(status))
+        for name, status in statuses.items()
+    ]
+    outcome = Outcome.of(findings, "Said.")
+    return _result(outcome.status).model_copy(update={"findings": outcome.findings})
+
+
+@pytest.mark.parametrize(
+    ("everything", "clean", "counts"),
+    [
+        ({"a": "fail"}, {"a": "pass"}, "pass"),
+        ({"a": "fail", "b": "pass"}, {"b": "pass"}, "fail"),
+        ({"a": "fail"}, {"a": "skip", "b": "pass"}, "fail"),
+        ({"a": "inconclusive", "b": "pass"}, {"b": "pass"}, "inconclusive"),
+        ({"a": "inconclusive"}, {"a": "pass"}, "pass"),
+    ],
+)
+def test_only_what_the_clean_view_judged_and_passed_is_lifted(
+    everything: dict[str, str], clean: dict[str, str], counts: str
+) -> None:
+    """A failing class of which no clean image is left has not been excused."""
+    assert leak_free.decided(_found(**everything), _found(**clean), 3).status == counts
+
+
+@pytest.mark.parametrize(
+    ("everything", "clean", "failing", "open_"),
+    [
+        ({"a": "fail", "b": "pass"}, {"a": "fail", "b": "fail"}, {"a", "b"}, set()),
+        ({"a": "fail", "b": "pass"}, {"a": "fail", "b": "inconclusive"}, {"a"}, {"b"}),
+        ({"a": "fail", "b": "pass"}, {"a": "inconclusive", "b": "pass"}, {"a"}, set()),
+        ({"a": "pass", "b": "inconclusive"}, {"a": "fail"}, {"a"}, {"b"}),
+        ({"a": "inconclusive", "b": "pass"}, {"a": "pass", "b": "fail"}, {"b"}, set()),
+    ],
+)
+def test_what_either_view_found_amiss_has_to_be_waived(
+    everything: dict[str, str], clean: dict[str, str], failing: set[str], open_: set[str]
+) -> None:
+    found = leak_free.decided(_found(**everything), _found(**clean), 3)
+    assert found.status is Status.FAIL
+    said = [(f.subject, f.status) for f in found.findings]
+    assert {subject for subject, status in said if status is Status.FAIL} == failing
+    assert {subject for subject, status in said if status is Status.INCONCLUSIVE} == open_
+    assert all("overlapping" in f.note for f in found.findings[len(everything) :])
+
+
+def test_what_is_rare_stays_rare_without_the_overlap(
+    run: Run, image_folder: Folder, module: Callable[..., str], tmp_path: Path
+) -> None:
+    """Else a class that fails would be forgotten once copies of the others are left out."""
+    train = image_folder("train", {"cat": 170, "dog": 5})
+    test = image_folder("test", {"cat": 10, "dog": 0}, seed=1)
+    for k in range(160):
+        shutil.copy(train / "cat" / f"{k:04}.png", test / "cat" / f"copy-{k:04}.png")
+    swapped = image_folder("swapped", {"cat": 20}, seed=2)
+    for k in range(20):
+        shutil.copy(swapped / "cat" / f"{k:04}.png", test / "dog" / f"{k:04}.png")
+    signed = tmp_path / "train.signatures.parquet"
+    sign_images(train, signed)
+    audit = run(
+        data={"train": signed, "test": test},
+        candidate={"module": f"{module()}:two", "input_size": 16},
+    )
+    result = audit.check("rare-class-recall")
+    assert result.leak_free is not None
+    assert result.leak_free.left_out == 160
+    assert result.leak_free.status is Status.FAIL
+    assert [f.subject for f in result.findings] == ["dog"]
 
 
 class TestGraph:

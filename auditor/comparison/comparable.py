@@ -20,6 +20,7 @@ __all__ = [
     "NotComparable",
     "Pictures",
     "pictures_of",
+    "replaced",
     "require_images_of_same_classes",
     "require_same_classes",
     "require_same_images",
@@ -39,6 +40,19 @@ def pictures_of(signatures: Signatures | None) -> Pictures | None:
         return None
     digests = zip(signatures.bytes_digest, signatures.pixels_digest, strict=True)
     return dict(zip(signatures.images, digests, strict=True))
+
+
+def replaced(before: Pictures, after: Pictures) -> list[str]:
+    """Return the images of both that are other pictures under the same names.
+
+    A picture is the same if its file is, or if its pixels are: one that was saved again without
+    loss is.
+    """
+    return [
+        image
+        for image in sorted(before.keys() & after.keys())
+        if not any(a == b for a, b in zip(before[image], after[image], strict=True))
+    ]
 
 
 class NotComparable(AuditorError):
@@ -76,17 +90,8 @@ def require_same_images(before: set[str], after: set[str], shared: int) -> None:
 
 
 def require_same_pictures(before: Pictures, after: Pictures) -> None:
-    """Raise ``NotComparable`` where an image was replaced under its name.
-
-    A picture is the same if its file is, or if its pixels are: one that was saved again without
-    loss is.
-    """
-    other = [
-        image
-        for image in sorted(before.keys() & after.keys())
-        if not any(a == b for a, b in zip(before[image], after[image], strict=True))
-    ]
-    if other:
+    """Raise ``NotComparable`` where an image was replaced under its name."""
+    if other := replaced(before, after):
         raise NotComparable(
             f"other pictures under the same names for {len(other):,} of {len(after):,} images, "
             f"such as {_some(other[:1])}; audit the baseline again on these"

@@ -10,7 +10,7 @@ from pathlib import Path
 from auditor.data.samples import Samples
 from auditor.errors import InputError
 
-__all__ = ["IMAGE_SUFFIXES", "class_folder_order", "natural", "read_folder"]
+__all__ = ["IMAGE_SUFFIXES", "class_folder_order", "images_below", "natural", "read_folder"]
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -27,7 +27,7 @@ def read_folder(root: Path) -> Samples:
     looks broken.
     """
     classes = _class_folders(root)
-    pairs = [(image, name) for name in classes for image in _images(root, name)]
+    pairs = [(image, name) for name in classes for image in images_below(root, name)]
     if not pairs:
         raise InputError(f"{root}: no images; it needs class folders with images in them")
     images, labels = zip(*sorted(pairs), strict=True)
@@ -56,7 +56,16 @@ def class_folder_order(classes: list[str]) -> str:
     return f"{order}; torchvision's plain order differs, so give classes if it trained this model"
 
 
-def _images(root: Path, name: str) -> Iterator[str]:
+def images_below(root: Path, name: str = "") -> Iterator[str]:
+    """Find the images in a folder and the folders in it, hidden ones left out.
+
+    Parameters
+    ----------
+    root
+        What their names are relative to.
+    name
+        Of the folder in it; ``root`` itself where empty.
+    """
     seen: set[Path] = set()
     for folder, folders, files in os.walk(root / name, followlinks=True):
         real = Path(folder).resolve()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
-from auditor.data.folder import IMAGE_SUFFIXES, natural
+from auditor.data.folder import IMAGE_SUFFIXES, images_below, natural
 from auditor.data.manifest import read_manifest, refuse_duplicates
 from auditor.data.samples import Samples
 from auditor.data.sources import source_of
-from auditor.data.tables import column_names, is_table, read_table, require_columns, text_column
+from auditor.data.tables import (
+    column_names,
+    is_table,
+    metadata_of,
+    read_table,
+    require_columns,
+    text_column,
+)
 from auditor.errors import InputError
 
 __all__ = ["read_images", "refuse_nested"]
@@ -65,26 +70,12 @@ def refuse_nested(train: Path, test: Path) -> None:
 
 
 def _folder(root: Path) -> Samples:
-    images = sorted(_images(root))
+    images = sorted(images_below(root))
     if not images:
         raise InputError(f"{root}: no images in it ({', '.join(sorted(IMAGE_SUFFIXES)[:6])}, …)")
     flat = any("/" not in image for image in images)
     labels = ["" if flat else image.partition("/")[0] for image in images]
     return _samples(root, images, labels, root)
-
-
-def _images(root: Path) -> Iterator[str]:
-    seen: set[Path] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        real = Path(folder).resolve()
-        if real in seen:  # a link to a folder above, or one folder by two ways
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield (Path(folder) / name).relative_to(root).as_posix()
 
 
 def _table(path: Path) -> Samples:
@@ -98,8 +89,7 @@ def _table(path: Path) -> Samples:
         raise InputError(f"{path}: no rows; there is nothing to look at")
     refuse_duplicates(path, images)
     further = [name for name in names if name != "image"]
-    metadata = {n: tuple(v or "" for v in table.column(n).to_pylist()) for n in further}
-    return _samples(path.parent, images, [""] * len(images), path, metadata)
+    return _samples(path.parent, images, [""] * len(images), path, metadata_of(table, further))
 
 
 def _samples(

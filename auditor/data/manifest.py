@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from auditor.data.samples import Samples
-from auditor.data.tables import column_names, read_table, require_columns, text_column
+from auditor.data.tables import column_names, metadata_of, read_table, require_columns, text_column
 from auditor.errors import InputError
 
 __all__ = ["read_manifest", "refuse_duplicates"]
@@ -21,7 +21,7 @@ def read_manifest(path: Path) -> Samples:
     images, labels = (text_column(path, table, name) for name in ("image", "label"))
     refuse_duplicates(path, images)
     further = [name for name in names if name not in ("image", "label")]
-    metadata = {n: tuple(v or "" for v in table.column(n).to_pylist()) for n in further}
+    metadata = metadata_of(table, further)
     classes = tuple(sorted(set(labels)))
     order = "assumed: the manifest's labels in plain order"
     return Samples(path.parent, tuple(images), tuple(labels), classes, order, str(path), metadata)

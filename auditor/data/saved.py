@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from auditor.data.classes import ClassList
 from auditor.data.manifest import refuse_duplicates
-from auditor.data.tables import column_names, read_table, require_columns, text_column
+from auditor.data.tables import column_names, metadata_of, read_table, require_columns, text_column
 from auditor.errors import InputError, did_you_mean
 
 __all__ = ["SavedTable", "read_saved"]
@@ -56,9 +56,7 @@ def read_saved(path: Path, given: ClassList | None = None) -> SavedTable:
     scores = _probabilities(path, table, scored, classes) if scored else None
     predicted = _argmax(scores) if said is None else _indices(path, "predicted", said, classes)
     known = {"image", "label", "predicted", *scored}
-    metadata = {
-        n: tuple(v or "" for v in table.column(n).to_pylist()) for n in names if n not in known
-    }
+    metadata = metadata_of(table, [name for name in names if name not in known])
     return SavedTable(
         classes, images, _indices(path, "label", label, classes), predicted, scores, metadata
     )

@@ -10,7 +10,14 @@ import pyarrow as pa
 
 from auditor.errors import InputError, did_you_mean
 
-__all__ = ["column_names", "is_table", "read_table", "require_columns", "text_column"]
+__all__ = [
+    "column_names",
+    "is_table",
+    "metadata_of",
+    "read_table",
+    "require_columns",
+    "text_column",
+]
 
 
 def is_table(path: Path) -> bool:
@@ -96,3 +103,8 @@ def text_column(path: Path, table: Any, name: str) -> list[str]:
         if not value:
             raise InputError(f'{path}:{row + 2}: "{name}" is empty')
     return [value for value in values if value is not None]
+
+
+def metadata_of(table: Any, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return text columns by name, one value a row; an empty cell is an empty text."""
+    return {name: tuple(v or "" for v in table.column(name).to_pylist()) for name in names}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from auditor.engine.agreement import change_of
 from auditor.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -70,16 +71,10 @@ def compiled(model: nn.Module, batch: torch.Tensor, dtype: str) -> tuple[Run, st
     quick: Run = torch.compile(model, dynamic=False)
     try:
         with torch.inference_mode():
-            share = _change(quick(batch).float(), model(batch).float())
+            share = change_of(quick(batch).float(), model(batch).float())
     except Exception as error:  # compilers raise whatever they like
         reason = str(error).strip() or type(error).__name__
         return model, f"not compiled: {reason.splitlines()[0]}"
     if share <= _TOLERANCE[dtype]:  # NaN is not
         return quick, ""
     return model, f"not compiled: that changed logits by {share:.2g} of their spread"
-
-
-def _change(found: torch.Tensor, plain: torch.Tensor) -> float:
-    """Return the largest change of a logit, as a share of the spread of its image's."""
-    spread = plain.amax(1) - plain.amin(1)
-    return float(((found - plain).abs().amax(1) / spread.clamp(min=1e-30)).max())

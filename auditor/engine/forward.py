@@ -6,6 +6,7 @@ import contextlib
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from auditor.engine.agreement import change_of
 from auditor.engine.backends.choosing import Backend, chosen_backends
 from auditor.engine.folding import fold_batch_norms
 
@@ -217,11 +218,8 @@ class _Agreement(NamedTuple):
 
 
 def _agreement(found: torch.Tensor, plain: torch.Tensor) -> _Agreement:
-    change = (found - plain).abs().amax(1)
-    spread = plain.amax(1) - plain.amin(1)
-    share = float((change / spread).max()) if change.any() else 0.0
     flips = int((found.argmax(1) != plain.argmax(1)).sum())
-    return _Agreement(share, flips, len(plain))
+    return _Agreement(change_of(found, plain), flips, len(plain))
 
 
 def _is_batch_norm(module: nn.Module) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from auditor.comparison.comparable import replaced
 from auditor.ladder.record import NotCompared
 from auditor.ladder.rung import Rung
 
@@ -53,12 +54,7 @@ def _reason(rung: Rung, kept: Sequence[Rung]) -> str:
 
 def _replaced(rung: Rung, other: Rung) -> list[str]:
     """Return the images whose file and pixels both differ, as far as both audits looked."""
-    ours, theirs = rung.pictures or {}, other.pictures or {}
-    return [
-        image
-        for image in sorted(ours.keys() & theirs.keys())
-        if not any(a == b for a, b in zip(ours[image], theirs[image], strict=True))
-    ]
+    return replaced(rung.pictures or {}, other.pictures or {})
 
 
 def _difference(test: Predictions, other: Predictions) -> str:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.errors import InputError, did_you_mean
+from auditor.models.architecture import is_hub_name
 from auditor.models.candidate import CandidateSpec
+from auditor.models.whole import MODEL_FILES
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Blueprint", "draw"]
 
-_HUB = ("hf-hub:", "hf_hub:")
-_WHOLE = (".onnx", ".pt2")
 _FILES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 
 
@@ -99,14 +99,14 @@ def draw(target: str, side: int | None = None, *, real: bool = False) -> Bluepri
 
 def _spec(target: str, side: int | None) -> CandidateSpec:
     path = Path(target)
-    if path.suffix in _WHOLE:
+    if path.suffix.lower() in MODEL_FILES:
         raise InputError(
             f"{path} holds a graph that is not built here; `auditor run --model {path.name}` "
             "counts it."
         )
     if path.is_file():
         return CandidateSpec(checkpoint=path, input_size=side)
-    if target.startswith(_HUB) or target.startswith("phi:"):
+    if is_hub_name(target) or target.startswith("phi:"):
         return CandidateSpec(model=target, input_size=side)
     if path.suffix in _FILES or "/" in target:
         raise InputError(_no_file(path))

@@ -164,3 +164,11 @@ def test_a_size_that_is_too_small_is_said(cli: Cli) -> None:
     assert done.returncode == 2
     assert "test_vit" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.ONNX", "m.Pt2"])
+def test_a_whole_model_is_counted_by_the_audit(cli: Cli, here: Path, name: str) -> None:
+    (here / name).write_bytes(b"a graph")
+    done = cli("profile", name)
+    assert done.returncode == 2
+    assert f"`auditor run --model {name}` counts it" in done.stderr

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from auditor.engine.agreement import change_of
+from auditor.engine.memory import out_of_memory
 from auditor.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -73,8 +74,15 @@ def compiled(model: nn.Module, batch: torch.Tensor, dtype: str) -> tuple[Run, st
         with torch.inference_mode():
             share = change_of(quick(batch).float(), model(batch).float())
     except Exception as error:  # compilers raise whatever they like
-        reason = str(error).strip() or type(error).__name__
-        return model, f"not compiled: {reason.splitlines()[0]}"
+        return model, f"not compiled: {_reason(error)}"
     if share <= _TOLERANCE[dtype]:  # NaN is not
         return quick, ""
-    return model, f"not compiled: that changed logits by {share:.2g} of their spread"
+    most = _TOLERANCE[dtype]
+    return model, f"not compiled: that changed logits by more than {most:g} of their spread"
+
+
+def _reason(error: Exception) -> str:
+    """Return it without what is otherwise each time: parts that say otherwise are made again."""
+    if out_of_memory(error):
+        return "memory ran out"
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

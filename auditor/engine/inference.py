@@ -19,7 +19,7 @@ from auditor.engine.forward import TRIED, Forward, default_batch
 from auditor.engine.lookup import Rows
 from auditor.engine.replica import Replica
 from auditor.errors import InputError
-from auditor.evidence.predictions import matrix
+from auditor.evidence.columns import matrix
 from auditor.evidence.provider import Observer
 from auditor.models.handle import Candidate
 from auditor.overlap.decode import Unreadable, open_image, to_rgb
@@ -265,6 +265,7 @@ class Inference(Observer):
 
         from auditor.models.device import describe_devices
 
+        batches = self._about_batches()  # first: models are compiled there, as "forward" says
         return {
             "source": self.samples.source,
             "sample": self.samples.sample,
@@ -278,7 +279,7 @@ class Inference(Observer):
             "dtype": self._dtype,
             "threads": torch.get_num_threads(),
             "probabilities_kept": self._keep_all,
-            **self._about_batches(),
+            **batches,
             **({"features": self._refused or "kept"} if self._wants_features else {}),
         }
 
@@ -287,10 +288,14 @@ class Inference(Observer):
         now = self.about()
         return all(about.get(name) == now.get(name) for name in _TOLD_APART)
 
-    def _about_batches(self) -> dict[str, int]:
-        halved = [replica.most for replica in self._replicas if replica.most is not None]
-        said = {"batch_size": self.batch_size or 0}
-        return {**said, "batch_size_halved_to": min(halved)} if halved else said
+    def _about_batches(self) -> dict[str, Any]:
+        """Say what may change in the middle of a pass, and from run to run."""
+        said: dict[str, Any] = {"batch_size": self.batch_size or 0}
+        if halved := [each.most for each in self._replicas if each.most is not None]:
+            said["batch_size_halved_to"] = min(halved)
+        if any(replica.fell_back for replica in self._replicas):
+            said["compiled"] = "until memory ran out"
+        return said
 
     @property
     def _refused(self) -> str:

@@ -65,6 +65,8 @@ class Replica:
         self._said = ""
         self.most: int | None = None
         """Images a forward pass since memory ran out; None where it never did."""
+        self.fell_back = False
+        """Whether memory ran out for what was compiled, and it went on without."""
         self._name, self._outputs = candidate.name, len(candidate.classes.names)
         self._preprocessing, self._keep_all = candidate.loaded.preprocessing, probabilities
         self._kind, self._dtype = dtype, cast("torch.dtype", getattr(torch, dtype))
@@ -122,7 +124,7 @@ class Replica:
         labels = self._link.pinned(torch.from_numpy(label.astype(np.int64)))
         while (parts := self._try(batch, labels)) is None:
             self.most = max(1, min(self.most or len(batch), len(batch)) // 2)
-            self._said += " until memory ran out" if self._compiled else ""
+            self.fell_back |= self._compiled is not None
             self._compiled = None
         return lambda: _joined([part() for part in parts])
 
@@ -151,7 +153,7 @@ class Replica:
             images = self._laid_out(noise.to(self.device).clone())
             run, refused = compiled(self.forward.model, images, self._kind)
         self._compiled = None if refused else (batch, run)
-        self._said = f"; {refused}" if refused else f", compiled for batches of {batch}"
+        self._said = f"; {refused}" if refused else ", compiled"
 
     def _fits(self, n: int) -> bool:
         import torch

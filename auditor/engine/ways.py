@@ -16,7 +16,7 @@ import pyarrow as pa
 
 __all__ = ["LAST_BITS", "MAY_DIFFER", "difference", "joined", "said_by", "saying"]
 
-LAST_BITS = ("source", "threads", "batch_size", "batch_size_halved_to")
+LAST_BITS = ("source", "threads", "batch_size", "batch_size_halved_to", "compiled")
 """What one machine may have otherwise when it goes on."""
 MAY_DIFFER = (*LAST_BITS, "device")
 """What machines of one pass need not have in common; the whole names what all of them said."""

@@ -76,7 +76,7 @@ def test_batches_of_any_size_come_out_as_from_the_plain_model(candidate: Candida
     expected = probabilities(replica(candidate), n)
     quick = replica(candidate)
     quick.compile(3)
-    assert str(quick).endswith(", compiled for batches of 3")
+    assert str(quick).endswith(", compiled")
     np.testing.assert_allclose(probabilities(quick, n), expected, rtol=1e-5)
 
 
@@ -94,7 +94,7 @@ def test_one_that_differs_is_not_used(candidate: Candidate) -> None:
     setattr(candidate.loaded.model, "wrong", 5.0)  # noqa: B010 - a plain number
     quick = replica(candidate)
     quick.compile(3)
-    assert "; not compiled: that changed logits by" in str(quick)
+    assert "; not compiled: that changed logits by more than 0.001 of their spread" in str(quick)
     np.testing.assert_array_equal(probabilities(quick, 3), probabilities(replica(candidate), 3))
 
 
@@ -117,7 +117,8 @@ def test_where_memory_runs_out_it_goes_on_without(candidate: Candidate) -> None:
     torch.compiler.reset()
     np.testing.assert_allclose(probabilities(quick, 4), expected, rtol=1e-5)
     assert quick.most == 2
-    assert "until memory ran out" in str(quick)
+    assert quick.fell_back
+    assert str(quick).endswith(", compiled")  # as before it ran out
 
 
 def test_it_pays_by_the_multiply_adds_of_the_whole_pass() -> None:

@@ -1,0 +1,149 @@
+"""A whole pass of a compiled model, as on a GPU, but on the CPU: it is interrupted and goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from torch import Tensor, nn
+
+from auditor.config import CandidateTable, EngineTable
+from auditor.data.classes import ClassList
+from auditor.data.folder import read_folder
+from auditor.data.samples import Samples
+from auditor.engine.inference import Inference
+from auditor.engine.observation import Observing, observe_samples
+from auditor.engine.shards import PART
+from auditor.evidence.store import Store
+from auditor.models.handle import Candidate
+from auditor.progress import Progress
+
+ROOM: list[float] = [torch.inf]
+"""Images for which there is memory."""
+
+
+@torch.library.custom_op("auditor_tests::held", mutates_args=())
+def held(x: Tensor) -> Tensor:
+    """Run out of memory as a compiled graph does: when it runs, not when it is compiled."""
+    if len(x) > ROOM[0]:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    return x.clone()
+
+
+@held.register_fake
+def _(x: Tensor) -> Tensor:
+    return torch.empty_like(x)
+
+
+class Network(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.last = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.last(held(self.conv(x)).relu().mean((2, 3)))
+        return logits
+
+
+def network() -> Network:
+    return Network()
+
+
+class Compiling(Inference):
+    """Compiles on the CPU, too; counts images, and may have memory run out, or stop, after some."""
+
+    def __init__(self, samples: Samples, batch_size: int, **after: int) -> None:
+        table = CandidateTable(module=f"{__name__}:network", input_size=12)
+        engine = EngineTable(backend="torch", device="cpu", batch_size=batch_size)
+        candidate = Candidate(table, engine, ClassList(("a", "b"), "given"), None)
+        super().__init__(candidate, samples)
+        self.after, self.batches = after, list[int]()
+
+    def _compiles(self, device: torch.device) -> bool:
+        return device.type == "cpu"
+
+    def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> Any:
+        if sum(self.batches) >= self.after.get("stop", len(self.samples)):
+            raise KeyboardInterrupt
+        if sum(self.batches) >= self.after.get("full", len(self.samples)):
+            ROOM[0] = 100
+        self.batches.append(len(images))
+        return super().rows(images, prepared)
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    torch.compiler.reset()
+    ROOM[0] = torch.inf
+    yield
+    ROOM[0] = torch.inf
+    torch.compiler.reset()
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    from PIL import Image
+
+    root, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for n in range(2 * PART + 90):
+        folder = root / "ab"[n % 2]
+        folder.mkdir(exist_ok=True)
+        picture = Image.fromarray(random.integers(0, 256, (12, 12, 3), np.uint8))
+        picture.save(folder / f"{n:04}.png")
+    return read_folder(root)
+
+
+@pytest.fixture
+def seen(samples: Samples, tmp_path: Path) -> Callable[[Inference], pa.Table]:
+    def seen(inference: Inference) -> pa.Table:
+        store = Store(tmp_path)
+        observing = {"test": Observing("key", inference)}
+        assert not observe_samples(samples, observing, store, Progress())
+        table = store.load("test")
+        assert table is not None
+        assert table["error"].null_count == len(samples)
+        return table
+
+    return seen
+
+
+def test_where_memory_runs_out_in_the_middle_the_pass_ends_well(
+    samples: Samples, seen: Callable[[Inference], pa.Table]
+) -> None:
+    inference = Compiling(samples, 256, full=PART)
+    table = seen(inference)
+    about = inference.about()
+    assert about["forward"].endswith(", compiled")
+    assert about["compiled"] == "until memory ran out"
+    assert about["batch_size_halved_to"] == 64
+    ROOM[0] = torch.inf
+    plain = Inference(inference.candidate, samples)
+    expected = plain.rows(samples.images[:4], prepared(plain, samples.images[:4]))
+    assert table["top5"][:4].to_pylist() == expected["top5"].to_pylist()  # type: ignore[index]
+
+
+def prepared(inference: Inference, images: Sequence[str]) -> list[Tensor]:
+    from auditor.overlap.decode import open_image
+
+    files = [inference.samples.read(image) for image in images]
+    return [inference.prepare(open_image(file), file) for file in files]
+
+
+@pytest.mark.parametrize("batch_size", [256, 128])
+def test_one_that_ran_out_of_memory_goes_on_from_its_parts(
+    samples: Samples, seen: Callable[[Inference], pa.Table], batch_size: int
+) -> None:
+    """With as much memory as before, or with less."""
+    with pytest.raises(KeyboardInterrupt):
+        seen(Compiling(samples, 256, full=PART - 256, stop=2 * PART))
+    ROOM[0] = torch.inf
+    again = Compiling(samples, batch_size)
+    seen(again)
+    assert sum(again.batches) == len(samples) - 2 * PART
+    assert "compiled" not in again.about()

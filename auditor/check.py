@@ -13,6 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from auditor.table import Table
+
 __all__ = [
     "Check",
     "Finding",
@@ -232,7 +234,7 @@ class Outcome(BaseModel):
         return cls(status=worst(f.status for f in findings), summary=summary, findings=findings)
 
 
-class Check(BaseModel):
+class Check(Table):
     """One question about the candidate. Subclass it, set the class variables, write ``run``.
 
     Attributes
@@ -249,10 +251,6 @@ class Check(BaseModel):
         ``candidate``, or ``data`` where a pass says nothing of the candidate itself: an audit is
         not accepted on such passes alone.
     """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
 
     id: ClassVar[str]
     title: ClassVar[str]

@@ -13,6 +13,21 @@ from auditor.record import Audit
 Write = Callable[[str, str], Path]
 HEAD = '[predictions]\ntest = "p.csv"\n'
 WAIVER = '[[waivers]]\ncheck = "overfitting"\nreason = "agreed"\nexpires = 2030-01-31\n'
+PLUG_IN = """
+from auditor import Check, Finding, Outcome
+
+
+class EnoughImages(Check):
+    id = "enough-images"
+    title = "There are test images enough"
+
+    least: int = 10
+    strict: bool = False
+
+    def run(self, test) -> Outcome:
+        finding = Finding.fact("test", "images", 1, self.least, unit="images")
+        return Outcome.of([finding], "said by a plug-in")
+"""
 
 
 @pytest.fixture
@@ -109,6 +124,45 @@ def test_a_complaint_names_file_line_and_way_out(
     assert said.startswith(f"auditor.toml:{line}: ")
     for part in parts:
         assert part in said
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value"),
+    [
+        ("checks.rare-class-recall", "min_recall", "false"),
+        ("checks.split-overlap", "max_share", "true"),
+        ("checks.top1-accuracy", "min_accuracy", '"0.8"'),
+        ("checks.top1-accuracy", "confidence", "true"),
+        ("checks.rare-class-recall", "per_class", "{ cat = false }"),
+        ("checks.efficiency", "max_parameters", "true"),
+        ("checks.enough-images", "least", "false"),
+        ("checks.enough-images", "strict", "0"),
+        ("candidate", "crop_pct", "true"),
+        ("candidate", "input_size", "true"),
+        ("candidate", "phi", "true"),
+        ("candidate", "pretrained", "0"),
+        ("candidate", "mean", "[0, true, 0]"),
+        ("data", "train_sample", "true"),
+        ("deployment", "prevalence", "{ cat = true, dog = false }"),
+    ],
+)
+def test_no_value_is_turned_into_another_kind(
+    complaint: Callable[[str], str],
+    plug_in: Callable[..., str],
+    table: str,
+    key: str,
+    value: str,
+) -> None:
+    plug_in(PLUG_IN, checks={"enough-images": "{}:EnoughImages"})
+    said = complaint(f"{HEAD}[{table}]\n{key} = {value}\n")
+    assert said.startswith("auditor.toml:4: ")
+    assert key in said
+
+
+def test_a_whole_number_is_a_number(write: Write) -> None:
+    path = write("auditor.toml", "[candidate]\nphi = 1\nmean = [0, 0.5, 1]\n")
+    config, _ = load_config(path)
+    assert (config.candidate.phi, config.candidate.mean) == (1.0, (0.0, 0.5, 1.0))
 
 
 def test_nothing_to_judge(complaint: Callable[[str], str]) -> None:

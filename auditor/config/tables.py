@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from auditor.check import Fraction, Level
+from auditor.table import Table
 
 __all__ = [
     "BaselineTable",
@@ -33,7 +34,6 @@ __all__ = [
     "PolicyTable",
     "PredictionsTable",
     "Preset",
-    "Table",
     "Waiver",
 ]
 
@@ -45,14 +45,6 @@ Triple = tuple[float, float, float]
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Located = Annotated[Path, AfterValidator(Path.expanduser)]
 """A path; in the file it is relative to the file, in a flag to the working directory."""
-
-
-class Table(BaseModel):
-    """Base of every table of the file."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
 
 
 class ModelTable(Table):
@@ -157,7 +149,7 @@ class DeploymentTable(Table):
 
     prevalence: dict[str, Fraction]
     """Share of each class in production; every class is named, and they sum to 1."""
-    costs: dict[str, dict[str, Cost]] = {}
+    costs: dict[str, dict[str, Cost]] = Field(default_factory=dict)
     """Cost of an image, label → predicted → cost; 0 where nothing is said."""
 
     @field_validator("prevalence")
@@ -282,7 +274,7 @@ class Config(Table):
     baseline: BaselineTable | None = None
     deployment: DeploymentTable | None = None
     policy: PolicyTable = PolicyTable()
-    checks: dict[str, CheckTable] = {}
+    checks: dict[str, CheckTable] = Field(default_factory=dict)
     waivers: tuple[Waiver, ...] = ()
     engine: EngineTable = EngineTable()
     latency: LatencyTable | None = None

@@ -66,6 +66,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status, decide
+from auditor.render.wording import beside, share
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
@@ -201,28 +202,29 @@ class AccuracyParadox(Check):
     def _summary(self, confusion: Confusion, findings: list[Finding]) -> str:
         if confusion.accuracy is None or confusion.balanced_accuracy is None:
             return "There is no test image, so there is no accuracy."
-        head = f"Accuracy is {confusion.accuracy:.1%}"
         chance, gap, *others = findings
+        rate = chance.limit if chance.limit is not None else 1.0
+        head = f"Accuracy is {beside(confusion.accuracy, rate, digits=1)}"
+        commonest = beside(rate, confusion.accuracy, digits=1)
+        balanced = share(confusion.balanced_accuracy)
         if gap.status is Status.FAIL:
             missed, _ = self._missed(confusion)
             recall, name = min((_recall(confusion, name), name) for name in missed)
             return (
-                f"{head}, but only {recall:.0%} of {name} is recognised: with every class counted "
-                f"alike it is {confusion.balanced_accuracy:.1%}."
+                f"{head}, but only {share(recall, 0)} of {name} is recognised: with every class "
+                f"counted alike it is {balanced}."
             )
         if dead := [f.subject for f in others if f.status is Status.FAIL]:
             return f"{head}, yet {_named('the candidate hardly ever recognises', dead)}."
         if gap.status is Status.INCONCLUSIVE:
-            return f"{head}, balanced {confusion.balanced_accuracy:.1%}; {gap.note}."
+            return f"{head}, balanced {balanced}; {gap.note}."
         if open_ := [f.subject for f in others if f.status is not Status.SKIP and f.n]:
             return f"{head}, but {_named('hardly recognised, on too few images to tell', open_)}."
         if chance.status is not Status.PASS and chance.limit is not None:
-            return f"{head}; always naming the commonest class gives {chance.limit:.1%}."
+            return f"{head}; always naming the commonest class gives {commonest}."
         if confusion.absent:
             return f"{head}, but {_named('there is no test image of', confusion.absent)}."
-        return (
-            f"{head}, balanced {confusion.balanced_accuracy:.1%}; chance gives {chance.limit:.1%}."
-        )
+        return f"{head}, balanced {balanced}; chance gives {commonest}."
 
 
 def _recall(confusion: Confusion, name: str) -> float:
@@ -286,9 +288,10 @@ def _in_production(deployment: Deployment, confidence: float) -> Finding:
 def _said_of(there: Finding) -> str:
     if there.observed is None or there.limit is None:
         return f"In production it is not known: there is {there.note}."
-    figures = [
-        f"{v:.2%}" if there.unit == "share" else f"{v:,.4g}" for v in (there.observed, there.limit)
-    ]
+    figures = (
+        beside(there.observed, there.limit, there.unit, 2),
+        beside(there.limit, there.observed, there.unit, 2),
+    )
     settled = ", which is not settled" if there.status is Status.INCONCLUSIVE else ""
     return (
         f"In production the {there.metric} is {figures[0]}, always naming one class gives "

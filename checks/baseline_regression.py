@@ -63,7 +63,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status
-from auditor.stats import Interval
+from auditor.render.wording import plural, share
 
 if TYPE_CHECKING:
     from auditor.comparison import Change, Comparison
@@ -119,6 +119,7 @@ class BaselineRegression(Check):
     def _overall(self, comparison: Comparison) -> Iterator[Finding]:
         from auditor.comparison.finding import flipped, held_to, shown
         from auditor.comparison.settling import what_would_settle
+        from auditor.stats import Interval
 
         change = comparison.overall
         status, note = held_to(comparison, self.margin), flipped(change)
@@ -167,7 +168,7 @@ class BaselineRegression(Check):
             head = "Worse for some classes than"
         images = f"{'the same ' if comparison.paired else ''}{overall.n_after:,} images"
         text = (
-            f"{head} {name}: accuracy {overall.before:.2%} → {overall.after:.2%} "
+            f"{head} {name}: accuracy {share(overall.before, 2)} → {share(overall.after, 2)} "
             f"({points(overall.difference)}, at worst {points(overall.interval.low)}) on {images}"
         )
         text += f", {flipped(overall)}" if comparison.paired else _OTHER_IMAGES
@@ -187,7 +188,7 @@ def _classes(fallen: list[Finding], comparison: Comparison) -> str:
 
     said = [f"{f.subject} fell by {points(-(f.observed or 0.0))[1:]}" for f in fallen]
     text = f"; {', '.join(said[:3])}" if said else ""
-    text += f" and {len(said) - 3:,} more classes" if len(said) > 3 else ""
+    text += f" and {plural(len(said) - 3, 'more class')}" if len(said) > 3 else ""
     gained = [change.name for change in comparison.better]
     text += f"; better: {', '.join(gained[:3])}" if gained else ""
     return text + (f" and {len(gained) - 3:,} more" if len(gained) > 3 else "")

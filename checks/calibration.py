@@ -27,7 +27,8 @@ accuracy. Label smoothing, mixup and earlier stopping help in training.
 Limits
 ------
 It looks at the class that was named, not at the probabilities of the others. What cancels within a
-bin is not seen. Probabilities are needed: saved predictions must have ``prob_CLASS`` columns.
+bin is not seen. Probabilities are needed: saved predictions must have ``prob_CLASS`` columns. Where
+there are none it is skipped, and an error where ``[checks.calibration] level = "block"``.
 
 References
 ----------
@@ -41,6 +42,7 @@ import math
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status
+from auditor.render.wording import beside, share
 
 if TYPE_CHECKING:
     from auditor.evidence.calibration import Calibration as Bins
@@ -83,10 +85,11 @@ class Calibration(Check):
         return Outcome.of([finding, *_shown(calibration)], self._summary(finding, calibration))
 
     def _summary(self, finding: Finding, calibration: Bins) -> str:
+        apart = beside(finding.observed or 0.0, self.max_ece, digits=1).removesuffix("%")
         text = (
-            f"The candidate is {calibration.confidence:.1%} sure on average and right in "
-            f"{calibration.accuracy:.1%}; the two differ by {100 * (finding.observed or 0):.1f} "
-            f"points in a bin on average (at most {100 * self.max_ece:g} allowed)"
+            f"The candidate is {share(calibration.confidence)} sure on average and right in "
+            f"{share(calibration.accuracy)}; the two differ by {apart} points in a "
+            f"bin on average (at most {100 * self.max_ece:g} allowed)"
         )
         settled = finding.status is not Status.INCONCLUSIVE
         return f"{text}." if settled else f"{text}, which {finding.n:,} images cannot settle."

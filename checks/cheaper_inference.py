@@ -45,6 +45,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status
+from auditor.render.wording import share
 
 if TYPE_CHECKING:
     from auditor.comparison import Change, Comparison
@@ -131,6 +132,6 @@ def _summary(comparison: Comparison, findings: list[Finding], dtype: str) -> str
         head = f"would do worse for {', '.join(fallen[:3])}"
     return (
         f"{dtype} {head}: {comparison.changed:,} of {n:,} predictions change, {whole.lost:,} lost "
-        f"and {whole.won:,} won; accuracy {whole.before:.2%} → {whole.after:.2%} "
+        f"and {whole.won:,} won; accuracy {share(whole.before, 2)} → {share(whole.after, 2)} "
         f"(at worst {points(whole.interval.low)})."
     )

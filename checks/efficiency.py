@@ -64,6 +64,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status, worst
+from auditor.render.wording import count
 from auditor.units import Bytes, Count, Macs
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ class Efficiency(Check):
 
 def _summary(complexity: Complexity, findings: list[Finding]) -> str:
     head = (
-        f"{complexity.parameters / 1e6:.2f} M parameters, {_macs(complexity.macs)} "
+        f"{_millions(complexity.parameters)} parameters, {_macs(complexity.macs)} "
         f"at {complexity.input_size[1]} × {complexity.input_size[2]}"
     )
     failed = [f for f in findings if f.status is Status.FAIL]
@@ -213,7 +214,11 @@ def _summary(complexity: Complexity, findings: list[Finding]) -> str:
 
 
 def _macs(macs: int) -> str:
-    return f"{macs / 1e9:.2f} G MACs" if macs >= 1e8 else f"{macs / 1e6:.2f} M MACs"
+    return f"{macs / 1e9:.2f} G MACs" if macs >= 1e8 else f"{_millions(macs)} MACs"
+
+
+def _millions(amount: int) -> str:
+    return f"{amount / 1e6:.2f} M" if amount >= 1e4 else f"{amount:,}"
 
 
 def _costs(complexity: Complexity) -> dict[str, int | None]:
@@ -254,6 +259,8 @@ def _unknown(subject: str, metric: str, limit: float | None) -> Finding:
 def _said(finding: Finding) -> str:
     if finding.unit in ("share", "points", "ratio"):  # accuracy and cost beside another model
         return finding.note
-    if finding.subject == "candidate":
-        return f"{finding.observed:,.0f} {finding.metric} exceed the budget of {finding.limit:,.0f}"
+    if finding.subject == "candidate" and finding.limit is not None:
+        return (
+            f"{finding.observed:,.0f} {finding.metric} exceed the budget of {count(finding.limit)}"
+        )
     return f"{finding.observed:,.0f} {finding.metric} are too many beside the {finding.subject}"

@@ -56,6 +56,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status, decide
+from auditor.render.wording import share
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
@@ -195,8 +196,10 @@ def _moved(test: Predictions, renaming: Renaming) -> Iterator[Finding]:
 
 
 def _summary(test: Predictions, renaming: Renaming, order: str, moved: list[Finding]) -> str:
-    now, then = test.correct.mean(), (renaming[test.predicted] == test.label).mean()
-    better = f"then {then:.1%} of {len(test):,} test images are right, not {now:.1%}"
+    now, then = (
+        float(right.mean()) for right in (test.correct, renaming[test.predicted] == test.label)
+    )
+    better = f"then {share(then)} of {len(test):,} test images are right, not {share(now)}"
     if order:
         head = f"The outputs stand in the {order}, and are read in another"
     else:

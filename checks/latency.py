@@ -61,6 +61,7 @@ from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status
 from auditor.efficiency.speed import Budget, by_the_wall, not_slower, quantity, times, too_noisy
+from auditor.render.wording import digits_apart
 from auditor.units import Duration, Rate
 
 if TYPE_CHECKING:
@@ -238,8 +239,13 @@ def _said(finding: Finding) -> str:
     assert finding.observed is not None
     assert finding.limit is not None
     if finding.unit == "ratio":
-        low, high = finding.interval or (0.0, 0.0)
-        shown = f"{finding.observed:.2f}× [{low:.2f}, {high:.2f}]"
-        return f"{finding.subject}: {finding.metric} {shown}, more than {finding.limit:.2f}×"
-    side = "under" if finding.higher_is_better else "over"
-    return f"{finding.metric} is {side} the {quantity(finding.limit, finding.unit)} allowed"
+        bounds = finding.interval or (0.0, 0.0)
+        figures = (finding.observed, *bounds)
+        digits = digits_apart(figures, finding.limit, lambda v, d: f"{v:.{d}f}", 2)
+        value, low, high, limit = (f"{v:.{digits}f}" for v in (*figures, finding.limit))
+        shown = f"{value}× [{low}, {high}]"
+        return f"{finding.subject}: {finding.metric} {shown}, more than {limit}×"
+    side, unit = "under" if finding.higher_is_better else "over", finding.unit
+    digits = digits_apart([finding.observed], finding.limit, lambda v, d: quantity(v, unit, d), 3)
+    value, limit = (quantity(v, unit, digits) for v in (finding.observed, finding.limit))
+    return f"{finding.metric} {value} is {side} the {limit} allowed"

@@ -15,10 +15,14 @@ How it decides
 On the validation split (``[data] validation`` or ``[predictions] validation``) it takes the highest
 threshold at which the recall of ``critical`` is at least ``min_recall`` by the exact lower bound:
 the probability of the k-th surest image of the class, so that new images reach it with the check's
-confidence. Then the recall on the test images at that threshold is judged against ``min_recall`` by
-its Clopper–Pearson interval. Where the validation images are too few to show any threshold, it is
-inconclusive. False alarms and precision at the threshold, and what the largest probability gives,
-are shown with intervals, not judged. Without ``critical`` or without validation it is skipped.
+confidence. Then two rates on the test images at that threshold are judged by their Clopper–Pearson
+intervals: the recall must be at least ``min_recall``, and of the other images no larger a share may
+be flagged. Whoever flags that share of all images at random finds as many of the class: a threshold
+of 0, or a candidate that says the same of every image, reaches any recall and is worth nothing.
+Where the validation images are too few to show any threshold, or no other image is there,
+it is inconclusive. Precision at the threshold, and what the largest probability gives, are shown
+with intervals, not judged. Without ``critical`` or without validation it is skipped; validation or
+test predictions that have no probabilities are an error.
 
 How to fix
 ----------
@@ -29,7 +33,8 @@ more images of the class, in the split that the note names.
 
 Limits
 ------
-The validation images must not have been trained on; images that overlap between the splits are
+That false alarms are fewer than at random says nothing of what they cost: look at their number. The
+validation images must not have been trained on; images that overlap between the splits are
 not left out. Precision is that at the shares of the test set; ``[deployment]`` tells it for
 production, at the largest probability.
 
@@ -41,7 +46,6 @@ Clopper and Pearson, Biometrika 26 (1934).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -49,6 +53,7 @@ from pydantic import Field
 
 from auditor.check import Check, Finding, Outcome, Status
 from auditor.errors import OptionError, did_you_mean
+from auditor.render.wording import beside, limit
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
@@ -60,6 +65,7 @@ class OperatingPoint(Check):
 
     id = "operating-point"
     title = "The critical class is found from a threshold chosen beforehand"
+    version = 2
     level = "advise"
 
     critical: str | None = None
@@ -81,8 +87,9 @@ class OperatingPoint(Check):
                 "no validation data was given ([data] validation or [predictions] validation), and "
                 "a threshold is never chosen on the test set"
             )
-        if test.probabilities is None or validation.probabilities is None:
-            return _skip("there are no probabilities to choose a threshold of")
+        for split, given in (("validation", validation), ("test", test)):
+            if given.probabilities is None:
+                return _no_probabilities(split, given)
         return self._judge(self.critical, test, validation)
 
     def _judge(self, critical: str, test: Predictions, validation: Predictions) -> Outcome:
@@ -101,16 +108,18 @@ class OperatingPoint(Check):
         judged = Finding.rate(
             critical, "recall", found.hits, found.positives, self.min_recall, self.confidence
         )
+        alarms = self._alarms(found)
         named = np.asarray(test.predicted == test.classes.index(critical))
         shown = [
             Finding(
                 subject="threshold", metric=f"probability of {critical}", observed=threshold,
                 n=len(validation), note="chosen on validation images",
             ),
-            *self._costs("at the threshold", found),
+            *self._costs(_AT, found)[:-1],
             *self._costs("where it is the largest", counted(scores.critical, named)),
         ]  # fmt: skip
-        return Outcome.of([judged, *shown], self._summary(judged, found, threshold, validation))
+        summary = self._summary(judged, alarms, found, threshold, validation)
+        return Outcome.of([judged, alarms, *shown], summary)
 
     def _too_few(self, critical: str, n: int) -> Outcome:
         from auditor import stats
@@ -118,7 +127,7 @@ class OperatingPoint(Check):
         needed = stats.samples_for_perfect(self.min_recall, self.confidence)
         note = (
             f"the {n:,} validation images of {critical} cannot show a recall of "
-            f"{self.min_recall:.0%}; it takes at least {needed:,}, and more if some are missed"
+            f"{limit(self.min_recall)}; it takes at least {needed:,}, and more if some are missed"
         )
         finding = Finding(
             subject=critical, metric="recall", limit=self.min_recall, n=n,
@@ -126,18 +135,38 @@ class OperatingPoint(Check):
         )  # fmt: skip
         return Outcome.of([finding], f"No threshold can be chosen: {note}.")
 
-    def _costs(self, when: str, found: Counts) -> Iterator[Finding]:
-        flagged = found.hits + found.alarms
+    def _alarms(self, found: Counts) -> Finding:
+        """Judge whether fewer others are flagged than it takes to find as many at random."""
+        from auditor import stats
+
+        if not found.negatives:
+            return Finding(
+                subject=_AT, metric=_ALARMS, limit=self.min_recall, n=0, higher_is_better=False,
+                status=Status.INCONCLUSIVE, note="no test image of another class",
+            )  # fmt: skip
+        counts = found.alarms, found.negatives
+        interval = stats.proportion_interval(*counts, self.confidence)
+        return Finding.judged(
+            _AT, _ALARMS, found.alarms / found.negatives, interval, self.min_recall,
+            n=found.negatives, higher_is_better=False,
+            note=f"flagging {limit(self.min_recall)} of all images at random finds as many",
+        )  # fmt: skip
+
+    def _costs(self, when: str, found: Counts) -> list[Finding]:
         rows = [
             ("recall", found.hits, found.positives, True),
-            ("precision", found.hits, flagged, True),
-            ("false alarms among other images", found.alarms, found.negatives, False),
+            ("precision", found.hits, found.hits + found.alarms, True),
+            (_ALARMS, found.alarms, found.negatives, False),
         ]
-        for metric, k, n, higher in rows:
-            yield _rate(when, metric, k, n, self.confidence, higher)
+        return [_rate(when, metric, k, n, self.confidence, up) for metric, k, n, up in rows]
 
     def _summary(
-        self, judged: Finding, found: Counts, threshold: float, validation: Predictions
+        self,
+        judged: Finding,
+        alarms: Finding,
+        found: Counts,
+        threshold: float,
+        validation: Predictions,
     ) -> str:
         head = (
             f"Flagged from a probability of {threshold:.3g} on, chosen on {len(validation):,} "
@@ -145,13 +174,39 @@ class OperatingPoint(Check):
         )
         if judged.observed is None:
             return f"{head} nothing can be said of {judged.subject}: it has no test image."
-        alarms = 10_000 * found.alarms / found.negatives if found.negatives else 0
         settled = ", which is not settled" if judged.status is Status.INCONCLUSIVE else ""
+        found_share = beside(judged.observed, self.min_recall, digits=1)
         return (
-            f"{head} {judged.observed:.1%} of {found.positives:,} test images of {judged.subject} "
-            f"are found (at least {self.min_recall:.0%} wanted{settled}), at {alarms:,.0f} false "
-            "alarms in 10,000 other images."
+            f"{head} {found_share} of {found.positives:,} test images of {judged.subject} "
+            f"are found (at least {limit(self.min_recall)} wanted{settled}), "
+            f"{self._price(alarms)}."
         )
+
+    def _price(self, alarms: Finding) -> str:
+        if alarms.observed is None:
+            return "at how many false alarms is not known: there is no other test image"
+        many = 10_000 * alarms.observed
+        text = f"at {many:{',.0f' if many >= 1 else '.2g'}} false alarms in 10,000 other images"
+        if alarms.status is Status.PASS:
+            return text
+        may = "" if alarms.status is Status.FAIL else "perhaps "
+        return (
+            f"{text}: {may}no fewer than flagging {limit(self.min_recall)} of all at random gives"
+        )
+
+
+_AT = "at the threshold"
+_ALARMS = "false alarms among other images"
+
+
+def _no_probabilities(split: str, given: Predictions) -> Outcome:
+    """Refuse: what was asked for was given without what it takes."""
+    from auditor.evidence.calibration import why_no_probabilities
+
+    why = f"no threshold can be chosen on {split} predictions without probabilities"
+    if split == "test":
+        why = "no threshold can be judged on test predictions without probabilities"
+    return Outcome(status=Status.ERROR, summary=f"{why}: {why_no_probabilities(given)}")
 
 
 def _skip(why: str) -> Outcome:

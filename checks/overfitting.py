@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status, decide
+from auditor.render.wording import beside, quantity, share
 
 if TYPE_CHECKING:
     from auditor.evidence.overlap import Overlap
@@ -118,8 +119,8 @@ class Overfitting(Check):
             observed=rise,
             n=int(known.sum()),
             higher_is_better=False,
-            note=f"the validation loss rose by {rise:.0%} since epoch {epoch:g} while the training "
-            "loss fell: the candidate was trained too long",
+            note=f"the validation loss rose by {share(rise, 0)} since epoch {epoch:g} while the "
+            "training loss fell: the candidate was trained too long",
         )
 
     def _summary(
@@ -129,10 +130,12 @@ class Overfitting(Check):
         if gap.observed is None:
             return f"The gap cannot be measured: {gap.note}."
         left_out = len(test) - len(seen)
+        trained, tested = (quantity(side.observed, "share") for side in sides)
+        apart = beside(gap.observed, self.max_gap, digits=1).removesuffix("%")
         text = (
-            f"Training accuracy is {sides[0].observed:.1%}, test accuracy {sides[1].observed:.1%}"
+            f"Training accuracy is {trained}, test accuracy {tested}"
             + (f" without {left_out:,} overlapping images" if left_out else "")
-            + f": a gap of {100 * gap.observed:.1f} points (at most {100 * self.max_gap:g} allowed)"
+            + f": a gap of {apart} points (at most {100 * self.max_gap:g} allowed)"
         )
         if gap.status is Status.INCONCLUSIVE:
             text += f", which {gap.n:,} images cannot settle"

@@ -49,6 +49,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status, decide
+from auditor.render.wording import beside, plural
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
@@ -131,7 +132,7 @@ class PrecisionRecallGap(Check):
         failed = {f.subject: None for f in findings if f.status is Status.FAIL}
         if failed:
             reasons = [_said(name, findings) for name in list(failed)[:3]]
-            more = f"; and {len(failed) - 3} more classes" if len(failed) > 3 else ""
+            more = f"; and {plural(len(failed) - 3, 'more class')}" if len(failed) > 3 else ""
             return f"{len(failed)} of {n_classes} classes fall short: {'; '.join(reasons)}{more}."
         unsettled = {f.subject for f in findings if f.status is Status.INCONCLUSIVE}
         if unsettled:
@@ -153,4 +154,9 @@ def _size_interval(right: int, named: int, there: int, confidence: float) -> tup
 
 def _said(name: str, findings: list[Finding]) -> str:
     worst = [f for f in findings if f.subject == name and f.status is Status.FAIL]
-    return f"{name} ({', '.join(f'{f.metric} {f.observed:.0%}' for f in worst)})"
+    figures = (
+        f"{f.metric} {beside(f.observed, f.limit)}"
+        for f in worst
+        if f.observed is not None and f.limit is not None
+    )
+    return f"{name} ({', '.join(figures)})"

@@ -55,6 +55,7 @@ from pydantic import Field
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status
 from auditor.errors import OptionError, did_you_mean
+from auditor.render.wording import beside, limit
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
@@ -127,9 +128,9 @@ class RareClassRecall(Check):
 
 
 def _said(finding: Finding) -> str:
-    if finding.observed is None:
+    if finding.observed is None or finding.limit is None:
         return f"{finding.subject} has no test image"
     return (
-        f"{finding.subject} is recognised in {finding.observed:.0%} of {finding.n:,} test images "
-        f"(at least {finding.limit:.0%} required)"
+        f"{finding.subject} is recognised in {beside(finding.observed, finding.limit)} of "
+        f"{finding.n:,} test images (at least {limit(finding.limit)} required)"
     )

@@ -62,6 +62,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status, decide, worst
+from auditor.render.wording import plural, share
 
 if TYPE_CHECKING:
     from auditor.evidence.overlap import Overlap, OverlapPair
@@ -127,7 +128,7 @@ class SplitOverlap(Check):
                 n=lift.n,
                 unit="points",
                 higher_is_better=False,
-                note=f"{lift.everything:.1%} with them, {lift.clean:.1%} without",
+                note=f"{share(lift.everything)} with them, {share(lift.clean)} without",
             )
 
     def _copies(self, overlap: Overlap) -> Iterator[Finding]:
@@ -211,7 +212,6 @@ def _two_labels(pair: OverlapPair, metric: str, status: Status, where: str) -> F
 
 def _within_train(overlap: Overlap) -> Iterator[Finding]:
     from auditor.overlap.contamination import conflicting
-    from auditor.render.wording import plural
 
     if not overlap.within_train or not overlap.train_signed:
         return
@@ -264,8 +264,6 @@ def _unread(
     overlap: Overlap, test: Predictions | None, known: int, max_share: float
 ) -> Iterator[str]:
     """Yield what could not be read, as far as there is no room for so many more copies."""
-    from auditor.render.wording import plural
-
     signed, lost, trained = overlap.test_signed, overlap.test_unread, overlap.train_unread
     if overlap.train_signed == 0:
         yield "no training image could be read"
@@ -282,8 +280,6 @@ def _unread(
 def _said(
     count: Contaminated, first: Mapping[str, OverlapPair], findings: Sequence[Finding]
 ) -> str:
-    from auditor.render.wording import plural
-
     open_ones = [f for f in findings if f.status is Status.INCONCLUSIVE]
     unsettled = [f.note for f in open_ones if f.unit != "points"]
     if not count.flagged:
@@ -295,8 +291,9 @@ def _said(
     near, turned = kinds["near-duplicate"], kinds["transformed"]
     tiers = {f"{count.exact:,} exact": count.exact, plural(near, "near-duplicate"): near}
     tiers |= {f"{turned:,} transformed": turned}
+    part = share(count.flagged / count.total)
     text = (
-        f"{count.flagged:,} of {count.total:,} test images ({count.flagged / count.total:.1%}) are "
+        f"{count.flagged:,} of {count.total:,} test images ({part}) are "
         "in the training data: " + ", ".join(name for name, n in tiers.items() if n)
     )
     lift = [f for f in findings if f.unit == "points" and f.observed is not None]
@@ -306,8 +303,6 @@ def _said(
 
 def _said_within(within: Sequence[Finding]) -> list[str]:
     """Say what is wrong inside the test set, if anything is."""
-    from auditor.render.wording import plural
-
     failed = [finding for finding in within if finding.status is Status.FAIL]
     conflicts = sum(finding.unit == "labels" for finding in failed)
     labels = f"two labels on {plural(conflicts, 'pair')} within the test set"

@@ -36,6 +36,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status
+from auditor.render.wording import beside, limit
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
@@ -72,8 +73,9 @@ class Top1Accuracy(Check):
         if finding.observed is None:
             return "There is no test image, so there is no accuracy."
         word = "bad: " if finding.observed < self.bad_below else ""
-        text = f"{word}{finding.observed:.1%} of {finding.n:,} test images are right"
-        need = f"at least {self.min_accuracy:.0%} is required"
+        right = beside(finding.observed, self.min_accuracy, digits=1)
+        text = f"{word}{right} of {finding.n:,} test images are right"
+        need = f"at least {limit(self.min_accuracy)} is required"
         if finding.status is Status.INCONCLUSIVE:
             return f"{text.capitalize()}; {need}, which {finding.n:,} images cannot settle."
         return f"{text.capitalize()}; {need}."

@@ -97,9 +97,9 @@ def times(ratio: Estimate) -> str:
     return f"{ratio.value:.2f}× [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 
-def quantity(value: float, unit: str) -> str:
+def quantity(value: float, unit: str, digits: int = 3) -> str:
     """Return a time in milliseconds, or a rate."""
-    return f"{1e3 * value:.3g} ms" if unit == "seconds" else f"{value:.3g} images/s"
+    return f"{1e3 * value:.{digits}g} ms" if unit == "seconds" else f"{value:.{digits}g} images/s"
 
 
 _DRAWN = 400

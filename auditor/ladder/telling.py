@@ -112,7 +112,7 @@ def _remarks(rows: Sequence[RungRow], steps: Sequence[Step], stop: int | None) -
                 f"{_bounded(change.difference, change.interval)}."
             )
         if len(fallen) > _NAMED:
-            yield f"{step.after} recognises {len(fallen) - _NAMED:,} more classes less."
+            yield f"{step.after} recognises {plural(len(fallen) - _NAMED, 'more class')} less."
     gaps = {row.name: row.gap for row in rows}
     for step in steps:
         if step.gap and step.gap.state == "grows":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.check import Finding, Status
@@ -16,9 +17,12 @@ __all__ = [
     "STATUS",
     "VERDICT",
     "Word",
+    "beside",
     "compared",
     "count",
+    "digits_apart",
     "interval",
+    "limit",
     "magnitude",
     "plural",
     "points",
@@ -31,6 +35,7 @@ __all__ = [
 ]
 
 MISSING = "–"
+_MOST_DIGITS = 9
 
 
 class Word(NamedTuple):
@@ -126,13 +131,22 @@ def share(value: float, digits: int = 1) -> str:
     >>> share(0.912), share(0.99996), share(0.00004), share(1.0)
     ('91.2%', '99.996%', '0.004%', '100.0%')
     """
-    while 0 < value < 1 and digits < 6 and f"{value:.{digits}%}" in _certain(digits):
+    while 0 < value < 1 and digits < _MOST_DIGITS and f"{value:.{digits}%}" in _certain(digits):
         digits += 1
     return f"{value:.{digits}%}".replace("-", "−")
 
 
 def _certain(digits: int) -> tuple[str, str]:
     return f"{0:.{digits}%}", f"{1:.{digits}%}"
+
+
+def limit(value: float) -> str:
+    """Return a share that somebody set, in as many digits as they gave.
+
+    >>> limit(0.8), limit(0.995)
+    ('80%', '99.5%')
+    """
+    return f"{100 * value:.10g}%"
 
 
 def points(value: float, digits: int = 1) -> str:
@@ -183,7 +197,7 @@ def _plain(value: float, digits: int) -> str:
     if value == round(value) and abs(value) < 1e15:
         return count(value).replace("-", "−")
     if 1000 <= abs(value) < 1e15:
-        return f"{value:,.0f}".replace("-", "−")
+        return f"{value:,.{max(digits - 1, 0)}f}".replace("-", "−")
     return f"{value:.{digits + 2}g}".replace("-", "−")
 
 
@@ -199,15 +213,21 @@ def quantity(value: float | None, unit: str, digits: int = 1) -> str:
         return share(value, digits) if unit == "share" else points(value, digits)
     if unit in ("images", "classes"):
         return count(value)
-    if unit in ("parameters", "MACs"):
-        return magnitude(value)
+    if unit in ("parameters", "MACs", "bytes"):
+        return _amount(value, unit, digits)
     if unit == "pixels":
         return f"{count(value)} px"
-    if unit == "bytes":
-        return size(value)
     if unit == "seconds":
         return _seconds(value, digits)
     return _plain(value, digits) + ("×" if unit == "ratio" else "")
+
+
+def _amount(value: float, unit: str, digits: int) -> str:
+    if digits <= 1:
+        return size(value) if unit == "bytes" else magnitude(value)
+    # Three figures do not tell it from its limit, so all of them are given.
+    text = f"{value:,.{digits - 2}f}".replace("-", "−")
+    return f"{text} B" if unit == "bytes" else text
 
 
 def interval(bounds: tuple[float, float] | None, unit: str = "share", digits: int = 1) -> str:
@@ -235,9 +255,8 @@ def compared(finding: Finding) -> Compared:
     >>> compared(Finding(subject="test", metric="recall", observed=0.8496, limit=0.85)).observed
     '84.96%'
     """
-    digits = 1
-    while digits < 4 and _looks_equal(finding, digits):
-        digits += 1
+    figures = (finding.observed, *(finding.interval or ()))
+    digits = digits_apart(figures, finding.limit, _in(finding.unit), 1)
     return Compared(
         quantity(finding.observed, finding.unit, digits),
         quantity(finding.limit, finding.unit, digits).removeprefix("+"),
@@ -245,10 +264,42 @@ def compared(finding: Finding) -> Compared:
     )
 
 
-def _looks_equal(finding: Finding, digits: int) -> bool:
-    if finding.limit is None:
-        return False
-    limit = quantity(finding.limit, finding.unit, digits)
-    figures = (finding.observed, *(finding.interval or ()))
-    different = (f for f in figures if f is not None and f != finding.limit)
-    return any(quantity(f, finding.unit, digits) == limit for f in different)
+def beside(value: float, limit: float, unit: str = "share", digits: int = 0) -> str:
+    """Return a value in as many digits as it takes to tell it from its limit.
+
+    >>> beside(0.12, 0.85), beside(0.8496, 0.85)
+    ('12%', '84.96%')
+    """
+    return quantity(value, unit, digits_apart([value], limit, _in(unit), digits))
+
+
+def _in(unit: str) -> Callable[[float, int], str]:
+    return lambda value, digits: quantity(value, unit, digits)
+
+
+def digits_apart(
+    values: Iterable[float | None],
+    limit: float | None,
+    write: Callable[[float, int], str],
+    digits: int,
+) -> int:
+    """Return how many digits it takes to tell values from a limit, and no fewer than ``digits``.
+
+    Parameters
+    ----------
+    values
+        Those that are to differ from the limit wherever they do; None where one is not known.
+    limit
+        What they are compared with, if with anything.
+    write
+        Puts a value into words with so many digits.
+    digits
+        The fewest.
+    """
+    if limit is None:
+        return digits
+    # What differs by less is the arithmetic's doing.
+    known = [v for v in values if v is not None and not math.isclose(v, limit, rel_tol=1e-12)]
+    while digits < _MOST_DIGITS and any(write(v, digits) == write(limit, digits) for v in known):
+        digits += 1
+    return digits

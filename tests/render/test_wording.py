@@ -1,0 +1,69 @@
+"""Figures in words, with what they are compared with."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditor.check import Finding, Status
+from auditor.render.wording import compared, share
+
+
+def beyond(unit: str, observed: float, limit: float) -> tuple[str, str]:
+    finding = Finding(
+        subject="candidate",
+        metric="m",
+        observed=observed,
+        limit=limit,
+        interval=(observed, observed),
+        n=5,
+        unit=unit,
+        higher_is_better=False,
+        status=Status.FAIL,
+    )
+    figures = compared(finding)
+    assert figures.interval == f"[{figures.observed}, {figures.observed}]"
+    return figures.observed, figures.limit
+
+
+@pytest.mark.parametrize(
+    ("unit", "observed", "limit", "said"),
+    [
+        ("parameters", 133_001, 133_000, ("133,001", "133,000")),
+        ("parameters", 5_300_001, 5_300_000, ("5,300,001", "5,300,000")),
+        ("parameters", 6_300_000, 5_300_000, ("6.30 M", "5.30 M")),
+        ("MACs", 400_400_000, 400_000_000, ("400,400,000", "400,000,000")),
+        ("bytes", 21_154_192, 21_151_000, ("21,154,192 B", "21,151,000 B")),
+        ("share", 0.85000001, 0.85, ("85.000001%", "85.000000%")),
+        ("seconds", 0.0200001, 0.02, ("20.0001 ms", "20.0000 ms")),
+        ("none", 1234.4, 1234.0, ("1,234.4", "1,234")),
+        ("ratio", 1.0000001, 1.0, ("1.0000001×", "1×")),
+    ],
+)
+def test_what_differs_looks_different(
+    unit: str, observed: float, limit: float, said: tuple[str, str]
+) -> None:
+    assert beyond(unit, observed, limit) == said
+
+
+@given(
+    unit=st.sampled_from(["parameters", "MACs", "bytes"]),
+    limit=st.integers(1, 10**12),
+    more=st.integers(1, 10**6),
+)
+def test_whole_numbers_are_told_apart(unit: str, limit: int, more: int) -> None:
+    observed, allowed = beyond(unit, limit + more, limit)
+    assert observed != allowed
+    if re.fullmatch(r"[\d,]+( B)?", observed + allowed):
+        assert int(re.sub(r"\D", "", observed)) > int(re.sub(r"\D", "", allowed))
+
+
+def test_what_only_the_arithmetic_tells_apart_is_not() -> None:
+    assert beyond("share", 0.1 + 0.2, 0.3) == ("30.0%", "30.0%")
+
+
+def test_nearly_all_is_not_all() -> None:
+    assert share(1 - 1e-8) == "99.999999%"

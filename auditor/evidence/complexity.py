@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
+from auditor.evidence.columns import telling, told
 from auditor.evidence.provider import gather
 from auditor.models.complexity import ComplexityFigures, Memory, Uncounted, measure_complexity
 from auditor.models.stages import Stage
@@ -92,13 +92,12 @@ class Complexity:
         """Return the figures in the table's metadata."""
         import pyarrow as pa
 
-        about = json.dumps(asdict(self), sort_keys=True)
-        return pa.table({}).replace_schema_metadata({"about": about})
+        return telling(pa.table({}), asdict(self))
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
         """Return what ``to_table`` wrote."""
-        values: dict[str, Any] = json.loads(table.schema.metadata[b"about"])
+        values = told(table)
         for name in ("input_size", "notes"):
             values[name] = tuple(values[name])
         values["uncounted"] = tuple(Uncounted(**each) for each in values["uncounted"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from auditor.data.classes import require_known
+from auditor.evidence.columns import telling, told
 from auditor.evidence.provider import derive, gather
 
 if TYPE_CHECKING:
@@ -46,15 +46,13 @@ class TrainCounts:
 
         columns = {"class": list(self.counts), "images": list(self.counts.values())}
         schema = pa.schema({"class": pa.string(), "images": pa.int64()})
-        about = json.dumps({"source": self.source})
-        return pa.table(columns, schema=schema).replace_schema_metadata({"about": about})
+        return telling(pa.table(columns, schema=schema), {"source": self.source})
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
         """Return what ``to_table`` wrote."""
         names, images = table["class"].to_pylist(), table["images"].to_pylist()
-        about = json.loads(table.schema.metadata[b"about"])
-        return cls(dict(zip(names, images, strict=True)), about["source"])
+        return cls(dict(zip(names, images, strict=True)), told(table)["source"])
 
 
 @gather(TrainCounts)

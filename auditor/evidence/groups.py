@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from auditor.config import Config
 from auditor.data.samples import Samples
 from auditor.errors import ConfigError, Unavailable, did_you_mean
+from auditor.evidence.columns import telling, told
 from auditor.evidence.provider import derive, gather
 
 if TYPE_CHECKING:
@@ -62,14 +62,13 @@ class Groups:
         types = (pa.string(), pa.string(), pa.int64(), pa.int64())
         schema = pa.schema(list(zip(SharedGroup._fields, types, strict=True)))
         rows = [group._asdict() for group in self.shared]
-        about = json.dumps({"columns": [list(column) for column in self.columns]})
-        return pa.Table.from_pylist(rows, schema).replace_schema_metadata({"about": about})
+        about = {"columns": [list(column) for column in self.columns]}
+        return telling(pa.Table.from_pylist(rows, schema), about)
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
         """Return what ``to_table`` wrote."""
-        about = json.loads(table.schema.metadata[b"about"])
-        columns = tuple(GroupColumn(*column) for column in about["columns"])
+        columns = tuple(GroupColumn(*column) for column in told(table)["columns"])
         return cls(columns, tuple(SharedGroup(**row) for row in table.to_pylist()))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from auditor.config import CheckTable, Config
 from auditor.data.classes import ClassList
 from auditor.engine.timings import Clock, Timings
 from auditor.errors import Unavailable
+from auditor.evidence.columns import telling, told
 from auditor.evidence.provider import derive, gather
 
 if TYPE_CHECKING:
@@ -94,13 +94,12 @@ class Latency:
             "names": dict(self.names),
             "settled": [dict(timing.settled) for timing in self.timings],
         }
-        described = {"about": json.dumps(about, sort_keys=True)}
-        return pa.concat_tables(tables).replace_schema_metadata(described)
+        return telling(pa.concat_tables(tables), about)
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
         """Return what ``to_table`` wrote."""
-        about = json.loads(table.schema.metadata[b"about"])
+        about = told(table)
         columns = {name: table[name].to_numpy() for name in ("batch", *_COLUMNS)}
         roles = table["model"].to_pylist()
         models = tuple(dict.fromkeys(roles))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from auditor.config import Config
+from auditor.evidence.columns import telling, told
 from auditor.evidence.provider import derive, gather
 from auditor.overlap.clusters import clusters, joining, repeated
 from auditor.overlap.contamination import conflicting, strongest
@@ -148,7 +148,7 @@ class Overlap:
             schema=pa.schema({"thumbnail_of": pa.string(), "jpeg": pa.binary()}),
         )
         table = pa.concat_tables([pairs, small], promote_options="default")
-        return table.replace_schema_metadata({"about": json.dumps(self._about())})
+        return telling(table, self._about(), sort_keys=False)
 
     def _about(self) -> dict[str, Any]:
         limits = {name: getattr(self, name) for name in _LIMITS}
@@ -165,7 +165,7 @@ class Overlap:
         """Return what ``to_table`` wrote."""
         import pyarrow.compute as pc
 
-        about = json.loads(table.schema.metadata[b"about"])
+        about = told(table)
         small = table.filter(pc.is_valid(table["thumbnail_of"]))
         found = {within: _pairs(table, within) for within in ("across", "test", "train")}
         near, transformed = (v and Threshold(**v) for v in map(about["limits"].get, _LIMITS))

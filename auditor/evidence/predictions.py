@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.data.samples import Samples
+from auditor.evidence.columns import matrix, matrix_of, telling, told, with_lost, without_lost
 from auditor.evidence.inputs import SavedPredictions
 from auditor.evidence.provider import Observer, observe
 
@@ -130,40 +130,29 @@ class Predictions:
             if getattr(self, name) is not None:
                 columns[name] = matrix(getattr(self, name))
         columns |= {f"meta.{k}": pa.array(v, pa.string()) for k, v in self.metadata.items()}
-        table = pa.table(columns)
-        lost = pa.table(
-            {"image": list(self.unreadable), "error": list(self.unreadable.values())},
-            schema=pa.schema({"image": pa.string(), "error": pa.string()}),
-        )
         about = {**self.about, "classes": list(self.classes)}
-        joined = pa.concat_tables([table, lost], promote_options="default")
-        return joined.replace_schema_metadata({"about": json.dumps(about, sort_keys=True)})
+        return telling(with_lost(columns, self.unreadable), about)
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
         """Return the predictions that ``to_table`` or a pass over the images wrote."""
-        import pyarrow.compute as pc
-
-        about = json.loads(table.schema.metadata[b"about"])
+        about = told(table)
         classes = tuple(about.pop("classes"))
-        lost = table.filter(pc.is_valid(table["error"]))
-        if len(lost):  # to filter is to copy, and probabilities can be large
-            table = table.filter(pc.is_null(table["error"]))
-        columns = set(table.column_names)
+        table, unreadable = without_lost(table)
         return cls(
             classes=classes,
             images=tuple(table["image"].to_pylist()),
             label=_indices(table, "label", classes),
             predicted=_indices(table, "predicted", classes),
-            top5=_matrix_of(table, "top5", np.int64),
+            top5=matrix_of(table, "top5", np.int64),
             true_probability=_vector_of(table, "true_probability"),
-            probabilities=_matrix_of(table, "probabilities", np.float32),
-            features=_matrix_of(table, "features", np.float16),
+            probabilities=matrix_of(table, "probabilities", np.float32),
+            features=matrix_of(table, "features", np.float16),
             representative=_vector_of(table, "representative"),
-            unreadable=dict(zip(lost["image"].to_pylist(), lost["error"].to_pylist(), strict=True)),
+            unreadable=unreadable,
             metadata={
                 name.removeprefix("meta."): tuple(table[name].to_pylist())
-                for name in sorted(columns)
+                for name in sorted(table.column_names)
                 if name.startswith("meta.")
             },
             about=about,
@@ -189,33 +178,6 @@ def _indices(table: pa.Table, name: str, classes: Sequence[str]) -> NDArray[np.i
     found = pc.index_in(table[name].cast(pa.string()), value_set=pa.array(classes, pa.string()))
     values: NDArray[np.int64] = found.to_numpy().astype(np.int64)
     return values
-
-
-def matrix(values: NDArray[Any]) -> pa.Array:
-    """Return a column from an array of shape (n, k), whose rows are one binary value each.
-
-    As lists of numbers the probabilities of 50,000 images and 1,000 classes take ten times as long
-    to read as all that is done with them.
-    """
-    import pyarrow as pa
-
-    rows = np.ascontiguousarray(values)
-    width = rows.itemsize * rows.shape[1]
-    buffers = [None, pa.py_buffer(rows.astype(rows.dtype.newbyteorder("<"), copy=False))]
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(rows), buffers)
-
-
-def _matrix_of(table: pa.Table, name: str, dtype: type[np.generic]) -> Any:
-    if name not in table.column_names:
-        return None
-    chunks = table[name].chunks
-    # To combine is to copy even one chunk, and probabilities can be large.
-    column = chunks[0] if len(chunks) == 1 else table[name].combine_chunks()
-    width = column.type.byte_width
-    start, end = (row * width for row in (column.offset, column.offset + len(column)))
-    little = np.dtype(dtype).newbyteorder("<")
-    values = np.frombuffer((column.buffers()[1] or b"")[start:end], little)
-    return values.reshape(len(column), width // little.itemsize).astype(dtype, copy=False)
 
 
 def _vector_of(table: pa.Table, name: str) -> Any:
@@ -244,6 +206,8 @@ def train(
     """Return the candidate's predictions on the training images, or a sample of them."""
     if saved_train is not None or train_sample is not None:
         _require_one_candidate("train", saved_train, saved_test, candidate)
+    if saved_train is not None:
+        return saved_train.read_apart(train_sample, saved_test)
     return _predictions("train", saved_train, train_sample, candidate, features_wanted)
 
 
@@ -257,6 +221,8 @@ def validation(
     """Return the candidate's predictions on the validation images, where a threshold is chosen."""
     if saved_validation is not None or validation_samples is not None:
         _require_one_candidate("validation", saved_validation, saved_test, candidate)
+    if saved_validation is not None:
+        return saved_validation.read_apart(validation_samples, saved_test)
     return _predictions("validation", saved_validation, validation_samples, candidate)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from auditor.data.samples import Samples
 from auditor.errors import Unavailable
+from auditor.evidence.columns import telling, told, with_lost, without_lost
 from auditor.evidence.provider import Observer, observe
 from auditor.evidence.signatures import SigningSettings
 from auditor.record import PropertyRow
@@ -108,19 +108,15 @@ class Properties:
         columns |= {name: pa.array(getattr(self, name), from_pandas=True) for name in NUMBERS}
         columns |= {name: pa.array(getattr(self, name), text) for name in NAMES}
         columns["reason"] = pa.array([self.reasons.get(image) for image in self.images], text)
-        schema = pa.schema({"image": text, "error": text})
-        lost = pa.table([list(self.unreadable), list(self.unreadable.values())], schema=schema)
-        table = pa.concat_tables([pa.table(columns), lost], promote_options="default")
-        return table.replace_schema_metadata({"about": json.dumps(self.about, sort_keys=True)})
+        return telling(with_lost(columns, self.unreadable), self.about)
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
         """Return what ``to_table`` or a pass over the images wrote."""
         import pyarrow.compute as pc
 
-        about = json.loads((table.schema.metadata or {}).get(b"about", b"{}"))
-        lost = table.filter(pc.is_valid(table["error"]))
-        table = table.filter(pc.is_null(table["error"]))
+        about = told(table)
+        table, unreadable = without_lost(table)
         if not table.num_rows:  # no image could be read, and a pass then knows no such column
             table = _nothing()
         why = table.filter(pc.is_valid(table["reason"]))
@@ -129,8 +125,8 @@ class Properties:
         return cls(
             images=tuple(table["image"].to_pylist()),
             **columns,
-            reasons=_mapping(why, "reason"),
-            unreadable=_mapping(lost, "error"),
+            reasons=dict(zip(why["image"].to_pylist(), why["reason"].to_pylist(), strict=True)),
+            unreadable=unreadable,
             about=about,
         )
 
@@ -141,10 +137,6 @@ def _nothing() -> pa.Table:
     texts = {name: pa.string() for name in ("image", *NAMES, "reason")}
     numbers = {name: pa.from_numpy_dtype(np.dtype(dtype)) for name, dtype in NUMBERS.items()}
     return pa.schema({**texts, **numbers}).empty_table()
-
-
-def _mapping(table: pa.Table, name: str) -> dict[str, str]:
-    return dict(zip(table["image"].to_pylist(), table[name].to_pylist(), strict=True))
 
 
 @observe(Properties, samples="test_samples", version=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from auditor.config import Config
 from auditor.data.samples import Samples
 from auditor.errors import Unavailable
+from auditor.evidence.columns import telling, told
 from auditor.evidence.overlap import Overlap
 from auditor.evidence.provider import derive, gather
 from auditor.overlap.decode import open_image
@@ -78,21 +78,20 @@ class Scenes:
         text, jpeg = pa.string(), pa.binary()
         types = (text, text, pa.float64(), text, text, jpeg, jpeg)
         names = (*ScenePair._fields, "test_jpeg", "train_jpeg")
-        about = json.dumps({name: getattr(self, name) for name in _ABOUT})
+        about = {name: getattr(self, name) for name in _ABOUT}
         table = pa.Table.from_pylist(rows, pa.schema(list(zip(names, types, strict=True))))
-        return table.replace_schema_metadata({"about": about})
+        return telling(table, about, sort_keys=False)
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
         """Return what ``to_table`` wrote."""
-        about = json.loads(table.schema.metadata[b"about"])
         small: dict[str, bytes] = {}
         pairs = []
         for row in table.to_pylist():
             jpegs = {s: row.pop(f"{s}_jpeg") for s in ("test", "train")}
             pairs.append(ScenePair(**row))
             small |= {f"{s}/{i}": jpegs[s] for s, i in _sides(pairs[-1]) if jpegs[s]}
-        return cls(tuple(pairs), thumbnails=small, **about)
+        return cls(tuple(pairs), thumbnails=small, **told(table))
 
 
 _ABOUT = ("test_images", "train_images", "note")

@@ -14,6 +14,7 @@ import numpy as np
 
 from auditor.config import Config
 from auditor.errors import InputError, Unavailable
+from auditor.evidence.columns import telling, told
 from auditor.evidence.files import appearing, sha256_of, write_stream
 from auditor.evidence.provider import derive
 from auditor.evidence.signatures import VERSION, Signatures, SigningSettings
@@ -82,7 +83,7 @@ class SignatureFile:
         try:
             table = _table(self.path)
             self._require_format(table)
-            about = _about(table)
+            about = told(table)
             unchanged = about.pop(_CONTENT, None) == _digest(table, about)
         except InputError:
             raise
@@ -128,9 +129,9 @@ def write_signatures(table: pa.Table, path: Path) -> None:
         Where to; written in one step.
     """
     table = table.select([name for name in table.column_names if not name.startswith("meta.")])
-    table, about = _completed(table), {**_about(table), _MARK: VERSION}
+    table, about = _completed(table), {**told(table), _MARK: VERSION}
     about[_CONTENT] = _digest(table, about)
-    table = table.replace_schema_metadata({"about": json.dumps(about, sort_keys=True)})
+    table = telling(table, about)
     path.parent.mkdir(parents=True, exist_ok=True)
     with appearing(path) as partial:
         write_stream([table], table.schema, partial)
@@ -144,11 +145,6 @@ def _completed(table: pa.Table) -> pa.Table:
         if name not in table.column_names:
             table = table.append_column(name, pa.nulls(len(table), kind))
     return table
-
-
-def _about(table: pa.Table) -> dict[str, object]:
-    about: dict[str, object] = json.loads((table.schema.metadata or {}).get(b"about", b"{}"))
-    return about
 
 
 def _digest(table: pa.Table, about: dict[str, object]) -> str:

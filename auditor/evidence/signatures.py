@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from auditor.config import Config
 from auditor.data.samples import Samples
 from auditor.errors import Unavailable
+from auditor.evidence.columns import matrix, matrix_of, telling, told, with_lost, without_lost
 from auditor.evidence.provider import derive, observe
 from auditor.overlap.soft import SOFT_BYTES
 
@@ -108,23 +108,17 @@ class Signatures:
             "pixels_digest": pa.array(self.pixels_digest, pa.binary(16)),
             "phash": pa.array(self.phash, pa.uint64()),
             "contrast": pa.array(self.contrast, pa.float32()),
-            "soft": rows_of_bytes(self.soft),
+            "soft": matrix(self.soft),
         }
         if self.views is not None:
-            columns["views"] = rows_of_bytes(self.views)
-        schema = pa.schema({"image": pa.string(), "error": pa.string()})
-        lost = pa.table([list(self.unreadable), list(self.unreadable.values())], schema=schema)
-        table = pa.concat_tables([pa.table(columns), lost], promote_options="default")
-        return table.replace_schema_metadata({"about": json.dumps(self.about(), sort_keys=True)})
+            columns["views"] = matrix(self.views)
+        return telling(with_lost(columns, self.unreadable), self.about())
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
         """Return what ``to_table`` or a pass over the images wrote."""
-        import pyarrow.compute as pc
-
-        about = json.loads((table.schema.metadata or {}).get(b"about", b"{}"))
-        lost = table.filter(pc.is_valid(table["error"]))
-        table = table.filter(pc.is_null(table["error"]))
+        about = told(table)
+        table, unreadable = without_lost(table)
         names = ("image", "label", "bytes_digest", "pixels_digest")
         absent = not set(names) <= set(table.column_names)  # no image could be read
         columns = {n: () if absent else tuple(table[n].to_pylist()) for n in names}
@@ -135,20 +129,11 @@ class Signatures:
             pixels_digest=columns["pixels_digest"],
             phash=_numbers(table, "phash", np.uint64),
             contrast=_numbers(table, "contrast", np.float32),
-            soft=_soft(table, "soft").reshape(-1, SOFT_BYTES),
-            unreadable=dict(zip(lost["image"].to_pylist(), lost["error"].to_pylist(), strict=True)),
-            views=_views(table) if about.get("views") else None,
+            soft=_hashes(table, "soft").reshape(-1, SOFT_BYTES),
+            unreadable=unreadable,
+            views=_hashes(table, "views") if about.get("views") else None,
             settings=SigningSettings(about.get("views", False), about.get("hash_mode", "exact")),
         )
-
-
-def rows_of_bytes(values: NDArray[np.int8]) -> pa.Array:
-    """Return a row of bytes for each row of an array, without a Python object for each."""
-    import pyarrow as pa
-
-    width = int(np.prod(values.shape[1:]))
-    data = pa.py_buffer(np.ascontiguousarray(values))
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(values), [None, data])
 
 
 def _numbers(table: pa.Table, name: str, dtype: Any) -> Any:
@@ -157,19 +142,12 @@ def _numbers(table: pa.Table, name: str, dtype: Any) -> Any:
     return table[name].to_numpy().astype(dtype)
 
 
-def _soft(table: pa.Table, name: str) -> NDArray[np.int8]:
-    if name not in table.column_names or not table.num_rows:
-        return np.zeros(0, np.int8)
-    column = table[name].combine_chunks()
-    width, start = column.type.byte_width, column.offset
-    flat = np.frombuffer(column.buffers()[1], np.int8)
-    return flat[start * width : (start + len(column)) * width]
-
-
-def _views(table: pa.Table) -> NDArray[np.int8]:
-    flat = _soft(table, "views")
-    width = len(flat) // table.num_rows // SOFT_BYTES if len(flat) else 0
-    return flat.reshape(table.num_rows, width, SOFT_BYTES)
+def _hashes(table: pa.Table, name: str) -> NDArray[np.int8]:
+    """Return soft hashes, shape (n, hashes an image, 256)."""
+    found = matrix_of(table, name, np.int8)
+    if found is None:  # no image could be read
+        found = np.zeros((0, 0), np.int8)
+    return found.reshape(len(found), found.shape[1] // SOFT_BYTES, SOFT_BYTES)
 
 
 VERSION = 5

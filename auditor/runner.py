@@ -94,11 +94,17 @@ class Judged(NamedTuple):
     graph: Graph
 
     def write(self, config: Config) -> list[Path]:
-        """Write the audit, its reports, and the lists that they name; return the files."""
-        from auditor.render import render
+        """Write the audit, its reports, and the lists that they name; return the files.
+
+        Those of an earlier audit go first: beside this one they would contradict it.
+        """
+        from auditor.overlap.lists import LISTS
+        from auditor.render import FORMATS, render
 
         directory = config.output.directory
         directory.mkdir(parents=True, exist_ok=True)
+        for name in (*(each.filename for each in FORMATS.values()), *LISTS):
+            (directory / name).unlink(missing_ok=True)
         self.audit.write(directory / "audit.json")
         reports = render(self.audit, directory, config.output.formats)
         return [*reports, *self._lists(directory), directory / "audit.json"]
@@ -364,7 +370,8 @@ def _outcome(check: Check, graph: Graph) -> Outcome:
         raise
     except (Exception, SystemExit) as crash:
         text = f"the check crashed: {type(crash).__name__}: {crash}"
-        return Outcome(status=Status.ERROR, summary=text)
+        printable = text.encode(errors="backslashreplace").decode()  # names of files may be in it
+        return Outcome(status=Status.ERROR, summary=printable)
     if not isinstance(outcome, Outcome):
         text = f"the check returned {type(outcome).__name__}, not an Outcome"
         return Outcome(status=Status.ERROR, summary=text)

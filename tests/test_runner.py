@@ -337,6 +337,7 @@ class TestCrashes:
             ("return None", "NoneType, not an Outcome"),
             ("return True", "bool, not an Outcome"),
             ("return 1 / 0", "ZeroDivisionError"),
+            (r"raise OSError('caf\udce9.png')", r"OSError: caf\udce9.png"),
         ],
     )
     def test_a_crashed_check_leaves_it_undecided(
@@ -480,6 +481,19 @@ class TestDocument:
         with pytest.raises(InputError, match=r"edited after the audit|passes only on findings"):
             Audit.read(tmp_path / "audit.json")
 
+    def test_what_is_said_twice_is_refused(self, audit: Audit, tmp_path: Path) -> None:
+        """People and other readers may take the first, the digest is of the last."""
+        text = audit.to_json().replace("{", '{"verdict": "rejected",', 1)
+        (tmp_path / "audit.json").write_text(text)
+        with pytest.raises(InputError, match=r'"verdict" is there twice'):
+            Audit.read(tmp_path / "audit.json")
+
+    def test_a_field_of_a_later_version_is_named(self, audit: Audit, tmp_path: Path) -> None:
+        text = audit.to_json().replace("{", '{"carbon": 3,', 1)
+        (tmp_path / "audit.json").write_text(text)
+        with pytest.raises(InputError, match=r"carbon is not known here: .* newer Auditor"):
+            Audit.read(tmp_path / "audit.json")
+
     def test_without_a_digest_it_is_refused(self, audit: Audit, tmp_path: Path) -> None:
         (tmp_path / "audit.json").write_text(audit.to_json().replace(audit.digest, ""))
         with pytest.raises(InputError, match="edited after the audit"):
@@ -492,7 +506,11 @@ class TestDocument:
             ("[]", "it has no schema_version"),
             ('{"schema_version": 99}', "schema version 99"),
             ('{"schema_version": 1}', "is it an audit.json"),
-            ('{"schema_version": 1, "verdict": NaN}', "is it an audit.json"),
+            ('{"schema_version": 1, "verdict": NaN}', "is not JSON"),
+            ('{"schema_version": 1, "summary": "\\ud800"}', "is not JSON: .*surrogates"),
+            ('{"schema_version": 1, "seconds": 1e400}', "is not JSON"),
+            ('{"schema_version": 1, "checks": ' + "[" * 100_000, "is not JSON"),
+            ('{"schema_version": 1, "schema_version": 1}', '"schema_version" is there twice'),
         ],
     )
     def test_what_is_no_audit(self, tmp_path: Path, text: str, said: str) -> None:

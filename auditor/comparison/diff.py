@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckChange", "Diff", "Setting", "Side", "diff"]
 
-_UNIMPORTANT = ("output.", "engine.", "baseline.audit")
+_UNIMPORTANT = (
+    "output.",
+    "baseline.audit",
+    *(f"engine.{key}" for key in ("address", "batch_size", "kind", "workers")),
+)
+"""What an audit is written to, held to, and how quickly it runs."""
 
 
 class Side(Record):
@@ -114,7 +119,7 @@ def _side(audit: Audit) -> Side:
 
 
 def _settings(before: Audit, after: Audit) -> tuple[Setting, ...]:
-    old, new = (_flat(_config(audit)) for audit in (before, after))
+    old, new = (_flat(_config(audit)) | _ran(audit) for audit in (before, after))
     return tuple(
         Setting(key=key, before=old.get(key), after=new.get(key))
         for key in sorted({*old, *new})
@@ -125,6 +130,18 @@ def _settings(before: Audit, after: Audit) -> tuple[Setting, ...]:
 def _config(audit: Audit) -> Mapping[str, Any]:
     found = json.loads(audit.provenance.config or "{}")
     return found if isinstance(found, dict) else {}
+
+
+def _ran(audit: Audit) -> dict[str, str]:
+    """Return what ran, as it was found out: one configuration can mean another model today."""
+    candidate, run = audit.candidate, audit.provenance
+    found = {
+        "weights, SHA-256": candidate.weights_digest,
+        "preprocessing": candidate.preprocessing,
+        "transform": run.transform,
+        "forward pass": run.forward,
+    }
+    return {f"(ran) {name}": json.dumps(v, ensure_ascii=False) for name, v in found.items() if v}
 
 
 def _flat(table: Mapping[str, Any], above: str = "") -> dict[str, str]:

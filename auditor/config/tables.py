@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,6 +18,7 @@ from pydantic import (
 )
 
 from auditor.check import Fraction, Level
+from auditor.errors import InputError
 from auditor.table import Table
 
 __all__ = [
@@ -43,7 +45,18 @@ Triple = tuple[float, float, float]
 
 
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Located = Annotated[Path, AfterValidator(Path.expanduser)]
+
+def _located(path: Path) -> Path:
+    path = path.expanduser()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise InputError(f"{shown}: the name is not UTF-8; rename it, or run inside") from None
+    return path
+
+
+Located = Annotated[Path, AfterValidator(_located)]
 """A path; in the file it is relative to the file, in a flag to the working directory."""
 
 

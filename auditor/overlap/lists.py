@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from auditor.evidence.signatures import Signatures
 
 __all__ = [
+    "LISTS",
     "PAIR_COLUMNS",
     "write_across",
     "write_conflicts",
@@ -28,17 +29,19 @@ __all__ = [
 PAIR_COLUMNS = ("test_image", "train_image", "kind", "distance", "similarity")
 """Of ``overlap.csv``; paths are relative to each split's root."""
 
+LISTS = ("overlap.csv", "clean_test.csv", "conflicts.csv")
+"""What an audit may write beside its reports."""
+
 _CONFLICT = ("splits", "image", "label", "other_image", "other_label", "kind")
 
 
 def write_across(directory: Path, overlap: Overlap, test: Signatures) -> list[Path]:
     """Write the pairs between the splits, the clean test images, and the conflicts, if any."""
-    pairs = overlap.pairs or ()
-    clean = directory / "clean_test.csv"
+    pairs, clean, conflicts = (directory / name for name in LISTS)
     return [
-        write_pairs(directory / "overlap.csv", pairs),
+        write_pairs(pairs, overlap.pairs or ()),
         write_without(clean, test.images, test.labels, overlap.test_images),
-        *_conflicts(directory, overlap),
+        *_conflicts(conflicts, overlap),
     ]
 
 
@@ -48,18 +51,17 @@ def write_within(directory: Path, overlap: Overlap, signed: Signatures) -> list[
     return [
         write_pairs(directory / "duplicates.csv", pairs),
         write_keep(directory / "keep.csv", signed.images, signed.labels, pairs),
-        *_conflicts(directory, overlap),
+        *_conflicts(directory / LISTS[-1], overlap),
     ]
 
 
-def _conflicts(directory: Path, overlap: Overlap) -> list[Path]:
+def _conflicts(path: Path, overlap: Overlap) -> list[Path]:
     sides: dict[str, Sequence[OverlapPair]] = {
         "test-train": overlap.pairs or (),
         "test-test": overlap.within_test,
         "train-train": overlap.within_train,
     }
     found = [(side, pair) for side, pairs in sides.items() for pair in filter(conflicting, pairs)]
-    path = directory / "conflicts.csv"
     if not found:
         path.unlink(missing_ok=True)  # of an earlier run
         return []

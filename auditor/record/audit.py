@@ -228,12 +228,13 @@ class Audit(Record):
     def read(cls, path: Path) -> Self:
         """Read and verify an audit; ``InputError`` where it is absent, foreign or edited."""
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = _parsed(path.read_text(encoding="utf-8"))
+            digest = _digest(content)
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: is not JSON: {error}") from None
-        version = content.get("schema_version") if isinstance(content, dict) else None
+        version = content.get("schema_version")
         if version is None:
             raise InputError(f"{path}: is no audit.json: it has no schema_version")
         if version != SCHEMA_VERSION:
@@ -244,10 +245,8 @@ class Audit(Record):
         try:
             audit = cls.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise InputError(f"{path}: {place}: {first['msg']}; is it an audit.json?") from None
-        if audit.digest != _digest(content):  # as written: an older one lacks later fields
+            raise InputError(f"{path}: {_misfit(error)}") from None
+        if audit.digest != digest:  # of what is written: an older one lacks later fields
             raise InputError(
                 f"{path}: the digest does not match the content: it was edited after the audit; "
                 "audit again"
@@ -258,6 +257,31 @@ class Audit(Record):
         from auditor.render.html import notebook_card
 
         return notebook_card(self)
+
+
+def _misfit(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return f"{place} is not known here: it was written by a newer Auditor, or edited"
+    return f"{place}: {first['msg']}; is it an audit.json?"
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Return the content of a document that says everything once.
+
+    Readers differ in which of two equal keys they take: the digest would be of one of them.
+    """
+    content = json.loads(text, object_pairs_hook=_of_different_keys)
+    return content if isinstance(content, dict) else {}
+
+
+def _of_different_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key in found if sum(key == other for other, _ in pairs) > 1)
+        raise ValueError(f'"{twice}" is there twice')
+    return found
 
 
 def _layered(value: Any, indent: str = "\n") -> str:

@@ -54,6 +54,20 @@ def test_an_audit_and_itself(cli: Cli, old: str) -> None:
     assert "Configuration" not in done.stdout
 
 
+def test_it_tells_by_what_else_the_model_ran(
+    cli: Cli, image_folder: Callable[..., Path], module: Callable[..., str]
+) -> None:
+    image_folder("images", {"cat": 4, "dog": 4})
+    both = ("--module", f"{module()}:two", "--device", "cpu", "--test", "images")
+    cli("run", *both, "--output", "fast")
+    Path("auditor.toml").write_text('[engine]\npreprocessing = "reference"\nbatch_size = 2\n')
+    cli("run", "auditor.toml", *both, "--output", "reference")
+    done = cli("diff", "fast", "reference")
+    assert 'engine.preprocessing: not set → "reference"' in done.stdout
+    assert '(ran) transform: "fast" → "reference"' in done.stdout
+    assert "batch_size" not in done.stdout
+
+
 def test_it_writes_a_page_and_a_document(cli: Cli, old: str, new: str) -> None:
     done = cli("diff", old, new, "--output", "out")
     assert "  out/diff.html\n  out/diff.json" in done.stdout
@@ -210,7 +224,7 @@ def test_a_check_of_another_version_is_not_comparable(cli: Cli, old: str) -> Non
     done = cli("run", "--predictions", "old.csv", "--baseline", old, "--output", "again")
     assert done.returncode == 3
     said = " ".join(done.stdout.split())
-    assert "not comparable: the baseline was audited with baseline-regression version 7" in said
+    assert "not comparable: the baseline was audited with baseline-regression version 8" in said
     done = cli("diff", old, "again")
     assert "top1-accuracy: pass → pass (not comparable: version 7, now 1)" in done.stdout
 

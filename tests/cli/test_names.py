@@ -82,3 +82,15 @@ def test_where_the_images_lie_may_be_called_anything(
     text = (above / "duplicates" / "duplicates.csv").read_text(encoding="utf-8")
     assert "dog/é 猫.png,same-bytes" in text
     assert cli("sign", "images").returncode == 0
+
+
+@pytest.mark.parametrize("flag", ["predictions", "output", "baseline"])
+def test_a_path_that_no_report_could_name_is_refused_before_the_work(
+    cli: Cli, good: str, here: Path, flag: str
+) -> None:
+    flags = {"predictions": good, flag: os.fsdecode(b"caf\xe9/x")}
+    done = cli("run", *(word for name, value in flags.items() for word in (f"--{name}", value)))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert r"caf\xe9/x: the name is not UTF-8; rename it" in done.stderr
+    assert not (here / "audit").exists()

@@ -47,6 +47,19 @@ def test_only_the_formats_that_are_asked_for_are_written(cli: Cli, good: str, he
     assert names == {"audit.json", "junit.xml", "summary.md", "evidence"}
 
 
+def test_nothing_of_an_earlier_audit_stays_beside_another(
+    cli: Cli, good: str, fraud: str, here: Path
+) -> None:
+    """Whoever picks up the reports would publish the earlier verdict."""
+    assert cli("run", "--predictions", good, "--output", "o").returncode == 0
+    for name in ("overlap.csv", "clean_test.csv", "conflicts.csv", "notes.txt"):
+        (here / "o" / name).write_text("earlier")
+    done = cli("run", "--predictions", fraud, "--output", "o", "--format", "html")
+    assert done.returncode == 1
+    names = {path.name for path in (here / "o").iterdir()}
+    assert names == {"audit.json", "report.html", "evidence", "notes.txt"}
+
+
 @pytest.mark.parametrize("columns", [20, 60, 80, 100, 300])
 def test_no_line_is_wider_than_the_terminal(
     cli: Cli, fraud: str, monkeypatch: pytest.MonkeyPatch, columns: int

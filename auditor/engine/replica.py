@@ -28,6 +28,8 @@ __all__ = ["Replica", "memory_format"]
 
 _LARGE = 300
 """Side in pixels from which channels_last loses on a GPU; see ``memory_format``."""
+_SEVERAL = 2
+"""Images that show whether a layer sees each by itself."""
 
 
 class Replica:
@@ -59,8 +61,8 @@ class Replica:
     ) -> None:
         import torch
 
-        self.forward, self.device, self._features_of = forward, device, features_of
-        self._tap: FeatureTap | None = None
+        self.forward, self.device = forward, device
+        self._tap = FeatureTap(forward.model, features_of) if features_of else None
         self._compiled: tuple[int, Run] | None = None
         self._said = ""
         self.most: int | None = None
@@ -74,6 +76,8 @@ class Replica:
         self._link = Link(device)
         if device.type == "cuda":
             forward.model.to(memory_format=self._format)
+        if self._tap is not None:
+            self._fits(_SEVERAL)  # so that whether they are kept is known before the first batch
 
     @property
     def form(self) -> str:
@@ -196,8 +200,6 @@ class Replica:
 
         with torch.inference_mode(), _reproducible(self.device):
             batch = self._laid_out(self._preprocessing.normalise(images))
-            if self._features_of and self._tap is None:  # the model is chosen from here on
-                self._tap = FeatureTap(self.forward.model, self._features_of)
             if self.streams == 1:
                 return self._fetched(self._logits(batch), label)
         logits = self._pool.submit(self._alone, batch)

@@ -158,7 +158,7 @@ class BaselineRegression(Check):
     def _summary(self, comparison: Comparison, findings: list[Finding], baseline: Baseline) -> str:
         from auditor.comparison.finding import flipped, points
 
-        overall, name = comparison.overall, baseline.audit.candidate.name
+        overall, name = comparison.overall, _called(baseline)
         if comparison.identical:
             return f"Every one of {overall.n_after:,} images is predicted as by {name}."
         whole = next(f for f in findings if f.subject == "test")
@@ -173,6 +173,13 @@ class BaselineRegression(Check):
         )
         text += f", {flipped(overall)}" if comparison.paired else _OTHER_IMAGES
         return f"{text}{_classes(fallen, comparison)}."
+
+
+def _called(baseline: Baseline) -> str:
+    """Name the baseline; one that was not accepted itself is no bar to be proud of."""
+    audit = baseline.audit
+    itself = "" if audit.verdict == "accepted" else f" (itself {audit.verdict})"
+    return f"{audit.candidate.name}{itself}"
 
 
 _HEADS = {

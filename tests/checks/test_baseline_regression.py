@@ -78,6 +78,12 @@ def test_equal_predictions_alone_are_one_model_by_their_mistakes(
     assert BaselineRegression().run(test, Baseline(old_audit, test)).status is status
 
 
+def test_a_baseline_that_was_not_accepted_is_called_so(old_audit: Audit) -> None:
+    rejected = old_audit.model_copy(update={"verdict": "rejected"})
+    outcome = BaselineRegression().run(_unsure(20), Baseline(rejected, _unsure(20)))
+    assert outcome.summary == "Every one of 40 images is predicted as by old (itself rejected)."
+
+
 def test_one_dead_class_behind_equal_accuracy_fails(old_audit: Audit) -> None:
     counts = {f"c{i}": (50, 0, 0) for i in range(9)} | {"dead": (50, 50, 0), "alive": (50, 0, 50)}
     outcome = _run(old_audit, counts, margin=0.1)

@@ -37,6 +37,7 @@ class SavedPredictions:
 
     path: Path
     classes: ClassList | None
+    split: str = "test"
 
     @cached_property
     def identity(self) -> str:
@@ -64,6 +65,31 @@ class SavedPredictions:
             metadata=table.metadata,
             about={"source": str(self.path), "class_order": table.classes.order},
         )
+
+    def read_apart(self, samples: Samples | None, test: SavedPredictions | None) -> Predictions:
+        """Return the predictions; ``InputError`` where they are those of the test images, too."""
+        from auditor.evidence.given_twice import given_twice
+
+        found = self.read(samples)
+        if test is not None and given_twice(found, test.read()):
+            raise self.same_as_test()
+        return found
+
+    def same_as_test(self) -> InputError:
+        """Return the complaint that the test predictions were given for another split, too."""
+        return InputError(
+            f"{self.path}: the same predictions are given for {_SAME[self.split]}; give those of "
+            f"the {self.split} images, or leave [predictions] {self.split} out"
+        )
+
+
+_SAME = {
+    "train": "training and for test, which say nothing of overfitting",
+    "validation": (
+        "validation and for test, and what is chosen on the test set cannot be judged on it"
+    ),
+}
+"""Split → what is lost where its predictions are those of the test images."""
 
 
 def _bytes(path: Path) -> bytes:
@@ -191,34 +217,26 @@ def saved_test(config: Config, classes: ClassList | None) -> SavedPredictions:
 @derive
 def saved_train(config: Config, classes: ClassList | None) -> SavedPredictions:
     """Return the saved predictions on the training images."""
-    saved = _saved("train", config.predictions.train, classes)
-    if config.predictions.test is not None and _bytes(saved.path) == _bytes(
-        config.predictions.test
-    ):
-        raise InputError(
-            f"{saved.path}: the same predictions are given for training and for test; they say "
-            "nothing of overfitting"
-        )
-    return saved
+    return _apart_from_test(_saved("train", config.predictions.train, classes), config)
 
 
 @derive
 def saved_validation(config: Config, classes: ClassList | None) -> SavedPredictions:
     """Return the saved predictions on the validation images."""
-    saved = _saved("validation", config.predictions.validation, classes)
-    test = config.predictions.test
-    if test is not None and _bytes(saved.path) == _bytes(test):
-        raise InputError(
-            f"{saved.path}: the same predictions are given for validation and for test; what is "
-            "chosen on the test set cannot be judged on it"
-        )
-    return saved
+    return _apart_from_test(_saved("validation", config.predictions.validation, classes), config)
 
 
 def _saved(split: str, path: Path | None, classes: ClassList | None) -> SavedPredictions:
     if path is None:
         raise Unavailable(f"no saved predictions were given ([predictions] {split})")
-    return SavedPredictions(path, classes)
+    return SavedPredictions(path, classes, split)
+
+
+def _apart_from_test(saved: SavedPredictions, config: Config) -> SavedPredictions:
+    test = config.predictions.test
+    if test is not None and _bytes(saved.path) == _bytes(test):
+        raise saved.same_as_test()
+    return saved
 
 
 @derive

@@ -1,0 +1,101 @@
+"""Whether two files of predictions are of the same images, in whatever order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+if TYPE_CHECKING:
+    from auditor.evidence.predictions import Predictions
+
+__all__ = ["given_twice"]
+
+Counts = NDArray[np.int64]
+
+_DIGITS = 3
+"""Digits to which probabilities are compared, so that another device may have made the others."""
+_AGREEMENT = 0.9
+"""Share of the possible agreement beyond chance from which two files are one."""
+_WAYS = 1e6
+"""Ways to deal out the answers, of which names that mean nothing would have found the one."""
+
+
+class _Answers(NamedTuple):
+    """What was said of the images named alike; integers of shape (n,)."""
+
+    label: Counts
+    one: Counts
+    other: Counts
+
+
+def given_twice(one: Predictions, other: Predictions) -> bool:
+    """Tell whether two sets of predictions are of the same images.
+
+    A name alone shows nothing: ``cat/0001.png`` may well be another image in another folder, and
+    two models that are right agree in all that they say of it. So the images that both name alike,
+    with one label, are asked whether the name tells more of the answer – the class that was named
+    and, where both know it, its probability – than the label does: nine tenths of the agreement
+    that is possible beyond chance must be there (Cohen's κ, class by class), and the answers that
+    agree must be one arrangement in a million of themselves. Images of different splits do not
+    reach that by chance, whatever they are called. Where a candidate without probabilities is right
+    everywhere, nothing can be told and nothing is said; nor where the files have less than half of
+    the images of the smaller one in common.
+
+    References
+    ----------
+    Cohen, Educational and Psychological Measurement 20 (1960).
+    """
+    said = _said_of_both(one, other)
+    n = len(said.label)
+    if not n or 2 * n < min(len(one), len(other)):
+        return False
+    agree = said.one == said.other
+    by_chance = _by_chance(said)
+    if n - by_chance < 1e-9 or (agree.sum() - by_chance) / (n - by_chance) < _AGREEMENT:
+        return False
+    return bool(_log_ways(said.label[agree], said.one[agree]) >= np.log(_WAYS))
+
+
+def _said_of_both(one: Predictions, other: Predictions) -> _Answers:
+    place = {image: row for row, image in enumerate(other.images)}
+    pairs = [(row, place[image]) for row, image in enumerate(one.images) if image in place]
+    rows, their_rows = np.array(pairs, np.int64).reshape(-1, 2).T
+    index = {name: i for i, name in enumerate(one.classes)}
+    theirs = np.array([index.get(name, -1) for name in other.classes], np.int64)
+    alike = one.label[rows] == theirs[other.label[their_rows]]
+    rows, their_rows = rows[alike], their_rows[alike]
+    named = np.concatenate([one.predicted[rows], theirs[other.predicted[their_rows]]])
+    sure = np.concatenate([_sure(one, rows), _sure(other, their_rows)])
+    if one.probabilities is None or other.probabilities is None:
+        sure[:] = 0
+    _, answer = np.unique(np.stack([named, sure], axis=1), axis=0, return_inverse=True)
+    return _Answers(one.label[rows], *answer.reshape(2, -1).astype(np.int64))
+
+
+def _sure(predictions: Predictions, rows: Counts) -> Counts:
+    """Return the probability of the class that was named, in units of the last digit compared."""
+    if predictions.probabilities is None:
+        return np.zeros(len(rows), np.int64)
+    scores = predictions.probabilities[rows, predictions.predicted[rows]]
+    return np.asarray(np.rint(scores * 10**_DIGITS).astype(np.int64))
+
+
+def _by_chance(said: _Answers) -> float:
+    """Return how many answers would agree if those of each class were dealt out at random."""
+    width = max(said.one.max(), said.other.max()) + 1
+    (mine, one), (theirs, other) = (
+        np.unique(said.label * width + side, return_counts=True) for side in (said.one, said.other)
+    )
+    cells, at, there = np.intersect1d(mine, theirs, assume_unique=True, return_indices=True)
+    images = np.bincount(said.label)[cells // width]
+    return float((one[at] * other[there] / images).sum())
+
+
+def _log_ways(label: Counts, answer: Counts) -> float:
+    """Return the logarithm of how many ways there are to deal out each class's answers."""
+    width = answer.max(initial=0) + 1
+    _, cells = np.unique(label * width + answer, return_counts=True)
+    return float(gammaln(np.bincount(label) + 1).sum() - gammaln(cells + 1).sum())

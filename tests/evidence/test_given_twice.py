@@ -1,0 +1,136 @@
+"""Test predictions are not taken for those of another split, in whatever order or names."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from auditor.errors import InputError
+from auditor.evidence.given_twice import given_twice
+from auditor.evidence.predictions import Predictions
+from auditor.record import Audit
+
+
+def _split(
+    seed: int,
+    *,
+    images: int = 600,
+    classes: int = 2,
+    right: float = 0.97,
+    sure: bool = True,
+    digits: int = 6,
+) -> Predictions:
+    """A model of some accuracy on images that every split numbers from 0, class by class."""
+    random = np.random.default_rng(seed)
+    label = np.repeat(np.arange(classes), images // classes)
+    miss = random.random(len(label)) >= right
+    predicted = np.where(miss, (label + random.integers(1, classes, len(label))) % classes, label)
+    top = np.clip(random.beta(12, 1, len(label)), 0.5, 1).round(digits)
+    scores = np.repeat(((1 - top) / (classes - 1))[:, None], classes, axis=1).astype(np.float32)
+    scores[np.arange(len(label)), predicted] = top
+    return Predictions(
+        tuple(f"c{i:03}" for i in range(classes)),
+        tuple(f"{name:03}/{n:05}.png" for n, name in enumerate(label)),
+        label,
+        predicted,
+        probabilities=scores if sure else None,
+    )
+
+
+def _rows(split: Predictions, rows: NDArray[np.int64]) -> Predictions:
+    return Predictions(
+        split.classes,
+        tuple(split.images[row] for row in rows),
+        split.label[rows],
+        split.predicted[rows],
+        probabilities=None if split.probabilities is None else split.probabilities[rows],
+    )
+
+
+@pytest.mark.parametrize("sure", [True, False], ids=["probabilities", "none"])
+@pytest.mark.parametrize("classes", [2, 10])
+def test_another_order_of_the_same_rows_is_found_out(sure: bool, classes: int) -> None:
+    split = _split(0, sure=sure, classes=classes)
+    shuffled = _rows(split, np.random.default_rng(1).permutation(len(split)))
+    assert given_twice(shuffled, split)
+    assert given_twice(_rows(split, np.arange(0, len(split), 2)), split), "half of the test rows"
+    assert not given_twice(split, _split(1, sure=sure, classes=classes)), "the clean twin"
+
+
+def test_more_digits_and_another_order_of_the_classes_do_not_hide_it() -> None:
+    split = _split(0)
+    assert split.probabilities is not None
+    turned = replace(
+        split,
+        classes=split.classes[::-1],
+        label=1 - split.label,
+        predicted=1 - split.predicted,
+        probabilities=split.probabilities[:, ::-1].round(4),
+    )
+    assert given_twice(turned, split)
+
+
+@pytest.mark.parametrize("right", [1.0, 0.999, 0.99, 0.9, 0.5])
+@pytest.mark.parametrize("digits", [6, 2, 0, None], ids=lambda d: f"{d} digits")
+def test_honest_splits_with_bare_numbers_as_names_are_never_refused(
+    right: float, digits: int | None
+) -> None:
+    for seed in range(0, 60, 2):
+        kind = {"right": right, "sure": digits is not None, "digits": digits or 0}
+        for size in (20, 100, 600):
+            one, other = (_split(seed + k, images=size, **kind) for k in (0, 1))  # type: ignore[arg-type]
+            assert not given_twice(one, other)
+
+
+def test_rows_whose_labels_differ_are_of_other_images() -> None:
+    split = _split(0)
+    assert not given_twice(replace(split, label=1 - split.label), split)
+
+
+def test_other_names_and_no_rows_tell_nothing() -> None:
+    split = _split(0)
+    renamed = replace(split, images=tuple(f"t-{image}" for image in split.images))
+    assert not given_twice(renamed, split)
+    assert not given_twice(_rows(split, np.arange(0)), split)
+
+
+def _written(path: Path, split: Predictions) -> Path:
+    scores = split.probabilities
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(
+            [
+                "image",
+                "label",
+                "predicted",
+                *(f"prob_{n}" for n in split.classes if scores is not None),
+            ]
+        )
+        for row, image in enumerate(split.images):
+            said = (split.classes[split.label[row]], split.classes[split.predicted[row]])
+            table.writerow([image, *said, *([] if scores is None else scores[row].tolist())])
+    return path
+
+
+@pytest.mark.parametrize("given", ["train", "validation"])
+@pytest.mark.parametrize("sure", [True, False], ids=["probabilities", "none"])
+def test_an_audit_refuses_the_test_rows_in_another_order(
+    run: Callable[..., Audit], tmp_path: Path, given: str, sure: bool
+) -> None:
+    split = _split(0, sure=sure)
+    shuffled = _rows(split, np.random.default_rng(1).permutation(len(split)))
+    test = _written(tmp_path / "test.csv", split)
+    checks = {"operating-point": {"critical": "c001"}}
+    with pytest.raises(InputError, match=rf"{given}\.csv: the same predictions are given for"):
+        run(
+            predictions={"test": test, given: _written(tmp_path / f"{given}.csv", shuffled)},
+            checks=checks,
+        )
+    other = _written(tmp_path / "other.csv", _split(1, sure=sure))
+    run(predictions={"test": test, given: other}, checks=checks)

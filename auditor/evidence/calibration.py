@@ -9,6 +9,7 @@ import numpy as np
 
 from auditor import stats
 from auditor.composite import Reliability
+from auditor.config import Config
 from auditor.errors import Unavailable
 from auditor.evidence.provider import derive
 from auditor.record import CalibrationBin, CalibrationExhibit
@@ -16,7 +17,7 @@ from auditor.record import CalibrationBin, CalibrationExhibit
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
 
-__all__ = ["BINS", "Calibration", "calibration"]
+__all__ = ["BINS", "Calibration", "calibration", "why_no_probabilities"]
 
 BINS = 15
 """Bins of equal mass; fewer where many images have the same confidence, which stay together."""
@@ -37,7 +38,7 @@ class Calibration:
     def of(cls, test: Predictions) -> Calibration:
         """Sort the test images into bins; ``Unavailable`` without probabilities."""
         if test.probabilities is None:
-            raise Unavailable(_why_not(test))
+            raise Unavailable(why_no_probabilities(test))
         sure = test.probabilities[np.arange(len(test)), test.predicted].astype(np.float64)
         inner = np.linspace(0, 1, BINS + 1)[1:-1]
         edges = np.unique(np.percentile(sure, inner * 100)) if len(sure) else None
@@ -74,7 +75,8 @@ class Calibration:
         )
 
 
-def _why_not(test: Predictions) -> str:
+def why_no_probabilities(test: Predictions) -> str:
+    """Say why predictions have no probabilities."""
     if "candidate" in test.about:
         return (
             "the probabilities of so many images and classes were not kept, so how sure the "
@@ -84,6 +86,13 @@ def _why_not(test: Predictions) -> str:
 
 
 @derive
-def calibration(test: Predictions) -> Calibration:
-    """Return how confidence and accuracy go together on the test images."""
+def calibration(config: Config, test: Predictions) -> Calibration:
+    """Return how confidence and accuracy go together on the test images.
+
+    Without probabilities the check that asks for it is skipped, unless the user made it block: what
+    was demanded must not go unasked.
+    """
+    table = config.checks.get("calibration")
+    if test.probabilities is None and table is not None and table.level == "block":
+        raise Unavailable(why_no_probabilities(test), "error")
     return Calibration.of(test)

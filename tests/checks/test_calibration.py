@@ -157,3 +157,15 @@ def test_saved_predictions_without_probabilities_are_skipped(
     assert audit.check("calibration").status is Status.SKIP
     assert "prob_CLASS" in audit.check("calibration").summary
     assert audit.exhibits.calibration is None
+
+
+def test_where_it_blocks_probabilities_that_lack_are_an_error(
+    run: Callable[..., Audit], saved: Callable[..., Path]
+) -> None:
+    predictions = {"test": saved({"a": {"a": 300}, "b": {"b": 300}})}
+    assert run(predictions=predictions).verdict == "accepted"
+    audit = run(predictions=predictions, checks={"calibration": {"level": "block"}})
+    assert audit.check("calibration").status is Status.ERROR
+    assert "prob_CLASS" in audit.check("calibration").summary
+    assert audit.verdict == "undecided"
+    assert audit.exhibits.calibration is None

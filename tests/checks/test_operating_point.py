@@ -108,10 +108,62 @@ def test_without_validation_it_is_skipped_with_that_reason() -> None:
     assert "never chosen on the test set" in outcome.summary
 
 
-def test_without_probabilities_it_is_skipped() -> None:
-    test, validation = _split(50, 50), replace(_split(50, 50, seed=1), probabilities=None)
-    assert CHECK.run(test, validation).status is Status.SKIP
-    assert CHECK.run(validation, test).status is Status.SKIP
+def test_predictions_that_were_given_without_probabilities_are_an_error() -> None:
+    given, bare = _split(50, 50), replace(_split(50, 50, seed=1), probabilities=None)
+    for test, validation, split in ((given, bare, "validation"), (bare, given, "test")):
+        outcome = CHECK.run(test, validation)
+        assert outcome.status is Status.ERROR
+        assert f"{split} predictions without probabilities" in outcome.summary
+        assert "prob_CLASS" in outcome.summary
+
+
+def _said(fraud: int, normal: int, found: float, of_fraud: float, of_normal: float) -> Predictions:
+    """A share of the fraud gets 0.99, the rest one probability, and all normal images one."""
+    score = np.r_[np.full(fraud, of_fraud), np.full(normal, of_normal)].astype(np.float32)
+    score[: round(found * fraud)] = 0.99
+    label = np.repeat([0, 1], [fraud, normal])
+    images = tuple(f"{i}.jpg" for i in range(len(label)))
+    scores = np.stack([score, 1 - score], axis=1)
+    return Predictions(("fraud", "normal"), images, label, (score < 0.5) * 1, probabilities=scores)
+
+
+@pytest.mark.parametrize("said", [(0.8, 0.0, 0.0), (0.0, 0.5, 0.5)], ids=["latent", "constant"])
+def test_a_threshold_that_flags_everything_fails(said: tuple[float, float, float]) -> None:
+    outcome = CHECK.run(_said(200, 1800, *said), _said(200, 1800, *said))
+    assert outcome.status is Status.FAIL
+    assert outcome.findings[0].status is Status.PASS
+    assert "no fewer than flagging 90% of all at random gives" in outcome.summary
+
+
+def test_its_twin_that_scores_the_rest_above_normal_passes() -> None:
+    twin = _said(200, 1800, 0.8, 0.1, 0.0)
+    outcome = CHECK.run(twin, twin)
+    assert outcome.status is Status.PASS
+    assert "at 0 false alarms in 10,000 other images." in outcome.summary
+
+
+def test_candidates_without_skill_do_not_pass_more_often_than_they_may() -> None:
+    """Scores that say nothing of the class: recall and false alarms are one rate."""
+    passed = 0
+    for seed in range(200):
+        test, validation = _split(300, 300, 0.0, 2 * seed), _split(300, 300, 0.0, 2 * seed + 1)
+        passed += OperatingPoint(critical="fraud", min_recall=0.8).run(test, validation).status is (
+            Status.PASS
+        )
+    assert passed <= binom.ppf(0.999, 200, 0.05)
+
+
+def test_few_other_images_cannot_show_that_it_tells_them_apart() -> None:
+    outcome = CHECK.run(_said(200, 1, 1, 0, 0.0), _said(200, 1800, 1, 0, 0.0))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "perhaps no fewer" in outcome.summary
+
+
+def test_without_other_images_false_alarms_are_not_known() -> None:
+    outcome = CHECK.run(_split(600, 0), _split(150, 2000, seed=1))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "is not known: there is no other test image" in outcome.summary
+    assert "0 false alarms" not in outcome.summary
 
 
 def test_an_unknown_class_has_a_suggestion() -> None:
@@ -193,6 +245,21 @@ def test_from_saved_predictions_to_the_report(
     assert picture.alt in page
     assert "on test images recall 9" in picture.alt
     assert run(predictions=predictions).exhibits.operating is None
+
+
+@pytest.mark.parametrize("level", ["block", "advise"])
+def test_a_blocking_check_without_probabilities_leaves_the_audit_undecided(
+    run: Callable[..., Audit], scored: Callable[..., Path], write: Callable[..., Path], level: str
+) -> None:
+    rows = [f"v{i},{name},{name}" for i, name in enumerate(["fraud", "normal"] * 50)]
+    bare = write("bare.csv", "\n".join(["image,label,predicted", *rows]) + "\n")
+    # At the largest probability the fraud is missed, which other checks judge.
+    off = {key: {"level": "off"} for key in ("accuracy-paradox", "rare-class-recall")}
+    critical = {"operating-point": {"critical": "fraud", "level": level}}
+    predictions = {"test": scored("test.csv", _split(600, 4000, 8.0)), "validation": bare}
+    audit = run(predictions=predictions, checks={**off, **critical})
+    assert audit.check("operating-point").status is Status.ERROR
+    assert audit.verdict == ("undecided" if level == "block" else "accepted")
 
 
 def test_a_model_is_run_on_the_validation_images(

@@ -134,11 +134,23 @@ class CandidateSpec:
         file = self.checkpoint.name if self.checkpoint else "unnamed candidate"
         return self.model or self.module or file
 
+    @property
+    def changes_unseen(self) -> bool:
+        """Whether it may become another model while all that is named here stays as it is.
+
+        A module imports and reads what it likes; what is fetched by name may be replaced there.
+        """
+        from auditor.models.architecture import is_hub_name
+
+        fetched = self.pretrained and self.checkpoint is None and self.file is None
+        return self.module is not None or is_hub_name(self.model) or fetched
+
     def identity(self) -> str:
-        """Return the SHA-256, in hex, of everything that decides the candidate's outputs.
+        """Return the SHA-256, in hex, of what is known of the candidate before it is loaded.
 
         That is every field, the bytes of the checkpoint (not its path) and of the module's source
-        file, and the versions of torch and timm. Neither package is imported.
+        file, and the versions of torch and timm. Neither package is imported. Of what
+        `changes_unseen`, ``LoadedModel.content`` says the rest.
 
         Raises
         ------
@@ -186,9 +198,11 @@ class LoadedModel:
     weights
         Where its weights came from.
     weights_digest
-        SHA-256 of the checkpoint file, in hex; None where there is none.
+        SHA-256, in hex, of the file with the weights; of its tensors where there is none.
     notes
         What a reviewer must know, one sentence each.
+    content
+        SHA-256, in hex, of what it is made of, where the candidate `changes_unseen`; else None.
     """
 
     model: nn.Module
@@ -197,8 +211,9 @@ class LoadedModel:
     classes: tuple[str, ...] | None
     architecture: str
     weights: str
-    weights_digest: str | None
+    weights_digest: str
     notes: tuple[str, ...]
+    content: str | None = None
 
 
 def load(spec: CandidateSpec) -> LoadedModel:
@@ -213,6 +228,7 @@ def load(spec: CandidateSpec) -> LoadedModel:
 
     from auditor.models import architecture
     from auditor.models.checkpoint import read_checkpoint
+    from auditor.models.content import digest_tensors
     from auditor.models.fitting import fit_weights
 
     checkpoint = read_checkpoint(spec.checkpoint) if spec.checkpoint else None
@@ -231,7 +247,7 @@ def load(spec: CandidateSpec) -> LoadedModel:
         classes=classes,
         architecture=built.name,
         weights=_weights(spec, checkpoint, built),
-        weights_digest=digest_file(weights) if weights else None,
+        weights_digest=digest_file(weights) if weights else digest_tensors(model),
         notes=(
             *(checkpoint.notes if checkpoint else ()),
             *built.notes,
@@ -239,7 +255,20 @@ def load(spec: CandidateSpec) -> LoadedModel:
             *output_notes,
             *_preprocessing_notes(model, steps),
         ),
+        content=_content(spec, model, steps, classes) if spec.changes_unseen else None,
     )
+
+
+def _content(
+    spec: CandidateSpec, model: nn.Module, steps: Preprocessing, classes: tuple[str, ...] | None
+) -> str:
+    from auditor.models.content import digest_content
+    from auditor.models.factory import imported_by
+
+    reference = spec.module or ""
+    made = digest_content(model, reference.partition(":")[0] or None, imported_by(reference))
+    prepared = asdict(steps) | {"source": None}
+    return digest_facts({"model": made, "preprocessing": prepared, "classes": classes})
 
 
 def _preprocessing(

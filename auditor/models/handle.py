@@ -54,7 +54,10 @@ class Candidate:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 over everything that its predictions depend on."""
+        """SHA-256 over everything that its predictions depend on.
+
+        A model that may change unseen is loaded for it: only then is it known.
+        """
         parts = (
             self.spec.identity(),
             self.engine.device,
@@ -63,6 +66,7 @@ class Candidate:
             self.engine.preprocessing,
             self.given,
             self.found,
+            *((self.loaded.content,) if self.spec.changes_unseen else ()),
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 

@@ -1,0 +1,179 @@
+"""What a model is made of once it is loaded, where no one file says so: tensors, layers, source."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from auditor.models.identity import digest_facts
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["digest_content", "digest_tensors"]
+
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+def digest_content(model: nn.Module, factory: str | None, imported: Iterable[str]) -> str:
+    """Return the SHA-256, in hex, of what decides a loaded model's outputs; no path is in it.
+
+    That is its tensors, how its layers describe themselves, the code of compiled ones, the files
+    that define its classes, and every file of the user's own that the factory imports, directly or
+    not. What a layer keeps in plain attributes and does not say of itself stays unseen.
+
+    Parameters
+    ----------
+    model
+        As it was loaded, before it is moved or cast.
+    factory
+        Name of the module whose function made it; None where timm did.
+    imported
+        Names of the modules that were imported while it was made.
+    """
+    return digest_facts(
+        {
+            "tensors": digest_tensors(model),
+            "layers": _ADDRESS.sub("", repr(model)),
+            "code": list(_code(model)),
+            "sources": _sources(model, factory, imported),
+        }
+    )
+
+
+def digest_tensors(model: nn.Module) -> str:
+    """Return the SHA-256, in hex, of a model's tensors: names, types, shapes and bytes."""
+    buffers = model.named_buffers(remove_duplicate=False)  # those that are not in state dicts, too
+    state = model.state_dict() | dict(buffers)
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        for part in _parts(state[name]):
+            digest.update(f"{name} ".encode())
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _parts(value: object) -> Iterator[bytes]:
+    """Yield what a state dict holds as bytes; packed weights are tensors in tuples."""
+    from torch import Tensor
+
+    if isinstance(value, Tensor):
+        yield f"{value.dtype} {tuple(value.shape)} ".encode()
+        yield _bytes_of(value)
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from _parts(each)
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            yield str(name).encode()
+            yield from _parts(each)
+    else:
+        yield _ADDRESS.sub("", repr(value)).encode()
+
+
+def _bytes_of(tensor: Tensor) -> bytes:
+    import torch
+
+    if tensor.is_meta:
+        return b""
+    dense = tensor.dequantize() if tensor.is_quantized else tensor.to_dense()
+    flat = dense.detach().cpu().contiguous().reshape(-1)
+    return flat.resolve_conj().resolve_neg().view(torch.uint8).numpy().tobytes()
+
+
+def _code(model: nn.Module) -> Iterator[str]:
+    """Yield the code of layers whose classes have no source file of their own."""
+    from torch.fx import GraphModule
+    from torch.jit import ScriptModule
+
+    for name, module in model.named_modules():
+        if isinstance(module, GraphModule | ScriptModule):
+            yield f"{name} {getattr(module, 'code', '')}"
+
+
+def _sources(model: nn.Module, factory: str | None, imported: Iterable[str]) -> dict[str, str]:
+    """Return module name → SHA-256 of the file that it was loaded from."""
+    classes = {kind.__module__ for each in model.modules() for kind in type(each).__mro__}
+    found = {name: _digest(sys.modules[name]) for name in classes if _has_file(name)}
+    top = (factory or "").partition(".")[0]
+    waiting = [*classes, *imported, *([factory] if factory else [])]
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if _has_file(name) and _is_own(name, top):
+            found[name] = _digest(sys.modules[name])
+            waiting += _imports(sys.modules[name])
+    return found
+
+
+def _has_file(name: str) -> bool:
+    known = name.partition(".")[0] in sys.stdlib_module_names
+    return not known and bool(getattr(sys.modules.get(name), "__file__", None))
+
+
+def _is_own(name: str, top: str) -> bool:
+    """Tell whether a module is the user's: of the factory's package, or not an installed one."""
+    first = name.partition(".")[0]
+    if first == top:
+        return True
+    return first != "auditor" and not _INSTALLED & set(Path(str(_file(name))).parts)
+
+
+def _file(name: str) -> str | None:
+    return sys.modules[name].__file__
+
+
+# Kept by the module that was loaded: it stays what it is where its file is edited afterwards.
+@functools.cache
+def _source(module: ModuleType) -> bytes:
+    file = str(module.__file__)
+    get_data = getattr(module.__loader__, "get_data", None)  # a module may lie in an archive
+    return bytes(get_data(file)) if get_data else Path(file).read_bytes()
+
+
+def _digest(module: ModuleType) -> str:
+    return hashlib.sha256(_source(module)).hexdigest()
+
+
+def _imports(module: ModuleType) -> Iterator[str]:
+    """Yield the names that a module's source imports, wherever in it, and their packages."""
+    yield from _packages(module.__name__)
+    try:
+        tree = ast.parse(_source(module))
+    except (SyntaxError, ValueError):  # an extension in C
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _packages(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            yield from _imported_from(node, module)
+
+
+def _imported_from(node: ast.ImportFrom, module: ModuleType) -> Iterator[str]:
+    dotted = "." * node.level + (node.module or "")
+    try:
+        base = importlib.util.resolve_name(dotted, module.__package__ or None)
+    except ImportError:  # a relative import that never ran
+        return
+    yield from _packages(base)
+    yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _packages(name: str) -> Iterator[str]:
+    """Yield a module's name and those of the packages that it is in."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]

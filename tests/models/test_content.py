@@ -1,0 +1,146 @@
+"""What was gathered from one model is never taken for another's, though its file is the same."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from auditor.config import EngineTable, ModelTable
+from auditor.models.content import digest_tensors
+from auditor.models.handle import Candidate
+
+FACTORY = """
+    import torch
+    from shapes import Net
+
+    def build():
+        net = Net()
+        net.load_state_dict(torch.load({weights!r}, weights_only=True))
+        return net
+"""
+SHAPES = """
+    from torch import nn
+    from signs import sign
+
+    class Net(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Flatten(), nn.Linear(12, 3))
+            self.steps = nn.ModuleList([nn.Dropout(0.5)])
+
+        def forward(self, images):
+            return sign() * self[1](self[0](images))
+"""
+SIGNS = "def sign():\n    return 1.0\n"
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    weights = tmp_path / "weights.pt"
+    torch.manual_seed(0)
+    torch.save({"1.weight": torch.randn(3, 12), "1.bias": torch.randn(3)}, weights)
+    (tmp_path / "factory.py").write_text(textwrap.dedent(FACTORY.format(weights=str(weights))))
+    (tmp_path / "shapes.py").write_text(textwrap.dedent(SHAPES))
+    (tmp_path / "signs.py").write_text(SIGNS)
+    (tmp_path / "unrelated.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    forget()
+
+
+def forget() -> None:
+    """Do as a new process would: import everything again."""
+    for name in ("factory", "shapes", "signs"):
+        sys.modules.pop(name, None)
+
+
+def identity(module: str = "factory:build") -> str:
+    forget()
+    table = ModelTable(module=module, input_size=2)
+    return Candidate(table, EngineTable(), None, None).identity
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new) + "# of another length\n")
+
+
+def test_the_same_files_make_the_same_identity_wherever_they_are(written: Path) -> None:
+    first = identity()
+    (written / "unrelated.py").write_text("x = 2\n")
+    (written / "data.csv").write_text("1,2\n")
+    assert identity() == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: edit(folder / "shapes.py", "sign() *", "-sign() *"),
+        lambda folder: edit(folder / "signs.py", "1.0", "-1.0"),
+        lambda folder: edit(folder / "factory.py", "net = Net()", "net = Net().eval()"),
+        lambda folder: torch.save(
+            {"1.weight": torch.randn(3, 12), "1.bias": torch.zeros(3)}, folder / "weights.pt"
+        ),
+    ],
+    ids=["its class", "a function of an import of an import", "the factory", "weights it reads"],
+)
+def test_whatever_decides_the_outputs_makes_another_identity(
+    written: Path, change: Callable[[Path], None]
+) -> None:
+    first = identity()
+    change(written)
+    assert identity() != first
+
+
+def test_a_module_that_is_imported_by_name_counts(written: Path) -> None:
+    (written / "late.py").write_text(
+        "import importlib\n\ndef build():\n    return importlib.import_module('factory').build()\n"
+    )
+    first = identity("late:build")
+    edit(written / "signs.py", "1.0", "2.0")
+    assert identity("late:build") != first
+
+
+def test_tensors_are_told_apart_by_name_type_shape_and_value() -> None:
+    def model(**buffers: torch.Tensor) -> nn.Module:
+        module = nn.Module()
+        for name, value in buffers.items():
+            module.register_buffer(name, value, persistent=False)
+        return module
+
+    zeros = torch.zeros(2, 3)
+    seen = [
+        digest_tensors(model(**buffers))
+        for buffers in (
+            {"a": zeros},
+            {"b": zeros},
+            {"a": zeros.half()},
+            {"a": torch.zeros(3, 2)},
+            {"a": torch.tensor(1.0)},
+            {"a": torch.ones(2, 3)},
+            {"a": torch.zeros(2, 3, dtype=torch.complex64)},
+            {"a": torch.zeros(2, 3, dtype=torch.float8_e4m3fn)},
+            {"a": zeros, "b": zeros},
+        )
+    ]
+    assert len(set(seen)) == len(seen)
+    assert digest_tensors(model(a=torch.zeros(3, 2).T)) == seen[0]
+    assert digest_tensors(model(a=torch.ones(2, 3).to_sparse())) == seen[5]
+
+
+def test_packed_weights_of_a_quantised_layer_count() -> None:
+    from torch.ao.nn.quantized import dynamic
+
+    def model(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        layer = dynamic.Linear(4, 2, dtype=torch.float16)  # type: ignore[no-untyped-call]
+        layer.set_weight_bias(torch.randn(2, 4), None)
+        return nn.Sequential(layer)
+
+    assert digest_tensors(model(0)) == digest_tensors(model(0)) != digest_tensors(model(1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -14,8 +14,8 @@ from auditor.evidence.provider import derive, gather
 from auditor.overlap.clusters import clusters, joining, repeated
 from auditor.overlap.contamination import conflicting, strongest
 from auditor.overlap.decode import open_image
-from auditor.overlap.overlap import OverlapPair, find_duplicates, find_overlap
-from auditor.overlap.result import OverlapSettings, Threshold
+from auditor.overlap.overlap import find_duplicates, find_overlap
+from auditor.overlap.result import OverlapPair, OverlapSettings, Threshold
 from auditor.overlap.thumbnail import thumbnail
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from auditor.data.samples import Samples
     from auditor.evidence.signatures import Signatures
-    from auditor.overlap.overlap import OverlapSearch
 
 __all__ = ["Overlap", "OverlapPair", "Repeats", "Unread", "most_telling", "overlap"]
 
@@ -188,10 +187,9 @@ _LIMITS = ("near", "transformed")
 _COUNTS = ("test_signed", "train_signed", "set_apart", "capped", "exact_within_train")
 
 
-def _repeats(pairs: Iterable[OverlapPair]) -> Repeats:
-    joined = joining(pairs)
-    sizes = [len(images) for images in clusters(joined)]
-    verified = all(pair.verified for pair in joined)
+def _repeats(pairs: Sequence[OverlapPair]) -> Repeats:
+    sizes = [len(images) for images in clusters(pairs)]
+    verified = all(pair.verified for pair in joining(pairs))
     return Repeats(sum(sizes) - len(sizes), max(sizes, default=0), verified)
 
 
@@ -225,37 +223,25 @@ def most_telling(pairs: Iterable[OverlapPair]) -> list[OverlapPair]:
     return found[:SHOWN]
 
 
-class Asked(NamedTuple):
-    """What the search is told."""
-
-    settings: OverlapSettings
-
-    @property
-    def identity(self) -> str:
-        """What evidence is keyed by."""
-        return repr(self.settings)
-
-
 @derive
-def overlap_settings(config: Config) -> Asked:
+def overlap_settings(config: Config) -> OverlapSettings:
     """Return what the search is told."""
     table = config.overlap
-    return Asked(OverlapSettings(table.false_discovery_rate, table.transforms, table.views))
+    return OverlapSettings(table.false_discovery_rate, table.transforms, table.views)
 
 
 @gather(Overlap, version=7)
 def overlap(
-    overlap_settings: Asked,
+    overlap_settings: OverlapSettings,
     test_signatures: Signatures,
     test_samples: Samples | None,
     train_signatures: Signatures | None,
     train_samples: Samples | None,
 ) -> Overlap:
     """Search the training images for every test image, and both splits for copies."""
-    settings = overlap_settings.settings
     open_test, open_train = _opener(test_samples), _opener(train_samples)
     test = test_signatures.split()
-    copies = find_duplicates(test, open_test, settings)
+    copies = find_duplicates(test, open_test, overlap_settings)
     within_test = copies.pairs
     counted = Counter(test_signatures.labels)
     if train_signatures is None:
@@ -271,10 +257,10 @@ def overlap(
             classes=counted,
         )
     train = train_signatures.split()
-    found = find_overlap(test, train, open_test, open_train, settings)
+    found = find_overlap(test, train, open_test, open_train, overlap_settings)
     many = len(train.images) > COMPARED_WITHIN
     alike = repeated(train) if many else train
-    within_train = find_duplicates(alike, open_train, settings).pairs
+    within_train = find_duplicates(alike, open_train, overlap_settings).pairs
     openers = {"test": open_test, "train": open_train}
     return Overlap(
         pairs=found.pairs,
@@ -287,17 +273,15 @@ def overlap(
         thumbnails=_thumbnails(openers, found.pairs, within_test, within_train),
         exact_within_train=many,
         classes=counted,
-        **_limits(found),
+        near=found.near,
+        transformed=found.transformed,
+        set_apart=found.set_apart,
+        capped=found.capped,
     )
 
 
 def _unread(signatures: Signatures) -> Unread:
     return Unread(len(signatures.unreadable), min(signatures.unreadable, default=""))
-
-
-def _limits(found: OverlapSearch) -> dict[str, Any]:
-    names = ("near", "transformed", "set_apart", "capped")
-    return {name: getattr(found, name) for name in names}
 
 
 def _opener(samples: Samples | None) -> Opener | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from auditor.evidence.signature_file import SignatureFile
     from auditor.evidence.signing import Signing
-    from auditor.overlap.overlap import SplitSignatures
+    from auditor.overlap.splits import SplitSignatures
 
 __all__ = ["VERSION", "Signatures", "SigningSettings", "test_signatures", "train_signatures"]
 
@@ -80,7 +80,7 @@ class Signatures:
 
     def split(self) -> SplitSignatures:
         """Return what the overlap search takes."""
-        from auditor.overlap.overlap import SplitSignatures
+        from auditor.overlap.splits import SplitSignatures
 
         return SplitSignatures(
             self.images,

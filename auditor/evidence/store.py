@@ -132,11 +132,9 @@ class Store:
         found: Mapping[str, str] = self._entries[name].get("origin", {})
         return found
 
-    def save(
-        self, name: str, key: str, table: pa.Table, origin: Mapping[str, str], method: str = ""
-    ) -> None:
+    def save(self, name: str, key: str, table: pa.Table, origin: Mapping[str, str]) -> None:
         """Store evidence in one step, with the identities of what it was made from."""
-        self.save_stream(name, key, [table], table.schema, origin, method)
+        self.save_stream(name, key, [table], table.schema, origin)
 
     def save_stream(
         self,

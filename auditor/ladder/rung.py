@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from auditor.errors import Unavailable
 from auditor.evidence.audited import open_stored, read_audit, read_pictures, read_predictions
+from auditor.evidence.provider import Stored
 from auditor.record import Audit
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from auditor.comparison.comparable import Pictures
     from auditor.evidence.latency import Latency
     from auditor.evidence.predictions import Predictions
@@ -21,12 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Rung", "read_rung"]
 
 
-class _Stored(Protocol):
-    @classmethod
-    def from_table(cls, table: pa.Table) -> Self: ...
-
-
-Kept = TypeVar("Kept", bound=_Stored)
+Kept = TypeVar("Kept", bound=Stored)
 
 
 @dataclass(frozen=True, eq=False)

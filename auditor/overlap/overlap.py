@@ -23,9 +23,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from auditor.overlap.near import Near, near_matches
-from auditor.overlap.result import OverlapPair, OverlapSearch, OverlapSettings, Threshold
+from auditor.overlap.result import OverlapPair, OverlapSearch, OverlapSettings
 from auditor.overlap.splits import (
-    MIN_CONTRAST,
     Kind,
     Match,
     OpenImage,
@@ -34,18 +33,7 @@ from auditor.overlap.splits import (
     grouped,
 )
 
-__all__ = [
-    "MIN_CONTRAST",
-    "PARTNERS",
-    "OpenImage",
-    "OverlapPair",
-    "OverlapSearch",
-    "OverlapSettings",
-    "SplitSignatures",
-    "Threshold",
-    "find_duplicates",
-    "find_overlap",
-]
+__all__ = ["PARTNERS", "find_duplicates", "find_overlap"]
 
 PARTNERS = 5
 """Partners listed for a picture and a kind."""

@@ -28,6 +28,11 @@ class OverlapSettings:
     transforms: bool = True
     views: bool = False
 
+    @property
+    def identity(self) -> str:
+        """What evidence is keyed by."""
+        return repr(self)
+
     def __post_init__(self) -> None:
         if not 0 < self.false_discovery_rate < 1:
             rate = self.false_discovery_rate

@@ -21,15 +21,11 @@ import numpy as np
 from PIL import Image
 
 from auditor.overlap.decode import open_image
-from auditor.overlap.overlap import (
-    OverlapPair,
-    OverlapSearch,
-    OverlapSettings,
-    SplitSignatures,
-    find_overlap,
-)
+from auditor.overlap.overlap import find_overlap
+from auditor.overlap.result import OverlapPair, OverlapSearch, OverlapSettings
 from auditor.overlap.signature import Signature, impression, signatures
 from auditor.overlap.soft import SOFT_BYTES
+from auditor.overlap.splits import SplitSignatures
 
 Item = TypeVar("Item")
 RATES = (0.02, 0.05, 0.10)

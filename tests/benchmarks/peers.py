@@ -30,9 +30,10 @@ from PIL import Image, ImageDraw
 
 from auditor.data.sources import read_samples
 from auditor.overlap.decode import open_image
-from auditor.overlap.overlap import SplitSignatures, find_overlap
+from auditor.overlap.overlap import find_overlap
 from auditor.overlap.search import near_pairs
 from auditor.overlap.signature import impression, signatures
+from auditor.overlap.splits import SplitSignatures
 
 SHOWN, TILE = 100, 64
 

@@ -24,9 +24,11 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
 from auditor.data.sources import read_samples
 from auditor.overlap.decode import open_image, to_rgb
-from auditor.overlap.overlap import OverlapSettings, SplitSignatures, find_overlap
+from auditor.overlap.overlap import find_overlap
+from auditor.overlap.result import OverlapSettings
 from auditor.overlap.signature import impression, signatures
 from auditor.overlap.soft import SOFT_BYTES
+from auditor.overlap.splits import SplitSignatures
 
 Picture = Image.Image
 Random = np.random.Generator

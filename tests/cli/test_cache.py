@@ -49,7 +49,7 @@ def store(here: Path) -> Store:
     """Evidence of a candidate, of two before it, and of a pass that was interrupted."""
     store = Store(here / "audit" / "evidence")
     for rows, key in enumerate(KEYS[:3], 1):
-        store.save("test", key, pa.table({"x": range(rows)}), {}, "by model")
+        store.save("test", key, pa.table({"x": range(rows)}), {})
     store.save("overlap", KEYS[0], pa.table({"x": range(1234)}), {})
     store.parts("train", KEYS[4]).save(0, pa.table({"x": range(9)}))
     return store

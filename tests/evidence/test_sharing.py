@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def save(folder: Path, n: int, name: str = "test", method: str = METHOD) -> None:
-    Store(folder).save(name, KEYS[n], table(n), {}, method)
+    Store(folder).save_stream(name, KEYS[n], [table(n)], table(n).schema, {}, method)
 
 
 def files(folder: Path) -> int:
@@ -199,7 +199,7 @@ class TestTogether:
     def test_what_others_put_in_the_place_does_not_hide_ones_own(self, folder: Path) -> None:
         mine, theirs = Store(folder), Store(folder)
         for store, n in ((mine, 0), (theirs, 1)):
-            store.save("test", KEYS[n], table(n), {}, METHOD)
+            store.save("test", KEYS[n], table(n), {})
         for _ in range(2):
             assert mine.find("test", KEYS[0]) == folder / "test.parquet"
             assert mine.load("test", KEYS[0]) == table(0)

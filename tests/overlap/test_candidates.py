@@ -11,8 +11,9 @@ from auditor.overlap import candidates, device
 from auditor.overlap.candidates import NEAREST, RADIUS, Candidates, Crowd, nearest
 from auditor.overlap.contamination import conflicting
 from auditor.overlap.dihedral import ORIENTATIONS, UPRIGHT, Orientation, oriented, oriented_soft
-from auditor.overlap.overlap import SplitSignatures, find_duplicates, find_overlap
+from auditor.overlap.overlap import find_duplicates, find_overlap
 from auditor.overlap.soft import crowding, low_bits, unit_rows
+from auditor.overlap.splits import SplitSignatures
 from tests.overlap.conftest import signature
 
 DEVICES = [None, "cpu", *filter(None, [device.accelerator()])]

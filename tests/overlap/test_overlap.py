@@ -12,13 +12,9 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
 from auditor.overlap.decode import open_image
-from auditor.overlap.overlap import (
-    PARTNERS,
-    OverlapPair,
-    SplitSignatures,
-    find_duplicates,
-    find_overlap,
-)
+from auditor.overlap.overlap import PARTNERS, find_duplicates, find_overlap
+from auditor.overlap.result import OverlapPair
+from auditor.overlap.splits import SplitSignatures
 from tests.overlap.conftest import signature
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"

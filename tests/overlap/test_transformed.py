@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 from auditor.overlap.decode import open_image
-from auditor.overlap.overlap import OverlapPair, OverlapSettings, SplitSignatures, find_overlap
+from auditor.overlap.overlap import find_overlap
+from auditor.overlap.result import OverlapPair, OverlapSettings
+from auditor.overlap.splits import SplitSignatures
 from auditor.overlap.views import VIEWS, View, cropped
 from tests.overlap.conftest import signature
 from tests.overlap.test_overlap import Files, encoded, scenes

@@ -39,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from auditor.stats import Interval
+from auditor.stats import Interval, proportion_intervals
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
@@ -302,19 +302,34 @@ class Reliability(NamedTuple):
         Noise makes the plain estimate too large, the more so the better the calibration; how much
         cannot be known. So each bound takes the worst case: the lower one that all bins are
         perfect, where noise adds most; the upper one that none is near, where it adds nothing. The
-        bounds hold whatever the truth, as far as bins are near normal, and err less than they may.
+        upper one joins the exact (Clopper–Pearson) bounds of the bins by squares, as variance
+        estimates recovery does, and is exact for a single bin; the lower one takes bins as normal.
         """
         if (error := self.error) is None:
             return None
+        low = error - _sum_of_sizes(self._noise(confidence), special.ndtri(confidence))
+        high = error + float(np.hypot.reduce(self._room(confidence)))
+        return Interval(max(0.0, low), min(1.0, high))
+
+    def _noise(self, confidence: float) -> Floats:
+        """Return each bin's standard error, as it is or were if it was perfect: the larger."""
         z = special.ndtri(confidence)
         rate = (self.right + z**2 / 2) / (self.images + z**2)
-        noise = np.sqrt(self.images * rate * (1 - rate)) / self.images.sum()
-        high = error + z * np.sqrt((noise**2).sum())
-        return Interval(max(0.0, error - _sum_of_sizes(noise, z)), float(min(1.0, high)))
+        variance = np.maximum(rate * (1 - rate), self.probability * (1 - self.probability))
+        return np.asarray(np.sqrt(self.images * variance) / self.images.sum())
+
+    def _room(self, confidence: float) -> Floats:
+        """Return how much farther from its stated probability each bin's share may surely lie."""
+        low, high = proportion_intervals(self.right, self.images, confidence)
+        seen = np.abs(self.right / self.images - self.probability)
+        may_be = np.maximum(high - self.probability, self.probability - low)
+        return np.asarray(self.images / self.images.sum() * (may_be - seen))
 
 
 def _sum_of_sizes(deviations: Floats, z: float) -> float:
     """Return the quantile of a sum of |normal|, by its first three cumulants (Cornish–Fisher)."""
+    if not deviations.any():
+        return 0.0
     mean = np.sqrt(2 / np.pi)
     variance = (1 - mean**2) * (deviations**2).sum()
     third = mean * (4 / np.pi - 1) * (deviations**3).sum()

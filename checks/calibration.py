@@ -55,6 +55,7 @@ class Calibration(Check):
 
     id = "calibration"
     title = "The candidate is as sure as it is right"
+    version = 2
     level = "advise"
 
     max_ece: Fraction = 0.05

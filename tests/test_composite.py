@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import approx_fprime
+from scipy.stats import binom, binomtest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, f1_score, matthews_corrcoef
 
@@ -216,7 +217,7 @@ def test_calibration_error_equals_scikit_learns_bins(n: int, seed: int) -> None:
     assert error is not None
     assert bounds is not None
     assert error == pytest.approx(float(found.images @ np.abs(share - mean)) / n)
-    assert 0 <= bounds.low <= error < bounds.high <= 1
+    assert 0 <= bounds.low <= error <= bounds.high <= 1
 
 
 def test_probabilities_of_zero_and_one_have_bins() -> None:
@@ -238,6 +239,42 @@ def test_five_of_five_is_no_certainty_of_calibration() -> None:
     assert bounds is not None
     assert bounds.low == 0
     assert bounds.high > 0.2
+
+
+@pytest.mark.parametrize(("n", "right"), [(5, 5), (37, 37), (59, 59), (80, 79), (100, 95)])
+@pytest.mark.parametrize("stated", [1.0, 0.97, 0.6])
+def test_one_bin_has_the_exact_upper_bound(n: int, right: int, stated: float) -> None:
+    """Wherever the true share lies within its own bounds, the distance to it lies within these."""
+    found = Reliability(np.array([n]), np.array([right]), np.array([stated])).interval()
+    exact = binomtest(right, n).proportion_ci(0.90, "exact")
+    assert found is not None
+    assert found.high == pytest.approx(max(exact.high - stated, stated - exact.low))
+
+
+@pytest.mark.parametrize("n", [37, 59, 60, 100, 300, 1000])
+def test_of_candidates_that_are_always_sure_and_wrong_in_5_percent_few_look_calibrated(
+    n: int,
+) -> None:
+    def high(right: int) -> float:
+        found = Reliability(np.array([n]), np.array([right]), np.ones(1)).interval()
+        return 1.0 if found is None else found.high
+
+    wrongly = sum(binom.pmf(right, n, 0.9499) for right in range(n + 1) if high(right) <= 0.05)
+    assert wrongly <= 0.05
+
+
+def test_a_lower_bound_does_not_take_luck_for_too_little_confidence() -> None:
+    """30 of 30 right, stated 0.9: a calibrated candidate has that in 4% of audits."""
+    found = Reliability(np.array([30]), np.array([30]), np.array([0.9])).interval()
+    assert found is not None
+    assert found.low == 0
+
+
+def test_a_confidence_of_next_to_a_half_has_bounds() -> None:
+    found = Reliability.of(np.ones(5), np.ones(5, bool)).interval(0.5000001)
+    assert found is not None
+    assert found.low == 0
+    assert found.high == pytest.approx(1 - 0.5 ** (1 / 5), abs=1e-6)
 
 
 def test_no_image_has_no_calibration() -> None:

@@ -30,7 +30,7 @@ FIGURES = {
     "accuracy − balanced": composite.ACCURACY_GAP,
 }
 TRUTHS = ("good", "nearly perfect", "paradox", "collapse", "uniform errors", "uneven")
-CALIBRATIONS = ("calibrated", "overconfident", "underconfident", "uneven")
+CALIBRATIONS = ("calibrated", "overconfident", "underconfident", "uneven", "always sure")
 RESAMPLES = 300
 AIM = 88.0
 
@@ -107,11 +107,14 @@ def calibration_row(k: int, n: int, truth: str, audits: int, random: np.random.G
     misses = np.zeros(3, int)
     for _ in range(audits):
         stated = 1 / k + (1 - 1 / k) * random.beta(4, 1, n)
+        if truth == "always sure":  # one-hot probabilities: a single bin, at the edge
+            stated = np.ones(n)
         rate = {
             "calibrated": stated,
             "overconfident": 1 / k + 0.8 * (stated - 1 / k),
             "underconfident": stated + 0.5 * (1 - stated),
             "uneven": np.where(stated > 0.8, stated - 0.1, stated + 0.1),
+            "always sure": np.full(n, 0.95),
         }[truth]
         edges = np.unique(np.quantile(stated, np.arange(1, 15) / 15))
         off = np.bincount(np.searchsorted(edges, stated), rate - stated)
@@ -121,8 +124,8 @@ def calibration_row(k: int, n: int, truth: str, audits: int, random: np.random.G
     return said(misses)
 
 
-def main(audits: int) -> None:
-    """Print both tables."""
+def figures_table(audits: int) -> None:
+    """Print the table of the confusion matrix's figures."""
     random = np.random.default_rng(20261123)
     print(f"Coverage in % (truth below/above the interval), {audits} audits a row; nominal 90.\n")
     print(f"| K | test images a class | truth | {' | '.join(FIGURES)} | bootstrap of balanced |")
@@ -132,13 +135,24 @@ def main(audits: int) -> None:
             for truth in TRUTHS:
                 cells = " | ".join(one_row(k, n, truth, audits, random))
                 print(f"| {k} | {label} | {truth} | {cells} |", flush=True)
+
+
+def calibration_table(audits: int) -> None:
+    """Print the table of the expected calibration error."""
+    random = np.random.default_rng(20261123)
     print("\nExpected calibration error, 15 bins of equal mass.\n")
     print(f"| K | n | {' | '.join(CALIBRATIONS)} |")
     print("|" + "---|" * (len(CALIBRATIONS) + 2))
     for k in (2, 10, 100):
-        for images in (20, 200, 2000):
+        for images in (20, 60, 200, 2000):
             row = [calibration_row(k, images, truth, audits, random) for truth in CALIBRATIONS]
             print(f"| {k} | {images} | {' | '.join(row)} |", flush=True)
+
+
+def main(audits: int) -> None:
+    """Print both tables."""
+    figures_table(audits)
+    calibration_table(audits)
 
 
 if __name__ == "__main__":

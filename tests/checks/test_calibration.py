@@ -76,6 +76,14 @@ def test_as_many_images_as_it_says_settle_it() -> None:
     assert interval.low > 0.018
 
 
+@pytest.mark.parametrize(
+    ("n", "status"), [(37, "inconclusive"), (58, "inconclusive"), (59, "pass")]
+)
+def test_a_candidate_that_is_always_sure_needs_59_images_all_right(n: int, status: str) -> None:
+    """0.95 to the 59th is the first power below 5%."""
+    assert Calibration().run(Bins.of(_test(np.ones(n), np.ones(n, bool)))).status == status
+
+
 def test_no_image_is_inconclusive() -> None:
     nothing = _test(np.zeros(0), np.zeros(0, bool))
     outcome = Calibration().run(Bins.of(nothing))

@@ -60,7 +60,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status
-from auditor.efficiency.speed import Budget, by_the_wall, not_slower, quantity, times, too_noisy
+from auditor.efficiency.speed import Budget, by_the_wall, in_words, not_slower, times, too_noisy
 from auditor.render.wording import digits_apart
 from auditor.units import Duration, Rate
 
@@ -222,8 +222,8 @@ def _subject(timing: Timings) -> str:
 def _summary(latency: Latency, findings: list[Finding]) -> str:
     one, batch = latency.timings[0], latency.timings[-1]
     p50, p99 = (one.quantile("candidate", share).value for share in (0.5, 0.99))
-    head = f"{quantity(p50, 'seconds')} for a single image (p99 {quantity(p99, 'seconds')})"
-    rate = quantity(batch.throughput("candidate").value, "images/s")
+    head = f"{in_words(p50, 'seconds')} for a single image (p99 {in_words(p99, 'seconds')})"
+    rate = in_words(batch.throughput("candidate").value, "images/s")
     head += f", {rate} in {_subject(batch)}"
     for status in (Status.FAIL, Status.INCONCLUSIVE):
         if found := [f for f in findings if f.status is status]:
@@ -246,6 +246,6 @@ def _said(finding: Finding) -> str:
         shown = f"{value}× [{low}, {high}]"
         return f"{finding.subject}: {finding.metric} {shown}, more than {limit}×"
     side, unit = "under" if finding.higher_is_better else "over", finding.unit
-    digits = digits_apart([finding.observed], finding.limit, lambda v, d: quantity(v, unit, d), 3)
-    value, limit = (quantity(v, unit, digits) for v in (finding.observed, finding.limit))
+    digits = digits_apart([finding.observed], finding.limit, lambda v, d: in_words(v, unit, d), 3)
+    value, limit = (in_words(v, unit, digits) for v in (finding.observed, finding.limit))
     return f"{finding.metric} {value} is {side} the {limit} allowed"

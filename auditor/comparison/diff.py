@@ -13,7 +13,7 @@ from auditor.record import Audit, BaselineExhibit, CheckResult, Record
 if TYPE_CHECKING:
     from auditor.evidence.baseline import Baseline
 
-__all__ = ["CheckChange", "Diff", "Setting", "Side", "diff"]
+__all__ = ["CheckChange", "Diff", "DiffSide", "Setting", "diff"]
 
 _UNIMPORTANT = (
     "output.",
@@ -23,7 +23,7 @@ _UNIMPORTANT = (
 """What an audit is written to, held to, and how quickly it runs."""
 
 
-class Side(Record):
+class DiffSide(Record):
     """One of the two audits."""
 
     name: str
@@ -54,8 +54,8 @@ class CheckChange(Record):
 class Diff(Record):
     """What changed from one audit to another."""
 
-    baseline: Side
-    candidate: Side
+    baseline: DiffSide
+    candidate: DiffSide
     config: tuple[Setting, ...]
     classes_gone: tuple[str, ...]
     classes_new: tuple[str, ...]
@@ -109,8 +109,8 @@ def _compared(
         return None, str(reason)
 
 
-def _side(audit: Audit) -> Side:
-    return Side(
+def _side(audit: Audit) -> DiffSide:
+    return DiffSide(
         name=audit.candidate.name,
         verdict=audit.verdict,
         created=audit.provenance.created,

@@ -18,7 +18,7 @@ from auditor.data.files import Container, matching, named
 from auditor.data.folder import class_folder_order, natural
 from auditor.data.labels import NamedLabels, name_labels
 from auditor.data.samples import Samples
-from auditor.data.shard import Shard, read_shard
+from auditor.data.tar_listing import TarListing, read_listing
 from auditor.errors import InputError
 
 __all__ = ["TarImages", "claims", "read"]
@@ -78,11 +78,11 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
     folders: set[str] = set()
     labelled: bool | None = None
     for name, file in named(files).items():
-        shard = read_shard(file, place.inside)
-        labelled = bool(shard.labels) if labelled is None and shard.images else labelled
-        _add(images, shard, f"{name}/" if len(files) > 1 else "")
-        labels.extend(_labels(shard, bool(labelled)))
-        folders |= shard.folders
+        listing = read_listing(file, place.inside)
+        labelled = bool(listing.labels) if labelled is None and listing.images else labelled
+        _add(images, listing, f"{name}/" if len(files) > 1 else "")
+        labels.extend(_labels(listing, bool(labelled)))
+        folders |= listing.folders
     if not labels:
         raise InputError(f"{path}: no images in {len(files)} tar; {_expected(place)}")
     found = _named(path, labels, list(images.rows), folders, classes, bool(labelled))
@@ -103,47 +103,47 @@ def _expected(place: _Place) -> str:
     return f"{where}it needs NAME.jpg beside NAME.cls or NAME.json, or CLASS/NAME.jpg"
 
 
-def _add(images: TarImages, shard: Shard, prefix: str) -> None:
-    images.files.append(shard.file)
-    for member in shard.images:
+def _add(images: TarImages, listing: TarListing, prefix: str) -> None:
+    images.files.append(listing.file)
+    for member in listing.images:
         name = prefix + member.name
         if images.rows.setdefault(name, len(images.rows)) != len(images.file):
-            raise InputError(f"{shard.file.path}: {member.name} is in it twice; keep one")
+            raise InputError(f"{listing.file.path}: {member.name} is in it twice; keep one")
         images.file.append(len(images.files) - 1)
         images.offset.append(member.offset)
         images.size.append(member.size)
 
 
-def _labels(shard: Shard, labelled: bool) -> Iterator[str]:
+def _labels(listing: TarListing, labelled: bool) -> Iterator[str]:
     """Yield the label of each image of a shard, each label used once."""
-    left = dict(shard.labels)
+    left = dict(listing.labels)
     seen: set[str] = set()
-    for member in shard.images:
+    for member in listing.images:
         if not labelled:
-            yield _folder(shard, member.name)
+            yield _folder(listing, member.name)
             continue
         if member.key in seen:
-            raise InputError(f"{shard.file.path}: two images are called {member.key}; keep one")
+            raise InputError(f"{listing.file.path}: two images are called {member.key}; keep one")
         if member.key not in left:
             raise InputError(
-                f'{shard.file.path}: {member.name} has no label; add {member.key}.cls, or "label" '
-                f"in {member.key}.json"
+                f"{listing.file.path}: {member.name} has no label; add {member.key}.cls, or "
+                f'"label" in {member.key}.json'
             )
         seen.add(member.key)
         yield left.pop(member.key)
     if left:
         raise InputError(
-            f"{shard.file.path}: {next(iter(left))} has a label and no image; the tar may be "
+            f"{listing.file.path}: {next(iter(left))} has a label and no image; the tar may be "
             "incomplete"
         )
 
 
-def _folder(shard: Shard, name: str) -> str:
+def _folder(listing: TarListing, name: str) -> str:
     folder, slash, _ = name.partition("/")
     if not slash:
         raise InputError(
-            f'{shard.file.path}: {name} has no label: neither a .cls, nor "label" in a .json, nor '
-            "a class folder"
+            f'{listing.file.path}: {name} has no label: neither a .cls, nor "label" in a .json, '
+            "nor a class folder"
         )
     return folder
 

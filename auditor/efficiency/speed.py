@@ -15,7 +15,7 @@ from auditor.record import Figure, LatencyExhibit, LatencyRatio, LatencyRow
 if TYPE_CHECKING:
     from auditor.evidence.latency import Latency
 
-__all__ = ["Budget", "by_the_wall", "not_slower", "quantity", "show", "times", "too_noisy"]
+__all__ = ["Budget", "by_the_wall", "in_words", "not_slower", "show", "times", "too_noisy"]
 
 
 class Budget(NamedTuple):
@@ -39,7 +39,7 @@ class Budget(NamedTuple):
         if status is Status.FAIL and alone is not Status.FAIL:
             return Status.INCONCLUSIVE, (
                 "the processor was in use by others: without the waiting it would be "
-                f"{quantity(self.undisturbed.value, self.unit)}"
+                f"{in_words(self.undisturbed.value, self.unit)}"
             )
         if status is not Status.INCONCLUSIVE:
             return status, ""
@@ -97,7 +97,7 @@ def times(ratio: Estimate) -> str:
     return f"{ratio.value:.2f}× [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 
-def quantity(value: float, unit: str, digits: int = 3) -> str:
+def in_words(value: float, unit: str, digits: int = 3) -> str:
     """Return a time in milliseconds, or a rate."""
     return f"{1e3 * value:.{digits}g} ms" if unit == "seconds" else f"{value:.{digits}g} images/s"
 

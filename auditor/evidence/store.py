@@ -29,7 +29,7 @@ from auditor.evidence.parts import Parts, remove_if_empty
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["GENERATIONS", "Store", "Stored"]
+__all__ = ["GENERATIONS", "Store", "StoredFile"]
 
 GENERATIONS = 4
 """How many earlier entries of a name are set aside."""
@@ -42,7 +42,7 @@ _SHORT = 16
 Found = TypeVar("Found")
 
 
-class Stored(NamedTuple):
+class StoredFile(NamedTuple):
     """A file of evidence, as a person wants to know it."""
 
     name: str
@@ -86,12 +86,12 @@ class Store:
         stored = {k: v["sha256"] for k, v in self._entries.items() if "sha256" in v}
         return dict(sorted({**stored, **self._used}.items()))
 
-    def listed(self) -> list[Stored]:
+    def listed(self) -> list[StoredFile]:
         """Return every file of evidence, the current ones first."""
         found = [(name, entry, True) for name, entry in self._entries.items() if "file" in entry]
         found += [(n, e, False) for n, entries in self._earlier.items() for e in entries]
         return [
-            Stored(
+            StoredFile(
                 name,
                 entry["key"],
                 entry["rows"],

@@ -12,7 +12,7 @@ from auditor.data.files import Container
 from auditor.data.folder import IMAGE_SUFFIXES
 from auditor.errors import InputError
 
-__all__ = ["Member", "Shard", "read_shard"]
+__all__ = ["Member", "TarListing", "read_listing"]
 
 _BLOCK = tarfile.BLOCKSIZE
 _LABELS = frozenset({"cls", "json"})
@@ -30,7 +30,7 @@ class Member(NamedTuple):
     size: int
 
 
-class Shard(NamedTuple):
+class TarListing(NamedTuple):
     """What a tar holds."""
 
     file: Container
@@ -41,7 +41,7 @@ class Shard(NamedTuple):
     """The top folders."""
 
 
-def read_shard(path: Path, inside: str = "") -> Shard:
+def read_listing(path: Path, inside: str = "") -> TarListing:
     """List the images and labels of a tar below the folder ``inside``, which ends with a slash.
 
     Raises
@@ -49,17 +49,17 @@ def read_shard(path: Path, inside: str = "") -> Shard:
     InputError
         The tar is damaged, or a label in it cannot be read.
     """
-    shard = Shard(Container.of(path), [], {}, set())
+    listing = TarListing(Container.of(path), [], {}, set())
     plain: list[Member] = []  # what would be an image if this were a folder
     with path.open("rb") as stream:
         for member in _members(path, stream):
             name = _name(member)
             if not name.startswith(inside) or name.rpartition("/")[2].startswith("."):
                 continue
-            _sort_in(shard, plain, member, name.removeprefix(inside), stream)
+            _sort_in(listing, plain, member, name.removeprefix(inside), stream)
     images = [m for m in plain if f".{m.name[len(m.key) + 1 :]}".lower() in IMAGE_SUFFIXES]
-    shard.images.extend(images if shard.labels else plain)
-    return shard
+    listing.images.extend(images if listing.labels else plain)
+    return listing
 
 
 def _name(member: tarfile.TarInfo) -> str:
@@ -97,7 +97,7 @@ def _require_end(path: Path, stream: IO[bytes], end: int) -> None:
 
 
 def _sort_in(
-    shard: Shard,
+    listing: TarListing,
     plain: list[Member],
     member: tarfile.TarInfo,
     name: str,
@@ -105,19 +105,19 @@ def _sort_in(
 ) -> None:
     folder, slash, _ = name.partition("/")
     if slash and not folder.startswith("."):
-        shard.folders.add(folder)
+        listing.folders.add(folder)
     key, suffix = _split(name)
     if not member.isdir() and Path(name).suffix.lower() in IMAGE_SUFFIXES:
         if not member.isreg() or member.issparse():
             raise InputError(
-                f"{shard.file.path}: {name} is a link; write the tar with its files themselves"
+                f"{listing.file.path}: {name} is a link; write the tar with its files themselves"
             )
         plain.append(Member(name, key, member.offset_data, member.size))
     elif suffix in _LABELS and member.isreg() and member.size <= _LARGEST_LABEL:
         stream.seek(member.offset_data)
-        label = _label(shard.file.path, name, suffix, stream.read(member.size))
-        if label and (suffix == "cls" or key not in shard.labels):
-            shard.labels[key] = label
+        label = _label(listing.file.path, name, suffix, stream.read(member.size))
+        if label and (suffix == "cls" or key not in listing.labels):
+            listing.labels[key] = label
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-import click
+from auditor.terminal import say
 
 __all__ = ["Progress"]
 
@@ -41,7 +41,7 @@ class Progress:
             return
         if self._bar is not None:
             self._bar.wipe()
-        click.echo(f"  {text}", file=self._stream)
+        say(f"  {text}", file=self._stream)
 
     @contextmanager
     def stage(

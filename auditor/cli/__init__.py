@@ -29,6 +29,7 @@ import click
 
 from auditor import __version__
 from auditor.engine.threads import wait_passively
+from auditor.terminal import say
 
 __all__ = ["COMMANDS", "auditor", "main"]
 
@@ -152,7 +153,7 @@ def _explain(error: BaseException) -> int:
         case AuditorError():
             return _complain(str(error), WRONG)
         case KeyboardInterrupt() | click.Abort():
-            click.echo(err=True)
+            say("", err=True)
             return _complain(
                 "interrupted; the evidence gathered so far is kept, and the same command goes on "
                 "from there",
@@ -182,7 +183,7 @@ def _explain_system(error: OSError) -> int:
 def _complain(message: str, status: int) -> int:
     from auditor.render.wording import visible
 
-    click.echo(f"auditor: {visible(message)}", err=True)
+    say(f"auditor: {visible(message)}", err=True)
     return status
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auditor.terminal import say
+
 if TYPE_CHECKING:
     from auditor.evidence.store import Store
 
@@ -44,8 +46,8 @@ def command(output: Path, prune: bool) -> int:
             before = _bytes(folder)
             removed = store.prune()
         freed = _size(max(before - _bytes(folder), 0))
-        click.echo(f"removed {len(removed)} files and folders, {freed}")
-    click.echo(_table(store))
+        say(f"removed {len(removed)} files and folders, {freed}")
+    say(_table(store))
     return 0
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from auditor.terminal import say
+
 __all__ = ["command"]
 
 
@@ -28,4 +30,4 @@ def command(output: Path) -> int:
     from auditor.progress import Progress
 
     with writing(output):
-        return run_demo(output, Progress.on_stderr(), click.echo)
+        return run_demo(output, Progress.on_stderr(), say)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auditor.terminal import say
+
 if TYPE_CHECKING:
     from auditor.comparison.diff import CheckChange, Diff, Setting
     from auditor.record import Audit, BaselineExhibit, ChangeRow, FlipRow
@@ -52,7 +54,7 @@ def command(baseline: Path, candidate: Path, output: Path | None) -> int:
             parts.append(
                 _titled("Written", [f"  {path}" for path in _write(found, after.audit, output)])
             )
-    click.echo("\n\n".join(part for part in parts if part))
+    say("\n\n".join(part for part in parts if part))
     return 0 if found.comparison else _NOT_COMPARABLE
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from auditor.cli.options import FAST, search_options
+from auditor.terminal import say
 
 __all__ = ["command"]
 
@@ -47,5 +48,5 @@ def command(images: Path, output: Path, max_share: float, fast: bool) -> int:
         )
         written = write_report(found.report, output, "duplicates")
         written += write_within(output, found.overlap, found.test)
-    click.echo(told(found.report, written))
+    say(told(found.report, written))
     return found.report.exit_status

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auditor.terminal import say
+
 if TYPE_CHECKING:
     from auditor.check import Check
     from auditor.cli.toml import Option
@@ -27,7 +29,7 @@ def command(check: str) -> None:
     """  # noqa: D301
     from auditor.registry import find_checks
 
-    click.echo("\n".join(_page(_find(find_checks(), check))))
+    say("\n".join(_page(_find(find_checks(), check))))
 
 
 def _find(registry: Registry, id: str) -> type[Check]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from auditor.cli.options import CONFIG_NAME, candidate_options, configured, load
+from auditor.terminal import say
 
 if TYPE_CHECKING:
     from auditor.config import Config
@@ -53,7 +54,7 @@ def command(config: Path | None, shard: str | None, **flags: Any) -> int:
     share = None if shard is None else Shard.parse(shard)
     loaded, source = load(configured(config, flags, _NOTHING), flags)
     with writing(loaded.output.directory, trying=True):
-        click.echo(_gathered(loaded, source, share))
+        say(_gathered(loaded, source, share))
     return 0
 
 

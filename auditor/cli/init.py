@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from auditor.cli.options import CONFIG_NAME
+from auditor.terminal import say
 
 if TYPE_CHECKING:
     from auditor.cli.folder import Folder, Weights
@@ -41,7 +42,7 @@ def command(directory: Path, force: bool) -> None:
     folder = look(directory)
     with writing(path):
         path.write_text(draft(folder, find_checks()), encoding="utf-8")
-    click.echo("\n".join(_report(folder, path)))
+    say("\n".join(_report(folder, path)))
 
 
 def _report(folder: Folder, path: Path) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What ``run`` and ``check`` share: audit, write, render, and tell the verdict."""
+"""What ``run`` and ``check`` share, and how every command says that it cannot write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+from auditor.terminal import say
 
 if TYPE_CHECKING:
     from auditor.config import Config, ConfigSource
@@ -26,7 +26,7 @@ def judge(config: Config, source: ConfigSource, *, gathering: bool) -> int:
     with writing(config.output.directory, trying=True):
         found = judged(config, source, gathering=gathering, progress=Progress.on_stderr())
         written = found.write(config)
-    click.echo(verdict(found.audit, written))
+    say(verdict(found.audit, written))
     return found.audit.exit_status
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auditor.terminal import say
+
 if TYPE_CHECKING:
     from auditor.ladder import Ladder
     from auditor.ladder.record import RungRow
@@ -74,7 +76,7 @@ def command(
     if output is not None:
         with writing(output):
             parts.append(_titled("Written", [f"  {path}" for path in _write(found, output)]))
-    click.echo("\n\n".join(part for part in parts if part))
+    say("\n\n".join(part for part in parts if part))
     return 0 if found.compared else _NOT_COMPARABLE
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auditor.terminal import say
+
 if TYPE_CHECKING:
     from auditor.registry import Registry
 
@@ -25,7 +27,10 @@ def command(as_json: bool) -> None:
     from auditor.registry import find_checks
 
     registry = find_checks()
-    click.echo(_as_json(registry) if as_json else _as_table(registry))
+    if as_json:
+        click.echo(_as_json(registry))
+    else:
+        say(_as_table(registry))
 
 
 def _as_json(registry: Registry) -> str:

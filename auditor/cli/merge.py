@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from auditor.terminal import say
+
 __all__ = ["command"]
 
 _FOLDER = click.Path(path_type=Path)
@@ -41,6 +43,6 @@ def command(folders: tuple[Path, ...], output: Path) -> int:
     with writing(output):
         merged = merge(folders, Store(evidence))
     for name, images in merged.items():
-        click.echo(f"{name}: {images:,} images")
-    click.echo(f"merged into {evidence}; `auditor run` gathers what is left, and judges")
+        say(f"{name}: {images:,} images")
+    say(f"merged into {evidence}; `auditor run` gathers what is left, and judges")
     return 0

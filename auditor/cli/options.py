@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from auditor.terminal import say
+
 if TYPE_CHECKING:
     from auditor.config import Config, ConfigSource
 
@@ -174,7 +176,7 @@ def file_to_use(named: Path | None, *, enough: bool) -> Path | None:
         said = f"{CONFIG_NAME} is left out, as the flags are enough; name it to use both"
     else:
         said = f"using {CONFIG_NAME}"
-    click.echo(f"auditor: {said}", err=True)
+    say(f"auditor: {said}", err=True)
     return None if enough else found
 
 

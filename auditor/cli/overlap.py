@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from auditor.cli.options import FAST, search_options
+from auditor.terminal import say
 
 if TYPE_CHECKING:
     from auditor.overlap.standalone import Found
@@ -65,7 +66,7 @@ def command(
             train, test, output, settings=settings, max_share=max_share, progress=progress
         )
         written = _write(found, output)
-    click.echo(told(found.report, written))
+    say(told(found.report, written))
     return found.report.exit_status
 
 

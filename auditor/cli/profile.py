@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from auditor.terminal import say
+
 if TYPE_CHECKING:
     from auditor.models.profile import Profile
 
@@ -57,7 +59,7 @@ def command(models: Sequence[str], side: int | None, batch: int, as_json: bool) 
     if as_json:
         click.echo(json.dumps(_document(measured, failed), indent=1, ensure_ascii=False))
     elif measured:
-        click.echo(cards(measured))
+        say(cards(measured))
     return _WRONG if failed else 0
 
 
@@ -76,7 +78,7 @@ def _measure(
         except AuditorError as error:
             failed[model] = str(error)
             said = str(error) if model in str(error) else f"{model}: {error}"
-            click.echo(f"auditor: {visible(said)}", err=True)
+            say(f"auditor: {visible(said)}", err=True)
     return measured, failed
 
 

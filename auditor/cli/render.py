@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from auditor.cli.options import FORMATS
+from auditor.terminal import say
 
 __all__ = ["command"]
 
@@ -43,4 +44,4 @@ def command(audit: Path, output: Path | None, formats: tuple[str, ...]) -> None:
     with writing(directory):
         written = render(record, directory, formats or FORMATS)
     for path in written:
-        click.echo(path)
+        say(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from auditor.cli.options import FAST
+from auditor.terminal import say
 
 __all__ = ["command"]
 
@@ -50,7 +51,7 @@ def command(images: Path, output: Path | None, views: bool, fast: bool) -> None:
     lost = len(signed.unreadable)
     unread = f", {lost:,} could not be read" if lost else ""
     said = f"{plural(len(signed.images), 'image')} signed{unread}"
-    click.echo(f"{visible(str(path))}: {said}, {path.stat().st_size:,} bytes")
+    say(f"{visible(str(path))}: {said}, {path.stat().st_size:,} bytes")
 
 
 def _name(images: Path) -> str:

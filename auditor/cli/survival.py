@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
-import click
+from auditor.terminal import say
 
 __all__ = ["surviving"]
 
@@ -62,8 +62,8 @@ def surviving(work: Callable[[], int]) -> int:
         if died not in _CRASHES:
             _die_of(died)
         os.environ["AUDITOR_CRASHED"] = died.name
-        click.echo(f"auditor: the process died ({died.name}); going on from there", err=True)
-    click.echo(
+        say(f"auditor: the process died ({died.name}); going on from there", err=True)
+    say(
         f"auditor: {_ATTEMPTS} processes died of {died.name}; this is no verdict. What was "
         "gathered is kept, and the same command goes on from there",
         err=True,
@@ -80,7 +80,7 @@ def _flush() -> None:
 
 def _cut_short(status: int) -> int:
     """Say that something ended the process as it likes, as Ray does without its node: by 1."""
-    click.echo(
+    say(
         f"auditor: a library ended the process (exit status {status}); this is no verdict. What "
         "was gathered is kept, and the same command goes on from there",
         err=True,

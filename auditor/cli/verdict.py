@@ -42,7 +42,7 @@ def verdict(audit: Audit, files: Sequence[Path]) -> str:
     from auditor.render.wording import VERDICT, visible
 
     symbol, word = VERDICT[audit.verdict]
-    sentence = textwrap.wrap(visible(f"{symbol} {word}: {audit.summary}"), terminal_width())
+    sentence = wrapped(visible(f"{symbol} {word}: {audit.summary}")).splitlines()
     colour = _COLOURS[audit.verdict]
     ran, idle = _tables(audit)
     parts = [
@@ -121,13 +121,17 @@ def _rows(check: CheckResult, audit: Audit, longest: int) -> Iterator[str]:
     head = f"{status}  {check.level:<6}  {check.id:<{longest}}"
     margin = 14 + 2 + 6 + 2 + longest + 2
     if terminal_width() - margin >= _NARROW:
-        lines = textwrap.wrap(said, terminal_width() - margin) or [""]
+        lines = _lines(said, margin) or [""]
         yield f"{head}  {lines.pop(0)}"
     else:
         margin = 4
-        lines = textwrap.wrap(said, terminal_width() - margin)
+        lines = _lines(said, margin)
         yield head.rstrip()
     yield from (" " * margin + line for line in lines)
+
+
+def _lines(text: str, margin: int) -> list[str]:
+    return textwrap.wrap(text, terminal_width() - margin, break_on_hyphens=False)
 
 
 def _images(audit: Audit) -> list[str]:

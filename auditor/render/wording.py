@@ -62,27 +62,30 @@ VERDICT: dict[Verdict, Word] = {
     "undecided": Word("?", "Undecided"),
 }
 
-# What neither HTML nor XML may hold: control characters, surrogates, non-characters. And what
-# turns the direction of all text after it, so that a name cannot rewrite the sentence around it.
+# What neither HTML nor XML may hold: control characters, surrogates, non-characters. What turns the
+# direction of all text after it, so that a name cannot rewrite the sentence around it. And what is
+# not seen at all, so that two names are never shown as one.
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\u202a-\u202e\u2066-\u2069"
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028\u2029\u2060-\u2065"
+    "\u206a-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff"
     + "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
     + "]"
 )
 
 
 def visible(text: str) -> str:
-    r"""Replace characters that no document may hold by ones that a reader sees.
+    r"""Replace characters that no document may hold, or nobody sees, by ones that a reader sees.
 
-    >>> visible("cat\x00dog")
-    'cat␀dog'
+    >>> visible("cat\x00dog"), visible("a\u200bb")
+    ('cat␀dog', 'a‹U+200B›b')
     """
     return _UNPRINTABLE.sub(_picture, text)
 
 
 def _picture(match: re.Match[str]) -> str:
     code = ord(match[0])
-    return chr(0x2400 + code) if code < 0x20 else "\ufffd"
+    return chr(0x2400 + code) if code < 0x20 else f"‹U+{code:04X}›"
 
 
 def shorten(text: str, most: int) -> str:

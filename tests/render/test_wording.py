@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.check import Finding, Status
-from auditor.render.wording import compared, share
+from auditor.cli.verdict import verdict
+from auditor.render.html import html_report
+from auditor.render.junit import junit
+from auditor.render.markdown import markdown
+from auditor.render.wording import compared, share, visible
 
 
 def beyond(unit: str, observed: float, limit: float) -> tuple[str, str]:
@@ -67,3 +72,23 @@ def test_what_only_the_arithmetic_tells_apart_is_not() -> None:
 
 def test_nearly_all_is_not_all() -> None:
     assert share(1 - 1e-8) == "99.999999%"
+
+
+INVISIBLE = (
+    "\u00ad", "\u061c", "\u180e", "\u200b", "\u200c", "\u200d", "\u200e", "\u200f", "\u2028",
+    "\u2029", "\u202e", "\u2060", "\u2066", "\u3164", "\ufeff", "\U000e0041",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("hidden", INVISIBLE)
+def test_no_two_names_look_alike(hidden: str, make_audit: Any, make_check: Any) -> None:
+    audit = make_audit("accepted", [make_check("one", summary=f"a{hidden}b is not ab.")])
+    pages = markdown(audit), junit(audit), html_report(audit), verdict(audit, [])
+    for page in pages:
+        assert f"a{hidden}b" not in page
+        assert f"a‹U+{ord(hidden):04X}›b is not ab." in page
+
+
+@pytest.mark.parametrize("name", ["é 猫", "🦊 fox", "שלום", "مرحبا", "e\u0301", "❤\ufe0f", "ไทย"])
+def test_ordinary_names_stay_as_they_are(name: str) -> None:
+    assert visible(name) == name

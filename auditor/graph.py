@@ -35,6 +35,8 @@ class Graph:
         Where gathered evidence is kept.
     wanted
         What the enabled checks ask for; observers of the same images share one pass.
+    progress
+        Is told of what takes long.
     gathering
         Whether evidence that is not stored may be gathered. Without it (``auditor check``)
         stored evidence is taken as it is, and neither model nor images are touched.

@@ -35,6 +35,10 @@ class Family:
         expected share of wrong ones, for what is listed.
     what
         The members, in the plural: ``rare classes``.
+    confidence
+        Of each one-sided test, in (0, 1); p-values after the correction are held to what it leaves.
+    interval
+        The bounds by which it is told how many more samples would settle a test.
     """
 
     p_values: NDArray[np.float64]

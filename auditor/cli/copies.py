@@ -1,4 +1,4 @@
-"""What ``run``, ``overlap`` and ``duplicates`` share: the lists, the report, the summary."""
+"""What ``overlap`` and ``duplicates`` share: the report in files, and as text for a terminal."""
 
 from __future__ import annotations
 

@@ -102,6 +102,8 @@ def paired_intervals(
     ----------
     lost, won, n
         Counts of the same shape; (-1, 1) where ``n`` is 0.
+    confidence
+        Of each bound, one-sided, in (0, 1).
 
     Examples
     --------

@@ -64,6 +64,10 @@ def observe_samples(
         The split.
     observers
         Evidence name → who looks, for what entry of the store.
+    store
+        Where the parts and the tables are kept.
+    progress
+        Is told of every image.
     engine
         Where the pass runs: here, or on a Ray cluster; and in how many threads.
     shard

@@ -240,6 +240,8 @@ def _gamma_bounds(total: Floats, variance: Floats, largest: Floats, confidence: 
         The sums of the counts times their weights, and times their squared weights.
     largest
         The largest weight: what one more image could add.
+    confidence
+        Of each bound, one-sided, in (0, 1).
     """
     from scipy.stats import chi2
 

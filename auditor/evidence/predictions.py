@@ -48,6 +48,8 @@ class Predictions:
         Whether a row belongs to the self-weighting part of a sample; None means all do.
     unreadable
         Image → why it could not be read. Such images have no row.
+    metadata
+        Further columns of the data → a text for each row, n long.
     about
         Where the predictions came from, as JSON values.
     """

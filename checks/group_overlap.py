@@ -13,17 +13,20 @@ How it decides
 --------------
 It compares the values of the columns that ``[overlap] groups`` names, in the manifests of both
 splits. It counts, so no interval is needed: every group in both splits fails. An image that names
-no group may belong to any, so that it leaves the check inconclusive. Where no column is named there
-is nothing to judge, and it does not count as a blocking check.
+no group (an empty cell, ``nan``, ``NA``, ``None``, ``null``) may belong to any, so that it leaves
+the check inconclusive; so do names that are one but for case and leading zeros (``P7``, ``p007``).
+Whole numbers are compared as such: 17 and 17.0 are one group. Where no column is named there is
+nothing to judge, and it does not count as a blocking check.
 
 How to fix
 ----------
 Split by the column rather than by image: ``sklearn.model_selection.GroupShuffleSplit``. Accept a
-single group by a waiver that names it (``patient: P017``).
+single group by a waiver that names it (``patient: P017``). Names that are alike have to be written
+alike, or told apart.
 
 Limits
 ------
-Without named columns nothing is asked. A group under two names is two groups.
+Without named columns nothing is asked. A group under two names that differ in more is two groups.
 
 References
 ----------
@@ -36,6 +39,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Level, Outcome, Status
+from auditor.render.wording import plural
 
 if TYPE_CHECKING:
     from auditor.evidence.groups import GroupColumn, Groups, SharedGroup
@@ -46,6 +50,7 @@ class GroupOverlap(Check):
 
     id = "group-overlap"
     title = "No group crosses the splits"
+    version = 2
     level = "block"
     judges = "data"
 
@@ -61,7 +66,8 @@ class GroupOverlap(Check):
 
 
 def _column(column: GroupColumn) -> Finding:
-    known = bool(column.test_groups and column.train_groups and not column.unnamed)
+    known = bool(column.test_groups and column.train_groups)
+    known = known and not column.unnamed and not column.alike
     return Finding(
         subject=column.column,
         metric="groups compared",
@@ -70,7 +76,8 @@ def _column(column: GroupColumn) -> Finding:
         unit="groups",
         status=Status.PASS if known else Status.INCONCLUSIVE,
         note=f"{column.test_groups:,} in the test set, {column.train_groups:,} in the training data"
-        + (f"; {column.unnamed:,} images name none" if column.unnamed else ""),
+        + (f"; {_none_named(column.unnamed)} none" if column.unnamed else "")
+        + (f"; called alike: {column.first_alike}" if column.alike else ""),
     )
 
 
@@ -90,14 +97,32 @@ def _shared(group: SharedGroup) -> Finding:
 
 def _summary(groups: Groups) -> str:
     names = ", ".join(column.column for column in groups.columns)
-    unnamed = sum(column.unnamed for column in groups.columns)
     if not groups.shared:
-        if unnamed:
-            return f"{unnamed:,} images name no {names}: whether one crosses is not known."
-        return f"No {names} is in both splits."
-    first = groups.shared[0]
+        return _unshared(groups, names)
+    first, n = groups.shared[0], len(groups.shared)
+    have = "has" if n == 1 else "have"
     return (
-        f"{len(groups.shared):,} groups ({names}) have images in both splits; first: "
-        f"{first.column} {first.group} with {first.test_images:,} test and "
-        f"{first.train_images:,} training images."
+        f"{plural(n, 'group')} ({names}) {have} images in both splits; first: "
+        f"{first.column} {first.group} with {plural(first.test_images, 'test image')} and "
+        f"{plural(first.train_images, 'training image')}."
     )
+
+
+def _unshared(groups: Groups, names: str) -> str:
+    if unnamed := sum(column.unnamed for column in groups.columns):
+        return f"{_none_named(unnamed)} no {names}: whether one crosses is not known."
+    alike = [column for column in groups.columns if column.alike]
+    if alike:
+        n = sum(column.alike for column in alike)
+        called = "is called like one" if n == 1 else "are called like some"
+        return (
+            f"{plural(n, 'group')} of the test set ({names}) {called} of the training data but for "
+            f"case or leading zeros, first: {alike[0].first_alike}; if they are one is not known."
+        )
+    if not all(column.test_groups and column.train_groups for column in groups.columns):
+        return f"Not every split names a {names}: whether one crosses is not known."
+    return f"No {names} is in both splits."
+
+
+def _none_named(images: int) -> str:
+    return f"{plural(images, 'image')} {'names' if images == 1 else 'name'}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -38,6 +39,10 @@ class GroupColumn(NamedTuple):
     """Test images that name a group."""
     unnamed: int
     """Images of both splits that name none: any of them may belong to a group of the other."""
+    alike: int = 0
+    """Test groups that are not in training, but for the case and leading zeros of their names."""
+    first_alike: str = ""
+    """The first of those, as both splits call it."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def group_columns(config: Config) -> GroupColumns:
     return GroupColumns(config.overlap.groups)
 
 
-@gather(Groups)
+@gather(Groups, version=2)
 def group_counts(
     group_columns: GroupColumns, test_samples: Samples | None, train_samples: Samples | None
 ) -> Groups:
@@ -107,7 +112,11 @@ def group_counts(
     for name in group_columns.names:
         test, train = (_counted(samples, name) for samples in (test_samples, train_samples))
         unnamed = test.pop("", 0) + train.pop("", 0)
-        columns.append(GroupColumn(name, len(test), len(train), test.total(), unnamed))
+        alike = _alike(test, train)
+        first = next(iter(alike), "")
+        columns.append(
+            GroupColumn(name, len(test), len(train), test.total(), unnamed, len(alike), first)
+        )
         both = sorted(test.keys() & train.keys())
         shared += [SharedGroup(name, group, test[group], train[group]) for group in both]
     return Groups(tuple(columns), tuple(shared))
@@ -136,4 +145,36 @@ def _counted(samples: Samples, column: str) -> Counter[str]:
         raise ConfigError(
             ("overlap", "groups"), f'{samples.source} has no column "{column}"{hint} ({said})'
         )
-    return Counter(value.strip() for value in values)
+    return Counter(_as_written_once([_named(value) for value in values]))
+
+
+_NO_NAME = frozenset({"nan", "na", "n/a", "none", "null", "<na>", "nat"})
+"""How tables write that a cell is empty, in lower case."""
+
+
+def _named(value: str) -> str:
+    value = value.strip()
+    return "" if value.casefold() in _NO_NAME else value
+
+
+def _as_written_once(values: Sequence[str]) -> Sequence[str]:
+    """Write a column of whole numbers without decimals, which an empty cell gives all of it."""
+    if all(re.fullmatch(r"[+-]?\d+(\.0*)?", value) for value in values if value):
+        return [value.split(".")[0] for value in values]
+    return values
+
+
+def _alike(test: Iterable[str], train: Iterable[str]) -> list[str]:
+    """Return the groups of one split that are in the other under a like name, and only so."""
+    known = set(train)
+    called = {_loosely(group): group for group in sorted(known)}
+    return [
+        f"{group} in the test set, {called[_loosely(group)]} in training"
+        for group in sorted(set(test) - known)
+        if _loosely(group) in called
+    ]
+
+
+def _loosely(group: str) -> str:
+    """Return a name without case and without the zeros that a number begins with."""
+    return re.sub(r"(?<![\d.])0+(?=\d)", "", group.casefold())

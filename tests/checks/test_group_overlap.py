@@ -9,8 +9,16 @@ import pytest
 from auditor.check import Status
 from auditor.checks.group_overlap import GroupOverlap
 from auditor.config import load_config
+from auditor.data.manifest import read_manifest
+from auditor.data.samples import Samples
 from auditor.errors import InputError
-from auditor.evidence.groups import GroupColumn, Groups, SharedGroup
+from auditor.evidence.groups import (
+    GroupColumn,
+    GroupColumns,
+    Groups,
+    SharedGroup,
+    group_counts,
+)
 from auditor.record import Audit
 from auditor.runner import run_audit
 
@@ -38,12 +46,64 @@ def test_a_group_in_both_fails_and_is_named() -> None:
 def test_an_image_that_names_no_group_may_belong_to_any() -> None:
     outcome = GroupOverlap().run(_groups(unnamed=1))
     assert outcome.status is Status.INCONCLUSIVE
-    assert "1 images name no patient" in outcome.summary
+    assert "1 image names no patient" in outcome.summary
 
 
 def test_a_column_without_any_group_shows_nothing() -> None:
     empty = Groups((GroupColumn("patient", 0, 0, 0, 9),), ())
     assert GroupOverlap().run(empty).status is Status.INCONCLUSIVE
+
+
+def test_one_group_is_one_and_images_are_counted_right() -> None:
+    assert GroupOverlap().run(_groups(SharedGroup("patient", "P1", 1, 7))).summary == (
+        "1 group (patient) has images in both splits; first: patient P1 with 1 test image and "
+        "7 training images."
+    )
+
+
+def _counts(tmp_path: Path, test: Sequence[str], train: Sequence[str]) -> Groups:
+    def listed(name: str, patients: Sequence[str]) -> Samples:
+        rows = [f"{n}.png,{'ab'[n % 2]},{patient}" for n, patient in enumerate(patients)]
+        path = tmp_path / f"{name}.csv"
+        path.write_text("\n".join(["image,label,patient", *rows]) + "\n", encoding="utf-8")
+        return read_manifest(path)
+
+    return group_counts(GroupColumns(("patient",)), listed("test", test), listed("train", train))
+
+
+@pytest.mark.parametrize(
+    ("test", "train", "status"),
+    [
+        (["17", "18"], ["17.0", "19.0"], Status.FAIL),
+        (["17.0", "18."], ["18", "19"], Status.FAIL),
+        (["17.0", ""], ["17", "19"], Status.FAIL),
+        (["17", "18"], ["19.0", "20.0"], Status.PASS),
+        (["1.5", "2.0"], ["1.6", "2"], Status.PASS),
+        (["v1.0", "v2"], ["v1", "v3"], Status.PASS),
+        (["nan", "P1"], ["P2", "P3"], Status.INCONCLUSIVE),
+        (["P1", "P2"], ["NA", "P3"], Status.INCONCLUSIVE),
+        (["P1", "None"], ["P4", "P3"], Status.INCONCLUSIVE),
+        (["P1", "null"], ["P4", "null"], Status.INCONCLUSIVE),
+        (["Nancy", "Nora"], ["Noah", "Nina"], Status.PASS),
+        (["p17", "P18"], ["P17", "P19"], Status.INCONCLUSIVE),
+        (["017", "018"], ["17", "19"], Status.INCONCLUSIVE),
+        (["P007", "P008"], ["p7", "p9"], Status.INCONCLUSIVE),
+        (["P100", "P20"], ["P10", "P2"], Status.PASS),
+        (["P0", "P00"], ["P1", "P2"], Status.PASS),
+    ],
+)
+def test_a_group_is_found_however_its_name_is_written(
+    tmp_path: Path, test: Sequence[str], train: Sequence[str], status: Status
+) -> None:
+    outcome = GroupOverlap().run(_counts(tmp_path, test, train))
+    assert outcome.status is status
+    assert (status is Status.PASS) == outcome.summary.startswith("No patient is in both")
+
+
+def test_names_that_are_alike_are_said_with_both_spellings(tmp_path: Path) -> None:
+    outcome = GroupOverlap().run(_counts(tmp_path, ["p017", "P2"], ["P17", "P3"]))
+    assert "p017 in the test set, P17 in training" in outcome.summary
+    assert "1 group of the test set (patient) is called like one" in outcome.summary
 
 
 @pytest.fixture

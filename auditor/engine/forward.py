@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from auditor.engine.agreement import change_of
 from auditor.engine.backends.choosing import Backend, chosen_backends
 from auditor.engine.folding import fold_batch_norms
+from auditor.engine.precision import reproducible
 
 if TYPE_CHECKING:
     import torch
@@ -113,7 +114,8 @@ class Forward:
 
     def _run_by(self, backend: Backend, input_size: Size, drawn: torch.Tensor) -> bool:
         try:
-            model = backend.build(self._plain, input_size)
+            with reproducible():  # as it will run: what is compiled depends on torch's switches
+                model = backend.build(self._plain, input_size)
         except Exception as error:  # exporters and compilers raise whatever they like
             self._refused.append(f"not {backend}: {_first_line(error)}")
             return False
@@ -161,7 +163,7 @@ class Forward:
         images = batch.contiguous(memory_format=torch.channels_last)
         found = None
         # Foreign code; what is wrong with the model itself is said when it runs.
-        with torch.inference_mode(), contextlib.suppress(Exception):
+        with torch.inference_mode(), reproducible(), contextlib.suppress(Exception):
             found = _agreement(self.model(images), self._plain(images))
         if found is not None and found.is_close:
             return found

@@ -61,8 +61,7 @@ def _backend(device: torch.device, dtype: str) -> str:
 
     if device.type == "cuda":
         cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
-        precision = torch.get_float32_matmul_precision()
-        return f"CUDA {torch.version.cuda}, cuDNN {cudnn}, matmul precision {precision}"
+        return f"CUDA {torch.version.cuda}, cuDNN {cudnn}, no TF32"
     if device.type == "mps":
         return f"Metal, macOS {platform.mac_ver()[0]}"
     folds = ", BatchNorms folded where possible" if (device.type, dtype) == FOLDS_ON else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +14,7 @@ from auditor.engine.compiling import Run, compiled
 from auditor.engine.features import FeatureTap
 from auditor.engine.link import Arrays, Link
 from auditor.engine.memory import free_memory, largest_batch, out_of_memory, release
+from auditor.engine.precision import reproducible
 from auditor.engine.ranking import ranked
 from auditor.errors import InputError
 
@@ -152,7 +152,7 @@ class Replica:
 
         size = (batch, *self._preprocessing.input_size)
         noise = torch.randn(size, generator=torch.Generator().manual_seed(0))
-        with torch.inference_mode(), _reproducible(self.device):
+        with torch.inference_mode(), reproducible():
             # A tensor as a batch will be: one made elsewhere would be compiled for separately.
             images = self._laid_out(noise.to(self.device).clone())
             run, refused = compiled(self.forward.model, images, self._kind)
@@ -198,7 +198,7 @@ class Replica:
     def _run(self, images: torch.Tensor, label: torch.Tensor) -> Callable[[], Arrays]:
         import torch
 
-        with torch.inference_mode(), _reproducible(self.device):
+        with torch.inference_mode(), reproducible():
             batch = self._laid_out(self._preprocessing.normalise(images))
             if self.streams == 1:
                 return self._fetched(self._logits(batch), label)
@@ -272,17 +272,6 @@ def memory_format(device: torch.device, input_size: tuple[int, int, int]) -> tor
     if device.type != "cuda" or max(input_size[1:]) < _LARGE:
         return torch.channels_last
     return torch.contiguous_format
-
-
-def _reproducible(device: torch.device) -> AbstractContextManager[None]:
-    """On CUDA float32 means float32, not TF32, and no kernel is chosen by a race."""
-    import torch
-
-    if device.type != "cuda":
-        return nullcontext()
-    return torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    )
 
 
 def _joined(parts: Sequence[Arrays]) -> Arrays:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from auditor.engine.precision import reproducible
 from auditor.engine.timings import Timings
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def time_models(subjects: Mapping[str, Subject], batch: int, seconds: float) -> 
         ``MOST_ROUNDS``, before the first of them is timed: a number that followed from the results
         would bias them.
     """
-    with _undisturbed():
+    with _undisturbed(), reproducible():
         runs = {role: _passes(subject, batch) for role, subject in subjects.items()}
         warm = {role: _warm_up(run, seconds / 10) for role, run in runs.items()}
         refill = [found.own < _REFILLED for found in warm.values()]

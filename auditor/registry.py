@@ -18,7 +18,7 @@ from typing import NamedTuple, get_args
 from pydantic import ValidationError
 
 from auditor.check import Check, Level
-from auditor.config import CheckTable, ConfigSource
+from auditor.config import CheckTable, ConfigSource, explained
 from auditor.errors import InputError, did_you_mean
 
 __all__ = ["BrokenCheck", "ConfiguredCheck", "Registry", "configure", "find_checks"]
@@ -148,13 +148,12 @@ def _with_options(cls: type[Check], table: CheckTable, source: ConfigSource) -> 
     try:
         return cls(**table.options)
     except ValidationError as error:
-        first = error.errors()[0]
-        option = str(first["loc"][0]) if first["loc"] else ""
-        place = ("checks", cls.id, option) if option else ("checks", cls.id)
-        if first["type"] == "extra_forbidden":
-            message = f'"{option}" is not an option of {cls.id}'
-            message += did_you_mean(option, ["level", *cls.model_fields])
+        errors = error.errors()
+        option = errors[0]["loc"][:1]
+        place = ("checks", cls.id, *option)
+        if errors[0]["type"] == "extra_forbidden":
+            message = f'"{option[0]}" is not an option of {cls.id}'
+            message += did_you_mean(str(option[0]), ["level", *cls.model_fields])
         else:
-            said = first["msg"].removeprefix("Value error, ")
-            message = f"{option}: {said}, not {first['input']!r}"
+            message = explained([each for each in errors if each["loc"][:1] == option], place)
         raise source.complain(place, message) from None

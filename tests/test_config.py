@@ -37,8 +37,8 @@ def complaint(write: Write, run: Callable[..., Audit]) -> Callable[[str], str]:
     def ask(text: str) -> str:
         write("p.csv", "image,label,predicted\nx,cat,cat\ny,dog,dog\n")
         with pytest.raises(InputError) as caught:
-            run(write("auditor.toml", text))
-        return str(caught.value)
+            run(path := write("auditor.toml", text))
+        return str(caught.value).replace(str(path), path.name)
 
     return ask
 
@@ -49,17 +49,21 @@ def complaint(write: Write, run: Callable[..., Audit]) -> Callable[[str], str]:
         (HEAD + "[polciy]\n", 3, ['"polciy" is not a table', 'did you mean "policy"']),
         ("prediction = 1\n" + HEAD, 1, ['"prediction"', 'did you mean "predictions"']),
         (HEAD + '[policy]\npreste = "x"\n', 4, ['"preste" is not an option of [policy]', "preset"]),
-        (HEAD + '[policy]\n# preset\npreset = "signoff"\n', 5, ["policy.preset", "not 'signoff'"]),
+        (HEAD + '[policy]\n# preset\npreset = "signoff"\n', 5, ["policy.preset", 'not "signoff"']),
         (
             HEAD + "[engine]\nbatch_size = 0\n",
             4,
-            ["engine.batch_size", "greater than or equal to 1"],
+            ["engine.batch_size: give at least 1, not 0"],
         ),
-        (HEAD + '[engine]\nbatch_size = "many"\n', 4, ["engine.batch_size", "integer"]),
-        (HEAD + '[engine]\ndtype = "int8"\n', 4, ["engine.dtype", "float32", "not 'int8'"]),
+        (
+            HEAD + '[engine]\nbatch_size = "many"\n',
+            4,
+            ['engine.batch_size: give a whole number, not "many"'],
+        ),
+        (HEAD + '[engine]\ndtype = "int8"\n', 4, ["engine.dtype", '"float32"', 'not "int8"']),
         (HEAD + "[candidate]\nphi = nan\n", 4, ["candidate.phi", "finite"]),
-        (HEAD + "[candidate]\ncrop_pct = 1.5\n", 4, ["candidate.crop_pct", "less than or equal"]),
-        (HEAD + "[candidate]\nmean = [0.5]\n", 4, ["candidate.mean"]),
+        (HEAD + "[candidate]\ncrop_pct = 1.5\n", 4, ["candidate.crop_pct: give at most 1"]),
+        (HEAD + "[candidate]\nmean = [0.5]\n", 4, ["candidate.mean: give 3 values, not [0.5]"]),
         (HEAD + "[candidate]\nclasses = [1, 2]\n", 4, ["candidate.classes"]),
         (HEAD + "[data]\ntrain_sample = 0\n", 4, ["data.train_sample"]),
         (HEAD + "[data]\ntrain = 5\n", 4, ["data.train", "path"]),
@@ -79,9 +83,9 @@ def complaint(write: Write, run: Callable[..., Audit]) -> Callable[[str], str]:
         (
             HEAD + "[checks.top1-accuracy]\nconfidence = 0.5\n",
             4,
-            ["confidence", "greater than 0.5"],
+            ["checks.top1-accuracy.confidence: give a number above 0.5"],
         ),
-        (HEAD + "[checks.top1-accuracy]\nlevel = 'blok'\n", 4, ["level", "'block'", "'blok'"]),
+        (HEAD + "[checks.top1-accuracy]\nlevel = 'blok'\n", 4, ["level", '"block"', 'not "blok"']),
         (HEAD + "[checks.top1-accuracy]\nlevle = 'off'\n", 4, ['"levle"', 'did you mean "level"']),
         (HEAD + "[checks]\ntop1-accuracy = 'off'\n", 4, ["checks.top1-accuracy"]),
         (
@@ -95,7 +99,11 @@ def complaint(write: Write, run: Callable[..., Audit]) -> Callable[[str], str]:
             ['"dgo" is not a class of the candidate', 'did you mean "dog"'],
         ),
         (HEAD + WAIVER.replace('reason = "agreed"\n', ""), 3, ["waivers.0.reason", "required"]),
-        (HEAD + WAIVER.replace("agreed", ""), 5, ["waivers.0.reason"]),
+        (
+            HEAD + WAIVER.replace("agreed", ""),
+            5,
+            ["waivers.0.reason: give a text that is not empty"],
+        ),
         (HEAD + WAIVER.replace("expires = 2030-01-31\n", ""), 3, ["waivers.0.expires", "required"]),
         (HEAD + WAIVER.replace("2030-01-31", '"soon"'), 6, ["waivers.0.expires", "date"]),
         (
@@ -114,7 +122,7 @@ def complaint(write: Write, run: Callable[..., Audit]) -> Callable[[str], str]:
             3,
             ["engine", "compared with float32"],
         ),
-        (HEAD + "[latency]\nseconds = 0\n", 4, ["latency.seconds", "greater than 0"]),
+        (HEAD + "[latency]\nseconds = 0\n", 4, ["latency.seconds: give a number above 0"]),
     ],
 )
 def test_a_complaint_names_file_line_and_way_out(
@@ -174,6 +182,85 @@ def test_nothing_to_judge(complaint: Callable[[str], str]) -> None:
 def test_two_models(complaint: Callable[[str], str]) -> None:
     said = complaint(HEAD + '[candidate]\nmodel = "a"\nmodule = "b:c"\n')
     assert "either model or module" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[candidate]\ncheckpoint = -1", "candidate.checkpoint: give a path in quotes, not -1"),
+        ('[candidate]\ncheckpoint = ""', "candidate.checkpoint: give a path, or leave the key out"),
+        ("[candidate]\nclasses = 5", "candidate.classes: give a list in [ ] or a path in quotes"),
+        ("[candidate]\nmean = []", "candidate.mean: give 3 values, not []"),
+        ("[candidate]\nphi = true", "candidate.phi: give a number, not true"),
+        ("[candidate]\nphi = -17", "candidate.phi: give at least -16, not -17"),
+        ("[candidate]\npretrained = 0", "candidate.pretrained: give true or false, not 0"),
+        ("[candidate]\ninput_size = " + "9" * 20, "candidate.input_size: give at most 16384"),
+        ("[candidate]\nresolution = " + "9" * 20, "candidate.resolution: give at most 16384"),
+        ("candidate = 5", "candidate: write it as a table, [candidate]"),
+        (
+            '[data]\ntrain_sample = "some"',
+            'data.train_sample: give a whole number or "all", not "s',
+        ),
+        (
+            '[engine]\naddress = "auto"',
+            'engine: address is that of a Ray cluster; give kind = "ray"',
+        ),
+        ('[output]\nformats = "html"', 'output.formats: give a list in [ ], not "html"'),
+        ('[overlap]\ngroups = "patient"', 'overlap.groups: give a list in [ ], not "patient"'),
+        ('[checks]\nlatency = "off"', '[checks.latency] with level = "off"'),
+        ("[checks]\nlatency = 5", "checks.latency: write it as a table, [checks.latency]"),
+        ("[checks.top1-accuracy]\nmin_accuracy = true", "min_accuracy: give a number, not true"),
+        ("[checks.top1-accuracy]\nmin_accuracy = false", 'level = "off" leaves the check out'),
+        (
+            '[checks.rare-class-recall]\nclasses = "a"',
+            "checks.rare-class-recall.classes: give a li",
+        ),
+        ("[checks.rare-class-recall]\nper_class = { a = 2 }", "per_class: give at most 1, not 2"),
+        (
+            WAIVER.replace("2030-01-31", "2099"),
+            "waivers.0.expires: give a date, such as 2030-01-31",
+        ),
+        (WAIVER.replace("2030-01-31", "86400"), "waivers.0.expires: give a date, such as"),
+        (WAIVER.replace("agreed", "  "), "waivers.0.reason: give a text that is not empty"),
+        (
+            WAIVER.replace("[[", "[").replace("]]", "]"),
+            "waivers: write [[waivers]] above the lines",
+        ),
+    ],
+)
+def test_a_complaint_says_what_to_write(
+    complaint: Callable[[str], str], text: str, said: str
+) -> None:
+    found = complaint(HEAD + text + "\n" if text.startswith("[") else f"{text}\n{HEAD}")
+    assert found.startswith("auditor.toml:")
+    assert said in found
+
+
+def test_a_complaint_names_the_file_as_it_was_named(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write("b1/auditor.toml", "[candidat]\n")
+    write("b2/auditor.toml", "[candidate\n")
+    monkeypatch.chdir(tmp_path)
+    for folder in ("b1", "b2"):
+        with pytest.raises(InputError, match=rf"^{folder}/auditor\.toml:1: "):
+            load_config(Path(folder, "auditor.toml"))
+
+
+def test_the_mark_that_windows_editors_put_first(tmp_path: Path) -> None:
+    (tmp_path / "auditor.toml").write_text("[engine]\nbatch_size = 8\n", encoding="utf-8-sig")
+    assert load_config(tmp_path / "auditor.toml")[0].engine.batch_size == 8
+
+
+def test_a_table_of_another_kind_is_named(complaint: Callable[[str], str], write: Write) -> None:
+    write("p.tsv", "image\tlabel\tpredicted\n")
+    said = complaint('[predictions]\ntest = "p.tsv"\n')
+    assert "p.tsv: is not named as a table that can be read; save it as .csv" in said
+
+
+def test_smaller_than_b0(write: Write) -> None:
+    config, _ = load_config(write("auditor.toml", "[candidate]\nphi = -14\n"))
+    assert config.candidate.phi == -14
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from auditor.cli.toml import literal, options_of
+from auditor.cli.toml import options_of
+from auditor.config.literal import literal
 
 if TYPE_CHECKING:
     from auditor.check import Check

@@ -1,15 +1,16 @@
-"""Values and options in the words of ``auditor.toml``."""
+"""Options in the words of ``auditor.toml``."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from auditor.config.literal import literal
 
 if TYPE_CHECKING:
     from auditor.check import Check
 
-__all__ = ["Option", "literal", "options_of"]
+__all__ = ["Option", "options_of"]
 
 
 class Option(NamedTuple):
@@ -30,30 +31,6 @@ def options_of(check: type[Check]) -> Iterator[Option]:
         default = field.get_default(call_default_factory=True)
         about = " ".join((field.description or "").split()).replace("``", "`")
         yield Option(name, _kind(schema[name]), "" if default is None else literal(default), about)
-
-
-def literal(value: object) -> str:
-    """Return a value as TOML.
-
-    >>> literal({"fraud": 0.9}), literal(("a", "b")), literal(True)
-    ('{ fraud = 0.9 }', '["a", "b"]', 'true')
-    """
-    if isinstance(value, Mapping):
-        pairs = ", ".join(f"{_key(str(k))} = {literal(v)}" for k, v in value.items())
-        return f"{{ {pairs} }}" if pairs else "{}"
-    if isinstance(value, list | tuple | set | frozenset):
-        return f"[{', '.join(map(literal, value))}]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    # A JSON string is a TOML string, but for one character that TOML wants escaped too.
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _key(name: str) -> str:
-    bare = name.replace("-", "").replace("_", "")
-    return name if bare.isascii() and bare.isalnum() else literal(name)
 
 
 def _kind(schema: Mapping[str, Any]) -> str:

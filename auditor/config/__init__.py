@@ -1,5 +1,6 @@
 """``auditor.toml`` → ``Config``. Every complaint names the file, the line and the next step."""
 
+from auditor.config.complaints import explained
 from auditor.config.load import FLAGS, load_config
 from auditor.config.source import ConfigSource
 from auditor.config.tables import (
@@ -38,5 +39,6 @@ __all__ = [
     "PredictionsTable",
     "Preset",
     "Waiver",
+    "explained",
     "load_config",
 ]

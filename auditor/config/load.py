@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from auditor.config.complaints import explained
 from auditor.config.source import ConfigSource
 from auditor.config.tables import Config, Waiver
 from auditor.errors import InputError, did_you_mean
@@ -47,7 +48,7 @@ def load_config(
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # Windows' editors begin with a mark
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; `auditor init` writes one") from None
     except OSError as error:
@@ -61,9 +62,8 @@ def _parse(source: ConfigSource) -> dict[str, Any]:
         return tomllib.loads(source.text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"at line (\d+)", str(error))
-        name = source.path.name if source.path else ""
         line = found[1] if found else len(source.text.splitlines())
-        raise InputError(f"{name}:{line}: not valid TOML: {error}") from None
+        raise InputError(f"{source.path}:{line}: not valid TOML: {error}") from None
 
 
 def _absolute(content: dict[str, Any], path: Path | None) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _absolute(content: dict[str, Any], path: Path | None) -> dict[str, Any]:
             continue
         for field in fields:
             value = values.get(field)
-            if isinstance(value, str) and _names_file(field, value):
+            if isinstance(value, str) and value and _names_file(field, value):
                 place = path.parent / Path(value).expanduser()
                 values[field] = os.path.normpath(place)
     _place_audits(content, path.parent)
@@ -144,21 +144,16 @@ def _first_complaint(error: ValidationError, source: ConfigSource) -> InputError
     place = _place(first["loc"])
     if first["type"] == "extra_forbidden":
         return source.complain(place, _unknown_key(place))
-    message = first["msg"].removeprefix("Value error, ")
     if not place:
-        return source.complain(place, message)
-    given = f", not {first['input']!r}" if isinstance(first["input"], str | int | float) else ""
-    return source.complain(place, f"{_dotted(place)}: {message}{given}")
+        return source.complain(place, first["msg"].removeprefix("Value error, "))
+    same = [each for each in errors if _place(each["loc"]) == place]
+    return source.complain(place, explained(same, place))
 
 
 def _place(loc: Sequence[str | int]) -> Sequence[str | int]:
     """Cut what pydantic appends below an option, such as the arm of a union."""
     depth = {"checks": 3, "waivers": 3, "deployment": 4}
     return loc[: depth.get(str(loc[0]), 2)] if loc else loc
-
-
-def _dotted(place: Sequence[str | int]) -> str:
-    return ".".join(str(part) for part in place)
 
 
 def _unknown_key(place: Sequence[str | int]) -> str:

@@ -33,11 +33,11 @@ class ConfigSource:
         return None if found is None else found + 1
 
     def complain(self, place: Sequence[str | int], message: str) -> InputError:
-        """Return the error, with the file and the line where there are any."""
+        """Return the error, with the file as it was named and the line, where there are any."""
         if self.path is None:
             return InputError(message)
         line = self.line(place)
-        return InputError(f"{self.path.name}:{f'{line}:' if line else ''} {message}")
+        return InputError(f"{self.path}:{f'{line}:' if line else ''} {message}")
 
 
 def _header(line: str) -> list[str] | None:

@@ -11,11 +11,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    StringConstraints,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from auditor.check import Fraction, Level
 from auditor.errors import InputError
@@ -46,6 +49,7 @@ Triple = tuple[float, float, float]
 
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
+
 def _located(path: Path) -> Path:
     path = path.expanduser()
     try:
@@ -56,8 +60,24 @@ def _located(path: Path) -> Path:
     return path
 
 
-Located = Annotated[Path, AfterValidator(_located)]
+def _given(value: object) -> object:
+    if value == "":
+        raise ValueError("give a path, or leave the key out")
+    return value
+
+
+def _not_a_number(value: object) -> object:
+    if isinstance(value, int | float):  # pydantic would count the seconds since 1970
+        raise PydanticCustomError("date_type", "a number is no date")
+    return value
+
+
+Located = Annotated[Path, BeforeValidator(_given), AfterValidator(_located)]
 """A path; in the file it is relative to the file, in a flag to the working directory."""
+Side = Annotated[int, Field(gt=0, le=16_384)]
+"""Of a square picture, in pixels; more would fill a machine's memory with one."""
+Day = Annotated[datetime.date, BeforeValidator(_not_a_number)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class ModelTable(Table):
@@ -74,15 +94,15 @@ class ModelTable(Table):
     """``.safetensors``, or ``.pth`` with weights only; timm's training checkpoints too."""
     pretrained: bool = False
     """Use timm's published weights where there is no checkpoint."""
-    phi: float | None = Field(default=None, ge=0)
-    """Compound scaling coefficient of an EfficientNet."""
+    phi: float | None = Field(default=None, ge=-16, le=16)
+    """Compound scaling coefficient of an EfficientNet; below 0 it is smaller than B0."""
     width: float | None = Field(default=None, gt=0)
     """Width multiplier of an EfficientNet, beside ``depth`` and ``resolution``."""
     depth: float | None = Field(default=None, gt=0)
     """Depth multiplier of an EfficientNet."""
-    resolution: int | None = Field(default=None, gt=0)
+    resolution: Side | None = None
     """Input side of an EfficientNet, in pixels."""
-    input_size: int | None = Field(default=None, gt=0)
+    input_size: Side | None = None
     """Input side in pixels, where it is not the model's own."""
 
     @property
@@ -208,6 +228,12 @@ class EngineTable(Table):
     """A cheaper dtype: ``cheaper-inference`` asks whether its predictions would do instead."""
 
     @model_validator(mode="after")
+    def _address_of_a_cluster(self) -> Self:
+        if self.address is not None and self.kind != "ray":
+            raise ValueError('address is that of a Ray cluster; give kind = "ray", or leave it out')
+        return self
+
+    @model_validator(mode="after")
     def _cheaper_than_float32(self) -> Self:
         if self.cheaper is not None and self.dtype != "float32":
             raise ValueError("cheaper is compared with float32; leave dtype as it is, or cheaper")
@@ -256,11 +282,11 @@ class Waiver(Table):
     """The check's id."""
     subject: str | None = None
     """The finding's subject; every failing finding of the check where absent."""
-    reason: str = Field(min_length=1)
+    reason: Reason
     """Why the failure is accepted."""
     owner: str | None = None
     """Who answers for it."""
-    expires: datetime.date
+    expires: Day
     """Last day on which it counts."""
 
 

@@ -29,6 +29,11 @@ def column_names(path: Path) -> list[str]:
     """Return the names of the columns."""
     import csv
 
+    if path.is_file() and not is_table(path):
+        raise InputError(
+            f"{path}: is not named as a table that can be read; save it as .csv, with commas, "
+            "or as .parquet"
+        )
     try:
         if path.suffix.lower() != ".csv":
             import pyarrow.parquet as pq

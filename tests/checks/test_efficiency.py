@@ -274,7 +274,7 @@ def test_budgets_without_units_are_refused_with_the_line(
 ) -> None:
     path = write("auditor.toml", "[checks.efficiency]\nmax_parameters = 1\nmax_macs = 400000\n")
     config, source = load_config(path)
-    with pytest.raises(InputError, match=r"auditor.toml:3: max_macs: give the unit.*400 MMAC"):
+    with pytest.raises(InputError, match=r":3: checks.efficiency.max_macs: give the unit.*400 MM"):
         configure(find_checks(), config.checks, source)
 
 

@@ -10,7 +10,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from auditor.cli.schema import config_schema
-from auditor.cli.toml import _kind, literal, options_of
+from auditor.cli.toml import _kind, options_of
+from auditor.config.literal import literal
 from auditor.registry import find_checks
 
 Cli = Callable[..., CompletedProcess[str]]

@@ -145,7 +145,7 @@ def test_neither_file_nor_flags(cli: Cli) -> None:
             'did you mean "rare-class-recall"?',
         ),
         ("[checks.top1-accuracy]\nmin_acuracy = 0.9\n", 'auditor.toml:4: "min_acuracy" is not an'),
-        ("[checks.top1-accuracy]\nmin_accuracy = 90\n", "auditor.toml:4: min_accuracy: "),
+        ("[checks.top1-accuracy]\nmin_accuracy = 90\n", ":4: checks.top1-accuracy.min_accuracy: "),
         ("[checks]\ntop1 = \n", "not valid TOML: Invalid value (at line 4"),
         ("[cheks]\n", 'auditor.toml:3: "cheks" is not a table of auditor.toml; did you mean'),
     ],

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from auditor.check import Status
 from auditor.cli import COMMANDS
+from auditor.record import Audit
 from auditor.registry import find_checks
 
 
@@ -26,6 +30,23 @@ def test_the_readme_lists_every_check_at_its_level(readme: str) -> None:
     checks = find_checks().checks.values()
     built_in = [check for check in checks if check.__module__.startswith("auditor.checks.")]
     assert listed == {check.id: check.level for check in built_in}
+
+
+def test_a_check_is_added_as_the_documents_say(
+    repository: Path,
+    plug_in: Callable[..., str],
+    run: Callable[..., Audit],
+    saved: Callable[..., Path],
+) -> None:
+    text = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    _, _, section = text.partition("## Add a check in ten minutes")
+    code = re.search(r"```python\n(.*?)```", section, re.S)
+    assert code is not None
+    plug_in(textwrap.dedent(code[1]), checks={"worst-class": "{}:WorstClass"})
+    audit = run(predictions={"test": saved({"a": {"a": 90}, "b": {"a": 60, "b": 30}})})
+    check = audit.check("worst-class")
+    assert (check.status, check.level) == (Status.FAIL, "block")
+    assert re.search(r"^4\. .*README's table", section, re.M)  # without its row the tests fail
 
 
 def test_every_link_in_the_documents_leads_somewhere(repository: Path) -> None:

@@ -12,16 +12,18 @@ it is how useless models look excellent in a table of averages.
 
 How it decides
 --------------
-Three ways to fail, each on its own finding:
+Two ways to fail:
 
 1. The accuracy is not above the no-information rate (the share of the most frequent class). A
    one-sided exact binomial test must show it; an accuracy whose upper bound is below the rate
    fails, anything between is inconclusive.
-2. A class is missed behind the average: the accuracy exceeds the balanced accuracy by surely more
-   than ``max_gap`` while some class's recall is surely below ``missed_below``. A class that may be
-   missed behind such a gap, or a missed one behind a gap that may be such, makes this inconclusive.
-3. A class is dead: its recall is surely below ``dead_below``, whatever the averages say. A class
-   that is hardly ever recognised, on too few images to tell, makes this inconclusive.
+2. A class is missed: its recall is surely below ``missed_below``, whatever the averages say. Where
+   the accuracy exceeds the balanced accuracy by surely more than ``max_gap``, that is a finding of
+   its own: the missed class is rare, and the average hides it.
+
+A class that may be missed, on too few images to tell, makes the check inconclusive where such a gap
+may be or its observed recall is below ``dead_below``: a few images of a class are soon wrong by
+chance, and among many classes some are.
 
 Where ``[deployment]`` gives the shares of production, the first question is asked there, too: the
 expected accuracy against the largest share, by the interval of ``auditor.evidence.deployment``.
@@ -30,15 +32,14 @@ of always naming the cheapest class, and the accuracy is left to the report.
 
 For recall, "surely" means that the whole Clopper–Pearson interval is below (or Wilson's, with
 ``interval = "wilson"``) and that Holm's correction agrees. The family is all classes with test
-images, once for 2 and once for 3; the p-values are those of the one-sided exact binomial test (of
-the score test with Wilson's interval). For the gap it means that its whole interval is above: see
-``auditor.composite``. So each of the three ways fails a candidate wrongly with a chance of at most
-about 1 - ``confidence``, however many classes there are.
+images; the p-values are those of the one-sided exact binomial test (of the score test with Wilson's
+interval). For the gap it means that its whole interval is above: see ``auditor.composite``. So each
+of the two ways fails a candidate wrongly with a chance of at most about 1 - ``confidence``, however
+many classes there are.
 
-A pass needs no correction: the accuracy must be above chance and no class may look missed or dead,
-all at once. A class without test images makes the check inconclusive: its recall is unknown, not
-zero and not fine. Balanced accuracy, Matthews correlation, Cohen's kappa and macro-F1 are shown
-beside the accuracy, with intervals, not judged.
+A pass needs no correction: all must hold at once. A class without test images makes the check
+inconclusive: its recall is unknown, not zero and not fine. Balanced accuracy, Matthews correlation,
+Cohen's kappa and macro-F1 are shown beside the accuracy, with intervals, not judged.
 
 How to fix
 ----------
@@ -47,10 +48,11 @@ decision threshold. Stop reporting accuracy alone.
 
 Limits
 ------
-It cannot tell a hard class from a badly labelled one. Balanced accuracy is taken over the classes
-that have test images. The more classes, the more test images it takes to call one of them dead;
-until then it is inconclusive. A class whose observed recall is above ``missed_below`` by luck is
-not looked at again: whether a rare class is good enough is asked by ``rare-class-recall``.
+It cannot tell a hard class from a badly labelled one; of a thousand classes some are. Waive those
+by name once somebody has looked, or lower ``missed_below``. Balanced accuracy is taken over the
+classes that have test images. The more classes, the more test images it takes to call one of them
+missed. A class whose observed recall is above ``missed_below`` by luck is not looked at again:
+whether a rare class is good enough is asked by ``rare-class-recall``.
 
 References
 ----------
@@ -66,7 +68,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status, decide
-from auditor.render.wording import beside, share
+from auditor.render.wording import beside, plural, share
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
@@ -79,15 +81,15 @@ class AccuracyParadox(Check):
 
     id = "accuracy-paradox"
     title = "Accuracy is real, and hides no missed class"
-    version = 2
+    version = 3
     level = "block"
 
     max_gap: Fraction = 0.10
-    """Most by which accuracy may exceed balanced accuracy while a class is missed."""
+    """Most by which accuracy may exceed balanced accuracy while a class may be missed."""
     missed_below: Fraction = 0.50
-    """Recall under which a class counts as missed, where the gap is too large."""
+    """Recall under which a class counts as missed."""
     dead_below: Fraction = 0.10
-    """Recall under which a class counts as dead, whatever the gap."""
+    """Recall under which a class that may be missed matters whatever the gap."""
     interval: IntervalMethod = "exact"
     """How accuracy and recall are bounded: exactly (Clopper–Pearson), or by Wilson, narrower."""
 
@@ -96,7 +98,7 @@ class AccuracyParadox(Check):
         findings = [
             self._above_chance(confusion),
             self._gap(confusion),
-            *self._dead(confusion),
+            *self._low(confusion),
             *self._absent(confusion),
             *_shown(confusion, self.confidence),
         ]
@@ -162,25 +164,32 @@ class AccuracyParadox(Check):
 
         counts = confusion.correct, confusion.support
         _, high = stats.proportion_intervals(*counts, self.confidence, self.interval)
-        surely = high < self.missed_below
+        surely = high < self._bar
         if surely.any():
-            surely &= self._family(confusion, self.missed_below).upheld
-        maybe = ~surely & (confusion.recall < self.missed_below)
+            surely &= self._family(confusion).upheld
+        maybe = ~surely & (confusion.recall < self._bar)
         names = np.array(confusion.classes, object)
         return names[surely].tolist(), names[maybe].tolist()
 
-    def _family(self, confusion: Confusion, below: float) -> Family:
+    @property
+    def _bar(self) -> float:
+        return max(self.missed_below, self.dead_below)  # what is dead is missed
+
+    def _family(self, confusion: Confusion) -> Family:
         from auditor import stats
         from auditor.multiplicity import Family
 
         counts = confusion.correct, confusion.support
-        p_values = stats.shortfall_p_values(*counts, below, self.interval)
+        p_values = stats.shortfall_p_values(*counts, self._bar, self.interval)
         return Family(p_values, "Holm", "classes", self.confidence, self.interval)
 
-    def _dead(self, confusion: Confusion) -> list[Finding]:
-        family = self._family(confusion, self.dead_below)
-        low = np.flatnonzero(confusion.recall < self.dead_below).tolist()
-        return [family.judge(i, self._recall(confusion, i, family.size)) for i in low]
+    def _low(self, confusion: Confusion) -> list[Finding]:
+        """Judge each class that looks missed; one that only may be matters where it looks dead."""
+        family = self._family(confusion)
+        low = np.flatnonzero(confusion.recall < self._bar).tolist()
+        found = [family.judge(i, self._recall(confusion, i, family.size)) for i in low]
+        dead = confusion.recall[low] < self.dead_below
+        return [f for f, d in zip(found, dead, strict=True) if d or f.status is Status.FAIL]
 
     def _recall(self, confusion: Confusion, i: int, family: int) -> Finding:
         return Finding.rate(
@@ -188,7 +197,7 @@ class AccuracyParadox(Check):
             "recall",
             int(confusion.correct[i]),
             int(confusion.support[i]),
-            self.dead_below,
+            self._bar,
             self.confidence,
             self.interval,
             family=family,
@@ -207,15 +216,9 @@ class AccuracyParadox(Check):
         head = f"Accuracy is {beside(confusion.accuracy, rate, digits=1)}"
         commonest = beside(rate, confusion.accuracy, digits=1)
         balanced = share(confusion.balanced_accuracy)
-        if gap.status is Status.FAIL:
-            missed, _ = self._missed(confusion)
-            recall, name = min((_recall(confusion, name), name) for name in missed)
-            return (
-                f"{head}, but only {share(recall, 0)} of {name} is recognised: with every class "
-                f"counted alike it is {balanced}."
-            )
-        if dead := [f.subject for f in others if f.status is Status.FAIL]:
-            return f"{head}, yet {_named('the candidate hardly ever recognises', dead)}."
+        if missed := [f for f in others if f.status is Status.FAIL]:
+            hidden = f": with every class counted alike it is {balanced}"
+            return f"{head}, but {_missing(missed)}{hidden if gap.status is Status.FAIL else ''}."
         if gap.status is Status.INCONCLUSIVE:
             return f"{head}, balanced {balanced}; {gap.note}."
         if open_ := [f.subject for f in others if f.status is not Status.SKIP and f.n]:
@@ -227,8 +230,12 @@ class AccuracyParadox(Check):
         return f"{head}, balanced {balanced}; chance gives {commonest}."
 
 
-def _recall(confusion: Confusion, name: str) -> float:
-    return float(confusion.recall[confusion.classes.index(name)])
+def _missing(missed: list[Finding]) -> str:
+    """Name the class that is recognised least, and say how many more are missed."""
+    recall, name = min((f.observed or 0.0, f.subject) for f in missed)
+    said, more = f"only {share(recall, 0)} of {name} is recognised", len(missed) - 1
+    are = "is" if more == 1 else "are"
+    return f"{said}, and {plural(more, 'more class')} {are} missed" if more else said
 
 
 def _named(what: str, names: list[str] | tuple[str, ...]) -> str:

@@ -406,7 +406,7 @@ class TestTrapsOfThePeers:
         assert audit.verdict != "accepted"
         trained = judge(table, data={"train": training})
         assert trained.check("rare-class-recall").status is Status.SKIP
-        assert trained.verdict == ("rejected" if n == 200 else "undecided")
+        assert trained.verdict == ("rejected" if n >= 10 else "undecided")
 
     def test_always_the_common_class(self, judge: Run) -> None:
         for preset in PRESETS:

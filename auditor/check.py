@@ -274,6 +274,19 @@ class Check(Table):
         del available
         return self.level
 
+    def not_run(self, reason: str) -> Outcome:
+        """Return what becomes of the check where evidence that it needs was not given.
+
+        It is skipped, unless it was told of something to judge: what was demanded and not looked
+        at is not settled.
+
+        Parameters
+        ----------
+        reason
+            What was not given, as one sentence.
+        """
+        return Outcome(status=Status.SKIP, summary=reason)
+
     @classmethod
     def needs(cls) -> dict[str, bool]:
         """Return the evidence that ``run`` asks for: name → whether it is required."""

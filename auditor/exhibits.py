@@ -226,8 +226,8 @@ def _efficiency(
     from auditor.efficiency.exhibit import exhibit
 
     complexity = _if_had(graph, "complexity")
-    if complexity is None:
-        return None
+    if complexity is None or None in (complexity.macs, complexity.parameters):
+        return None  # without a cost it has no place on the plane
     return exhibit(
         graph.config.candidate.name or describe_candidate(graph).name,
         complexity,

@@ -363,7 +363,9 @@ def _outcome(check: Check, graph: Graph) -> Outcome:
     try:
         arguments = graph.arguments(check.needs())
     except Unavailable as reason:
-        return Outcome(status=Status(reason.status), summary=reason.reason)
+        if reason.status == "error":
+            return Outcome(status=Status.ERROR, summary=reason.reason)
+        return check.not_run(reason.reason)
     try:
         outcome = check.run(**arguments)
     except OptionError:

@@ -44,6 +44,9 @@ Take the smaller member of the family that holds the accuracy, or a lower resolu
 classifier head or a branch that is not needed. ``auditor profile`` shows where the cost lies. A
 checkpoint that grew while its parameters did not holds something else, such as optimiser state.
 
+A figure that is not known - an operator that may multiply and is not counted, weights that are no
+parameters of the module, no model at all - passes no budget: it is inconclusive, and says why.
+
 Limits
 ------
 MACs count convolution and linear layers and matrix products. They follow latency well within one
@@ -57,7 +60,7 @@ Tan and Le, EfficientNet, ICML 2019 (arXiv:1905.11946), table 2 and section 3.3.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -83,7 +86,7 @@ class Efficiency(Check):
 
     id = "efficiency"
     title = "The candidate is worth what it costs"
-    version = 2
+    version = 3
     level = "advise"
 
     max_parameters: Count | None = None
@@ -107,8 +110,18 @@ class Efficiency(Check):
 
     def default_level(self, available: frozenset[str]) -> Level:
         """Block once there is something to hold the candidate to."""
+        return "block" if "baseline" in available or self._asked else "advise"
+
+    @property
+    def _asked(self) -> bool:
         budgets = (self.max_parameters, self.max_macs, self.max_activations, self.max_bytes)
-        return "block" if "baseline" in available or any(budgets) else "advise"
+        return any(budgets)
+
+    def not_run(self, reason: str) -> Outcome:
+        """Leave a budget unsettled that nothing was held to."""
+        if not self._asked:
+            return super().not_run(reason)
+        return Outcome(status=Status.INCONCLUSIVE, summary=f"no budget was judged: {reason}")
 
     def run(
         self,
@@ -143,7 +156,7 @@ class Efficiency(Check):
             if limit is None:
                 yield _shown("candidate", metric, cost)
             elif cost is None:
-                yield _unknown("candidate", metric, limit)
+                yield _unknown("candidate", metric, limit, complexity.unknown * (metric != "bytes"))
             else:
                 yield Finding.fact("candidate", metric, cost, limit, n=1, unit=metric)
 
@@ -168,7 +181,11 @@ class Efficiency(Check):
     def _against_family(self, complexity: Complexity, confusion: Confusion) -> Iterator[Finding]:
         from auditor.efficiency.standing import among_published
 
-        if self._comparable(confusion.classes) and confusion.n:
+        if not self._comparable(confusion.classes) or not confusion.n:
+            return
+        if complexity.macs is None:
+            yield _unknown("published family", "MACs", None, complexity.unknown)
+        else:
             yield from among_published(
                 complexity.macs,
                 confusion,
@@ -187,9 +204,12 @@ class Efficiency(Check):
         from auditor.comparison.comparable import pictures_of
         from auditor.efficiency.standing import among_own
 
-        if own_audits is not None and test is not None:
-            pictures = pictures_of(test_signatures)
-            macs = complexity.macs
+        if own_audits is None or test is None:
+            return
+        macs, pictures = complexity.macs, pictures_of(test_signatures)
+        if macs is None:
+            yield _unknown("own audits", "MACs", None, complexity.unknown)
+        else:
             yield from among_own(macs, test, own_audits, self.confidence, pictures=pictures)
 
     def _comparable(self, classes: tuple[str, ...]) -> bool:
@@ -200,21 +220,26 @@ class Efficiency(Check):
 
 
 def _summary(complexity: Complexity, findings: list[Finding]) -> str:
-    head = (
-        f"{_millions(complexity.parameters)} parameters, {_macs(complexity.macs)} "
-        f"at {complexity.input_size[1]} × {complexity.input_size[2]}"
-    )
+    parameters, macs = _known(complexity.parameters, _millions), _known(complexity.macs, _macs)
+    height, width = complexity.input_size[1:]
+    head = f"{parameters} parameters, {macs} MACs at {height} × {width}"
     failed = [f for f in findings if f.status is Status.FAIL]
     if failed:
         return f"{head}: {'; '.join(_said(finding) for finding in failed[:3])}."
     if all(finding.status is Status.SKIP for finding in findings):
         return f"{head}; no budget, no baseline and no comparable reference to judge them by."
-    open_ = [f for f in findings if f.status is Status.INCONCLUSIVE]
-    return f"{head}; {'not all could be settled' if open_ else 'within every limit given'}."
+    if any(f.status is Status.INCONCLUSIVE for f in findings):
+        why = "".join(f"; {reason}" for reason in complexity.unknown)
+        return f"{head}; not all could be settled{why}."
+    return f"{head}; within every limit given."
+
+
+def _known(figure: int | None, written: Callable[[int], str]) -> str:
+    return "an unknown number of" if figure is None else written(figure)
 
 
 def _macs(macs: int) -> str:
-    return f"{macs / 1e9:.2f} G MACs" if macs >= 1e8 else f"{_millions(macs)} MACs"
+    return f"{macs / 1e9:.2f} G" if macs >= 1e8 else _millions(macs)
 
 
 def _millions(amount: int) -> str:
@@ -242,7 +267,11 @@ def _shown(subject: str, metric: str, cost: int | None) -> Finding:
     )
 
 
-def _unknown(subject: str, metric: str, limit: float | None) -> Finding:
+def _unknown(
+    subject: str, metric: str, limit: float | None, reasons: Sequence[str] = ()
+) -> Finding:
+    why = f": {'; '.join(reasons)}" if reasons else ""
+    sides = " on both sides" if limit is None and not reasons else ""
     return Finding(
         subject=subject,
         metric=metric,
@@ -250,9 +279,7 @@ def _unknown(subject: str, metric: str, limit: float | None) -> Finding:
         unit=metric,
         higher_is_better=False,
         status=Status.INCONCLUSIVE,
-        note="the figure is not known on both sides"
-        if limit is None
-        else "the figure is not known",
+        note=f"the figure is not known{sides}{why}",
     )
 
 

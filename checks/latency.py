@@ -88,8 +88,17 @@ class LatencyCheck(Check):
 
     def default_level(self, available: frozenset[str]) -> Level:
         """Block once there is something to hold the candidate to."""
-        budgets = (self.max_p50, self.max_p99, self.min_throughput)
-        return "block" if "baseline_model" in available or any(budgets) else "advise"
+        return "block" if "baseline_model" in available or self._asked else "advise"
+
+    @property
+    def _asked(self) -> bool:
+        return any((self.max_p50, self.max_p99, self.min_throughput))
+
+    def not_run(self, reason: str) -> Outcome:
+        """Leave a budget unsettled that nothing was held to."""
+        if not self._asked:
+            return super().not_run(reason)
+        return Outcome(status=Status.INCONCLUSIVE, summary=f"no budget was judged: {reason}")
 
     def run(self, latency: Latency, baseline: Baseline | None) -> Outcome:
         """Judge budgets and the ratio to the baseline model; show the self-check."""

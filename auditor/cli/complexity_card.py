@@ -117,6 +117,7 @@ def _card(each: Profile) -> Iterator[str]:
     if others := each.figures.uncounted:
         listed = [f"{other.name} {share(other.share)}" for other in others]
         yield hanging(f"Not counted, with their share of the elements put out: {', '.join(listed)}")
+    yield from (hanging(f"There may be more: {why}.") for why in each.figures.doubts)
     yield from map(hanging, each.figures.notes)
 
 

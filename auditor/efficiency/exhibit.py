@@ -31,7 +31,7 @@ def exhibit(
     baseline: Baseline | None = None,
     own: OwnAudits | None = None,
 ) -> EfficiencyExhibit:
-    """Return what the report shows.
+    """Return what the report shows of a candidate whose MACs and parameters are known.
 
     Parameters
     ----------
@@ -44,6 +44,8 @@ def exhibit(
     """
     from auditor.models import reference
 
+    assert complexity.macs is not None
+    assert complexity.parameters is not None
     comparable = any(f.subject.startswith("published ") for f in findings)
     judged = [f for f in findings if f.subject.startswith("own ")]
     audits = own.audits if own is not None else ()
@@ -74,13 +76,13 @@ def _shown(finding: Finding) -> bool:
 
 def _audited(baseline: Baseline) -> EfficiencyPoint | None:
     audit = baseline.audit
-    if audit.candidate.macs is None:
+    if audit.candidate.macs is None or audit.candidate.parameters is None:
         return None
     top1 = next((m.value for m in audit.exhibits.metrics if m.name == "top-1 accuracy"), None)
     return EfficiencyPoint(
         name=audit.candidate.name,
         macs=audit.candidate.macs,
-        parameters=audit.candidate.parameters or 0,
+        parameters=audit.candidate.parameters,
         top1=top1,
     )
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from auditor.evidence.columns import telling, told
 from auditor.evidence.provider import gather
-from auditor.models.complexity import ComplexityFigures, Memory, Uncounted, measure_complexity
+from auditor.models.complexity import (
+    ComplexityFigures,
+    Memory,
+    Uncounted,
+    count_parameters,
+    measure_complexity,
+)
 from auditor.models.stages import Stage
 
 if TYPE_CHECKING:
@@ -28,11 +35,12 @@ class Complexity:
     Parameters
     ----------
     parameters
-        Learned values.
+        Learned values; None where they are not known.
     macs
-        Multiply–accumulate operations of convolution and linear layers; FLOPs are twice this.
+        Multiply–accumulate operations of convolution and linear layers; FLOPs are twice this. None
+        where not all that multiplies could be counted.
     activations
-        Output elements of the same layers.
+        Output elements of the same layers; None where the MACs are.
     input_size
         Channels, height, width.
     bytes_on_disk
@@ -49,11 +57,13 @@ class Complexity:
         Where it stands beside EfficientNet's compound scaling, as a sentence.
     notes
         What a reviewer must know of how it was counted.
+    unknown
+        Why a figure is not known, one phrase each.
     """
 
-    parameters: int
-    macs: int
-    activations: int
+    parameters: int | None
+    macs: int | None
+    activations: int | None
     input_size: tuple[int, int, int]
     bytes_on_disk: int | None = None
     uncounted: tuple[Uncounted, ...] = ()
@@ -63,6 +73,7 @@ class Complexity:
     macs_fvcore: int | None = None
     scaling: str = ""
     notes: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -74,18 +85,19 @@ class Complexity:
     ) -> Self:
         """Return measured figures as evidence; the parameters are those of the class."""
         return cls(
-            parameters=figures.parameters,
-            macs=figures.macs,
-            activations=figures.activations,
+            parameters=None if figures.more_parameters else figures.parameters,
+            macs=None if figures.more_macs else figures.macs,
+            activations=None if figures.more_macs else figures.activations,
             input_size=input_size,
             bytes_on_disk=bytes_on_disk,
             uncounted=figures.uncounted,
             stages=figures.stages,
             fp32=figures.fp32,
             bf16=figures.bf16,
-            macs_fvcore=figures.macs_fvcore,
+            macs_fvcore=None if figures.more_macs else figures.macs_fvcore,
             scaling=scaling,
             notes=figures.notes,
+            unknown=figures.doubts,
         )
 
     def to_table(self) -> pa.Table:
@@ -98,7 +110,7 @@ class Complexity:
     def from_table(cls, table: pa.Table) -> Self:
         """Return what ``to_table`` wrote."""
         values = told(table)
-        for name in ("input_size", "notes"):
+        for name in ("input_size", "notes", "unknown"):
             values[name] = tuple(values[name])
         values["uncounted"] = tuple(Uncounted(**each) for each in values["uncounted"])
         values["stages"] = tuple(Stage(**each) for each in values["stages"])
@@ -107,7 +119,7 @@ class Complexity:
         return cls(**values)
 
 
-@gather(Complexity, version=2)
+@gather(Complexity, version=3)
 def complexity(candidate: Candidate) -> Complexity:
     """Count the candidate's cost, without computing anything where that is possible."""
     from auditor.models.scaling_law import scaling_of
@@ -115,6 +127,8 @@ def complexity(candidate: Candidate) -> Complexity:
     model, size = candidate.loaded.model, candidate.loaded.preprocessing.input_size
     if candidate.spec.file is not None:
         return cost_of(model, candidate.spec.file, size)
+    if candidate.engine.dtype != "float32":  # what has run is cast by then
+        model = copy.deepcopy(model).float()
     figures, checkpoint = measure_complexity(model, size), candidate.spec.checkpoint
     stored = None if checkpoint is None else checkpoint.stat().st_size
     return Complexity.of(figures, size, stored, str(scaling_of(model, size[1])))
@@ -133,19 +147,36 @@ def cost_of(model: nn.Module, path: Path, size: tuple[int, int, int]) -> Complex
     Raises
     ------
     Unavailable
-        The graph holds operators that are not counted, or takes several images at once.
+        An exported program cannot be measured.
     """
+    from torch import nn
+
     from auditor.models.graph import GraphModel
     from auditor.models.whole import size_of
 
     assert isinstance(model, GraphModel)
+    stored = size_of(path)
     if path.suffix.lower() == ".onnx":
         from auditor.models.onnx_cost import ONNX_RULE, count_onnx
 
         counted = count_onnx(path, model.taken, size)
-        return Complexity(*counted, size, size_of(path), notes=(ONNX_RULE,))
-    from auditor.models.exported import part_for_one_image
-
-    figures = measure_complexity(part_for_one_image(model), size)
+        return Complexity(
+            counted.parameters,
+            counted.macs,
+            counted.activations,
+            size,
+            stored,
+            notes=(ONNX_RULE,),
+            unknown=counted.unknown,
+        )
+    if model.taken.takes_several:
+        why = (
+            f"{model.file} takes {model.taken.fewest} images at once, and no fewer; export it for "
+            "1 or for any number"
+        )
+        parameters = count_parameters(model) or None
+        return Complexity(parameters, None, None, size, stored, unknown=(why,))
+    assert isinstance(model.run, nn.Module)
     # An exported program has lost the parts that its operators stood in.
-    return Complexity.of(replace(figures, stages=()), size, size_of(path))
+    figures = replace(measure_complexity(model.run, size), stages=())
+    return Complexity.of(figures, size, stored)

@@ -20,6 +20,7 @@ __all__ = [
     "ComplexityFigures",
     "Memory",
     "Uncounted",
+    "count_parameters",
     "measure_complexity",
 ]
 
@@ -74,12 +75,15 @@ class ComplexityFigures:
     Parameters
     ----------
     parameters
-        Trainable and frozen, each shared one once; buffers are not parameters.
+        Trainable and frozen, each shared one once; of buffers only those of at most eight bits,
+        which are quantised weights.
     macs
         Multiply–adds of convolutions, linear layers and matrix products: what papers on efficient
         networks call FLOPs.
     activations
         Elements that those operators put out.
+    more_macs, more_parameters
+        Why there are, or may be, more than were counted, as a phrase; empty where there are not.
     uncounted
         Other operators that ran and computed something, the largest share first.
     stages
@@ -104,7 +108,14 @@ class ComplexityFigures:
     bf16: Memory
     batch: int
     macs_fvcore: int
+    more_macs: str = ""
+    more_parameters: str = ""
     notes: tuple[str, ...] = ()
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why a figure is at least what was counted, and perhaps more: one phrase each."""
+        return tuple(filter(None, (self.more_macs, self.more_parameters)))
 
 
 def measure_complexity(
@@ -200,9 +211,9 @@ def _figures(
 
     weights = bytes_of((*model.parameters(), *model.buffers()))
     fp32, bf16 = (Memory(w, w + peak) for w, peak in zip(weights, many.peak, strict=True))
-    macs = sum(one.macs.values())
+    macs, parameters = sum(one.macs.values()), count_parameters(model)
     return ComplexityFigures(
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=parameters,
         macs=macs,
         activations=sum(one.activations.values()),
         uncounted=_uncounted(one),
@@ -211,8 +222,37 @@ def _figures(
         bf16=bf16,
         batch=batch,
         macs_fvcore=macs + one.fvcore_extra,
+        more_macs=_more_macs(one, macs),
+        more_parameters=_more_parameters(one, parameters),
         notes=notes,
     )
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return how many parameters a model has, and values in buffers of at most eight bits."""
+    narrow = (b.numel() for b in model.buffers() if _is_narrow(b))
+    return sum(parameter.numel() for parameter in model.parameters()) + sum(narrow)
+
+
+def _is_narrow(buffer: Tensor) -> bool:
+    import torch
+
+    return buffer.ndim > 1 and buffer.element_size() == 1 and buffer.dtype != torch.bool
+
+
+def _more_macs(seen: Pass, macs: int) -> str:
+    if seen.missed:
+        return f"{', '.join(sorted(seen.missed))} may multiply and is not counted"
+    return "" if macs else "no convolution, linear layer or matrix product was seen"
+
+
+def _more_parameters(seen: Pass, parameters: int) -> str:
+    if any(name.startswith("quantized::") for name in seen.missed):
+        return "quantised layers keep their weights out of sight"
+    if seen.foreign:
+        n = sum(seen.foreign.values())
+        return f"{n:,} weights are no parameters of the module (in a plain list?)"
+    return "the model has no parameters" if seen.macs and not parameters else ""
 
 
 def _uncounted(seen: Pass) -> tuple[Uncounted, ...]:

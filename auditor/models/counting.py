@@ -45,6 +45,11 @@ class Pass:
         Operator → elements that it put out, for every operator that does arithmetic.
     counted
         Which of those have a share in `macs`.
+    missed
+        Which of those may multiply and add, and have no share in `macs`.
+    foreign
+        Storage → its elements, of those that counted operators took and that are neither
+        parameters nor buffers of the model, nor made in this pass.
     fvcore_extra
         What fvcore's rule counts on top of `macs`.
     peak
@@ -56,6 +61,8 @@ class Pass:
     activations: Counter[str] = field(default_factory=Counter)
     elements: Counter[str] = field(default_factory=Counter)
     counted: set[str] = field(default_factory=set)
+    missed: set[str] = field(default_factory=set)
+    foreign: dict[int, int] = field(default_factory=dict)
     fvcore_extra: int = 0
     peak: tuple[int, int] = (0, 0)
 
@@ -125,10 +132,12 @@ class _Memory:
             self._seen[weight.untyped_storage()._cdata] = None
 
     def see(self, output: Any) -> None:
-        for tensor in tree_leaves(output):
-            if isinstance(tensor, Tensor) and tensor.layout is torch.strided:
-                self._add(tensor)
+        for tensor in _strided(output):
+            self._add(tensor)
         self.peak = max(self.peak[0], self._alive[0]), max(self.peak[1], self._alive[1])
+
+    def knows(self, tensor: Tensor) -> bool:
+        return tensor.untyped_storage()._cdata in self._seen
 
     def _add(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
@@ -145,22 +154,39 @@ class _Memory:
         self._alive = [a - b for a, b in zip(self._alive, size, strict=True)]
 
 
+def _strided(values: Any) -> Iterator[Tensor]:
+    for value in tree_leaves(values):
+        if isinstance(value, Tensor) and value.layout is torch.strided:
+            yield value
+
+
 class _Operators(TorchDispatchMode):
     """Sees every operator that reaches a device."""
 
     def __init__(self, seen: Pass, where: Callable[[], str], memory: _Memory) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._seen, self._where, self._memory = seen, where, memory
+        self._foreign: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func.overloadpacket not in flop_registry and _is_composite(func):
             with self:  # which is off inside itself
                 return func.decompose(*args, **kwargs)
+        self._look_at(func, (args, kwargs))
         output = func(*args, **kwargs)
         self._memory.see(output)
         self._count(func, args, kwargs, output)
         return output
+
+    def _look_at(self, func: Any, inputs: Any) -> None:
+        """Notice tensors that come from nowhere; a view of one comes from nowhere, too."""
+        for tensor in _strided(inputs):
+            storage = tensor.untyped_storage()
+            if not self._memory.knows(tensor):
+                self._foreign.add(storage._cdata)
+            if storage._cdata in self._foreign and func.overloadpacket in flop_registry:
+                self._seen.foreign[storage._cdata] = storage.nbytes() // tensor.element_size()
 
     def _count(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         count = flop_registry.get(func.overloadpacket)
@@ -170,6 +196,8 @@ class _Operators(TorchDispatchMode):
         name, elements = _name(func), first.numel() if isinstance(first, Tensor) else 0
         self._seen.elements[name] += elements
         self._seen.fvcore_extra += _fvcore_extra(name, args, elements)
+        if count is None and not _is_light(func):
+            self._seen.missed.add(name if func.namespace == "aten" else func.name())
         if count is not None:
             place = self._where()
             self._seen.counted.add(name)
@@ -189,6 +217,61 @@ def _computes(operator: Any) -> bool:
     alias = returned[0].alias_info if returned else None
     is_view = alias is not None and not alias.is_write
     return not is_view and _name(operator) not in _MOVES
+
+
+_LIGHT = frozenset(
+    (
+        *("native_batch_norm", "native_batch_norm_legit_no_training", "native_batch_norm_legit"),
+        *("cudnn_batch_norm", "miopen_batch_norm", "native_layer_norm", "native_group_norm"),
+        *("fused_rms_norm", "linalg_vector_norm", "norm", "var", "var_mean", "std", "std_mean"),
+        *("adaptive_avg_pool2d", "avg_pool2d", "adaptive_max_pool2d", "max_pool2d_with_indices"),
+        *("adaptive_avg_pool1d", "avg_pool1d", "avg_pool3d", "adaptive_avg_pool3d"),
+        *("max_pool3d_with_indices", "softmax", "log_softmax", "safe_softmax", "logsumexp"),
+        *("mean", "sum", "prod", "max", "min", "amax", "amin", "aminmax", "argmax", "argmin"),
+        *("all", "any", "cumsum", "cumprod", "topk", "sort", "argsort", "median", "count_nonzero"),
+        *("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest_exact2d"),
+        *("upsample_bilinear2d", "upsample_bicubic2d", "upsample_linear1d"),
+        *("upsample_bilinear2d_aa", "upsample_bicubic2d_aa", "grid_sampler_2d"),
+        *("hardswish", "elu", "celu", "selu", "mish", "softplus", "prelu", "glu", "rrelu"),
+        *("log_sigmoid_forward", "hardshrink", "softshrink", "threshold", "dropout"),
+        *("native_dropout", "bernoulli", "rand", "rand_like", "randn", "randn_like"),
+        *("reflection_pad1d", "reflection_pad2d", "replication_pad2d", "im2col", "col2im"),
+        *("flip", "repeat", "eye", "unsafe_split", "unsafe_chunk", "unsafe_split_with_sizes"),
+        *(
+            "gather",
+            "scatter",
+            "scatter_add",
+            "index_select",
+            "index_put",
+            "index_add",
+            "embedding",
+        ),
+        *(
+            "masked_select",
+            "nonzero",
+            "tril",
+            "triu",
+            "fill",
+            "scalar_tensor",
+            "local_scalar_dense",
+        ),
+        *("slice_scatter", "select_scatter", "take", "bucketize", "searchsorted", "unique2"),
+        *("channel_shuffle", "native_channel_shuffle", "pixel_unshuffle", "one_hot", "equal"),
+        *("linspace", "tril_indices", "triu_indices", "complex", "copy_to", "resize", "set"),
+    )
+)
+"""Operators, elementwise ones aside, that do a few operations an element, or move it."""
+
+
+def _is_light(operator: Any) -> bool:
+    """Return whether an operator's multiply–adds are rightly left out, by what is known of it.
+
+    A new operator, a quantised one and one of the user's own are not known: they may be all that
+    the model does.
+    """
+    if operator.namespace != "aten":
+        return False
+    return torch.Tag.pointwise in operator.tags or _name(operator) in _LIGHT
 
 
 def _name(operator: Any) -> str:

@@ -8,16 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor.errors import InputError, Unavailable
+from auditor.errors import InputError
 from auditor.models.archive import vetted
 
 if TYPE_CHECKING:
-    from torch import nn
     from torch.export import ExportedProgram
 
     from auditor.models.graph import GraphInput, GraphModel
 
-__all__ = ["load_exported", "part_for_one_image"]
+__all__ = ["load_exported"]
 
 
 def load_exported(path: Path) -> GraphModel:
@@ -37,25 +36,6 @@ def load_exported(path: Path) -> GraphModel:
     except TypeError:
         raise InputError(f"{path.name} needs torch 2.9 or later") from None
     return GraphModel(path.name, module, taken)
-
-
-def part_for_one_image(model: GraphModel) -> nn.Module:
-    """Return what is run, to be measured on one image.
-
-    Raises
-    ------
-    Unavailable
-        The program takes several images at once and no fewer.
-    """
-    from torch import nn
-
-    if model.taken.most is not None and model.taken.most == model.taken.fewest > 1:
-        raise Unavailable(
-            f"the cost of one image was not counted: {model.file} takes {model.taken.fewest} "
-            "images at once; export it for 1 or for any number"
-        )
-    assert isinstance(model.run, nn.Module)
-    return model.run
 
 
 def _program(path: Path) -> ExportedProgram:

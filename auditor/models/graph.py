@@ -44,6 +44,11 @@ class GraphInput:
     channels_last: bool = False
     dtype: torch.dtype = torch.float32
 
+    @property
+    def takes_several(self) -> bool:
+        """Whether it takes one number of images alone, and more than one."""
+        return self.fewest == self.most != 1
+
     def size(self, side: int | None, file: str) -> tuple[int, int, int] | None:
         """Return channels, height and width where the graph, or else the user, fixes them.
 

@@ -64,6 +64,21 @@ def test_over_the_budget_fails(balanced: Confusion) -> None:
     assert "5,288,548 parameters exceed the budget of 5,000,000" in outcome.summary
 
 
+def test_a_cost_that_is_not_known_keeps_no_budget(balanced: Confusion) -> None:
+    why = ("mv may multiply and is not counted",)
+    cost = Complexity(None, None, None, (3, 224, 224), 21_000_000, unknown=why)
+    options = {"max_parameters": "1 K", "max_macs": "1 K", "max_bytes": "22 MB"}
+    outcome = Efficiency.model_validate(options).run(cost, balanced, None)
+    assert outcome.status is Status.INCONCLUSIVE
+    assert _status(outcome, "candidate", "parameters") is Status.INCONCLUSIVE
+    assert why[0] in _finding(outcome, "candidate", "MACs").note
+    assert _status(outcome, "candidate", "bytes") is Status.PASS
+    assert why[0] in outcome.summary
+    published = Efficiency(reference="imagenet-1k").run(cost, balanced, None)
+    assert published.status is Status.INCONCLUSIVE
+    assert Efficiency().run(cost, balanced, None).status is Status.SKIP
+
+
 def _check(**options: object) -> Efficiency:
     return Efficiency.model_validate(options)
 

@@ -151,9 +151,28 @@ def test_a_bare_number_is_refused_with_its_line(tmp_path: Path) -> None:
 
 def test_saved_predictions_cannot_be_timed(saved: Callable[..., Path], run: Any) -> None:
     path = saved({"a": {"a": 9}, "b": {"b": 9}})
-    check = run(predictions={"test": path}, checks={"latency": {"max_p50": "1 s"}})
-    assert check.check("latency").status is Status.SKIP
-    assert "no model was given" in check.check("latency").summary
+    demanded = run(predictions={"test": path}, checks={"latency": {"max_p50": "1 s"}})
+    check = demanded.check("latency")
+    assert (check.status, check.level) == (Status.INCONCLUSIVE, "block")
+    assert "no budget was judged: no model was given" in check.summary
+    assert demanded.verdict != "accepted"
+    assert run(predictions={"test": path}).check("latency").status is Status.SKIP
+
+
+def test_saved_predictions_keep_no_budget_of_cost(saved: Callable[..., Path], run: Any) -> None:
+    path = saved({"a": {"a": 9}, "b": {"b": 9}})
+    demanded = run(predictions={"test": path}, checks={"efficiency": {"max_macs": "1 K"}})
+    check = demanded.check("efficiency")
+    assert (check.status, check.level) == (Status.INCONCLUSIVE, "block")
+    assert demanded.verdict != "accepted"
+    assert run(predictions={"test": path}).check("efficiency").status is Status.SKIP
+
+
+def test_a_cost_is_counted_in_another_dtype_too(audited: Callable[..., Audit]) -> None:
+    tables = {"checks": {"efficiency": {"max_macs": "1 G"}}}
+    half, full = (audited(engine={"dtype": t}, **tables) for t in ("bfloat16", "float32"))
+    assert half.check("efficiency").status is Status.PASS
+    assert half.candidate.macs == full.candidate.macs
 
 
 def test_the_report_shows_it(audited: Callable[..., Audit]) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import timm
 import torch
@@ -10,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from auditor.errors import Unavailable
+from auditor.evidence.complexity import Complexity
 from auditor.models.complexity import Uncounted, measure_complexity
 from auditor.models.reference import ReferenceModel, efficientnet_reference
 
@@ -153,3 +156,119 @@ def test_a_size_that_does_not_fit_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="3×5×5") as caught:
         measure_complexity(Branching(), (3, 5, 5))
     assert caught.value.status == "error"
+
+
+class Vector(nn.Module):
+    """Multiplies a matrix with one vector, which torch does not count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 12))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.stack([torch.mv(self.weight, image.flatten()) for image in images])
+
+
+class Products(nn.Module):
+    """A linear layer that is written as products and sums."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 12))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (self.weight * images.flatten(1)[:, None]).sum(2)
+
+
+class Listed(nn.Module):
+    """Keeps layers where torch does not look for them."""
+
+    def __init__(self, *, head: bool) -> None:
+        super().__init__()
+        self.layers = [nn.Linear(12, 12), nn.Linear(12, 3)]
+        self.head = nn.Linear(3, 3) if head else nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = images.flatten(1)
+        for layer in self.layers:
+            scores = layer(scores)
+        return self.head(scores)  # type: ignore[no-any-return]
+
+
+def quantised() -> nn.Module:
+    from torch.ao.nn.quantized import dynamic
+
+    head = dynamic.Linear(12, 3, dtype=torch.float16)  # type: ignore[no-untyped-call]
+    return nn.Sequential(nn.Flatten(), head)
+
+
+@pytest.mark.parametrize(
+    ("model", "macs", "parameters"),
+    [
+        (Vector, "mv may multiply and is not counted", ""),
+        (Products, "no convolution, linear layer or matrix product was seen", ""),
+        (quantised, "quantized::linear_dynamic", "quantised layers keep their weights out of"),
+        (lambda: Listed(head=False), "", "195 weights are no parameters of the module"),
+        (lambda: Listed(head=True), "", "195 weights are no parameters of the module"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), "", ""),
+    ],
+    ids=["mv", "products", "quantised", "a list alone", "a list and a layer", "a linear layer"],
+)
+def test_what_was_not_seen_is_not_taken_for_nothing(
+    model: Callable[[], nn.Module], macs: str, parameters: str
+) -> None:
+    figures = measure_complexity(model().eval(), (3, 2, 2))
+    assert figures.more_macs.startswith(macs)
+    assert figures.more_parameters.startswith(parameters)
+    assert bool(figures.more_macs) == bool(macs)
+    assert bool(figures.more_parameters) == bool(parameters)
+    cost = Complexity.of(figures, (3, 2, 2), None)
+    assert (cost.macs is None) == (cost.activations is None) == bool(macs)
+    assert (cost.parameters is None) == bool(parameters)
+    assert Complexity.from_table(cost.to_table()) == cost
+
+
+def test_an_operator_of_the_users_own_may_be_all_that_the_model_does() -> None:
+    @torch.library.custom_op("auditor_tests::product", mutates_args=())
+    def product(images: Tensor, weight: Tensor) -> Tensor:
+        return images.flatten(1) @ weight
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.head = nn.Parameter(torch.randn(12, 3)), nn.Linear(3, 3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.head(product(images, self.weight))  # type: ignore[no-any-return]
+
+    figures = measure_complexity(Own(), (3, 2, 2))
+    assert figures.more_macs == "auditor_tests::product may multiply and is not counted"
+
+
+def test_weights_of_eight_bits_are_parameters() -> None:
+    class Narrow(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("weight", torch.ones(3, 12, dtype=torch.int8))
+
+        weight: Tensor
+
+        def forward(self, images: Tensor) -> Tensor:
+            return images.flatten(1) @ self.weight.float().T
+
+    assert measure_complexity(Narrow(), (3, 2, 2)).parameters == 36
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_efficientnet",
+        "test_vit",
+        "test_resnet",
+        "test_convnext",
+        "test_mambaout",
+        "test_byobnet",
+    ],
+)
+def test_nothing_of_timms_networks_is_in_doubt(name: str) -> None:
+    assert measure_complexity(built(name), (3, 160, 160)).doubts == ()

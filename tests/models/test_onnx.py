@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from auditor.check import Status
 from auditor.config.tables import CandidateTable, EngineTable
-from auditor.errors import InputError, Unavailable
+from auditor.errors import InputError
 from auditor.evidence.complexity import cost_of
 from auditor.models import CandidateSpec, load
 from auditor.models.complexity import measure_complexity
@@ -176,14 +176,73 @@ def test_its_cost_is_that_of_the_torch_model(
     assert cost.bytes_on_disk == path.stat().st_size
 
 
-def test_what_cannot_be_counted_is_not_zero(network: Network, write_onnx: Write) -> None:
-    path = write_onnx(network)
+def rewritten(path: Path, change: Callable[[onnx.ModelProto], None]) -> Any:
+    """Return the cost of a graph that was changed after it was loaded."""
     model = load(CandidateSpec(model=str(path))).model
     graph = onnx.load(str(path))
-    graph.graph.node[-1].op_type = "Einsum"
+    change(graph)
     onnx.save(graph, str(path))
-    with pytest.raises(Unavailable, match="was not counted: it holds Einsum"):
-        cost_of(model, path, (3, SIDE, SIDE))
+    return cost_of(model, path, (3, SIDE, SIDE))
+
+
+@pytest.mark.parametrize(
+    ("kind", "domain"), [("Einsum", ""), ("Attention", ""), ("Conv", "com.example")]
+)
+def test_what_cannot_be_counted_is_not_zero(
+    network: Network, write_onnx: Write, kind: str, domain: str
+) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.node[-1].op_type, model.graph.node[-1].domain = kind, domain
+
+    path = write_onnx(network)
+    cost = rewritten(path, change)
+    assert (cost.macs, cost.activations) == (None, None)
+    assert cost.unknown == (f"{kind} in the graph is not counted",)
+    assert cost.parameters == sum(p.numel() for p in network.parameters())
+    assert cost.bytes_on_disk == path.stat().st_size
+
+
+def test_weights_that_another_domain_may_have_packed_are_not_counted(
+    network: Network, write_onnx: Write
+) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.node[-1].op_type, model.graph.node[-1].domain = "MatMulNBits", "com.microsoft"
+        packed = numpy_helper.from_array(np.zeros((4, 2), np.uint8), "packed")
+        model.graph.initializer.append(packed)
+        model.graph.node[-1].input[1] = "packed"
+
+    assert rewritten(write_onnx(network), change).parameters is None
+
+
+@pytest.mark.parametrize(
+    ("form", "kinds"), [("QDQ", ["Conv", "Gemm"]), ("QOperator", ["Conv", "Relu"])]
+)
+def test_a_quantised_model_has_the_parameters_and_macs_of_its_own(
+    network: Network, write_onnx: Write, tmp_path: Path, form: str, kinds: list[str]
+) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+    class Noise(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            made = np.random.default_rng(0)
+            self.images = iter([made.normal(size=(2, 3, SIDE, SIDE)).astype("f") for _ in "ab"])
+
+        def get_next(self) -> Any:
+            image = next(self.images, None)
+            return None if image is None else {"images": image}
+
+    path, quantised = write_onnx(network), tmp_path / "int8.onnx"
+    kind = getattr(QuantFormat, form)
+    quantize_static(
+        str(path), str(quantised), Noise(), quant_format=kind, op_types_to_quantize=kinds
+    )
+    model = load(CandidateSpec(model=str(quantised))).model
+    cost, expected = (
+        cost_of(model, quantised, (3, SIDE, SIDE)),
+        measure_complexity(network, (3, SIDE, SIDE)),
+    )
+    assert cost.parameters == expected.parameters
+    assert (cost.macs, cost.unknown) == (expected.macs, ())
 
 
 def test_weights_beside_it_belong_to_it(network: Network, write_onnx: Write) -> None:

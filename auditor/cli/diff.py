@@ -51,21 +51,37 @@ def command(baseline: Path, candidate: Path, output: Path | None) -> int:
     parts = _parts(found)
     if output is not None:
         with writing(output):
-            parts.append(
-                _titled("Written", [f"  {path}" for path in _write(found, after.audit, output)])
-            )
+            found = _pictured(found, after.audit)
+            parts.append(_titled("Written", [f"  {path}" for path in _write(found, output)]))
+        parts += _without_pictures(found)
     say("\n\n".join(part for part in parts if part))
     return 0 if found.comparison else _NOT_COMPARABLE
 
 
-def _write(found: Diff, candidate: Audit, directory: Path) -> list[Path]:
+def _pictured(found: Diff, candidate: Audit) -> Diff:
     from auditor.comparison.exhibit import thumbnails
     from auditor.comparison.images import reader_of
-    from auditor.render.html import html_diff
 
     read = reader_of(candidate) if found.comparison else None
-    if found.comparison and read:
-        found = found.model_copy(update={"comparison": thumbnails(found.comparison, read)})
+    if found.comparison is None or read is None:
+        return found
+    return found.model_copy(update={"comparison": thumbnails(found.comparison, read)})
+
+
+def _without_pictures(found: Diff) -> Iterator[str]:
+    from auditor.cli.verdict import wrapped
+
+    flips = [*found.comparison.lost, *found.comparison.won] if found.comparison else []
+    if flips and not any(flip.thumbnail for flip in flips):
+        yield wrapped(
+            "No thumbnails: the candidate's test images are not at hand. A relative path to them "
+            "is taken from the folder in which auditor diff runs."
+        )
+
+
+def _write(found: Diff, directory: Path) -> list[Path]:
+    from auditor.render.html import html_diff
+
     directory.mkdir(parents=True, exist_ok=True)
     texts = {"diff.html": html_diff(found), "diff.json": found.to_json()}
     for name, text in texts.items():

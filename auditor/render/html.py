@@ -123,5 +123,6 @@ _FILTERS: dict[str, Any] = {
     "sections": docs.sections,
     "shorten": wording.shorten,
     "thumbnail": exhibits.thumbnail,
+    "visible": lambda value: wording.visible(str(value)),
     "worst_first": standing.worst_first,
 }

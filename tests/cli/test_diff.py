@@ -81,6 +81,20 @@ def test_it_writes_a_page_and_a_document(cli: Cli, old: str, new: str) -> None:
     assert "50 images; the first 20 are shown" in page
     assert "dog-dog-00019" in page
     assert "<img" not in page
+    assert "No thumbnails: the test images are not at hand" in page
+    assert "No thumbnails: the candidate's test images" in " ".join(done.stdout.split())
+
+
+def test_without_a_class_that_could_be_significant_there_is_no_correction(
+    cli: Cli, old: str
+) -> None:
+    text = Path("old.csv").read_text().replace("dog-dog-00000,dog,dog", "dog-dog-00000,dog,cat")
+    Path("third.csv").write_text(text)
+    cli("run", "--predictions", "third.csv", "--output", "third")
+    cli("diff", old, "third", "--output", "out")
+    page = Path("out/diff.html").read_text()
+    assert "over 0 classes" not in page
+    assert "test; none can be significant on so few images" in page
 
 
 def test_the_other_way_round_it_is_an_improvement(cli: Cli, old: str, new: str) -> None:

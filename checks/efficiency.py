@@ -67,7 +67,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status, worst
-from auditor.render.wording import count
+from auditor.render.wording import count, first_of
 from auditor.units import Bytes, Count, Macs
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def _summary(complexity: Complexity, findings: list[Finding]) -> str:
     head = f"{parameters} parameters, {macs} MACs at {height} × {width}"
     failed = [f for f in findings if f.status is Status.FAIL]
     if failed:
-        return f"{head}: {'; '.join(_said(finding) for finding in failed[:3])}."
+        return f"{head}: {first_of([_said(finding) for finding in failed], 3)}."
     if all(finding.status is Status.SKIP for finding in findings):
         return f"{head}; no budget, no baseline and no comparable reference to judge them by."
     if any(f.status is Status.INCONCLUSIVE for f in findings):

@@ -91,7 +91,7 @@ def _shared(group: SharedGroup) -> Finding:
         unit="images",
         higher_is_better=False,
         status=Status.FAIL,
-        note=f"{group.train_images:,} training images are of it",
+        note=f"{plural(group.train_images, 'training image')} of it",
     )
 
 

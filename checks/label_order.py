@@ -128,7 +128,9 @@ class LabelOrder(Check):
             n=n,
             unit="points",
             higher_is_better=False,
-            status=decide(interval, self.max_gain, higher_is_better=False),
+            status=decide(interval, self.max_gain, higher_is_better=False)
+            if n
+            else Status.INCONCLUSIVE,
             note=note if moves else "no renaming does better",
         )
 
@@ -173,9 +175,11 @@ def _part(renaming: Renaming, judged_on: Predictions) -> Suspect:
 def _interval(gain: Gain, n: int, confidence: float) -> tuple[float, float]:
     from auditor.comparison.paired import paired_intervals
 
+    if not n:
+        return -1.0, 1.0
     lost, won, total = (np.array([count]) for count in (gain.lost, gain.won, n))
     low, high = paired_intervals(lost, won, total, confidence)
-    return (float(low[0]), float(high[0])) if n else (-1.0, 1.0)
+    return float(low[0]), float(high[0])
 
 
 def _moved(test: Predictions, renaming: Renaming) -> Iterator[Finding]:

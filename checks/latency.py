@@ -61,7 +61,7 @@ from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status
 from auditor.efficiency.speed import Budget, by_the_wall, in_words, not_slower, times, too_noisy
-from auditor.render.wording import digits_apart
+from auditor.render.wording import digits_apart, first_of
 from auditor.units import Duration, Rate
 
 if TYPE_CHECKING:
@@ -121,11 +121,12 @@ class LatencyCheck(Check):
         ):
             wall = one.quantile("candidate", q, self.confidence)
             alone = one.quantile("candidate", q, self.confidence, "undisturbed")
-            budget = Budget(metric, "seconds", limit, wall, alone)
+            budget = Budget(metric, "seconds", limit, wall, alone, self.confidence)
             yield self._budget(budget, latency, one)
         wall = batch.throughput("candidate", self.confidence)
         alone = batch.throughput("candidate", self.confidence, "undisturbed")
-        rate = Budget("throughput", "images/s", self.min_throughput, wall, alone, True)
+        limit, told = self.min_throughput, self.confidence
+        rate = Budget("throughput", "images/s", limit, wall, alone, told, higher_is_better=True)
         yield self._budget(rate, latency, batch)
 
     def _budget(self, budget: Budget, latency: Latency, timing: Timings) -> Finding:
@@ -236,7 +237,7 @@ def _summary(latency: Latency, findings: list[Finding]) -> str:
     head += f", {rate} in {_subject(batch)}"
     for status in (Status.FAIL, Status.INCONCLUSIVE):
         if found := [f for f in findings if f.status is status]:
-            return f"{head}: {'; '.join(map(_said, found[:2]))}."
+            return f"{head}: {first_of([_said(f) for f in found], 2)}."
     if all(f.status is Status.SKIP for f in findings):
         return f"{head}; no budget and no baseline model to judge it by."
     return f"{head}; within every limit given."

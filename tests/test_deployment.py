@@ -236,6 +236,16 @@ class TestAudit:
             5,
             ['"fruad" is not a class', 'did you mean "fraud"'],
         ),
+        (
+            "prevalence = { fraud = 0.1, normal = 0.9 }\ncosts = { fraud = { normal = 0 } }",
+            5,
+            ["deployment.costs", "no image of production costs anything"],
+        ),
+        (
+            "prevalence = { fraud = 0, normal = 1 }\ncosts = { fraud = { normal = 9 } }",
+            5,
+            ["deployment.costs", "no image of production costs anything"],
+        ),
         ("prevalance = { fraud = 1.0 }", 4, ['"prevalance"', 'did you mean "prevalence"']),
     ],
 )

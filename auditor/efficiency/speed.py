@@ -26,6 +26,7 @@ class Budget(NamedTuple):
     limit: float | None
     wall: Estimate
     undisturbed: Estimate
+    confidence: float
     higher_is_better: bool = False
 
     def judged(self) -> tuple[Status, str]:
@@ -44,7 +45,8 @@ class Budget(NamedTuple):
         if status is not Status.INCONCLUSIVE:
             return status, ""
         if not self.wall.bounded:
-            needed = repeats_for_quantile(0.99 if "99" in self.metric else 0.5)
+            q = 0.99 if "99" in self.metric else 0.5
+            needed = repeats_for_quantile(q, self.confidence)
             return status, f"{self.wall.n} repeats give no upper bound, {needed:,} would{_MORE}"
         more = repeats_to_settle(self.wall.value, self.wall.interval, self.limit, self.wall.n)
         return status, _what_would_settle(more, self.wall.n)

@@ -278,6 +278,12 @@ def deployment(config: Config, confusion: Confusion) -> Deployment:
         _require_classes(("costs", label), row, classes)
         costs |= {(index[label], index[predicted]): cost for predicted, cost in row.items()}
     share = np.array([table.prevalence[name] for name in classes])
+    if table.costs and not any(cost * share[label] for (label, _), cost in costs.items()):
+        raise ConfigError(
+            ("deployment", "costs"),
+            "deployment.costs: no image of production costs anything, so no candidate is better "
+            "than another; give what a mistake costs, or leave the costs out",
+        )
     return Deployment(confusion, share / share.sum(), costs if table.costs else None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.check import Finding, Status
@@ -21,6 +21,7 @@ __all__ = [
     "compared",
     "count",
     "digits_apart",
+    "first_of",
     "interval",
     "limit",
     "magnitude",
@@ -108,6 +109,16 @@ def plural(n: int, noun: str) -> str:
     """
     ending = "" if n == 1 else "es" if noun.endswith("s") else "s"
     return f"{n:,} {noun}{ending}"
+
+
+def first_of(said: Sequence[str], most: int) -> str:
+    """Return the first of several phrases, and how many more there are.
+
+    >>> first_of(["slow", "large", "old"], 2)
+    'slow; large; and 1 more'
+    """
+    more = len(said) - most
+    return "; ".join([*said[:most], *([f"and {more:,} more"] if more > 0 else [])])
 
 
 def roughly(n: int) -> str:

@@ -106,6 +106,13 @@ def test_one_below_the_budget_fails(balanced: Confusion, option: str, limit: obj
     assert _check(**{option: limit}).run(B0, balanced, None).status is Status.FAIL
 
 
+def test_what_exceeds_beyond_the_first_three_is_counted(balanced: Confusion) -> None:
+    budgets = {"max_parameters": 9, "max_macs": "9 MACs", "max_activations": 9, "max_bytes": "9 B"}
+    assert _check(**budgets).run(B0, balanced, None).summary.endswith("; and 1 more.")
+    del budgets["max_bytes"]
+    assert "more" not in _check(**budgets).run(B0, balanced, None).summary
+
+
 def test_without_a_budget_nothing_is_judged(balanced: Confusion) -> None:
     outcome = Efficiency().run(B0, balanced, None)
     assert outcome.status is Status.SKIP

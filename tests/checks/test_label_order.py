@@ -41,6 +41,15 @@ def _swapped(k: int, a: int, b: int) -> Codes:
     return outputs
 
 
+def test_an_order_that_no_image_speaks_for_is_inconclusive() -> None:
+    """All images are put into a class that stays where it is, whatever the limit."""
+    label = np.zeros(40, np.int64)
+    test = _predictions(("a", "item10", "item2"), label, label)
+    outcome = LabelOrder(max_gain=1.0).run(test)
+    assert outcome.status is Status.INCONCLUSIVE
+    assert [f.n for f in outcome.findings] == [0, 40]
+
+
 def test_plain_order_read_as_natural_is_named() -> None:
     plain = sorted(ITEMS)
     random = np.random.default_rng(0)

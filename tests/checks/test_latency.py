@@ -199,6 +199,20 @@ def test_a_load_on_the_wall_is_no_slowdown(seed: int) -> None:
     assert judged(evidence(10, 10, load=3, seed=seed)).status is Status.PASS
 
 
+def test_what_is_too_slow_beyond_the_first_two_is_counted() -> None:
+    bars: dict[str, Any] = {"max_p50": "1 ms", "max_p99": "1 ms", "min_throughput": "1000000 img/s"}
+    assert judged(evidence(12), **bars).summary.endswith("; and 1 more.")
+    assert "more" not in judged(evidence(12), **dict(list(bars.items())[:2])).summary
+
+
+@pytest.mark.parametrize(("confidence", "needed"), [(0.95, 299), (0.99, 459)])
+def test_repeats_for_a_bound_are_those_of_the_confidence(confidence: float, needed: int) -> None:
+    """0.99 to the n-th falls below 1 - confidence."""
+    outcome = judged(evidence(10, rounds=40), max_p99="20 ms", confidence=confidence)
+    assert f"{needed} would" in finding(outcome, "single", "p99").note
+    assert 0.99**needed <= 1 - confidence < 0.99 ** (needed - 1)
+
+
 def test_the_same_work_done_less_in_parallel_does_not_pass() -> None:
     outcome = judged(evidence(10, 10, wall=1.5))
     assert outcome.status is Status.INCONCLUSIVE

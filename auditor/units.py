@@ -75,13 +75,23 @@ def _refused(message: str) -> PydanticCustomError:
     return PydanticCustomError("unit", "{message}", {"message": message})
 
 
-Count = Annotated[int, BeforeValidator(_count, json_schema_input_type=int | str), Field(gt=0)]
+Count = Annotated[
+    int, BeforeValidator(_count, json_schema_input_type=int | str), Field(gt=0, examples=["5.3 M"])
+]
 """A number of things: ``"5.3 M"``, or a whole number."""
-Macs = Annotated[int, BeforeValidator(_macs, json_schema_input_type=str), Field(gt=0)]
+Macs = Annotated[
+    int, BeforeValidator(_macs, json_schema_input_type=str), Field(gt=0, examples=["0.4 G"])
+]
 """Multiply–accumulates: ``"0.4 G"`` or ``"400 MMAC"``."""
-Bytes = Annotated[int, BeforeValidator(_bytes, json_schema_input_type=str), Field(gt=0)]
+Bytes = Annotated[
+    int, BeforeValidator(_bytes, json_schema_input_type=str), Field(gt=0, examples=["21 MB"])
+]
 """A size: ``"21 MB"`` or ``"20 MiB"``."""
-Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=str), Field(gt=0)]
+Duration = Annotated[
+    float, BeforeValidator(_duration, json_schema_input_type=str), Field(gt=0, examples=["20 ms"])
+]
 """Seconds, written as ``"20 ms"``, ``"1.5 s"`` or ``"800 us"``."""
-Rate = Annotated[float, BeforeValidator(_rate, json_schema_input_type=str), Field(gt=0)]
+Rate = Annotated[
+    float, BeforeValidator(_rate, json_schema_input_type=str), Field(gt=0, examples=["50 img/s"])
+]
 """Images a second, written as ``"50 img/s"``."""

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import inspect
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from auditor.cli.toml import options_of
+from auditor.config import (
+    BaselineTable,
+    CandidateTable,
+    DataTable,
+    DeploymentTable,
+    EngineTable,
+    LatencyTable,
+    OverlapTable,
+    PredictionsTable,
+    Waiver,
+)
 from auditor.config.literal import literal
 
 if TYPE_CHECKING:
     from auditor.check import Check
     from auditor.cli.folder import Folder
+    from auditor.cli.toml import Option
     from auditor.registry import Registry
+    from auditor.table import Table
 
 __all__ = ["draft"]
 
 _HEAD = """\
 # What `auditor run` audits, and by which rules. Written by `auditor init`.
 # Paths are relative to this file. `auditor explain CHECK` says what a check asks and why.
+# Behind a "#" stands the default, or an example where it says so; remove the "#" to change it.
 """
 
 _POLICY = """\
@@ -26,41 +42,31 @@ _POLICY = """\
 # undecided. "pull-request" puts it on the regression: what is not settled passes, noted.
 preset = "sign-off"
 
-# [baseline]
-# An earlier audit.json to compare the candidate with.
-# audit = "baseline/audit.json"
-
-# [deployment]
-# Share of every class in production, and what mistakes cost there: label, predicted, cost.
-# prevalence = { fraud = 0.001, normal = 0.999 }
-# costs = { fraud = { normal = 100.0 }, normal = { fraud = 1.0 } }
-
-# [engine]
-# device = "auto"  # CUDA, then MPS, then the CPU
-
 [output]
 directory = "audit"
 formats = ["html", "junit", "markdown"]
 """
 
 _CHECKS = """\
-# The checks, with every option at its default. Remove the "#" to change one. A level is "block",
-# "advise" or "off".
+# The checks, with every option. A level is "block", "advise" or "off".
 """
 
-_WAIVERS = """\
-# A waiver accepts a failure: it is shown, never hidden, and ends by itself.
-# [[waivers]]
-# check = "split-overlap"
-# subject = "CLASS/image.jpg"  # the finding; all of the check's where absent
-# reason = "stock background, agreed with the data team"
-# owner = "vision-team"
-# expires = 2030-01-31
+_REST = """\
+# The rest, which most audits leave as it is.
 """
+
+_ON_DEMAND = """\
+# Tables that ask for something as soon as they are there: remove the "#" of the header, too.
+"""
+
+_WIDTH = 100
 
 
 def draft(folder: Folder, registry: Registry) -> str:
-    """Return a commented ``auditor.toml``; what was not found stands in it as a comment."""
+    """Return a commented ``auditor.toml``; what was not found stands in it as a comment.
+
+    Every key of every table is in it, and every option of every check that is installed.
+    """
     parts = [
         _HEAD,
         _lines(_candidate(folder)),
@@ -69,9 +75,16 @@ def draft(folder: Folder, registry: Registry) -> str:
         _POLICY,
         _CHECKS,
         *(_lines(_check(check)) for check in registry.checks.values()),
-        _WAIVERS,
+        _REST,
+        _lines(_table("[engine]", EngineTable)),
+        _lines(_table("[overlap]", OverlapTable)),
+        _ON_DEMAND,
+        _lines(_table("# [latency]", LatencyTable)),
+        _lines(_table("# [baseline]", BaselineTable)),
+        _lines(_table("# [deployment]", DeploymentTable)),
+        _lines(_table("# [[waivers]]", Waiver)),
     ]
-    return "\n".join(part for part in parts if part)
+    return "\n".join(parts)
 
 
 def _lines(lines: Iterator[str]) -> str:
@@ -98,6 +111,7 @@ def _candidate(folder: Folder) -> Iterator[str]:
         yield f"training_log = {literal(folder.relative(weights.log))}"
     else:
         yield '# training_log = "summary.csv"  # a CSV with epoch, train_loss, eval_loss'
+    yield from _further(CandidateTable, "model", "checkpoint", "classes", "training_log")
 
 
 def _classes(folder: Folder) -> Iterator[str]:
@@ -122,22 +136,54 @@ def _data(folder: Folder) -> Iterator[str]:
             yield "# chosen on it, the verdict is too kind."
         path = folder.relative(split.path) if split else f"data/{name}"
         yield f"{'' if split else '# '}{name} = {literal(path)}"
-    yield '# validation = "data/validation"  # where operating-point may choose a threshold'
+    yield from _further(DataTable, "train", "test")
 
 
 def _predictions(folder: Folder) -> Iterator[str]:
     test, train = folder.predictions, folder.train_predictions
     mark = "" if folder.judges_saved else "# "
-    yield f"{mark}[predictions]"
+    yield "[predictions]"
     yield "# Saved predictions of any framework (image,label,predicted), instead of a model."
     yield f"{mark}test = {literal(folder.relative(test) if test else 'predictions.csv')}"
     also = mark if train else "# "
     yield f"{also}train = {literal(folder.relative(train) if train else 'train_predictions.csv')}"
+    yield from _further(PredictionsTable, "test", "train")
 
 
 def _check(check: type[Check]) -> Iterator[str]:
     yield f"[checks.{check.id}]"
     yield f"# {check.title}."
     yield f"# level = {literal(check.level)}"
-    for option in options_of(check):
-        yield f"# {option.name} = {option.default or '…'}  # {option.about or option.kind}"
+    yield from _further(check)
+
+
+def _table(header: str, table: type[Table]) -> Iterator[str]:
+    yield header
+    yield from _prose(inspect.getdoc(table) or "")
+    yield from _further(table)
+
+
+def _further(table: type[Table], *written: str) -> Iterator[str]:
+    """Comment out the keys that were not written before."""
+    for option in options_of(table):
+        if option.name not in written:
+            yield from _line(option)
+
+
+def _line(option: Option) -> Iterator[str]:
+    """Put a key and what it is about on one line, or on several where one does not hold it."""
+    about = option.about or option.kind
+    if option.example != option.default:
+        about = f"(example) {about}"
+    key = f"# {option.name} = {option.example}"
+    if len(key) + len(about) + len("  # ") <= _WIDTH:
+        yield f"{key}  # {about}"
+    else:
+        yield from _prose(about)
+        yield key
+
+
+def _prose(text: str) -> Iterator[str]:
+    filled = " ".join(text.replace("``", "`").split())
+    for line in textwrap.wrap(filled, _WIDTH - 2, break_long_words=False, break_on_hyphens=False):
+        yield f"# {line}"

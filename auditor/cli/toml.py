@@ -8,29 +8,60 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from auditor.config.literal import literal
 
 if TYPE_CHECKING:
-    from auditor.check import Check
+    from auditor.table import Table
 
 __all__ = ["Option", "options_of"]
 
 
 class Option(NamedTuple):
-    """An option of a check, as a person writes it."""
+    """A key of a table, or an option of a check, as a person writes it."""
 
     name: str
     kind: str
     default: str
     """As TOML; empty where there is none."""
     about: str
+    example: str
+    """As TOML: a value to begin from, which is the default where nothing shows more."""
 
 
-def options_of(check: type[Check]) -> Iterator[Option]:
-    """Return a check's options, its own first."""
-    schema = check.model_json_schema()["properties"]
-    inherited = [name for base in check.__bases__ for name in getattr(base, "model_fields", ())]
-    for name, field in sorted(check.model_fields.items(), key=lambda item: item[0] in inherited):
-        default = field.get_default(call_default_factory=True)
+def options_of(table: type[Table]) -> Iterator[Option]:
+    """Return the keys of a table, or the options of a check: its own first."""
+    schema = table.model_json_schema()["properties"]
+    inherited = [name for base in table.__bases__ for name in getattr(base, "model_fields", ())]
+    for name, field in sorted(table.model_fields.items(), key=lambda item: item[0] in inherited):
+        value = field.get_default(call_default_factory=True)
+        default = "" if value is None or field.is_required() else literal(value)
         about = " ".join((field.description or "").split()).replace("``", "`")
-        yield Option(name, _kind(schema[name]), "" if default is None else literal(default), about)
+        given = literal(field.examples[0]) if field.examples else default
+        yield Option(name, _kind(schema[name]), default, about, given or _example(schema[name]))
+
+
+def _example(schema: Mapping[str, Any]) -> str:
+    """Return a value that a JSON schema allows, as TOML.
+
+    >>> _example({"type": "integer", "exclusiveMinimum": 0}), _example({"type": "string"})
+    ('1', '"…"')
+    """
+    if "examples" in schema:
+        return literal(schema["examples"][0])
+    if "anyOf" in schema:
+        return _example(schema["anyOf"][0])
+    if "enum" in schema:
+        return literal(schema["enum"][0])
+    empty = {"array": "[]", "object": "{}", "boolean": "true"}
+    if schema.get("type") in ("number", "integer"):
+        return literal(_within(schema))
+    return empty.get(schema.get("type", ""), literal("…"))
+
+
+def _within(schema: Mapping[str, Any]) -> float:
+    low, high = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    if low is not None and high is not None:
+        return float(low + high) / 2
+    beside = low + 1 if low is not None else high - 1 if high is not None else 0
+    inclusive: float = schema.get("minimum", schema.get("maximum", beside))
+    return inclusive
 
 
 def _kind(schema: Mapping[str, Any]) -> str:

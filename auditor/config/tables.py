@@ -74,7 +74,7 @@ def _not_a_number(value: object) -> object:
 
 Located = Annotated[Path, BeforeValidator(_given), AfterValidator(_located)]
 """A path; in the file it is relative to the file, in a flag to the working directory."""
-Side = Annotated[int, Field(gt=0, le=16_384)]
+Side = Annotated[int, Field(gt=0, le=16_384, examples=[224])]
 """Of a square picture, in pixels; more would fill a machine's memory with one."""
 Day = Annotated[datetime.date, BeforeValidator(_not_a_number)]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -83,22 +83,22 @@ Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 class ModelTable(Table):
     """The keys that name a model."""
 
-    name: str | None = None
+    name: str | None = Field(default=None, examples=["the fraud model of May"])
     """What to call it in the report."""
-    model: str | None = None
+    model: str | None = Field(default=None, examples=["efficientnet_b0"])
     """A timm name, ``hf-hub:…``, ``phi:1.5``, or an ``.onnx`` or ``.pt2`` file; read from the
     checkpoint where absent."""
-    module: str | None = None
+    module: str | None = Field(default=None, examples=["package.module:function"])
     """``package.module:function`` that returns a ``torch.nn.Module``."""
-    checkpoint: Located | None = None
+    checkpoint: Located | None = Field(default=None, examples=["best.safetensors"])
     """``.safetensors``, or ``.pth`` with weights only; timm's training checkpoints too."""
     pretrained: bool = False
     """Use timm's published weights where there is no checkpoint."""
-    phi: float | None = Field(default=None, ge=-16, le=16)
+    phi: float | None = Field(default=None, ge=-16, le=16, examples=[1.5])
     """Compound scaling coefficient of an EfficientNet; below 0 it is smaller than B0."""
-    width: float | None = Field(default=None, gt=0)
+    width: float | None = Field(default=None, gt=0, examples=[1.0])
     """Width multiplier of an EfficientNet, beside ``depth`` and ``resolution``."""
-    depth: float | None = Field(default=None, gt=0)
+    depth: float | None = Field(default=None, gt=0, examples=[1.0])
     """Depth multiplier of an EfficientNet."""
     resolution: Side | None = None
     """Input side of an EfficientNet, in pixels."""
@@ -121,17 +121,19 @@ class ModelTable(Table):
 class CandidateTable(ModelTable):
     """The model under audit."""
 
-    classes: tuple[str, ...] | Located | None = None
+    classes: tuple[str, ...] | Located | None = Field(default=None, examples=["classes.txt"])
     """Class names in the order of the model's outputs, or a file with one name a line."""
-    mean: Triple | None = None
+    mean: Triple | None = Field(default=None, examples=[[0.485, 0.456, 0.406]])
     """Channel means after scaling to [0, 1], where they are not the model's own."""
-    std: Triple | None = None
+    std: Triple | None = Field(default=None, examples=[[0.229, 0.224, 0.225]])
     """Channel standard deviations, where they are not the model's own."""
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] | None = None
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] | None = Field(
+        default=None, examples=["bicubic"]
+    )
     """How images are resized, where it is not the model's own way."""
-    crop_pct: float | None = Field(default=None, gt=0, le=1)
+    crop_pct: float | None = Field(default=None, gt=0, le=1, examples=[0.875])
     """Share of the resized side that the centre crop keeps."""
-    training_log: Located | None = None
+    training_log: Located | None = Field(default=None, examples=["summary.csv"])
     """timm's ``summary.csv``, or a CSV with ``epoch``, ``train_loss``, ``eval_loss``."""
 
 
@@ -143,11 +145,11 @@ class DataTable(Table):
     that Hugging Face's ``save_to_disk`` wrote.
     """
 
-    train: Located | None = None
+    train: Located | None = Field(default=None, examples=["data/train"])
     """Training data. Without it nothing can be said of leakage and overfitting."""
-    test: Located | None = None
+    test: Located | None = Field(default=None, examples=["data/test"])
     """Test data, which the verdict is about."""
-    validation: Located | None = None
+    validation: Located | None = Field(default=None, examples=["data/validation"])
     """Validation data, on which a threshold may be chosen; never the test data."""
     train_sample: Annotated[int, Field(ge=1)] | Literal["all"] = 10_000
     """How many training images the model is run on; every image of a rare class is kept."""
@@ -156,18 +158,18 @@ class DataTable(Table):
 class PredictionsTable(Table):
     """Saved predictions (``image,label,predicted``, ``prob_CLASS``), instead of running a model."""
 
-    train: Located | None = None
+    train: Located | None = Field(default=None, examples=["train_predictions.csv"])
     """Predictions on training images."""
-    test: Located | None = None
+    test: Located | None = Field(default=None, examples=["predictions.csv"])
     """Predictions on test images."""
-    validation: Located | None = None
+    validation: Located | None = Field(default=None, examples=["validation_predictions.csv"])
     """Predictions on validation images."""
 
 
 class BaselineTable(ModelTable):
     """What the candidate is compared with: an earlier audit, and the model of it to be timed."""
 
-    audit: Located | None = None
+    audit: Located | None = Field(default=None, examples=["baseline/audit.json"])
     """An ``audit.json``, or the folder that holds it; its ``evidence/`` lies beside it."""
 
     @model_validator(mode="after")
@@ -180,9 +182,11 @@ class BaselineTable(ModelTable):
 class DeploymentTable(Table):
     """What the candidate will meet in production, where that is not what the test set holds."""
 
-    prevalence: dict[str, Fraction]
+    prevalence: dict[str, Fraction] = Field(examples=[{"fraud": 0.001, "normal": 0.999}])
     """Share of each class in production; every class is named, and they sum to 1."""
-    costs: dict[str, dict[str, Cost]] = Field(default_factory=dict)
+    costs: dict[str, dict[str, Cost]] = Field(
+        default_factory=dict, examples=[{"fraud": {"normal": 100.0}, "normal": {"fraud": 1.0}}]
+    )
     """Cost of an image, label → predicted → cost; 0 where nothing is said."""
 
     @field_validator("prevalence")
@@ -215,14 +219,14 @@ class EngineTable(Table):
     preprocessing: Literal["fast", "reference"] = "fast"
     """``reference`` prepares images exactly as timm does, with PIL; ``fast`` does the same on 8-bit
     tensors, within a few grey levels."""
-    batch_size: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=1, examples=[64])
     """Images a forward pass; chosen by device where absent."""
     kind: Literal["local", "ray"] = "local"
     """Where images are looked at: here, or on a Ray cluster (``pip install "auditor[ray]"``)."""
-    address: str | None = None
+    address: str | None = Field(default=None, examples=["auto"])
     """Of the Ray cluster, which this machine belongs to: ``auto``, ``head:6379``; where absent, the
     one that runs here, else a new one of this machine alone."""
-    workers: int | None = Field(default=None, ge=1)
+    workers: int | None = Field(default=None, ge=1, examples=[8])
     """Threads or processes that decode images; the number of cores where absent."""
     cheaper: Literal["bfloat16", "float16"] | None = None
     """A cheaper dtype: ``cheaper-inference`` asks whether its predictions would do instead."""
@@ -278,15 +282,15 @@ class OutputTable(Table):
 class Waiver(Table):
     """An accepted failure: shown, never hidden, never green."""
 
-    check: str
+    check: str = Field(examples=["split-overlap"])
     """The check's id."""
-    subject: str | None = None
+    subject: str | None = Field(default=None, examples=["CLASS/image.jpg"])
     """The finding's subject; every failing finding of the check where absent."""
-    reason: Reason
+    reason: Reason = Field(examples=["stock background, agreed with the data team"])
     """Why the failure is accepted."""
-    owner: str | None = None
+    owner: str | None = Field(default=None, examples=["vision-team"])
     """Who answers for it."""
-    expires: Day
+    expires: Day = Field(examples=[datetime.date(2030, 1, 31)])
     """Last day on which it counts."""
 
 

@@ -87,7 +87,8 @@ def _no_architecture(spec: CandidateSpec) -> str:
 
 
 def _no_weights(spec: CandidateSpec) -> str:
-    published = "" if spec.scaling else ", or say pretrained for the weights that timm publishes"
+    where = "[candidate] pretrained = true in auditor.toml ([baseline], where it is that)"
+    published = "" if spec.scaling else f", or {where} for the weights that timm publishes"
     return f"{spec.name} has no weights: give the checkpoint to audit{published}."
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,8 @@ import pytest
 
 from auditor.cli.draft import draft
 from auditor.cli.folder import look
-from auditor.config import load_config
-from auditor.registry import find_checks
+from auditor.config import Config, load_config
+from auditor.registry import configure, find_checks
 
 Cli = Callable[..., CompletedProcess[str]]
 
@@ -76,24 +77,63 @@ def test_a_folder_of_timm_is_audited_with_two_commands(
     assert (here / "audit/report.html").is_file()
 
 
-def test_every_option_stands_in_the_file_and_can_be_uncommented(cli: Cli, here: Path) -> None:
+COMMENTED = re.compile(r"# (\[|[a-z0-9_]+ = )")
+ALTERNATIVES = {"module", "address"}
+"""Keys that do not go with what else stands in the file."""
+
+
+def key(line: str) -> str:
+    return line.removeprefix("# ").partition(" = ")[0]
+
+
+def test_every_line_can_be_uncommented(cli: Cli, here: Path) -> None:
     cli("init")
     path = here / "auditor.toml"
     lines = path.read_text().splitlines()
-    start = next(n for n, line in enumerate(lines) if line.startswith("[checks."))
-    options = [
-        line.removeprefix("# ") if " = " in line and "= …" not in line else line
-        for line in lines[start:]
-        if not line.startswith("# [[waivers]]")
-    ]
-    waiver = next(n for n, line in enumerate(options) if line.startswith("# A waiver"))
-    path.write_text("\n".join([*lines[:start], *options[:waiver]]))
+    kept = [line for line in lines if key(line) not in ALTERNATIVES]
+    path.write_text("\n".join(line[2:] if COMMENTED.match(line) else line for line in kept))
     config, _ = load_config(path)
+    given = tomllib.loads(path.read_text())
+    for name in Config.model_fields.keys() - {"checks"}:
+        table, value = given[name], getattr(config, name)
+        if name == "waivers":
+            table, value = table[0], value[0]
+        assert table.keys() == type(value).model_fields.keys() - ALTERNATIVES, name
     checks = find_checks().checks
     assert config.checks.keys() == checks.keys()
-    for id, table in config.checks.items():
-        assert table.level == checks[id].level
-        assert checks[id](**table.options) == checks[id]()
+    for id, check in config.checks.items():
+        assert check.level == checks[id].level
+        assert check.options.keys() == checks[id].model_fields.keys()
+        checks[id](**check.options)
+
+
+def test_each_line_can_be_uncommented_alone(cli: Cli, here: Path) -> None:
+    cli("init")
+    path = here / "auditor.toml"
+    lines = path.read_text().splitlines()
+    end = next(n for n, line in enumerate(lines) if line.startswith("# [latency]"))
+    numbers = [n for n, line in enumerate(lines[:end]) if COMMENTED.match(line)]
+    assert len(numbers) > 100
+    for n in numbers:
+        alone = [line[2:] if i == n else line for i, line in enumerate(lines)]
+        if key(lines[n]) == "address":
+            alone[n] += '\nkind = "ray"'
+        path.write_text("\n".join(alone))
+        config, source = load_config(path)
+        configure(find_checks(), config.checks, source)
+
+
+def test_what_has_a_default_stands_there_with_it(cli: Cli, here: Path) -> None:
+    cli("init")
+    lines = (here / "auditor.toml").read_text().splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("[checks."))
+    end = next(n for n, line in enumerate(lines) if line.startswith("# The rest"))
+    shown = [line[2:] if COMMENTED.match(line) else line for line in lines[start:end]]
+    defaults = [line for n, line in enumerate(shown) if "(example)" not in shown[n - 1] + line]
+    for id, options in tomllib.loads("\n".join(defaults))["checks"].items():
+        cls = find_checks().checks[id]
+        options.pop("level")
+        assert cls(**options) == cls()
 
 
 def test_it_never_overwrites_unless_told(cli: Cli, here: Path) -> None:

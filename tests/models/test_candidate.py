@@ -148,7 +148,7 @@ def test_unknown_names_come_with_a_suggestion(save: Saver) -> None:
 
 
 def test_random_weights_are_never_audited() -> None:
-    with pytest.raises(InputError, match=r"no weights: give the checkpoint.*or say pretrained"):
+    with pytest.raises(InputError, match=r"no weights: .*, or \[candidate\] pretrained = true"):
         load(CandidateSpec(model=TINY))
     with pytest.raises(InputError, match=r"φ=1\.5 has no weights: give the checkpoint to audit\."):
         load(CandidateSpec(phi=1.5, pretrained=True))

@@ -49,6 +49,20 @@ def test_a_check_is_added_as_the_documents_say(
     assert re.search(r"^4\. .*README's table", section, re.M)  # without its row the tests fail
 
 
+def test_what_is_reckoned_follows_from_what_was_measured(repository: Path) -> None:
+    page = (repository / "docs/overlap-at-scale.md").read_text(encoding="utf-8")
+    measured = (repository / "tests/benchmarks/RESULTS.md").read_text(encoding="utf-8")
+    rows = re.findall(r"`, ([\d,]+)/s a core \| [\d.]+ ms \| (\d+) core-hours, \$(\d+) \|", page)
+    assert len(rows) == 2
+    for rate, hours, dollars in rows:
+        assert f" {rate} (" in measured
+        spent = 1e9 / int(rate.replace(",", "")) / 3600
+        assert (round(spent), round(spent * 0.04)) == (int(hours), int(dollars))
+    joins = re.findall(r"\bin ([\d.]+ s) at radius 10|that \(([\d.]+ s)\)", page)
+    assert [one or other for one, other in joins] == ["3.8 s", "5.5 s"]
+    assert re.search(r"\*\*10\*\* \| \*\*3\.8 s\*\* .* \*\*5\.5 s\*\*", measured)
+
+
 def test_every_link_in_the_documents_leads_somewhere(repository: Path) -> None:
     for document in repository.glob("*.md"):
         text = document.read_text(encoding="utf-8")

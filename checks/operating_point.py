@@ -21,8 +21,8 @@ be flagged. Whoever flags that share of all images at random finds as many of th
 of 0, or a candidate that says the same of every image, reaches any recall and is worth nothing.
 Where the validation images are too few to show any threshold, or no other image is there,
 it is inconclusive. Precision at the threshold, and what the largest probability gives, are shown
-with intervals, not judged. Without ``critical`` or without validation it is skipped; validation or
-test predictions that have no probabilities are an error.
+with intervals, not judged. Without ``critical`` it is skipped; with it and without validation it is
+inconclusive, and validation or test predictions that have no probabilities are an error.
 
 How to fix
 ----------
@@ -76,17 +76,15 @@ class OperatingPoint(Check):
     def run(self, test: Predictions, validation: Predictions | None) -> Outcome:
         """Choose on validation, judge on test."""
         if self.critical is None:
-            return _skip("no critical class was named ([checks.operating-point] critical)")
+            why = "no critical class was named ([checks.operating-point] critical)"
+            return Outcome(status=Status.SKIP, summary=why)
         if self.critical not in test.classes:
             near = did_you_mean(self.critical, test.classes)
             raise OptionError(
                 "critical", f'"{self.critical}" is not a class of the candidate{near}'
             )
         if validation is None:
-            return _skip(
-                "no validation data was given ([data] validation or [predictions] validation), and "
-                "a threshold is never chosen on the test set"
-            )
+            return Outcome(status=Status.INCONCLUSIVE, summary=_NO_VALIDATION)
         for split, given in (("validation", validation), ("test", test)):
             if given.probabilities is None:
                 return _no_probabilities(split, given)
@@ -197,6 +195,10 @@ class OperatingPoint(Check):
 
 _AT = "at the threshold"
 _ALARMS = "false alarms among other images"
+_NO_VALIDATION = (
+    "no validation data was given ([data] validation or [predictions] validation), and a threshold "
+    "is never chosen on the test set"
+)
 
 
 def _no_probabilities(split: str, given: Predictions) -> Outcome:
@@ -207,10 +209,6 @@ def _no_probabilities(split: str, given: Predictions) -> Outcome:
     if split == "test":
         why = "no threshold can be judged on test predictions without probabilities"
     return Outcome(status=Status.ERROR, summary=f"{why}: {why_no_probabilities(given)}")
-
-
-def _skip(why: str) -> Outcome:
-    return Outcome(status=Status.SKIP, summary=why)
 
 
 def _rate(subject: str, metric: str, k: int, n: int, confidence: float, higher: bool) -> Finding:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from auditor.engine.agreement import change_of
 from auditor.engine.memory import out_of_memory
@@ -25,6 +27,13 @@ for B7.
 """
 _TOLERANCE = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2}
 """Largest change of a logit, as a share of the spread of its image's logits: some last bits."""
+_CONFIG = {
+    "recompile_limit": 4096,
+    "accumulated_recompile_limit": 4096,
+    "fail_on_recompile_limit_hit": True,
+    "suppress_errors": False,
+}
+"""How many models of one class may be compiled; beyond, it is said."""
 
 Run = Callable[["torch.Tensor"], "torch.Tensor"]
 
@@ -52,6 +61,8 @@ def pays(model: nn.Module, input_size: tuple[int, int, int], images: int) -> boo
 def compiled(model: nn.Module, batch: torch.Tensor, dtype: str) -> tuple[Run, str]:
     """Return what runs a model from here on, and why it is not compiled where it is not.
 
+    Call it before other threads are at work: compiling is not for them to meet.
+
     Parameters
     ----------
     model
@@ -68,10 +79,10 @@ def compiled(model: nn.Module, batch: torch.Tensor, dtype: str) -> tuple[Run, st
     """
     import torch
 
-    # Of a size of its own, and not of any: every batch but the last has it.
-    quick: Run = torch.compile(model, dynamic=False)
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), _undisturbed():
+            # Of a size of its own, and not of any: every batch but the last has it.
+            quick: Run = torch.compile(model, dynamic=False)
             share = change_of(quick(batch).float(), model(batch).float())
     except Exception as error:  # compilers raise whatever they like
         return model, f"not compiled: {_reason(error)}"
@@ -79,6 +90,23 @@ def compiled(model: nn.Module, batch: torch.Tensor, dtype: str) -> tuple[Run, st
         return quick, ""
     most = _TOLERANCE[dtype]
     return model, f"not compiled: that changed logits by more than {most:g} of their spread"
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep a compiler's warnings from being errors, and one that gives up from saying nothing.
+
+    Models of one class share their code, one on each GPU and of each audit in a process: by torch's
+    own limit the ninth would run as it is.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of TF32 that is not used, of torch's own old parts
+        from torch._dynamo import config
+
+        wanted = {name: value for name, value in _CONFIG.items() if hasattr(config, name)}
+        patch: Any = config.patch
+        with patch(**wanted):
+            yield
 
 
 def _reason(error: Exception) -> str:

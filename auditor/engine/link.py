@@ -52,7 +52,8 @@ class Link:
         import torch
 
         if self._stream is None:
-            return torch.stack(list(images))
+            with torch.inference_mode():
+                return torch.stack(list(images))
         shape = (len(images), *images[0].shape)
         batch = torch.empty(shape, dtype=images[0].dtype, pin_memory=True)
         share = -(-len(images) // _COPYING)
@@ -72,12 +73,17 @@ class Link:
         """Return what was made ready on the device; what is computed next there waits for it."""
         import torch
 
-        if self._stream is None:
-            return batch.to(self.device)
-        computing = torch.cuda.current_stream(self.device)
-        with torch.cuda.stream(self._stream):
+        with torch.inference_mode():  # else it is of another kind than was compiled for
+            return batch.to(self.device) if self._stream is None else self._sent(batch)
+
+    def _sent(self, batch: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        stream, computing = self._stream, torch.cuda.current_stream(self.device)
+        assert stream is not None
+        with torch.cuda.stream(stream):
             sent = batch.to(self.device, non_blocking=True)
-        computing.wait_stream(self._stream)
+        computing.wait_stream(stream)
         sent.record_stream(computing)  # else its memory were free as soon as the copy is done
         return sent
 

@@ -14,7 +14,16 @@ __all__ = ["MOST_IMAGES", "free_memory", "largest_batch", "out_of_memory", "rele
 MOST_IMAGES = 512
 """Images of 224 × 224 a batch that are tried at most: those of one stored part."""
 _PIXELS = MOST_IMAGES * 224 * 224
-_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+_SIGNS = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "unable to find an engine to execute this computation",
+    "Unable to find a valid cuDNN algorithm",
+)
+"""Words of errors; the last three mean other things as well, of which one image fails, too."""
 
 
 def largest_batch(fits: Callable[[int], bool], size: tuple[int, int, int]) -> int:

@@ -120,7 +120,7 @@ class Replica:
         Raises
         ------
         InputError
-            Not one image fits, or the outputs have another shape than (images, classes).
+            Not one image fits or runs, or the outputs have another shape than (images, classes).
         """
         import torch
 
@@ -190,7 +190,7 @@ class Replica:
     def _too_small(self, error: Exception) -> InputError:
         size = "×".join(map(str, self._preprocessing.input_size))
         return InputError(
-            f"{self.device} ran out of memory on one image of {size} "
+            f"{self.device} ran out of memory, or failed, on one image of {size} "
             f"({free_memory(self.device)}): {str(error).splitlines()[0]}; end what else uses it, "
             "or choose another [engine] device, or a smaller dtype"
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from PIL import Image
 
 from auditor.evidence.provider import Observer
@@ -27,3 +29,15 @@ class Widths(Observer):
 
     def about(self) -> dict[str, Any]:
         return {}
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """Have torch forget what it compiled, before and after."""
+    from torch import compiler
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the compiler of torch 2.11 is made of what it deprecates
+        compiler.reset()
+    yield
+    compiler.reset()

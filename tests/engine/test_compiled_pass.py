@@ -23,6 +23,8 @@ from auditor.evidence.store import Store
 from auditor.models.handle import Candidate
 from auditor.progress import Progress
 
+pytestmark = pytest.mark.usefixtures("fresh")
+
 ROOM: list[float] = [torch.inf]
 """Images for which there is memory."""
 
@@ -78,12 +80,10 @@ class Compiling(Inference):
 
 
 @pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    torch.compiler.reset()
+def room() -> Iterator[None]:
     ROOM[0] = torch.inf
     yield
     ROOM[0] = torch.inf
-    torch.compiler.reset()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from auditor.engine.compiling import PAYS_FROM, compiled, pays
 from auditor.engine.forward import Forward
 from auditor.engine.replica import Replica, memory_format
 from auditor.models.handle import Candidate
+
+pytestmark = pytest.mark.usefixtures("fresh")
 
 CPU = torch.device("cpu")
 MODEL = """
@@ -42,13 +45,6 @@ class Network(nn.Module):
 def network():
     return Network()
 """
-
-
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    torch.compiler.reset()
-    yield
-    torch.compiler.reset()
 
 
 @pytest.fixture
@@ -119,6 +115,60 @@ def test_where_memory_runs_out_it_goes_on_without(candidate: Candidate) -> None:
     assert quick.most == 2
     assert quick.fell_back
     assert str(quick).endswith(", compiled")  # as before it ran out
+
+
+class Told(nn.Module):
+    """Says something else once it is compiled."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.mean((2, 3))
+        return y.flip(1) if torch.compiler.is_compiling() else y
+
+
+def test_however_many_are_of_one_class_each_is_compiled() -> None:
+    """One on each of many GPUs; torch would run the ninth as it is, and not say so."""
+    with torch.inference_mode():
+        found = [compiled(Told(), torch.rand(n, 3, 2, 2), "float32")[1] for n in range(2, 13)]
+    assert len(found) == 11
+    assert all(reason.startswith("not compiled: that changed logits") for reason in found)
+
+
+@torch.library.custom_op("auditor_tests::warned", mutates_args=())
+def warned(x: Tensor) -> Tensor:
+    return x.clone()
+
+
+@warned.register_fake
+def _(x: Tensor) -> Tensor:
+    """Warn as a compiler may, of TF32 that is not used or of what it is made of."""
+    warnings.warn("TensorFloat32 tensor cores available but not enabled", stacklevel=1)
+    return torch.empty_like(x)
+
+
+def test_what_a_compiler_warns_of_is_no_reason() -> None:
+    class Warns(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = warned(x).mean((2, 3))
+            return y
+
+    with torch.inference_mode():
+        assert compiled(Warns(), torch.rand(2, 3, 2, 2), "float32")[1] == ""
+
+
+def test_batches_that_need_no_work_on_the_device_are_not_compiled_for_again(
+    module: Callable[..., str],
+) -> None:
+    """Floats as timm prepares them, of the dtype and in the order that the model takes."""
+    table = CandidateTable(module=f"{module()}:two", input_size=1)
+    engine = EngineTable(preprocessing="reference")
+    candidate = Candidate(table, engine, ClassList(("a", "b"), "given"), None)
+    forward = Forward(candidate.loaded.model, CPU, "float32", (3, 1, 1), backend="torch")
+    quick = Replica(forward, CPU, "float32", candidate, probabilities=True)
+    quick.compile(3)
+    images = [torch.rand(3, 1, 1) for _ in range(3)]
+    with torch.compiler.set_stance("fail_on_recompile"):
+        found = quick.start(images, np.zeros(3, np.int64))()
+    assert found["finite"].all()
 
 
 def test_it_pays_by_the_multiply_adds_of_the_whole_pass() -> None:

@@ -32,6 +32,11 @@ def test_it_is_the_largest_power_of_two_that_fits(limit: int, height: int, width
         RuntimeError("MPS backend out of memory (MPS allocated: 17.00 GB)"),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError(
+            "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"
+        ),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
+        RuntimeError("Unable to find a valid cuDNN algorithm to run convolution"),
         MemoryError(),
     ],
 )

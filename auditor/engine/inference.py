@@ -18,6 +18,7 @@ from auditor.engine.compiling import pays
 from auditor.engine.forward import TRIED, Forward, default_batch
 from auditor.engine.lookup import Rows
 from auditor.engine.replica import Replica
+from auditor.engine.steadiness import require_steady
 from auditor.errors import InputError
 from auditor.evidence.columns import matrix
 from auditor.evidence.provider import Observer
@@ -71,7 +72,8 @@ class Inference(Observer):
     ------
     InputError
         Where a label is unknown to the candidate, there is no such device, not one image fits into
-        its memory, the outputs have another shape than (batch, classes), or one is NaN or infinite.
+        its memory, the outputs have another shape than (batch, classes), are random, or depend on
+        the other images of the batch, or one is NaN or infinite.
     """
 
     on_device = True
@@ -136,8 +138,10 @@ class Inference(Observer):
             images=len(self.samples),
             tapped=self._wants_features,
         )
-        if not forward.is_plain and (first := self._first_images) is not None:
-            forward.settle(first.to(device))
+        if (first := self._first_images) is not None:
+            self._require_steady(model, first.to(device))
+            if not forward.is_plain:
+                forward.settle(first.to(device))
         return Replica(
             forward,
             device,
@@ -146,6 +150,13 @@ class Inference(Observer):
             probabilities=self._keep_all,
             features_of=len(self.samples) if self._wants_features else 0,
         )
+
+    def _require_steady(self, model: torch.nn.Module, first: torch.Tensor) -> None:
+        import torch
+
+        images = first.to(getattr(torch, self._dtype))
+        batches = self.candidate.engine.batch_size != 1
+        require_steady(model, images, self.candidate.name, batches=batches)
 
     @cached_property
     def _first_images(self) -> torch.Tensor | None:

@@ -100,10 +100,20 @@ class GraphModel(nn.Module):
         if self.taken.channels_last:
             images = images.permute(0, 2, 3, 1).contiguous()
         images = images.to(self.taken.dtype)
-        outputs = torch.cat([self.run(padded)[:n] for padded, n in self._batches(images)]).float()
+        rows = [self._scores(padded)[:n] for padded, n in self._batches(images)]
+        outputs = torch.cat(rows).float()
         if self.gives_probabilities:
             return outputs.clamp_min(torch.finfo(torch.float32).tiny).log()
         return outputs
+
+    def _scores(self, images: Tensor) -> Tensor:
+        scores = self.run(images)
+        if scores.ndim != 2 or len(scores) != len(images):
+            raise InputError(
+                f"{self.file} returned {tuple(scores.shape)} for {len(images)} images; it must "
+                "return one row of scores for each; export it again"
+            )
+        return scores
 
     def _batches(self, images: Tensor) -> Iterator[tuple[Tensor, int]]:
         """Yield batches that the graph takes, filled up with black, and how many are real."""

@@ -1,0 +1,96 @@
+"""Whether a model's answer to an image depends on that image alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auditor.engine.precision import reproducible
+from auditor.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+__all__ = ["require_steady"]
+
+_IMAGES = 4
+_TOLERANCE = {"float32": 0.02, "float16": 0.2, "bfloat16": 0.2}
+"""Largest change of a logit as a share of the spread of its image's. Other kernels, for batches of
+another size, change less; a batch's own statistics and dropout change more."""
+_LAST_BITS = 16
+"""Last bits of the largest logit, by which equal ones may differ besides."""
+
+
+def require_steady(model: nn.Module, images: torch.Tensor, name: str, *, batches: bool) -> None:
+    """Refuse a model whose outputs are random, or depend on what else is in the batch.
+
+    It is run twice on the same few images, and once on each of them alone.
+
+    Parameters
+    ----------
+    model
+        Plain, on the device of `images`.
+    images
+        The first of a split, of the model's dtype, shape (n, channels, height, width).
+    name
+        What messages call the model.
+    batches
+        Whether it is going to see several images at once; else each is its own batch here, too.
+
+    Raises
+    ------
+    InputError
+        The outputs are random, depend on the batch, or are not one row for each image.
+    """
+    import torch
+
+    few = images[:_IMAGES]
+    try:
+        with torch.inference_mode(), reproducible():
+            alone = _each(model, few, name)
+            first, again = ((_rows if batches else _each)(model, few, name) for _ in range(2))
+    except InputError:
+        raise
+    except Exception:  # it fails again in the pass, which says on which images
+        return
+    if not _alike(first, again, images.dtype):
+        raise InputError(
+            f"{name}: two runs on the same images differ, so that no figure could be repeated; "
+            "export it in evaluation mode, and draw no random numbers in it"
+        )
+    if not _alike(first, alone, images.dtype):
+        raise InputError(
+            f"{name}: the outputs for an image depend on the other images of its batch (BatchNorm "
+            "that was exported in training mode?); export it in evaluation mode, or say "
+            "[engine] batch_size = 1 if it always sees one image alone"
+        )
+
+
+def _each(model: nn.Module, images: torch.Tensor, name: str) -> torch.Tensor:
+    import torch
+
+    return torch.cat([_rows(model, image[None], name) for image in images])
+
+
+def _rows(model: nn.Module, images: torch.Tensor, name: str) -> torch.Tensor:
+    import torch
+
+    outputs: object = model(images)
+    shape = tuple(getattr(outputs, "shape", ()))
+    if not isinstance(outputs, torch.Tensor) or len(shape) != 2 or shape[0] != len(images):
+        raise InputError(
+            f"{name} returned {shape or type(outputs).__name__} for {len(images)} images; it must "
+            "return one row of scores for each"
+        )
+    return outputs.float()
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Tell whether outputs are equal, but for what rounding does; NaN is said where it is met."""
+    import torch
+
+    one, other = one.nan_to_num(), other.nan_to_num()
+    spread = one.amax(1) - one.amin(1)
+    rounding = _LAST_BITS * torch.finfo(dtype).eps * one.abs().amax(1)
+    allowed = _TOLERANCE[str(dtype).removeprefix("torch.")] * spread + rounding
+    return bool(((one - other).abs().amax(1) <= allowed).all())

@@ -1,0 +1,147 @@
+"""A model whose answer depends on more than the image is refused before it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from auditor.engine.steadiness import require_steady
+from auditor.errors import InputError
+
+NETWORKS = """
+class First(nn.Module):
+    "Gives every image the answer of the first in its batch."
+    def forward(self, x):
+        return x.mean(dim=(2, 3))[:1, :2].expand(len(x), -1)
+
+
+class Dropped(nn.Module):
+    def forward(self, x):
+        return nn.functional.dropout(x.mean(dim=(2, 3))[:, :2], 0.6, training=True)
+
+
+class Normalised(nn.Module):
+    "Is put into training mode by itself."
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        self.norm.train()
+        return self.norm(x).amax(dim=(2, 3))[:, :2]
+
+
+class Fewer(nn.Module):
+    def forward(self, x):
+        return x.mean(dim=(2, 3))[:1, :2]
+
+
+def first():
+    return First()
+
+
+def dropped():
+    return Dropped()
+
+
+def normalised():
+    return Normalised()
+
+
+def fewer():
+    return Fewer()
+"""
+
+
+@pytest.fixture
+def audited(
+    image_folder: Callable[..., Path], module: Callable[..., str], run: Any
+) -> Callable[..., Any]:
+    test, name = image_folder("test", {"red": 6, "blue": 6}), module(NETWORKS)
+
+    def audited(function: str, **engine: Any) -> Any:
+        candidate = {"module": f"{name}:{function}", "input_size": 16}
+        return run(candidate=candidate, data={"test": test}, engine=engine)
+
+    return audited
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("first", "depend on the other images of its batch"),
+        ("normalised", "depend on the other images of its batch"),
+        ("dropped", "two runs on the same images differ"),
+        ("fewer", r"returned \(1, 2\) for 4 images"),
+    ],
+)
+def test_it_is_refused_before_it_is_judged(
+    audited: Callable[..., Any], function: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        audited(function)
+
+
+def test_what_sees_single_images_alone_may_look_at_its_batch(audited: Callable[..., Any]) -> None:
+    assert audited("first", batch_size=1).check("top1-accuracy").findings
+    with pytest.raises(InputError, match="two runs on the same images differ"):
+        audited("dropped", batch_size=1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_rounding_is_let_through(dtype: str) -> None:
+    import timm
+
+    torch.manual_seed(0)
+    kind = getattr(torch, dtype)
+    images = torch.randn(4, 3, 64, 64).to(kind)
+    for name in ("test_efficientnet", "test_vit", "test_resnet"):
+        size = {"img_size": 64} if name == "test_vit" else {}
+        model = timm.create_model(name, num_classes=5, **size).eval().to(kind)
+        require_steady(model, images, name, batches=True)
+
+
+def test_equal_and_broken_outputs_are_left_to_the_pass() -> None:
+    class Always(nn.Module):
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            self.value = value
+
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.full((len(images), 3), self.value)
+
+    for value in (0.0, 1e6, float("nan"), float("inf")):
+        require_steady(Always(value), torch.zeros(4, 3, 8, 8), "it", batches=True)
+
+
+def test_a_program_exported_in_training_mode_is_refused(
+    image_folder: Callable[..., Path], run: Any, tmp_path: Path
+) -> None:
+    class Net(nn.Module):
+        def __init__(self, *, drop: float) -> None:
+            super().__init__()
+            self.drop = nn.Dropout(drop)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.drop(images.mean(dim=(2, 3))[:, :2])  # type: ignore[no-any-return]
+
+    def exported(drop: float, *, training: bool) -> dict[str, Any]:
+        path = tmp_path / f"{drop}-{training}.pt2"
+        some = torch.export.Dim("n", min=1, max=64)
+        program = torch.export.export(
+            Net(drop=drop).train(training),
+            (torch.zeros(2, 3, 16, 16),),
+            dynamic_shapes=({0: some},),
+        )
+        torch.export.save(program, path)
+        return {"candidate": {"model": str(path)}, "data": {"test": test}}
+
+    test = image_folder("test", {"red": 6, "blue": 6})
+    with pytest.raises(InputError, match="two runs on the same images differ"):
+        run(**exported(0.6, training=True))
+    assert run(**exported(0.6, training=False)).check("top1-accuracy").findings

@@ -136,6 +136,7 @@ def judge(
     registry = find_checks()
     configured = _configured(config, source, registry)
     graph = _begun(config, source, configured, progress, gathering=gathering)
+    graph.get("training_log", required=False)  # what is wrong with it is said before the work
     results = [_run(check, level, graph, source) for check, level in configured]
     results = _without_leak(results, configured, graph, source)
     results += [_broken(check, config) for check in registry.broken]
@@ -181,6 +182,7 @@ def gather(
         if "test" in lost:
             raise InputError(_NO_TEST.format(lost["test"]))
         return Gathered(tuple(names), lost)
+    graph.get("training_log", required=False)
     _require_test(graph)
     missing: dict[str, str] = {}
     for name in graph.gathered():

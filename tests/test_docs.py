@@ -7,10 +7,11 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 from auditor.check import Status
-from auditor.cli import COMMANDS
+from auditor.cli import COMMANDS, auditor
 from auditor.record import Audit
 from auditor.registry import find_checks
 
@@ -23,6 +24,14 @@ def readme(repository: Path) -> str:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_in_the_readme(command: str, readme: str) -> None:
     assert f"`auditor {command}" in readme
+
+
+def test_the_readme_names_arguments_as_the_help_does(readme: str) -> None:
+    rows = dict(re.findall(r"^\| `auditor (\w+) (\S+)` \|", readme, re.M))
+    for name in ("cache", "render"):
+        command = auditor.get_command(click.Context(auditor), name)
+        assert command is not None
+        assert rows[name] in command.collect_usage_pieces(click.Context(command))
 
 
 def test_the_readme_lists_every_check_at_its_level(readme: str) -> None:

@@ -101,7 +101,8 @@ def auditor(context: click.Context) -> None:
     auditor init && auditor run                  audit the model in this folder
     auditor run --predictions predictions.csv    judge what another framework predicted
 
-    Exit status: 0 accepted, 1 rejected, 2 the command or the input is wrong, 3 undecided.
+    Exit status: 0 accepted, 1 rejected, 2 the command or the input is wrong, 3 undecided;
+    70 a bug in Auditor, 130 interrupted, 141 the reader of the output has gone.
     """  # noqa: D301 - \b is how click is told to keep the lines
     if os.environ.get("NO_COLOR"):
         context.color = False

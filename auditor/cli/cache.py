@@ -16,16 +16,16 @@ __all__ = ["command"]
 
 
 @click.command("cache")
-@click.argument("output", type=click.Path(path_type=Path), default=Path("audit"))
+@click.argument("audit", type=click.Path(path_type=Path), default=Path("audit"))
 @click.option(
     "--prune",
     is_flag=True,
     help="Remove what is not judged now: earlier candidates, and parts of unfinished passes.",
 )
-def command(output: Path, prune: bool) -> int:
+def command(audit: Path, prune: bool) -> int:
     """Show the evidence that is kept, and remove what is not needed.
 
-    OUTPUT is the folder of an audit, ./audit unless said. Evidence is reused while the weights,
+    AUDIT is the folder of an audit, ./audit unless said. Evidence is reused while the weights,
     the settings and the images that it rests on are the same, image by image; that of a few
     earlier candidates is set aside, so that going back to one costs nothing.
 
@@ -35,7 +35,7 @@ def command(output: Path, prune: bool) -> int:
     from auditor.errors import InputError
     from auditor.evidence.store import Store
 
-    folder = output / "evidence"
+    folder = audit / "evidence"
     if not folder.is_dir():
         raise InputError(
             f"{folder}: no evidence is kept there; name the folder of an audit, such as ./audit"

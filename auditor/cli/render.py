@@ -13,11 +13,11 @@ __all__ = ["command"]
 
 
 @click.command("render")
-@click.argument("audit", type=click.Path(path_type=Path), metavar="AUDIT.json")
+@click.argument("audit", type=click.Path(path_type=Path), metavar="AUDIT")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="Folder to write to.  [default: that of AUDIT.json]",
+    help="Folder to write to.  [default: that of the audit]",
 )
 @click.option(
     "--format",
@@ -29,18 +29,20 @@ __all__ = ["command"]
 def command(audit: Path, output: Path | None, formats: tuple[str, ...]) -> None:
     """Write the reports again, from an audit.json alone.
 
+    AUDIT is an audit.json, or the folder that holds it.
+
     \b
-    auditor render audit/audit.json
+    auditor render audit
     auditor render audit/audit.json --format markdown --output .
 
     Exit status: 0 written, 2 the command or the input is wrong.
     """  # noqa: D301
     from auditor.cli.judging import writing
-    from auditor.record import Audit
+    from auditor.evidence.audited import read_audit
     from auditor.render import render
 
-    directory = output or audit.parent
-    record = Audit.read(audit)
+    file, record = read_audit(audit)
+    directory = output or file.parent
     with writing(directory):
         written = render(record, directory, formats or FORMATS)
     for path in written:

@@ -81,6 +81,14 @@ def test_reports_are_rendered_beside_the_audit(cli: Cli, good: str, here: Path) 
     assert not (here / "audit/report.html").exists()
 
 
+def test_the_folder_of_an_audit_is_rendered(cli: Cli, good: str, here: Path) -> None:
+    cli("run", "--predictions", good, "--format", "junit")
+    done = cli("render", "audit", "--format", "markdown")
+    assert done.stdout == "audit/summary.md\n"
+    (here / "empty").mkdir()
+    assert "empty/audit.json: cannot be read" in cli("render", "empty").stderr
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

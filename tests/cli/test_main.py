@@ -56,6 +56,8 @@ def test_help_fits_a_terminal_and_cuts_no_sentence(cli: Cli) -> None:
     done = cli("--help")
     assert all(name in done.stdout for name in COMMANDS)
     assert "..." not in done.stdout.partition("Commands:")[2]
+    statuses = re.findall(r"\b(\d+) [a-z]", done.stdout.partition("Exit status:")[2])
+    assert statuses == ["0", "1", "2", "3", "70", "130", "141"]
     assert cli().returncode == 2
 
 

@@ -136,6 +136,29 @@ def test_neither_file_nor_flags(cli: Cli) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("log", [None, "epoch,loss\n1,0.5\n"])
+def test_a_training_log_is_read_before_any_image(
+    cli: Cli,
+    here: Path,
+    write: Callable[[str, str], Path],
+    image_folder: Callable[..., Path],
+    module: Callable[..., str],
+    log: str | None,
+) -> None:
+    image_folder("test", {"a": 2, "b": 2})
+    text = (
+        f'[candidate]\nmodule = "{module()}:two"\ntraining_log = "log.csv"\n[data]\ntest = "test"'
+    )
+    write("auditor.toml", text)
+    if log is not None:
+        write("log.csv", log)
+    done = cli("run")
+    assert done.returncode == 2
+    assert "log.csv" in done.stderr
+    assert "images" not in done.stderr
+    assert not [*here.glob("audit/evidence/test*")]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -230,14 +230,17 @@ def load(spec: CandidateSpec) -> LoadedModel:
     from auditor.models.checkpoint import read_checkpoint
     from auditor.models.content import digest_tensors
     from auditor.models.fitting import fit_weights
+    from auditor.models.outputs import settle_outputs
 
     checkpoint = read_checkpoint(spec.checkpoint) if spec.checkpoint else None
     built = architecture.build(spec, checkpoint)
     if checkpoint and spec.checkpoint:
         fit_weights(built.model, checkpoint.state, spec.checkpoint.name, built.name)
     model = built.model.to("cpu", torch.float32).eval()
-    steps, output_notes = _preprocessing(spec, model, checkpoint)
+    steps = _preprocessing(spec, model, checkpoint)
     outputs = _count_classes(spec, model, steps)
+    is_timms = spec.file is None and spec.module is None
+    output_notes = () if is_timms else settle_outputs(model, steps.input_size, spec.name)
     classes, class_notes = _class_names(model, checkpoint, outputs)
     weights = spec.checkpoint or spec.file
     return LoadedModel(
@@ -273,11 +276,11 @@ def _content(
 
 def _preprocessing(
     spec: CandidateSpec, model: nn.Module, checkpoint: Checkpoint | None
-) -> tuple[Preprocessing, tuple[str, ...]]:
+) -> Preprocessing:
     from auditor.models.preprocessing import resolve
 
     if spec.file is None:
-        return resolve(model, checkpoint.args if checkpoint else {}, asdict(spec)), ()
+        return resolve(model, checkpoint.args if checkpoint else {}, asdict(spec))
     from auditor.models.graph import GraphModel
     from auditor.models.whole import preprocessing_of
 
@@ -300,11 +303,13 @@ def _count_classes(spec: CandidateSpec, model: nn.Module, steps: Preprocessing) 
 def _class_names(
     model: nn.Module, checkpoint: Checkpoint | None, outputs: int
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    from auditor.models.graph import GraphModel
     from auditor.models.labels import find_class_names
     from auditor.models.preprocessing import own_configuration
 
+    in_file = model.file_classes if isinstance(model, GraphModel) else None
     # Only weights from the hub still have the names that their configuration gives.
-    found = getattr(model, "file_classes", None) or find_class_names(own_configuration(model))
+    found = in_file or find_class_names(own_configuration(model))
     names = checkpoint.classes if checkpoint else found
     if names is None or len(names) == outputs:
         return names, ()

@@ -65,6 +65,8 @@ def count_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> int:
     try:
         with torch.inference_mode():
             output: object = model(torch.zeros(1, *input_size))
+    except InputError:
+        raise
     except Exception as error:  # the model may be the user's own code
         raise InputError(f"The model fails on an image of {shape}: {error}") from error
     if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 1:

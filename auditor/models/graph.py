@@ -17,8 +17,6 @@ from auditor.errors import InputError
 
 __all__ = ["GraphInput", "GraphModel"]
 
-_TOLERANCE = 1e-3
-
 
 @dataclass(frozen=True)
 class GraphInput:
@@ -67,7 +65,7 @@ class GraphInput:
 
 
 class GraphModel(nn.Module):
-    """Runs a graph on any number of images, and returns logits.
+    """Runs a graph on any number of images.
 
     Parameters
     ----------
@@ -90,21 +88,16 @@ class GraphModel(nn.Module):
     ) -> None:
         super().__init__()
         self.file, self.run, self.taken, self.file_classes = file, run, taken, classes
-        self.gives_probabilities = False
         self.training = False
-        self.only_cpu = bool(getattr(run, "only_cpu", False))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits, shape (n, classes), for images of shape (n, channels, height, width)."""
+        """Return scores, shape (n, classes), for images of shape (n, channels, height, width)."""
         images = images.contiguous()  # an exported view() may not fit another layout in memory
         if self.taken.channels_last:
             images = images.permute(0, 2, 3, 1).contiguous()
         images = images.to(self.taken.dtype)
         rows = [self._scores(padded)[:n] for padded, n in self._batches(images)]
-        outputs = torch.cat(rows).float()
-        if self.gives_probabilities:
-            return outputs.clamp_min(torch.finfo(torch.float32).tiny).log()
-        return outputs
+        return torch.cat(rows).float()
 
     def _scores(self, images: Tensor) -> Tensor:
         scores = self.run(images)
@@ -121,28 +114,6 @@ class GraphModel(nn.Module):
             missing = max(0, self.taken.fewest - len(batch))
             fill = (0, 0) * (batch.ndim - 1) + (0, missing)
             yield functional.pad(batch, fill) if missing else batch, len(batch)
-
-    def find_out_outputs(self, size: tuple[int, int, int]) -> tuple[str, ...]:
-        """See on a few images whether the outputs are probabilities, and say what was found.
-
-        Softmax of probabilities would be nearly uniform: logits are wanted. Probabilities are
-        turned into their logarithms, of which they are the softmax.
-        """
-        made = torch.Generator().manual_seed(0)
-        noise = torch.randn((3, *size), generator=made)
-        with torch.inference_mode():
-            outputs = self(torch.cat([torch.zeros(1, *size), noise]))
-        within = bool(((outputs >= 0) & (outputs <= 1)).all())
-        one = bool(((outputs.sum(dim=1) - 1).abs() < _TOLERANCE).all())
-        self.gives_probabilities = within and one
-        if within and one:
-            return (f"The outputs of {self.file} are probabilities and were taken as they are.",)
-        if within:
-            return (
-                f"The outputs of {self.file} lie between 0 and 1 and do not sum to 1 (sigmoids?); "
-                "they were taken for logits, so its probabilities mean little.",
-            )
-        return ()
 
     def train(self, mode: bool = True) -> Self:
         """Stay as exported: a graph has no other mode."""

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor.errors import InputError
 from auditor.models.identity import digest_facts, digest_file, installed_version
 
 if TYPE_CHECKING:
@@ -39,32 +38,21 @@ def open_whole(path: Path) -> GraphModel:
 
 def preprocessing_of(
     model: GraphModel, spec: CandidateSpec, overrides: dict[str, Any]
-) -> tuple[Preprocessing, tuple[str, ...]]:
-    """Settle how images are prepared, and find out what the graph puts out.
+) -> Preprocessing:
+    """Settle how images are prepared.
 
     A graph fixes the size at most; the rest is what the user says, else ImageNet's defaults.
-
-    Returns
-    -------
-    tuple[Preprocessing, tuple[str, ...]]
-        The steps, and what a reviewer must know of the outputs.
     """
     from auditor.models import preprocessing
 
     size = model.taken.size(spec.input_size, model.file)
     steps = preprocessing.resolve(model, {}, overrides | {"input_size": size})
-    if size is not None and spec.input_size is None:
-        given = [n for n in ("mean", "std", "interpolation", "crop_pct") if overrides.get(n)]
-        said = f"{', '.join(given)} as given; " if given else ""
-        source = f"size from {model.file}; {said}the rest assumed: ImageNet's defaults"
-        steps = replace(steps, source=source)
-    try:
-        return steps, model.find_out_outputs(steps.input_size)
-    except InputError:
-        raise
-    except Exception as error:  # the graph decides what it takes
-        shape = "×".join(map(str, steps.input_size))
-        raise InputError(f"{model.file} fails on images of {shape}: {error}") from error
+    if size is None or spec.input_size is not None:
+        return steps
+    given = [n for n in ("mean", "std", "interpolation", "crop_pct") if overrides.get(n)]
+    said = f"{', '.join(given)} as given; " if given else ""
+    source = f"size from {model.file}; {said}the rest assumed: ImageNet's defaults"
+    return replace(steps, source=source)
 
 
 def identity_of(path: Path) -> str:

@@ -101,7 +101,7 @@ def test_rounding_is_let_through(dtype: str) -> None:
     kind = getattr(torch, dtype)
     images = torch.randn(4, 3, 64, 64).to(kind)
     for name in ("test_efficientnet", "test_vit", "test_resnet"):
-        size = {"img_size": 64} if name == "test_vit" else {}
+        size: dict[str, Any] = {"img_size": 64} if name == "test_vit" else {}
         model = timm.create_model(name, num_classes=5, **size).eval().to(kind)
         require_steady(model, images, name, batches=True)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import subprocess
 import sys
@@ -260,6 +261,7 @@ def test_contradictions_are_refused_at_once(said: dict[str, Any], message: str) 
 
 
 FACTORY = """
+    import torch
     from torch import nn
 
     def build(num_classes=3):
@@ -276,6 +278,13 @@ FACTORY = """
 
     def nothing():
         return None
+
+    def seeded():
+        torch.manual_seed(0)
+        return build()
+
+    def probabilities():
+        return nn.Sequential(seeded(), nn.Softmax(dim=1))
 
     constant = 3
 """
@@ -298,6 +307,24 @@ def test_a_function_is_told_the_number_of_classes(
     assert load(spec).num_classes == 9
     with pytest.raises(InputError, match="3 outputs, but 9 classes"):
         load(CandidateSpec(module="my_models:fixed", input_size=2, num_classes=9))
+
+
+def test_a_functions_probabilities_are_taken_as_they_are(
+    write_module: Callable[[str, str], Path],
+) -> None:
+    write_module("my_models", FACTORY)
+    plain, sure = (
+        load(CandidateSpec(module=f"my_models:{name}", input_size=2))
+        for name in ("seeded", "probabilities")
+    )
+    assert any("are probabilities and were taken as they are" in note for note in sure.notes)
+    assert not any("probabilities" in note for note in plain.notes)
+    images = torch.randn(5, 3, 2, 2)
+    with torch.inference_mode():
+        expected, found = (each.model(images).softmax(1) for each in (plain, sure))
+        copied = copy.deepcopy(sure.model)(images).softmax(1)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(copied, expected)
 
 
 def test_a_functions_model_takes_a_checkpoint(

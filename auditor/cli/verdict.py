@@ -50,6 +50,7 @@ def verdict(audit: Audit, files: Sequence[Path]) -> str:
         wrapped(_subject(audit)),
         "\n".join(ran),
         "\n".join(_titled("Not looked at", [*idle, *_images(audit)])),
+        "\n".join(_titled("Waivers that accept nothing", _dead_waivers(audit))),
         "\n".join(_titled("Written", [f"  {path}" for path in files])),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -146,3 +147,9 @@ def _images(audit: Audit) -> list[str]:
 
 def _titled(title: str, lines: Sequence[str]) -> list[str]:
     return [click.style(title, bold=True), *lines] if lines else []
+def _dead_waivers(audit: Audit) -> list[str]:
+    from auditor.render.standing import dead_waivers
+
+    return [hanging(text) for text in dead_waivers(audit)]
+
+

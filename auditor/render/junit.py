@@ -79,7 +79,8 @@ def _properties(suite: ElementTree.Element, audit: Audit) -> None:
         "digest": audit.digest,
     }
     parent = ElementTree.SubElement(suite, "properties")
-    for name, value in properties.items():
+    dead = [("waiver", text) for text in standing.dead_waivers(audit)]
+    for name, value in [*properties.items(), *dead]:
         attributes = {"name": name, "value": wording.visible(value)}
         ElementTree.SubElement(parent, "property", attributes)
 

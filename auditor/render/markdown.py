@@ -48,6 +48,7 @@ def markdown(audit: Audit) -> str:
         "",
         *_table(audit),
         *_blocking(audit),
+        *_dead_waivers(audit),
         *_unseen(audit),
     ]
     return "\n".join(lines) + "\n"
@@ -106,6 +107,14 @@ def _finding(finding: Finding, check: CheckResult) -> str:
     if finding.n is not None:
         text += f"; n = {finding.n:,}"
     return text + (f"; {escape(finding.note, _LONGEST_SENTENCE)}" if finding.note else "")
+
+
+def _dead_waivers(audit: Audit) -> list[str]:
+    dead = standing.dead_waivers(audit)
+    if not dead:
+        return []
+    said = (f"- {escape(text, _LONGEST_SENTENCE)}" for text in dead)
+    return ["", "### Waivers that accept nothing", "", *said]
 
 
 def _unseen(audit: Audit) -> list[str]:

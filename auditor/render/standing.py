@@ -14,6 +14,7 @@ __all__ = [
     "blockers",
     "blocks",
     "by_urgency",
+    "dead_waivers",
     "finding_state",
     "outcome",
     "shown_status",
@@ -84,6 +85,20 @@ def outcome(check: CheckResult, audit: Audit) -> str:
 def _not_waived(check: CheckResult) -> Iterator[str]:
     for finding in worst_first(check):
         state = finding_state(finding, check)
+def dead_waivers(audit: Audit) -> list[str]:
+    """Say of each waiver that accepts nothing why it does not, and what to do about it."""
+    why = {
+        "expired": "expired on {}; renew it or remove it",
+        "stale": "covers nothing that fails; remove it",
+    }
+    return [
+        f"{waiver.check}{f', {waiver.subject}' if waiver.subject else ''}: "
+        f"{why[waiver.state].format(waiver.expires)}"
+        for waiver in audit.policy.waivers
+        if waiver.state != "active"
+    ]
+
+
         if state in ("fail", "error", "inconclusive"):
             yield f"{finding.subject} ({finding.metric}: {state})"
 

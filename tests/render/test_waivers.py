@@ -127,6 +127,29 @@ def test_every_format_gives_reason_owner_and_expiry(judged: Any) -> None:
         assert said in text
 
 
+def test_a_waiver_that_accepts_nothing_is_said_in_every_format(
+    make_check: Any, make_audit: Any
+) -> None:
+    late = CAT.model_copy(update={"expires": TODAY - datetime.timedelta(1), "subject": None})
+    results = [apply_waivers(make_check("rare", Status.PASS), [CAT, late], TODAY)]
+    states = describe_policy("sign-off", [CAT, late], results, TODAY).waivers
+    audit = make_audit("accepted", results, waivers=states)
+    found = ET.fromstring(junit(audit)).findall("testsuite/properties/property[@name='waiver']")
+    for text in (
+        markdown(audit),
+        terminal(audit),
+        " ".join(each.get("value", "") for each in found),
+    ):
+        assert "rare, cat: covers nothing that fails; remove it" in text
+        assert "rare: expired on 2026-11-22; renew it or remove it" in text
+
+
+def test_a_waiver_that_counts_is_not_listed_as_one_that_does_not(judged: Any) -> None:
+    audit = judged(FAILS, GOOD)
+    assert "accept nothing" not in markdown(audit) + terminal(audit)
+    assert 'name="waiver"' not in junit(audit)
+
+
 def case_of(audit: Audit) -> ET.Element:
     case = ET.fromstring(junit(audit)).find("testsuite/testcase[@name='rare']")
     assert case is not None

@@ -156,6 +156,13 @@ class Forward:
         """Whether the model runs as it came."""
         return self.model is self._plain
 
+    @property
+    def streams(self) -> int:
+        """How many batches it runs beside each other."""
+        from auditor.engine.backends.sizes import FixedSizes
+
+        return self.model.streams if isinstance(self.model, FixedSizes) else 1
+
     def _compare(self, batch: torch.Tensor) -> _Agreement | None:
         """Return how far the two agree; go on with the plain one, and None, where they do not."""
         import torch

@@ -18,6 +18,7 @@ from auditor.engine.compiling import pays
 from auditor.engine.forward import TRIED, Forward, default_batch
 from auditor.engine.lookup import Rows
 from auditor.engine.replica import Replica
+from auditor.engine.shards import PART
 from auditor.engine.steadiness import require_steady
 from auditor.errors import InputError
 from auditor.evidence.columns import matrix
@@ -177,15 +178,19 @@ class Inference(Observer):
     def batch_size(self) -> int | None:
         """The user's, else as many images as fit on CUDA, else what suits the device.
 
-        It is asked for before threads prepare images; so this is where models are compiled.
+        Where a model is compiled, which is for one size, parts are cut into equal batches of no
+        more than that: short ones are filled up. It is asked for before threads prepare images; so
+        this is where models are compiled.
         """
         batch, first = self.candidate.engine.batch_size, self._replicas[0].device
         if batch is None and first.type == "cuda":
             batch = min(replica.largest_batch() for replica in self._replicas)
         batch = batch or default_batch(first, self.candidate.loaded.preprocessing.input_size)
-        for replica in self._replicas:
-            if self._compiles(replica.device):
-                replica.compile(batch)
+        compiling = [each for each in self._replicas if self._compiles(each.device)]
+        if compiling:
+            batch = -(-PART // -(-PART // batch))
+        for replica in compiling:
+            replica.compile(batch)
         return batch
 
     def _compiles(self, device: torch.device) -> bool:

@@ -208,7 +208,7 @@ class Replica:
     @property
     def streams(self) -> int:
         """How many batches the model runs beside each other."""
-        return int(getattr(self.forward.model, "streams", 1))
+        return self.forward.streams
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:

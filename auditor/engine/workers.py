@@ -256,3 +256,4 @@ class Processes:
             with suppress(ProcessLookupError):
                 os.killpg(self._root.pid, signal.SIGKILL)  # they have nothing to lose
             self._root.wait()
+            self._root = None  # its number may be another's from here on

@@ -85,7 +85,12 @@ class Candidate:
 
     @property
     def _only_cpu(self) -> bool:
-        return bool(getattr(self.loaded.model, "only_cpu", False))
+        from auditor.models.graph import GraphModel
+        from auditor.models.onnx import OnnxGraph
+
+        model = self.loaded.model
+        graph = model.run if isinstance(model, GraphModel) else None
+        return isinstance(graph, OnnxGraph) and graph.only_cpu
 
     @cached_property
     def classes(self) -> ClassList:

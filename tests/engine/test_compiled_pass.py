@@ -135,6 +135,20 @@ def prepared(inference: Inference, images: Sequence[str]) -> list[Tensor]:
     return [inference.prepare(open_image(file), file) for file in files]
 
 
+@pytest.mark.parametrize(
+    ("asked", "used"), [(1, 1), (100, 86), (256, 256), (384, 256), (512, 512), (1000, 512)]
+)
+def test_parts_are_cut_into_equal_batches_for_what_is_compiled_for_one_size(
+    samples: Samples, asked: int, used: int
+) -> None:
+    """Short ones are filled up: of 384 images a third of the work would be thrown away."""
+    inference = Compiling(samples, asked)
+    assert inference.batch_size == inference.about()["batch_size"] == used
+    batches = -(-PART // used)
+    assert batches == -(-PART // min(asked, PART))  # no more of them than asked for
+    assert batches * used < PART + batches  # hardly anything is filled up
+
+
 @pytest.mark.parametrize("batch_size", [256, 128])
 def test_one_that_ran_out_of_memory_goes_on_from_its_parts(
     samples: Samples, seen: Callable[[Inference], pa.Table], batch_size: int

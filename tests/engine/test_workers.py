@@ -253,7 +253,17 @@ def test_one_that_kills_by_chance_is_looked_at_again(
     assert [one.row for one in found] == [*range(N)]
 
 
-def test_what_only_this_process_has_is_looked_at_here(source: Any) -> None:
+def test_what_only_this_process_has_is_looked_at_here(
+    source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who cannot load it is let go, once: the number may be another's afterwards."""
+    ended, end = list[int](), os.killpg
+
+    def noted(group: int, sign: int) -> None:
+        ended.append(group)
+        end(group, sign)
+
+    monkeypatch.setattr(os, "killpg", noted)
     samples, eyes = source.samples(), {"home": source.AtHome()}
     with lookers(samples, eyes, 4, N) as looking:
         assert isinstance(looking, Processes)
@@ -261,6 +271,7 @@ def test_what_only_this_process_has_is_looked_at_here(source: Any) -> None:
         looking._root.wait()
         found = [*looking.looked_at(begun(samples, eyes), 64, NoJournal({}))]
     alike(found, by_threads(samples, eyes))
+    assert len(ended) == 1
 
 
 def test_what_a_reader_raises_is_raised_here(source: Any, tmp_path: Path) -> None:

@@ -145,11 +145,11 @@ def _images(audit: Audit) -> list[str]:
     return lines + ([f"  and {more:,} more in the report"] if more > 0 else [])
 
 
-def _titled(title: str, lines: Sequence[str]) -> list[str]:
-    return [click.style(title, bold=True), *lines] if lines else []
 def _dead_waivers(audit: Audit) -> list[str]:
     from auditor.render.standing import dead_waivers
 
     return [hanging(text) for text in dead_waivers(audit)]
 
 
+def _titled(title: str, lines: Sequence[str]) -> list[str]:
+    return [click.style(title, bold=True), *lines] if lines else []

@@ -85,6 +85,16 @@ def outcome(check: CheckResult, audit: Audit) -> str:
 def _not_waived(check: CheckResult) -> Iterator[str]:
     for finding in worst_first(check):
         state = finding_state(finding, check)
+        if state in ("fail", "error", "inconclusive"):
+            yield f"{finding.subject} ({finding.metric}: {state})"
+
+
+def _waiver(waiver: WaiverInfo) -> str:
+    subject = f"{waiver.subject}, " if waiver.subject else ""
+    owner = f"{waiver.owner}, " if waiver.owner else ""
+    return f"{subject}{waiver.reason} ({owner}until {waiver.expires})"
+
+
 def dead_waivers(audit: Audit) -> list[str]:
     """Say of each waiver that accepts nothing why it does not, and what to do about it."""
     why = {
@@ -97,16 +107,6 @@ def dead_waivers(audit: Audit) -> list[str]:
         for waiver in audit.policy.waivers
         if waiver.state != "active"
     ]
-
-
-        if state in ("fail", "error", "inconclusive"):
-            yield f"{finding.subject} ({finding.metric}: {state})"
-
-
-def _waiver(waiver: WaiverInfo) -> str:
-    subject = f"{waiver.subject}, " if waiver.subject else ""
-    owner = f"{waiver.owner}, " if waiver.owner else ""
-    return f"{subject}{waiver.reason} ({owner}until {waiver.expires})"
 
 
 def _listed(items: list[str], separator: str) -> str:

@@ -102,7 +102,7 @@ def _accepted(ids: dict[Status, list[str]], waived: list[str], total: int) -> st
     if waived:
         text += f"; failed and waived: {', '.join(waived)}"
     if skipped := [id for id in ids[Status.SKIP] if id not in waived]:
-        text += f"; skipped: {', '.join(skipped)}"
+        text += f"; not run: {', '.join(skipped)}"
     return text + "."
 
 

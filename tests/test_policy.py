@@ -101,7 +101,7 @@ def test_what_was_not_settled_or_skipped_is_said() -> None:
     ]
     _, summary = decide_verdict(results, "pull-request")
     assert "not settled, noted: b" in summary
-    assert "skipped: d" in summary
+    assert "not run: d" in summary
 
 
 class TestWaivers:

@@ -49,7 +49,8 @@ def verdict(audit: Audit, files: Sequence[Path]) -> str:
         "\n".join(click.style(line, fg=colour, bold=True) for line in sentence),
         wrapped(_subject(audit)),
         "\n".join(ran),
-        "\n".join(_titled("Not looked at", [*idle, *_images(audit)])),
+        "\n".join(_titled("Not run", idle)),
+        "\n".join(_titled("Images not looked at", _images(audit))),
         "\n".join(_titled("Waivers that accept nothing", _dead_waivers(audit))),
         "\n".join(_titled("Written", [f"  {path}" for path in files])),
     ]

@@ -23,7 +23,7 @@ def test_a_good_model_is_accepted(cli: Cli, good: str, here: Path) -> None:
 
 
 def test_what_was_not_looked_at_is_said_once(cli: Cli, good: str) -> None:
-    ran, _, idle = cli("run", "--predictions", good).stdout.partition("Not looked at")
+    ran, _, idle = cli("run", "--predictions", good).stdout.partition("\nNot run\n")
     assert "split-overlap" in idle.partition("Written")[0]
     assert "– not run" not in ran
 
@@ -92,10 +92,10 @@ def test_flags_that_are_enough_leave_a_file_out_that_merely_lies_here(
     done = cli("run", "--predictions", good)
     assert done.returncode == 0
     assert "auditor.toml is left out" in done.stderr
-    assert "top1-accuracy" in done.stdout.partition("Not looked at")[0]
+    assert "top1-accuracy" in done.stdout.partition("\nNot run\n")[0]
     both = cli("run", "auditor.toml", "--predictions", good)
     assert both.returncode == 0
-    assert "off" in both.stdout.partition("Not looked at")[2]
+    assert "off" in both.stdout.partition("\nNot run\n")[2]
 
 
 def test_a_model_that_is_named_is_run_though_the_file_has_predictions(

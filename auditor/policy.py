@@ -14,7 +14,7 @@ from auditor.check import Status, worst
 from auditor.config import Preset, Waiver
 from auditor.record import CheckResult, PolicyInfo, Verdict, WaiverInfo
 
-__all__ = ["apply_waivers", "counts_as", "decide_verdict", "describe_policy"]
+__all__ = ["apply_waivers", "counts_as", "decide_verdict", "describe_policy", "shown_status"]
 
 _INCONCLUSIVE: dict[Preset, str] = {
     "sign-off": "an inconclusive blocking check leaves the audit undecided: the burden of proof is "
@@ -92,6 +92,15 @@ def counts_as(result: CheckResult) -> Status:
         return result.status
     rest = worst(f.status for f in result.findings if f.status is not Status.FAIL)
     return Status.SKIP if rest is Status.PASS else rest
+
+
+def shown_status(check: CheckResult) -> str:
+    """Return the word for a check's state: what it weighs, and never a pass where it is waived."""
+    if check.level == "off":
+        return "off"
+    weight = counts_as(check)
+    unweighed = check.waived and weight in (Status.PASS, Status.SKIP)
+    return "waived" if unweighed else weight.value
 
 
 def _accepted(ids: dict[Status, list[str]], waived: list[str], total: int) -> str:

@@ -167,9 +167,10 @@ class BaselineRegression(Check):
         if whole.status is not Status.FAIL and any(f.status is Status.FAIL for f in fallen):
             head = "Worse for some classes than"
         images = f"{'the same ' if comparison.paired else ''}{overall.n_after:,} images"
+        low = points(overall.interval.low, self.margin)
         text = (
             f"{head} {name}: accuracy {share(overall.before, 2)} → {share(overall.after, 2)} "
-            f"({points(overall.difference)}, at worst {points(overall.interval.low)}) on {images}"
+            f"({points(overall.difference)}, at worst {low}) on {images}"
         )
         text += f", {flipped(overall)}" if comparison.paired else _OTHER_IMAGES
         return f"{text}{_classes(fallen, comparison)}."
@@ -193,7 +194,8 @@ _OTHER_IMAGES = ", which are not the baseline's: the difference may be that of t
 def _classes(fallen: list[Finding], comparison: Comparison) -> str:
     from auditor.comparison.finding import points
 
-    said = [f"{f.subject} fell by {points(-(f.observed or 0.0))[1:]}" for f in fallen]
+    margin = -(fallen[0].limit or 0.0) if fallen else None
+    said = [f"{f.subject} fell by {points(f.observed or 0.0, margin)[1:]}" for f in fallen]
     text = f"; {', '.join(said[:3])}" if said else ""
     text += f" and {plural(len(said) - 3, 'more class')}" if len(said) > 3 else ""
     gained = [change.name for change in comparison.better]

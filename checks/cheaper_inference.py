@@ -79,7 +79,7 @@ class CheaperInference(Check):
             _changed(comparison, self.confidence),
             *(finding for change in comparison.worse if (finding := self._of_class(change))),
         ]
-        return Outcome.of(findings, _summary(comparison, findings, cheaper_dtype.name))
+        return Outcome.of(findings, _summary(comparison, findings, cheaper_dtype.name, self.margin))
 
     def _overall(self, comparison: Comparison) -> Finding:
         from auditor.comparison.finding import flipped, held_to, shown
@@ -122,7 +122,7 @@ _HEADS = {
 }
 
 
-def _summary(comparison: Comparison, findings: list[Finding], dtype: str) -> str:
+def _summary(comparison: Comparison, findings: list[Finding], dtype: str, margin: float) -> str:
     from auditor.comparison.finding import points
 
     whole, n = comparison.overall, comparison.overall.n_after
@@ -133,5 +133,5 @@ def _summary(comparison: Comparison, findings: list[Finding], dtype: str) -> str
     return (
         f"{dtype} {head}: {comparison.changed:,} of {n:,} predictions change, {whole.lost:,} lost "
         f"and {whole.won:,} won; accuracy {share(whole.before, 2)} → {share(whole.after, 2)} "
-        f"(at worst {points(whole.interval.low)})."
+        f"(at worst {points(whole.interval.low, margin)})."
     )

@@ -134,6 +134,8 @@ def _stage(stage: Stage, totals: ComplexityFigures) -> str:
 
 
 def _share(part: int, whole: int) -> str:
+    from auditor.render.wording import share
+
     if not part:
         return "–"
-    return f"{part / whole:.1%}" if part / whole >= 0.0005 else "<0.1%"
+    return share(part / whole) if part / whole >= 0.0005 else "<0.1%"

@@ -99,7 +99,8 @@ def _subject(audit: Audit) -> str:
 
 def _tables(audit: Audit) -> tuple[list[str], list[str]]:
     """Return the rows of the checks that ran, and of those that did not."""
-    from auditor.render.standing import by_urgency, shown_status
+    from auditor.policy import shown_status
+    from auditor.render.standing import by_urgency
 
     checks = by_urgency(audit)
     longest = max((len(check.id) for check in checks), default=0)
@@ -113,7 +114,8 @@ def _tables(audit: Audit) -> tuple[list[str], list[str]]:
 
 def _rows(check: CheckResult, audit: Audit, longest: int) -> Iterator[str]:
     """Put the summary beside the check, or below it on a terminal too narrow for both."""
-    from auditor.render.standing import outcome, shown_status
+    from auditor.policy import shown_status
+    from auditor.render.standing import outcome
     from auditor.render.wording import STATUS, visible
 
     said = visible(outcome(check, audit))

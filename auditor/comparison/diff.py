@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.comparison import Comparison, NotComparable, compare
 from auditor.comparison.exhibit import beside
+from auditor.policy import shown_status
 from auditor.record import Audit, BaselineExhibit, CheckResult, Record
 
 if TYPE_CHECKING:
@@ -160,13 +161,13 @@ def _checks(before: Audit, after: Audit) -> Iterable[CheckChange]:
     for id in dict.fromkeys([*new, *old]):
         a, b = old.get(id), new.get(id)
         note = _note(a, b)
-        if (note and _state(b) != "skip") or _state(a) != _state(b):
+        if (note and _state(b) not in ("skip", "off")) or _state(a) != _state(b):
             title = (b or old[id]).title
             yield CheckChange(id=id, title=title, before=_state(a), after=_state(b), note=note)
 
 
 def _state(check: CheckResult | None) -> str | None:
-    return None if check is None else "waived" if check.waived else check.status.value
+    return None if check is None else shown_status(check)
 
 
 def _note(before: CheckResult | None, after: CheckResult | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from auditor.check import Finding, Status, decide
 from auditor.comparison.result import Change, Comparison
+from auditor.render.wording import digits_apart, share
 
 __all__ = ["flipped", "held_to", "points", "shown"]
 
@@ -48,14 +49,19 @@ def shown(change: Change, metric: str, margin: float, status: Status, note: str)
 def flipped(change: Change) -> str:
     """Say how many images flipped or, on other images, what the baseline had."""
     if change.lost is None:
-        return f"{change.before:.1%} of {change.n_before:,} images before"
+        return f"{share(change.before)} of {change.n_before:,} images before"
     return f"{change.lost:,} lost, {change.won:,} won"
 
 
-def points(difference: float) -> str:
-    """Write a difference of shares.
+def points(difference: float, margin: float | None = None) -> str:
+    """Write a difference of shares, never rounded to the largest drop that is allowed.
 
-    >>> points(-0.0123)
-    '−1.23 points'
+    >>> points(-0.0123), points(-0.050001, 0.05)
+    ('−1.23 points', '−5.0001 points')
     """
-    return f"{100 * difference:+.2f} points".replace("-", "−")
+    limit = None if margin is None else -margin
+    return f"{_signed(difference, digits_apart([difference], limit, _signed, 2))} points"
+
+
+def _signed(difference: float, digits: int) -> str:
+    return f"{100 * difference:+.{digits}f}".replace("-", "−")

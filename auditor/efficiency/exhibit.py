@@ -13,6 +13,7 @@ from auditor.record.efficiency import (
     MemoryRow,
     StageRow,
 )
+from auditor.render.wording import apart, share
 
 if TYPE_CHECKING:
     from auditor.check import Finding
@@ -122,11 +123,11 @@ def _sentence(macs: int, top1: float | None, others: Sequence[Place]) -> str:
 def _parts(found: Standing) -> list[str]:
     parts = []
     if found.better is not None:
-        parts.append(
-            f"{found.better.name} is {100 * found.gain:.1f} points more accurate with no more MACs"
-        )
+        parts.append(f"{found.better.name} is {apart(found.gain)} more accurate with no more MACs")
     if found.cheaper is not None:
-        parts.append(f"{found.cheaper.name} is as accurate with {found.saving:.0%} fewer MACs")
+        parts.append(
+            f"{found.cheaper.name} is as accurate with {share(found.saving, 0)} fewer MACs"
+        )
     return parts
 
 

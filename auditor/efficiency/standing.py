@@ -9,6 +9,7 @@ from auditor import stats
 from auditor.check import Finding, Status
 from auditor.comparison import Comparison, NotComparable, compare
 from auditor.efficiency.frontier import Place, cheapest_reaching, standing
+from auditor.render.wording import apart, beside, magnitude, share
 
 if TYPE_CHECKING:
     from auditor.comparison.comparable import Pictures
@@ -65,11 +66,13 @@ def among_published(
 
 def _beside(macs: int, top1: float, best: Place, family: tuple[Place, ...]) -> str:
     found = standing(macs, top1, family)
-    text = f"published {best.name} reaches {best.top1:.1%} with {best.macs / 1e9:.2f} G MACs"
+    text = f"published {best.name} reaches {share(best.top1)} with {magnitude(best.macs)} MACs"
     if found.better is not None:
-        text += f", {100 * found.gain:.1f} points more at no more MACs"
+        text += f", {apart(found.gain)} more at no more MACs"
     if found.cheaper is not None:
-        text += f"; {found.cheaper.name} is no less accurate with {found.saving:.0%} fewer MACs"
+        text += (
+            f"; {found.cheaper.name} is no less accurate with {share(found.saving, 0)} fewer MACs"
+        )
     return text
 
 
@@ -94,6 +97,7 @@ def _excess(
         )  # fmt: skip
     # No model reaches the upper bound: then it may be as cheap as one can imagine.
     lowest = 0.0 if at_high is None else macs / at_high.macs
+    times = beside(macs / at.macs, limit, "ratio", 1).removesuffix("×")
     return Finding.judged(
         f"published {at.name}",
         metric,
@@ -103,8 +107,8 @@ def _excess(
         n=n,
         unit="ratio",
         higher_is_better=False,
-        note=f"it takes {macs / at.macs:.1f} times the MACs of {at.name}, the smallest published "
-        f"EfficientNet that is as accurate ({at.top1:.1%})",
+        note=f"it takes {times} times the MACs of {at.name}, the smallest published EfficientNet "
+        f"that is as accurate ({share(at.top1)})",
     )
 
 
@@ -163,10 +167,10 @@ def _beside_own(macs: int, each: Baseline, found: Comparison) -> Finding:
     info, change = each.audit.candidate, found.overall
     assert info.macs is not None
     verb = "more" if change.difference < 0 else "less"
-    takes = "as many MACs" if info.macs == macs else f"{info.macs / macs:.0%} of the MACs"
+    takes = "as many MACs" if info.macs == macs else f"{beside(info.macs / macs, 1.0)} of the MACs"
     note = (
         f"own {info.name} takes {takes} and is "
-        f"{100 * abs(change.difference):.1f} points {verb} accurate on the same images"
+        f"{apart(change.difference)} {verb} accurate on the same images"
     )
     if info.macs > macs:
         return Finding(

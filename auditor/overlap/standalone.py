@@ -28,7 +28,7 @@ from auditor.overlap.contamination import conflicting
 from auditor.overlap.exhibit import show_overlap
 from auditor.progress import Progress
 from auditor.record import OverlapReport, SourceInfo
-from auditor.render.wording import plural
+from auditor.render.wording import beside, plural
 
 if TYPE_CHECKING:
     from auditor.evidence.groups import Groups
@@ -122,7 +122,8 @@ def _judged(overlap: Overlap, max_share: float, blind: str) -> tuple[Status, str
         return Status.INCONCLUSIVE, "No image could be read."
     labels = f"; two labels on {plural(conflicts, 'pair')} of copies" if conflicts else ""
     how = overlap.repeats_test.how
-    text = f"{repeated:,} of {n:,} images ({repeated / n:.1%}) repeat another one{how}{labels}"
+    share = beside(repeated / n, max_share, digits=1)
+    text = f"{repeated:,} of {n:,} images ({share}) repeat another one{how}{labels}"
     text = text if repeated else f"No picture is there twice{blind}{labels}"
     if repeated / n > max_share or conflicts:
         return Status.FAIL, f"{text}."

@@ -9,6 +9,7 @@ from datetime import datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from auditor.policy import shown_status
 from auditor.record import Audit
 from auditor.render import docs, exhibits, glyph, standing, wording
 
@@ -105,7 +106,7 @@ _GLOBALS: dict[str, object] = {
     "interval": wording.interval,
     "outcome": standing.outcome,
     "quantity": wording.quantity,
-    "shown_status": standing.shown_status,
+    "shown_status": shown_status,
     "tally": standing.tally,
     "unreadable": standing.unreadable,
     "unseen": standing.unseen,

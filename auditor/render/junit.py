@@ -6,6 +6,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from auditor.check import Finding, Status
+from auditor.policy import shown_status
 from auditor.record import Audit, CheckResult
 from auditor.render import standing, wording
 
@@ -45,7 +46,7 @@ def junit(audit: Audit) -> str:
 def _result(check: CheckResult, audit: Audit) -> Result | None:
     if check.level == "off":
         return Result("skipped", "off", f"switched off by the policy: {check.summary}")
-    state, message = standing.shown_status(check), standing.outcome(check, audit)
+    state, message = shown_status(check), standing.outcome(check, audit)
     if state == "skip":
         return Result("skipped", "skip", message)
     if standing.blocks(check, audit):
@@ -102,7 +103,7 @@ def _case(suite: ElementTree.Element, name: str, result: Result | None, details:
 
 
 def _details(check: CheckResult) -> str:
-    word = wording.STATUS[standing.shown_status(check)].word
+    word = wording.STATUS[shown_status(check)].word
     findings = [f for f in standing.worst_first(check) if f.status is not Status.SKIP]
     lines = [f"{check.title} ({check.level}): {word}. {check.summary}"]
     lines += [_line(finding, check) for finding in findings[:_MOST_FINDINGS]]

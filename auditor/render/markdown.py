@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from auditor.check import Finding, Status
+from auditor.policy import shown_status
 from auditor.record import Audit, CheckResult
 from auditor.render import standing, wording
 
@@ -68,7 +69,7 @@ def _table(audit: Audit) -> list[str]:
 
 
 def _row(check: CheckResult, audit: Audit) -> str:
-    status = wording.STATUS[standing.shown_status(check)]
+    status = wording.STATUS[shown_status(check)]
     summary = escape(standing.outcome(check, audit), _LONGEST_SENTENCE)
     return f"| {status.symbol} {status.word} | {check.level} | {escape(check.title)} | {summary} |"
 
@@ -79,7 +80,7 @@ def _blocking(audit: Audit) -> list[str]:
         return []
     lines = ["", "### What blocks"]
     for check in blockers:
-        lines += ["", f"**{escape(check.title)}** ({standing.shown_status(check)})", ""]
+        lines += ["", f"**{escape(check.title)}** ({shown_status(check)})", ""]
         lines += _findings(check)
     return lines
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from auditor.check import Finding, Level, Status
-from auditor.policy import counts_as
+from auditor.policy import counts_as, shown_status
 from auditor.record import Audit, CheckResult, UnreadableImage, WaiverInfo
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "dead_waivers",
     "finding_state",
     "outcome",
-    "shown_status",
     "tally",
     "unreadable",
     "unseen",
@@ -53,15 +52,6 @@ def by_urgency(audit: Audit) -> list[CheckResult]:
             check.level != "block",
         ),
     )
-
-
-def shown_status(check: CheckResult) -> str:
-    """Return the word for a check's state: what it weighs, and never a pass where it is waived."""
-    if check.level == "off":
-        return "off"
-    weight = counts_as(check)
-    unweighed = check.waived and weight in (Status.PASS, Status.SKIP)
-    return "waived" if unweighed else weight.value
 
 
 def finding_state(finding: Finding, check: CheckResult) -> str:

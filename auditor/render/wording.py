@@ -17,6 +17,7 @@ __all__ = [
     "STATUS",
     "VERDICT",
     "Word",
+    "apart",
     "beside",
     "compared",
     "count",
@@ -172,6 +173,16 @@ def points(value: float, digits: int = 1) -> str:
     text = f"{100 * value:+.{digits}f}"
     zero = not float(text)
     return f"{text[1:] if zero else text.replace('-', '−')} pp"
+
+
+def apart(difference: float) -> str:
+    """Return how far two shares lie apart, never rounded to nothing.
+
+    >>> apart(0.046), apart(-0.0004)
+    ('4.6 points', '0.04 points')
+    """
+    text = beside(abs(difference), 0.0, "points", 1)
+    return f"{text.removeprefix('+').removesuffix(' pp')} points"
 
 
 def magnitude(value: float) -> str:

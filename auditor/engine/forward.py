@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.engine.agreement import change_of
 from auditor.engine.backends.choosing import Backend, chosen_backends
+from auditor.engine.casting import cast, is_batch_norm
 from auditor.engine.folding import fold_batch_norms
 from auditor.engine.precision import reproducible
 
@@ -42,10 +43,15 @@ def ready(model: nn.Module, device: torch.device, dtype: str) -> nn.Module:
         Where it runs.
     dtype
         ``float32``, ``bfloat16`` or ``float16``.
+
+    Raises
+    ------
+    InputError
+        The dtype cannot hold what the model is made of; see ``auditor.engine.casting``.
     """
     import torch
 
-    model = model.to(device, dtype=getattr(torch, dtype))
+    model = cast(model, device, getattr(torch, dtype))
     return model.to(memory_format=torch.channels_last).eval()
 
 
@@ -85,7 +91,7 @@ class Forward:
     Raises
     ------
     InputError
-        The backend that is asked for is not installed.
+        The backend that is asked for is not installed, or the dtype cannot hold the model.
     """
 
     def __init__(
@@ -100,7 +106,7 @@ class Forward:
         tapped: bool = False,
     ) -> None:
         self.model = self._plain = ready(model, device, dtype)
-        self._otherwise, self._form, self._refused = "", _TORCH, list[str]()
+        self._otherwise, self._form, self._refused = "", _form(self._plain), list[str]()
         backends = chosen_backends(backend, images, input_size)
         reason = _only_torch((device.type, dtype), self._plain, tapped=tapped)
         if reason and backend != "auto":
@@ -124,7 +130,7 @@ class Forward:
     def _fold(self, drawn: torch.Tensor) -> None:
         import torch
 
-        total = sum(_is_batch_norm(module) for module in self._plain.modules())
+        total = sum(is_batch_norm(module) for module in self._plain.modules())
         folded, count = fold_batch_norms(self._plain)
         if total:
             self._form = f"{_TORCH}, {count} of {total} BatchNorms folded"
@@ -183,6 +189,12 @@ class Forward:
         return "; ".join([self._form, *self._refused])
 
 
+def _form(model: nn.Module) -> str:
+    from auditor.models.graph import GraphModel
+
+    return model.way if isinstance(model, GraphModel) else _TORCH
+
+
 def _only_torch(place: tuple[str, str], model: nn.Module, *, tapped: bool) -> str:
     """Return why no other backend comes into question; empty where one does."""
     from auditor.models.graph import GraphModel
@@ -229,9 +241,3 @@ class _Agreement(NamedTuple):
 def _agreement(found: torch.Tensor, plain: torch.Tensor) -> _Agreement:
     flips = int((found.argmax(1) != plain.argmax(1)).sum())
     return _Agreement(change_of(found, plain), flips, len(plain))
-
-
-def _is_batch_norm(module: nn.Module) -> bool:
-    from torch.nn.modules.batchnorm import _BatchNorm
-
-    return isinstance(module, _BatchNorm)

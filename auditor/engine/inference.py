@@ -20,7 +20,7 @@ from auditor.engine.lookup import Rows
 from auditor.engine.replica import Replica
 from auditor.engine.shards import PART
 from auditor.engine.steadiness import require_steady
-from auditor.errors import InputError
+from auditor.errors import InputError, Unavailable
 from auditor.evidence.columns import matrix
 from auditor.evidence.provider import Observer
 from auditor.models.handle import Candidate
@@ -74,7 +74,9 @@ class Inference(Observer):
     InputError
         Where a label is unknown to the candidate, there is no such device, not one image fits into
         its memory, the outputs have another shape than (batch, classes), are random, or depend on
-        the other images of the batch, or one is NaN or infinite.
+        the other images of the batch, one is NaN or infinite, or the dtype cannot hold the model.
+    Unavailable
+        Another dtype than the audit's cannot hold the model.
     """
 
     on_device = True
@@ -130,16 +132,9 @@ class Inference(Observer):
         return tuple(map(self._replica, models, devices))
 
     def _replica(self, model: torch.nn.Module, device: torch.device) -> Replica:
-        forward = Forward(
-            model,
-            device,
-            self._dtype,
-            self.candidate.loaded.preprocessing.input_size,
-            backend="torch" if self._compiles(device) else self.candidate.engine.backend,
-            images=len(self.samples),
-            tapped=self._wants_features,
-        )
-        if (first := self._first_images) is not None:
+        forward = self._forward(model, device)
+        unsure = not (self._copied and forward.is_plain)  # a copy is as steady as the model
+        if unsure and (first := self._first_images) is not None:
             self._require_steady(model, first.to(device))
             if not forward.is_plain:
                 forward.settle(first.to(device))
@@ -151,6 +146,22 @@ class Inference(Observer):
             probabilities=self._keep_all,
             features_of=len(self.samples) if self._wants_features else 0,
         )
+
+    def _forward(self, model: torch.nn.Module, device: torch.device) -> Forward:
+        try:
+            return Forward(
+                model,
+                device,
+                self._dtype,
+                self.candidate.loaded.preprocessing.input_size,
+                backend="torch" if self._compiles(device) else self.candidate.engine.backend,
+                images=len(self.samples),
+                tapped=self._wants_features,
+            )
+        except InputError as error:
+            if self._copied:  # without the cheaper one the audit goes on
+                raise Unavailable(str(error), "error") from error
+            raise
 
     def _require_steady(self, model: torch.nn.Module, first: torch.Tensor) -> None:
         import torch

@@ -106,7 +106,9 @@ def _passes(subject: Subject, batch: int) -> Callable[[], _Pass]:
     """Return a function that runs and times one pass over fixed random images."""
     import torch
 
-    weight = next(subject.model.parameters(), torch.empty(0))
+    weights = (each for each in subject.model.parameters() if each.is_floating_point())
+    # Of the smallest, for a BatchNorm may stay in float32.
+    weight = min(weights, key=torch.Tensor.element_size, default=torch.empty(0))
     images = torch.randn(batch, *subject.input_size, generator=torch.Generator().manual_seed(_SEED))
     images = images.to(weight.device, weight.dtype).contiguous(memory_format=torch.channels_last)
     synchronise = _synchroniser(weight.device)

@@ -29,8 +29,11 @@ and ratios have bounds from order statistics, which assume no distribution.
 3. The self-check: the candidate against its twin must come out as 1 within the tolerance, bounds
    and all. Otherwise the machine is too noisy, and what would have failed, or rests on a ratio, is
    inconclusive.
-4. A latency that the baseline audit holds is not judged: it was measured at another time. Measured
-   on other hardware, or with other threads, dtype or torch, it is refused.
+4. Models are timed in eager torch, an ONNX file in ONNX Runtime. Where ``[engine] backend`` asks
+   for something else by name, these times are not those of what is meant to run, and settle
+   nothing: inconclusive.
+5. A latency that the baseline audit holds is not judged: it was measured at another time. Measured
+   on other hardware, or with other threads, dtype, backend or torch, it is refused.
 
 Nothing is timed until a budget, a baseline model or ``[latency]`` is given. It blocks once a
 budget or a baseline model is.
@@ -75,6 +78,7 @@ class LatencyCheck(Check):
 
     id = "latency"
     title = "The candidate is quick enough"
+    version = 2
     level = "advise"
 
     max_p50: Duration | None = None
@@ -134,6 +138,7 @@ class LatencyCheck(Check):
         noise = timing.ratio("candidate", "twin", latency.clock, self.confidence)
         if status is Status.FAIL and not noise.within(self._limit(latency) - 1):
             status, note = Status.INCONCLUSIVE, too_noisy(noise)
+        status, note = _settled(latency, status, note)
         return Finding(
             subject=_subject(timing),
             metric=budget.metric,
@@ -169,8 +174,9 @@ class LatencyCheck(Check):
         status, note = not_slower(ratio, noise, limit)
         if status is Status.PASS and clock == "processor":
             status, note = by_the_wall(timing, limit, confidence)
+        status, note = _settled(latency, status, note)
         return _ratio_finding(
-            f"{_subject(timing)}, baseline {latency.names['baseline']}",
+            f"{_subject(timing)}, baseline {latency.names['baseline']}{_apart(latency)}",
             _RATIO[clock],
             ratio,
             limit,
@@ -205,6 +211,19 @@ class LatencyCheck(Check):
         )
 
 
+def _apart(latency: Latency) -> str:
+    """Return what ran the baseline model, where that is not what ran the candidate."""
+    ran, beside = (latency.ways.get(role, "") for role in ("candidate", "baseline"))
+    return "" if ran == beside else f" ({beside})"
+
+
+def _settled(latency: Latency, status: Status, note: str) -> tuple[Status, str]:
+    """Let times settle nothing about what did not run."""
+    if latency.unlike and status in (Status.PASS, Status.FAIL):
+        return Status.INCONCLUSIVE, latency.unlike
+    return status, note
+
+
 _RATIO = {"processor": "processor time, ratio", "wall": "wall time, ratio"}
 
 
@@ -234,7 +253,8 @@ def _summary(latency: Latency, findings: list[Finding]) -> str:
     p50, p99 = (one.quantile("candidate", share).value for share in (0.5, 0.99))
     head = f"{in_words(p50, 'seconds')} for a single image (p99 {in_words(p99, 'seconds')})"
     rate = in_words(batch.throughput("candidate").value, "images/s")
-    head += f", {rate} in {_subject(batch)}"
+    ran = latency.ways.get("candidate", "").partition(",")[0]
+    head += f", {rate} in {_subject(batch)}{f', in {ran}' if ran else ''}"
     for status in (Status.FAIL, Status.INCONCLUSIVE):
         if found := [f for f in findings if f.status is status]:
             return f"{head}: {first_of([_said(f) for f in found], 2)}."

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
-__all__ = ["MUST_AGREE", "describe_hardware", "describe_state", "different"]
+__all__ = ["MUST_AGREE", "describe_hardware", "describe_state", "different", "way_of"]
 
 MUST_AGREE = ("device", "processor", "cores", "threads", "dtype", "backend", "torch")
 """Facts that must be equal before two stored times may stand beside each other."""
@@ -22,7 +23,7 @@ MUST_AGREE = ("device", "processor", "cores", "threads", "dtype", "backend", "to
 _QUERY = "clocks.sm,clocks.max.sm,pstate,power.draw,temperature.gpu"
 
 
-def describe_hardware(device: torch.device, dtype: str) -> dict[str, str]:
+def describe_hardware(device: torch.device, dtype: str, way: str = "") -> dict[str, str]:
     """Return the facts of ``MUST_AGREE``, name → text.
 
     Parameters
@@ -31,6 +32,8 @@ def describe_hardware(device: torch.device, dtype: str) -> dict[str, str]:
         Where the models run.
     dtype
         Of weights and activations.
+    way
+        What ran the candidate, where that is not torch as it runs any module; see ``way_of``.
     """
     import torch
 
@@ -42,7 +45,7 @@ def describe_hardware(device: torch.device, dtype: str) -> dict[str, str]:
         "cores": str(_cores()),
         "threads": str(torch.get_num_threads()),
         "dtype": dtype,
-        "backend": _backend(device, dtype),
+        "backend": f"{way or way_of(None, device, dtype)}{_libraries(device)}",
         "torch": torch.__version__,
     }
 
@@ -54,18 +57,34 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _backend(device: torch.device, dtype: str) -> str:
-    import torch
+def way_of(model: nn.Module | None, device: torch.device, dtype: str) -> str:
+    """Return how timing runs a model, as a phrase: eager torch, but for a graph that is a file.
 
+    Parameters
+    ----------
+    model
+        As it was loaded; None for any module of torch.
+    device, dtype
+        Where and in what it runs.
+    """
     from auditor.engine.forward import FOLDS_ON
+    from auditor.models.graph import GraphModel
+
+    if isinstance(model, GraphModel):
+        return model.way
+    folds = (device.type, dtype) == FOLDS_ON
+    return f"torch, eager{', BatchNorms folded where possible' if folds else ''}"
+
+
+def _libraries(device: torch.device) -> str:
+    import torch
 
     if device.type == "cuda":
         cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
-        return f"CUDA {torch.version.cuda}, cuDNN {cudnn}, no TF32"
+        return f", CUDA {torch.version.cuda}, cuDNN {cudnn}, no TF32"
     if device.type == "mps":
-        return f"Metal, macOS {platform.mac_ver()[0]}"
-    folds = ", BatchNorms folded where possible" if (device.type, dtype) == FOLDS_ON else ""
-    return f"eager{folds}, {torch.backends.cpu.get_cpu_capability()}"
+        return f", Metal, macOS {platform.mac_ver()[0]}"
+    return f", {torch.backends.cpu.get_cpu_capability()}"
 
 
 def describe_state(device: torch.device) -> dict[str, str]:

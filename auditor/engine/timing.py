@@ -44,10 +44,13 @@ Size = tuple[int, int, int]
 
 
 class Subject(NamedTuple):
-    """A model that is timed, ready on its device, and its input: channels, height, width."""
+    """A model that is timed, ready on its device, and its input."""
 
     model: nn.Module
     input_size: Size
+    """Channels, height, width."""
+    device: torch.device | None = None
+    """Where its input is put; where its first weight is, where None. A graph has no weights."""
 
 
 class _Pass(NamedTuple):
@@ -110,8 +113,9 @@ def _passes(subject: Subject, batch: int) -> Callable[[], _Pass]:
     # Of the smallest, for a BatchNorm may stay in float32.
     weight = min(weights, key=torch.Tensor.element_size, default=torch.empty(0))
     images = torch.randn(batch, *subject.input_size, generator=torch.Generator().manual_seed(_SEED))
-    images = images.to(weight.device, weight.dtype).contiguous(memory_format=torch.channels_last)
-    synchronise = _synchroniser(weight.device)
+    device = subject.device or weight.device
+    images = images.to(device, weight.dtype).contiguous(memory_format=torch.channels_last)
+    synchronise = _synchroniser(device)
 
     def run() -> _Pass:
         with torch.inference_mode():

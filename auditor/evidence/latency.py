@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -47,12 +47,18 @@ class Latency:
         Clocks and power state, as far as they could be read.
     names
         Role → what the report calls the model.
+    ways
+        Role → what ran it, as a phrase; the candidate's is in `hardware` too.
+    unlike
+        How that is not what the user asked for, as a phrase; empty where it is.
     """
 
     timings: tuple[Timings, ...]
     hardware: Mapping[str, str]
     state: Mapping[str, str]
     names: Mapping[str, str]
+    ways: Mapping[str, str] = field(default_factory=dict)
+    unlike: str = ""
 
     @property
     def on_cpu(self) -> bool:
@@ -92,6 +98,8 @@ class Latency:
             "hardware": dict(self.hardware),
             "state": dict(self.state),
             "names": dict(self.names),
+            "ways": dict(self.ways),
+            "unlike": self.unlike,
             "settled": [dict(timing.settled) for timing in self.timings],
         }
         return telling(pa.concat_tables(tables), about)
@@ -108,7 +116,8 @@ class Latency:
             _timings(columns, columns["batch"] == batch, models, settled)
             for batch, settled in zip(batches, about["settled"], strict=True)
         )
-        return cls(timings, about["hardware"], about["state"], about["names"])
+        rest = {name: about[name] for name in ("hardware", "state", "names", "ways", "unlike")}
+        return cls(timings, **rest)
 
 
 def _timings(
@@ -120,12 +129,13 @@ def _timings(
 
 @dataclass(frozen=True)
 class TimingPlan:
-    """How long to measure, at which batch size beside 1, and where."""
+    """How long to measure, at which batch size beside 1, where, and what was asked to run it."""
 
     seconds: float
     batch_size: int | None
     device: str
     dtype: str
+    backend: str = "auto"
 
     @cached_property
     def place(self) -> torch.device:
@@ -151,12 +161,18 @@ class TimingPlan:
     @cached_property
     def identity(self) -> str:
         """Everything that the times depend on beside the models: other hardware, other times."""
-        return repr((self.seconds, self.batches, sorted(self.hardware.items())))
+        parts = (self.seconds, self.batches, sorted(self.hardware.items()), self.backend)
+        return repr(parts)
 
 
 @derive
-def timing_plan(config: Config) -> TimingPlan:
-    """Return how to time, where anything asks for it: timing costs time."""
+def timing_plan(
+    config: Config, candidate: Candidate | None, baseline_model: Candidate | None
+) -> TimingPlan:
+    """Return how to time, where anything asks for it: timing costs time.
+
+    Both models run in one place: on the CPU where one of them can run on nothing else.
+    """
     from auditor.config import LatencyTable
 
     named = config.baseline is not None and config.baseline.names_a_model
@@ -167,7 +183,9 @@ def timing_plan(config: Config) -> TimingPlan:
             "min_throughput) nor a baseline model ([baseline] model, module or checkpoint)"
         )
     table, engine = config.latency or LatencyTable(), config.engine
-    return TimingPlan(table.seconds, engine.batch_size, engine.device, engine.dtype)
+    places = [model.device for model in (candidate, baseline_model) if model is not None]
+    device = "cpu" if "cpu" in places else engine.device
+    return TimingPlan(table.seconds, engine.batch_size, device, engine.dtype, engine.backend)
 
 
 @derive
@@ -183,23 +201,40 @@ def baseline_model(config: Config, classes: ClassList | None) -> Candidate:
     return found
 
 
-@gather(Latency)
+@gather(Latency, version=2)
 def latency(
     timing_plan: TimingPlan, candidate: Candidate, baseline_model: Candidate | None
 ) -> Latency:
     """Time the candidate, its twin and the baseline model, interleaved, at each batch size."""
-    from auditor.engine.hardware import describe_state
+    from auditor.engine.hardware import describe_hardware, describe_state, way_of
     from auditor.engine.timing import time_models
 
     models = {"candidate": candidate, "baseline": baseline_model}
     given = {role: model for role, model in models.items() if model is not None}
+    place, dtype = timing_plan.place, timing_plan.dtype
     subjects = {role: _subject(model, timing_plan) for role, model in given.items()}
     twin = copy.deepcopy(subjects["candidate"].model)
     subjects["twin"] = subjects["candidate"]._replace(model=twin)
-    timings = tuple(time_models(subjects, n, timing_plan.seconds) for n in timing_plan.batches)
-    state = describe_state(timing_plan.place)
-    names = {role: model.name for role, model in given.items()}
-    return Latency(timings, timing_plan.hardware, state, names)
+    ways = {role: way_of(model.loaded.model, place, dtype) for role, model in given.items()}
+    return Latency(
+        timings=tuple(time_models(subjects, n, timing_plan.seconds) for n in timing_plan.batches),
+        hardware=describe_hardware(place, dtype, ways["candidate"]),
+        state=describe_state(place),
+        names={role: model.name for role, model in given.items()},
+        ways=ways,
+        unlike=_unlike(ways["candidate"], timing_plan.backend),
+    )
+
+
+_CALLED = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "inductor": "inductor"}
+"""Backends that may be asked for, and what those ways of running begin with that are theirs."""
+
+
+def _unlike(way: str, backend: str) -> str:
+    wanted = _CALLED.get(backend)
+    if wanted is None or way.startswith(wanted):
+        return ""
+    return f"timed in {way.partition(',')[0]}, not in {wanted} ([engine] backend)"
 
 
 def _subject(model: Candidate, plan: TimingPlan) -> Subject:
@@ -208,4 +243,6 @@ def _subject(model: Candidate, plan: TimingPlan) -> Subject:
 
     loaded = model.loaded
     size = loaded.preprocessing.input_size
-    return Subject(Forward(loaded.model, plan.place, plan.dtype, size).model, size)
+    # Other backends cut batches and give each a thread, so that one pass of theirs is no latency.
+    forward = Forward(loaded.model, plan.place, plan.dtype, size, backend="torch")
+    return Subject(forward.model, size, plan.place)

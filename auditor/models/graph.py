@@ -77,6 +77,8 @@ class GraphModel(nn.Module):
         What the graph takes.
     classes
         Class names in the order of the outputs, if the file has them.
+    way
+        What runs it, as a phrase.
     """
 
     def __init__(
@@ -85,9 +87,11 @@ class GraphModel(nn.Module):
         run: Callable[[Tensor], Tensor],
         taken: GraphInput,
         classes: tuple[str, ...] | None = None,
+        way: str = "torch, as exported",
     ) -> None:
         super().__init__()
         self.file, self.run, self.taken, self.file_classes = file, run, taken, classes
+        self.way = way
         self.training = False
 
     def forward(self, images: Tensor) -> Tensor:

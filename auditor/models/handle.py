@@ -85,12 +85,10 @@ class Candidate:
 
     @property
     def _only_cpu(self) -> bool:
-        from auditor.models.graph import GraphModel
-        from auditor.models.onnx import OnnxGraph
+        from auditor.models.onnx import only_cpu
 
-        model = self.loaded.model
-        graph = model.run if isinstance(model, GraphModel) else None
-        return isinstance(graph, OnnxGraph) and graph.only_cpu
+        file = self.spec.file
+        return file is not None and file.suffix.lower() == ".onnx" and only_cpu()
 
     @cached_property
     def classes(self) -> ClassList:

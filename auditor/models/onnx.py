@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from auditor.models.graph import GraphInput, GraphModel
 
-__all__ = ["OnnxGraph", "external_files", "load_onnx", "read_graph"]
+__all__ = ["OnnxGraph", "external_files", "load_onnx", "only_cpu", "read_graph"]
 
 _FLOATS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 
@@ -39,11 +39,11 @@ class OnnxGraph:
         self.given = _only(path, "outputs", [o for o in given if len(o.shape) == 2] or given)
 
     @property
-    def only_cpu(self) -> bool:
-        """Whether the ONNX Runtime that is installed has no GPU."""
+    def version(self) -> str:
+        """That of ONNX Runtime."""
         import onnxruntime
 
-        return "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
+        return str(onnxruntime.__version__)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return the graph's scores, on the device of the images."""
@@ -71,6 +71,15 @@ class OnnxGraph:
         return self._sessions[device]
 
 
+def only_cpu() -> bool:
+    """Return whether the ONNX Runtime that is installed has no GPU."""
+    try:
+        import onnxruntime
+    except ImportError:  # said when the file is loaded
+        return True
+    return "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
+
+
 def load_onnx(path: Path) -> GraphModel:
     """Load an ONNX graph that takes images and gives scores.
 
@@ -85,7 +94,8 @@ def load_onnx(path: Path) -> GraphModel:
     external_files(path)
     graph = OnnxGraph(path)
     described = read_graph(path)
-    return GraphModel(path.name, graph, _taken(path, graph.taken), _classes(described))
+    way = f"ONNX Runtime {graph.version}, as exported"
+    return GraphModel(path.name, graph, _taken(path, graph.taken), _classes(described), way)
 
 
 def read_graph(path: Path) -> onnx.ModelProto:

@@ -115,3 +115,15 @@ def test_hardware_is_comparable_with_itself_alone() -> None:
         assert different(here, {**here, name: "other"}) == [f"{name} {here[name]} and other"]
     assert different({}, here)
     assert all(describe_state(CPU).values())
+
+
+def test_a_model_without_weights_is_given_its_images_where_it_runs() -> None:
+    seen: list[str] = []
+
+    class Anywhere(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(images.device.type)
+            return images
+
+    time_models({"candidate": Subject(Anywhere(), (3, 4, 4), torch.device("meta"))}, 1, 0.001)
+    assert set(seen) == {"meta"}

@@ -12,7 +12,12 @@ import pytest
 import auditor
 from auditor.check import Status
 from auditor.config import load_config
+from auditor.config.tables import CandidateTable
+from auditor.engine.hardware import different
 from auditor.errors import InputError
+from auditor.evidence.latency import timing_plan
+from auditor.models.handle import Candidate
+from auditor.models.onnx import only_cpu
 from auditor.record import Audit
 from auditor.render.html import html_report
 from auditor.runner import run_audit
@@ -175,6 +180,69 @@ def test_a_cost_is_counted_in_another_dtype_too(audited: Callable[..., Audit]) -
     assert half.candidate.macs == full.candidate.macs
 
 
+@pytest.mark.parametrize("backend", ["inductor", "openvino"])
+def test_times_of_torch_settle_nothing_about_another_backend(
+    audited: Callable[..., Audit], backend: str
+) -> None:
+    tables: dict[str, Any] = {
+        "baseline": {"module": "two", "input_size": 16},
+        "checks": {"latency": {"max_p50": "1000 s"}},
+        "latency": BRIEF,
+    }
+    check = audited(engine={"backend": backend, "batch_size": 4}, **tables).check("latency")
+    assert check.status is Status.INCONCLUSIVE
+    assert "timed in torch, not in" in check.summary
+    judged = [f for f in check.findings if f.limit is not None and f.status is not Status.SKIP]
+    assert {f.status for f in judged} == {Status.INCONCLUSIVE}
+    for asked in ("torch", "auto"):
+        engine = {"backend": asked, "batch_size": 4}
+        found = audited(engine=engine, checks=tables["checks"], latency=BRIEF)
+        assert found.check("latency").status is Status.PASS
+        assert "in torch" in found.check("latency").summary
+
+
+def test_a_graph_is_timed_where_it_runs_and_says_so(
+    audited: Callable[..., Audit], tmp_path: Path
+) -> None:
+    path = _identity_graph(tmp_path / "two.onnx")
+    budget = {"checks": {"latency": {"max_p50": "1000 s"}}, "latency": BRIEF}
+    graph = audited(
+        candidate={"model": str(path)}, engine={"backend": "onnxruntime", "batch_size": 4}, **budget
+    )
+    module = audited(**budget)
+    assert graph.check("latency").status is Status.PASS
+    assert graph.exhibits.latency is not None
+    assert module.exhibits.latency is not None
+    named = [each.exhibits.latency.hardware for each in (graph, module)]  # type: ignore[union-attr]
+    assert named[0]["backend"].startswith("ONNX Runtime")
+    assert named[1]["backend"].startswith("torch, eager")
+    assert [text.partition(" ")[0] for text in different(*named)] == ["backend"]
+    again = audited(candidate={"model": str(path)}, baseline={"module": "two"}, latency=BRIEF)
+    assert any("torch, eager" in f.subject for f in again.check("latency").findings)
+
+
+def _identity_graph(path: Path) -> Path:
+    """Write a graph that gives the means of the first two channels."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    def value(name: str, shape: list[Any]) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    first = helper.make_tensor("first", TensorProto.INT64, [2], [0, 1])
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["images"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("Gather", ["f", "first"], ["scores"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [value("images", ["n", 3, 16, 16])], [value("scores", ["n", 2])], [first]
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), str(path))
+    return path
+
+
 def test_the_report_shows_it(audited: Callable[..., Audit]) -> None:
     name = "<b>before</b>"
     baseline = {"module": "two", "input_size": 16, "name": name}
@@ -184,3 +252,13 @@ def test_the_report_shows_it(audited: Callable[..., Audit]) -> None:
     assert name not in page
     assert "to itself, batches of 4, processor time" in section
     assert "1 thread" in section or "threads" in section
+
+
+def test_a_graph_that_only_the_cpu_can_run_is_timed_there(tmp_path: Path) -> None:
+    path = _identity_graph(tmp_path / "two.onnx")
+    config = load_config(None, {"latency": BRIEF, "candidate": {"model": str(path)}})[0]
+    graph = Candidate(config.candidate, config.engine, None, None)
+    network = Candidate(CandidateTable(model="resnet18"), config.engine, None, None)
+    assert timing_plan(config, network, None).device == "auto"
+    for models in ((graph, None), (network, graph)):
+        assert timing_plan(config, *models).device == ("cpu" if only_cpu() else "auto")

@@ -120,12 +120,12 @@ def nearest(
         For each picture the ``NEAREST`` partners that stand out of the crowd of both.
     """
     sizes = len(left.soft), len(right.soft)
-    if device:
-        rows, columns = pairs_above(left, right, _CLEAR, device, earlier=earlier)
-        best, capped = _few_a_row(_margins(left, right, rows, columns, earlier))
-    else:
-        search = _exhaustively if is_exhaustive(*sizes, earlier=earlier) else _by_bits
-        best, capped = search(left, right, earlier)
+    found = pairs_above(left, right, _CLEAR, device, earlier=earlier) if device else None
+    if found is not None:
+        best, capped = _few_a_row(_margins(left, right, *found, earlier))
+    else:  # all pairs here, too, where memory ran out there: what was said of the search stays true
+        everything = is_exhaustive(*sizes, earlier=earlier, device=device)
+        best, capped = (_exhaustively if everything else _by_bits)(left, right, earlier)
     soft = np.asarray(best.margin + _crowded(left, right, best.rows, best.columns), np.float32)
     return Candidates(best.rows, best.columns, soft, len(capped))
 

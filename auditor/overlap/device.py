@@ -12,11 +12,12 @@ import math
 import os
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.engine.memory import out_of_memory
 from auditor.overlap.soft import SOFT_BYTES
 
 if TYPE_CHECKING:
@@ -50,16 +51,22 @@ def accelerator() -> str | None:
 
 
 def fits(rows: int, device: str) -> bool:
-    """Tell whether so many soft hashes and the work on them fit into a device's free memory."""
+    """Tell whether so many soft hashes and the work on them fit into a device's free memory.
+
+    What a pass of a model has left over, torch still holds: it is given back first.
+    """
     import torch
 
-    free = torch.cuda.mem_get_info(device)[0]
+    cuda: Any = torch.cuda  # some of it is untyped
+    if cuda.is_initialized():
+        cuda.empty_cache()
+    free: int = cuda.mem_get_info(device)[0]
     return rows * 2 * (SOFT_BYTES + 2) + _WORKING < free
 
 
 def pairs_above(
     left: _Side, right: _Side, limit: float, device: str, *, earlier: bool = False
-) -> tuple[_Places, _Places]:
+) -> tuple[_Places, _Places] | None:
     """Find the pairs whose similarity less their mean crowding reaches a limit.
 
     Parameters
@@ -77,13 +84,19 @@ def pairs_above(
     -------
     rows, columns
         Every such pair, and some that lie below the limit by less than 0.004. Of a row that has
-        many in a block of 32,768 columns, the nearest 16 there.
+        many in a block of 32,768 columns, the nearest 16 there. Nothing of both, but None, where
+        memory ran out: others may take it at any time.
     """
     import torch
 
-    with torch.inference_mode():
-        rows, columns = _units(left, device, crowded_first=True), _units(right, device)
-        found = list(_blocks(rows, columns, limit - _OFF, earlier))
+    try:
+        with torch.inference_mode():
+            rows, columns = _units(left, device, crowded_first=True), _units(right, device)
+            found = list(_blocks(rows, columns, limit - _OFF, earlier))
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        return None
     pairs = torch.cat([torch.empty((0, 2), dtype=torch.int64), *found]).numpy()
     return pairs[:, 0], pairs[:, 1]
 

@@ -165,6 +165,35 @@ def test_two_labels_are_seen_wherever_a_split_is_searched(
     assert len(pairs[0]) > 50
 
 
+@pytest.mark.usefixtures("too_many")
+def test_where_a_device_runs_out_of_memory_all_pairs_are_compared_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(device, "_near", full)
+    left = hashes(300)
+    one, other = crowd(left), crowd(beyond_the_bits(left))
+    found = nearest(one, other, device="cpu")
+    assert listed(found) == by_brute_force(one, other) == {(place, place) for place in range(300)}
+
+
+@pytest.mark.parametrize("initialized", [True, False])
+def test_what_torch_holds_without_need_is_free_for_a_search(
+    initialized: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    held = [60 << 30]
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: initialized)
+    monkeypatch.setattr(torch.cuda, "empty_cache", held.clear)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: ((62 << 30) - sum(held), 80 << 30))
+    assert device.fits(1_000_000, "cuda") == initialized
+
+
 def test_no_small_search_asks_for_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     def asked() -> None:
         raise AssertionError("a small search loaded torch")

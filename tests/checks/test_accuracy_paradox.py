@@ -106,6 +106,38 @@ def test_the_share_that_makes_a_class_missed_is_the_users(confusion: Make) -> No
     assert lower.run(confusion(_beside_nine_good_ones(5))).status is Status.FAIL
 
 
+def _of_a_thousand(confusion: Make, missed: int, right: int = 10, **options: float) -> Outcome:
+    """A thousand classes of 50 images, of which some are hardly recognised."""
+    table: Table = {
+        f"c{i:04}": (
+            {f"c{i:04}": right, f"c{i + 1:04}": 50 - right} if i < missed else {f"c{i:04}": 50}
+        )
+        for i in range(1000)
+    }
+    return AccuracyParadox(**options).run(confusion(table))
+
+
+@pytest.mark.parametrize(("missed", "status"), [(10, Status.PASS), (11, Status.FAIL)])
+def test_of_a_thousand_classes_a_few_may_be_hard_and_are_named(
+    confusion: Make, missed: int, status: Status
+) -> None:
+    outcome = _of_a_thousand(confusion, missed)
+    assert outcome.status is status
+    assert {f.subject for f in outcome.findings if f.metric == "recall"} == {
+        f"c{i:04}" for i in range(missed)
+    }
+    if status is Status.PASS:
+        assert outcome.summary.endswith(
+            "; missed, as 10 of 1,000 classes may be: c0000, c0001, c0002 and 7 more."
+        )
+
+
+def test_none_of_them_may_be_dead_and_the_share_is_the_users(confusion: Make) -> None:
+    assert _of_a_thousand(confusion, 1, right=4).status is Status.FAIL
+    assert _of_a_thousand(confusion, 1, max_missed=0.0).status is Status.FAIL
+    assert _of_a_thousand(confusion, 0, max_missed=0.0).status is Status.PASS
+
+
 def test_candidates_on_the_bar_fail_no_more_often_than_they_may(confusion: Make) -> None:
     """Twenty classes at 50%: Holm leaves one wrong failure in twenty audits at most."""
     random, failed = np.random.default_rng(0), 0

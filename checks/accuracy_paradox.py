@@ -52,9 +52,9 @@ Limits
 ------
 It cannot tell a hard class from a badly labelled one; of a thousand classes some are, which is what
 ``max_missed`` is for. Waive others by name once somebody has looked. Balanced accuracy is taken
-over the classes that have test images. The more classes, the more test images it takes to call one of
-them missed. A class whose observed recall is above ``missed_below`` by luck is not looked at again:
-whether a rare class is good enough is asked by ``rare-class-recall``.
+over the classes that have test images. The more classes, the more test images it takes to call one
+of them missed. A class whose observed recall is above ``missed_below`` by luck is not looked at
+again: whether a rare class is good enough is asked by ``rare-class-recall``.
 
 References
 ----------

@@ -38,7 +38,7 @@ class InputError(AuditorError):
 
 
 class NotWritten(InputError):
-    """The system refuses to write evidence; all that was written before is kept.
+    """The system refuses to write a file; all that was written before is kept.
 
     Parameters
     ----------

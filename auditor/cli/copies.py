@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from auditor.cli.verdict import hanging, terminal_width, wrapped
+from auditor.writing import write_texts
 
 if TYPE_CHECKING:
     from auditor.record import OverlapReport, OverlapRow, SourceInfo
@@ -24,11 +25,8 @@ def write_report(report: OverlapReport, directory: Path, name: str) -> list[Path
     """Write the report for people and for programs."""
     from auditor.render.html import html_overlap
 
-    directory.mkdir(parents=True, exist_ok=True)
     texts = {f"{name}.html": html_overlap(report), f"{name}.json": report.to_json()}
-    for file, text in texts.items():
-        (directory / file).write_text(text, encoding="utf-8", newline="\n")
-    return [directory / file for file in texts]
+    return write_texts(directory, texts)
 
 
 def told(report: OverlapReport, files: Sequence[Path]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from auditor.terminal import say
+from auditor.writing import write_texts
 
 if TYPE_CHECKING:
     from auditor.comparison.diff import CheckChange, Diff, Setting
@@ -82,11 +83,8 @@ def _without_pictures(found: Diff) -> Iterator[str]:
 def _write(found: Diff, directory: Path) -> list[Path]:
     from auditor.render.html import html_diff
 
-    directory.mkdir(parents=True, exist_ok=True)
     texts = {"diff.html": html_diff(found), "diff.json": found.to_json()}
-    for name, text in texts.items():
-        (directory / name).write_text(text, encoding="utf-8", newline="\n")
-    return [directory / name for name in texts]
+    return write_texts(directory, texts)
 
 
 def _parts(found: Diff) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from auditor.terminal import say
+from auditor.writing import write_texts
 
 if TYPE_CHECKING:
     from auditor.ladder import Ladder
@@ -83,11 +84,8 @@ def command(
 def _write(found: Ladder, directory: Path) -> list[Path]:
     from auditor.render.ladder import html_ladder
 
-    directory.mkdir(parents=True, exist_ok=True)
     texts = {"ladder.html": html_ladder(found), "ladder.json": found.to_json()}
-    for name, text in texts.items():
-        (directory / name).write_text(text, encoding="utf-8", newline="\n")
-    return [directory / name for name in texts]
+    return write_texts(directory, texts)
 
 
 def _parts(found: Ladder) -> Iterator[str]:

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from auditor.evidence.files import appearing
 from auditor.progress import Progress
+from auditor.writing import appearing, write_text
 
 __all__ = ["CRASHED", "Journal", "NoJournal"]
 
@@ -119,8 +119,7 @@ class Journal(NoJournal):
                 reason = f"the process died {_OFTEN} times while it was looked at"
                 deadly.setdefault(row, reason)
         if suspects:
-            with appearing(self._told) as partial:
-                partial.write_text(json.dumps({"deadly": deadly, "deaths": deaths}))
+            write_text(self._told, json.dumps({"deadly": deadly, "deaths": deaths}))
         self._suspects = {row for row, times in deaths.items() if times} - {*deadly}
         return deadly
 

@@ -24,9 +24,9 @@ from auditor.engine.shards import Shard
 from auditor.engine.ways import MAY_DIFFER, difference, joined
 from auditor.engine.whole import about_of
 from auditor.errors import InputError
-from auditor.evidence.files import appearing
 from auditor.evidence.parts import Parts
 from auditor.evidence.store import Store
+from auditor.writing import write_text
 
 __all__ = ["Share", "merge", "write_share"]
 
@@ -91,8 +91,7 @@ def write_share(task: Task, samples: Samples, each: Observing, shard: Shard) -> 
         origin=dict(each.origin),
     )
     file = task.parts.folder / f"share-{shard.number}-of-{shard.of}.json"
-    with appearing(file) as partial:
-        partial.write_text(share.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_text(file, share.model_dump_json(indent=1) + "\n")
     for earlier in file.parent.parent.glob(f"*/share-{shard.number}-of-*.json"):
         if earlier != file:  # of other data, another model, or another number of shards
             earlier.unlink(missing_ok=True)

@@ -1,23 +1,18 @@
-"""Writes Parquet files in one step and piece by piece, and reads them."""
+"""Writes Parquet files piece by piece, and reads them."""
 
 from __future__ import annotations
 
 import hashlib
 import mmap
-import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from auditor.errors import NotWritten
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "appearing",
     "is_unharmed",
     "read_open",
     "read_table",
@@ -79,30 +74,6 @@ def sha256_of(path: Path) -> str:
 def sha256_of_open(file: BufferedReader) -> str:
     """Return the digest of an open file, in hex."""
     return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def appearing(path: Path) -> Iterator[Path]:
-    """Yield a path to write to, which takes the name in one step at the end, or goes away.
-
-    Whoever moved it elsewhere meanwhile has it. Its name is drawn: others may write the same file.
-
-    Raises
-    ------
-    NotWritten
-        The system refused.
-    """
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        if partial.exists():
-            partial.replace(path)
-    except OSError as error:
-        raise NotWritten(path, error) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def write_stream(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor.evidence.files import appearing, is_unharmed, read_table, schema_of, write_stream
+from auditor.evidence.files import is_unharmed, read_table, schema_of, write_stream
+from auditor.writing import appearing
 
 if TYPE_CHECKING:
     import pyarrow as pa

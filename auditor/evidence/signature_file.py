@@ -15,10 +15,11 @@ import numpy as np
 from auditor.config import Config
 from auditor.errors import InputError, Unavailable
 from auditor.evidence.columns import telling, told
-from auditor.evidence.files import appearing, sha256_of, write_stream
+from auditor.evidence.files import sha256_of, write_stream
 from auditor.evidence.provider import derive
 from auditor.evidence.signatures import VERSION, Signatures, SigningSettings
 from auditor.overlap.soft import SOFT_BYTES
+from auditor.writing import appearing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -132,7 +133,6 @@ def write_signatures(table: pa.Table, path: Path) -> None:
     table, about = _completed(table), {**told(table), _MARK: VERSION}
     about[_CONTENT] = _digest(table, about)
     table = telling(table, about)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with appearing(path) as partial:
         write_stream([table], table.schema, partial)
 

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from auditor.errors import Unavailable
-from auditor.evidence.files import appearing, read_open, sha256_of, sha256_of_open, write_stream
+from auditor.evidence.files import read_open, sha256_of, sha256_of_open, write_stream
 from auditor.evidence.locks import held, held_if_free
 from auditor.evidence.manifest import EARLIER, Entry, Manifest
 from auditor.evidence.parts import Parts, remove_if_empty
+from auditor.writing import appearing, write_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -355,8 +356,7 @@ class Store:
             yield
             after = Manifest(self._entries, self._earlier).text()
             if after != before:
-                with appearing(self._manifest) as partial:
-                    partial.write_text(after, encoding="utf-8")
+                write_text(self._manifest, after)
 
     def _lock(self, name: str) -> Path:
         return self.directory / ".locks" / f"{name}.lock"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from auditor.overlap.clusters import clusters
 from auditor.overlap.contamination import conflicting
 from auditor.overlap.result import OverlapPair
+from auditor.writing import appearing
 
 if TYPE_CHECKING:
     from auditor.evidence.overlap import Overlap
@@ -142,10 +143,8 @@ def write_conflicts(path: Path, pairs: Iterable[tuple[str, OverlapPair]]) -> Pat
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="") as stream:
+    with appearing(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
-    partial.replace(path)
     return path

@@ -13,6 +13,7 @@ from auditor.check import Finding, Level, Status
 from auditor.errors import InputError
 from auditor.record.base import Record
 from auditor.record.exhibits import Exhibits
+from auditor.writing import write_text
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -220,9 +221,7 @@ class Audit(Record):
 
     def write(self, path: Path) -> None:
         """Write ``audit.json`` in one step, so that no reader sees half of it."""
-        partial = path.with_suffix(".partial")
-        partial.write_text(self.to_json(), encoding="utf-8")
-        partial.replace(path)
+        write_text(path, self.to_json())
 
     @classmethod
     def read(cls, path: Path) -> Self:

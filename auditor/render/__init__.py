@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.errors import InputError, did_you_mean
+from auditor.writing import write_texts
 
 if TYPE_CHECKING:
     from auditor.record import Audit
@@ -60,8 +61,7 @@ def render(audit: Audit, directory: Path, formats: Iterable[str]) -> list[Path]:
     """
     # All names are looked up before anything is written.
     chosen = [_format(name) for name in dict.fromkeys(formats)]
-    directory.mkdir(parents=True, exist_ok=True)
-    return [_write(directory / each.filename, each.text(audit)) for each in chosen]
+    return write_texts(directory, {each.filename: each.text(audit) for each in chosen})
 
 
 def _format(name: str) -> Format:
@@ -70,11 +70,3 @@ def _format(name: str) -> Format:
         hint = did_you_mean(name, FORMATS)
         raise InputError(f'output format "{name}" is not known; there are {known}{hint}')
     return FORMATS[name]
-
-
-def _write(path: Path, text: str) -> Path:
-    partial = path.with_name(path.name + ".partial")
-    # The same bytes on every system: no translation of line feeds.
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    partial.replace(path)
-    return path

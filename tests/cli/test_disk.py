@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -33,6 +34,17 @@ directory = "{}"
 """
 
 
+@contextmanager
+def files_of(most: int | None) -> Iterator[None]:
+    """Let files have so many bytes at most."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft if most is None else most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 class Project:
     """A folder with a model and its test images."""
 
@@ -45,12 +57,8 @@ class Project:
     def gather(self, most: int | None = None) -> Done:
         """Gather, where files may have so many bytes at most."""
         (self.here / "auditor.toml").write_text(TOML.format(self.model, self.output))
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft if most is None else most, hard))
-        try:
+        with files_of(most):
             return self.cli("gather")
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     def files(self, pattern: str) -> list[Path]:
         return sorted((self.output / "evidence").glob(pattern))
@@ -138,3 +146,37 @@ def test_a_file_in_the_place_of_a_folder_is_named(project: Project, place: str) 
     assert project.looked() == 0
     file.unlink()
     assert project.gather().returncode == 0
+
+
+@pytest.mark.parametrize("name", ["audit.json", "report.html"])
+def test_a_report_that_does_not_fit_is_named_and_no_piece_of_it_is_left(
+    cli: Callable[..., Done], good: str, here: Path, name: str
+) -> None:
+    auditing = ("run", "--predictions", good, "--output", "out")
+    cli(*auditing)
+    whole = (here / "out" / name).read_bytes()
+    with files_of(len(whole) // 2):
+        refused(cli(*auditing), f"out/{name}: ")
+    assert [path.name for path in (here / "out").glob(f"{name}*")] == [name] * (
+        name == "audit.json"  # of the earlier audit; its reports went before
+    )
+    assert not [*here.rglob("*.partial")]
+
+
+@pytest.mark.parametrize("command", ["diff", "ladder", "overlap"])
+def test_every_command_writes_its_reports_whole_or_not_at_all(
+    cli: Callable[..., Done], good: str, here: Path, command: str
+) -> None:
+    for audit in ("one", "two"):
+        cli("run", "--predictions", good, "--output", audit)
+    sources = ("x", "y") if command == "overlap" else ("one", "two")
+    for folder in ("x", "y"):
+        (here / folder).mkdir()
+        Image.new("RGB", (32, 32), (9, 9, 90)).save(here / folder / f"{folder}.png")
+    cli(command, *sources, "--output", "out")
+    page = here / "out" / f"{command}.html"
+    before = page.read_bytes()
+    with files_of(len(before) // 2):
+        refused(cli(command, *sources, "--output", "out"), f"out/{command}.html: ")
+    assert page.read_bytes() == before
+    assert not [*here.rglob("*.partial")]

@@ -174,16 +174,6 @@ def test_standard_output_that_is_full(here: Path) -> None:
     assert done.stderr == "auditor: standard output: No space left on device\n"
 
 
-@full
-@pytest.mark.parametrize("name", ["audit.partial", "report.html.partial"])
-def test_a_full_disk_is_named(cli: Cli, good: str, here: Path, name: str) -> None:
-    (here / "out").mkdir()
-    (here / "out" / name).symlink_to("/dev/full")
-    done = cli("run", "--predictions", good, "--output", "out")
-    assert done.returncode == 2
-    assert done.stderr.endswith("auditor: out: cannot be written: No space left on device\n")
-
-
 def test_an_output_that_cannot_be_written_is_noticed_before_the_work(
     cli: Cli, good: str, here: Path
 ) -> None:

@@ -199,6 +199,7 @@ class Replica:
         import torch
 
         with torch.inference_mode(), reproducible():
+            images = images.contiguous(memory_format=self._format)  # now: of a byte a value
             batch = self._laid_out(self._preprocessing.normalise(images))
             if self.streams == 1:
                 return self._fetched(self._logits(batch), label)

@@ -204,7 +204,7 @@ def _bounded(difference: float, interval: tuple[float, float]) -> str:
 def _bare(difference: float) -> str:
     from auditor.render.wording import points
 
-    return points(difference).removesuffix(" pp")
+    return points(difference).removesuffix(" points")
 
 
 def _table(rows: Iterable[Sequence[str]]) -> str:

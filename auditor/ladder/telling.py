@@ -88,7 +88,7 @@ def _more(step: Step) -> str:
 
 
 def _bounded(difference: float, interval: tuple[float, float]) -> str:
-    low, high = (points(bound).removesuffix(" pp") for bound in interval)
+    low, high = (points(bound).removesuffix(" points") for bound in interval)
     return f"{points(difference)} [{low}, {high}]"
 
 

@@ -168,11 +168,11 @@ def points(value: float, digits: int = 1) -> str:
     """Return a difference of two shares in percentage points.
 
     >>> points(0.034), points(-0.0125, 2)
-    ('+3.4 pp', '−1.25 pp')
+    ('+3.4 points', '−1.25 points')
     """
     text = f"{100 * value:+.{digits}f}"
     zero = not float(text)
-    return f"{text[1:] if zero else text.replace('-', '−')} pp"
+    return f"{text[1:] if zero else text.replace('-', '−')} points"
 
 
 def apart(difference: float) -> str:
@@ -182,7 +182,7 @@ def apart(difference: float) -> str:
     ('4.6 points', '0.04 points')
     """
     text = beside(abs(difference), 0.0, "points", 1)
-    return f"{text.removeprefix('+').removesuffix(' pp')} points"
+    return text.removeprefix("+")
 
 
 def magnitude(value: float) -> str:

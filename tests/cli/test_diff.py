@@ -36,9 +36,9 @@ def test_it_tells_what_changed(cli: Cli, old: str, new: str) -> None:
     done = cli("diff", old, f"{new}/audit.json")
     assert done.returncode == 0
     assert done.stdout.startswith("old.csv → new.csv: accepted → accepted\n")
-    assert "Accuracy 98.33% → 90.00%: −8.33 pp [" in done.stdout
+    assert "Accuracy 98.33% → 90.00%: −8.33 points [" in done.stdout
     assert "50 lost, 0 won, 50 predicted differently; McNemar p = 1.78e-15 exact" in done.stdout
-    assert "dog: 100.0% → 83.3%, −16.7 pp" in done.stdout
+    assert "dog: 100.0% → 83.3%, −16.7 points" in done.stdout
     assert "Lost, the first 20 of 50" in done.stdout
     assert "  dog-dog-00000: dog → cat\n" in done.stdout
     assert "Won" not in done.stdout
@@ -77,7 +77,7 @@ def test_it_writes_a_page_and_a_document(cli: Cli, old: str, new: str) -> None:
     page = Path("out/diff.html").read_text()
     html5lib.HTMLParser(strict=True).parse(page)
     assert "<script" not in page
-    assert "−8.33 pp" in page
+    assert "−8.33 points" in page
     assert "50 images; the first 20 are shown" in page
     assert "dog-dog-00019" in page
     assert "<img" not in page
@@ -99,7 +99,7 @@ def test_without_a_class_that_could_be_significant_there_is_no_correction(
 
 def test_the_other_way_round_it_is_an_improvement(cli: Cli, old: str, new: str) -> None:
     done = cli("diff", new, old)
-    assert "Accuracy 90.00% → 98.33%: +8.33 pp [" in done.stdout
+    assert "Accuracy 90.00% → 98.33%: +8.33 points [" in done.stdout
     assert "0 lost, 50 won" in done.stdout
     assert "Worst classes" not in done.stdout
     assert "Won, the first 20 of 50" in done.stdout

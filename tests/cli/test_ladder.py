@@ -61,7 +61,7 @@ def test_finished_audits_are_compared(cli: Cli, audited: Callable[..., list[str]
     said = " ".join(done.stdout.split())
     assert "3 rungs on the same 2,000 test images, 2 classes; in the order given" in said
     assert "b1.csv +10.0 [+8.9, +11.2] ✓ pays" in said
-    assert "✗ Scaling stops paying at b2.csv: over b1.csv it gains +0.1 pp [" in said
+    assert "✗ Scaling stops paying at b2.csv: over b1.csv it gains +0.1 points [" in said
     assert max(map(len, done.stdout.splitlines())) <= 100
     assert "MACs" not in done.stdout  # nothing is known of them, so no column is
 

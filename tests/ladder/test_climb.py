@@ -129,7 +129,7 @@ class TestPaying:
         found = ladder(0.70, 0.80, 0.801, 0.90)
         assert [step.state for step in found.steps] == ["pays", "does not pay", "pays"]
         assert (found.state, found.stops_at) == ("does not pay", "b2")
-        assert found.summary.startswith("Scaling stops paying at b2: over b1 it gains +0.1 pp [")
+        assert found.summary.startswith("Scaling stops paying at b2: over b1 it gains +0.1 points")
         assert "for 2× the MACs" in found.summary
         assert any("Further up a step pays again: b3" in text for text in found.remarks)
 
@@ -180,7 +180,7 @@ class TestPaying:
 
     def test_a_bigger_rung_that_is_worse(self, ladder: Callable[..., Ladder]) -> None:
         found = ladder(0.80, 0.70)
-        assert "over b0 accuracy changes by −10.0 pp [" in found.summary
+        assert "over b0 accuracy changes by −10.0 points [" in found.summary
 
     @given(
         st.lists(st.integers(0, 40), min_size=2, max_size=5),
@@ -217,7 +217,7 @@ class TestOverfitting:
         found = climb(rungs)
         assert [step.gap and step.gap.state for step in found.steps] == ["not shown", "grows"]
         (remark,) = found.remarks
-        assert remark.startswith("b2 overfits more than b1: the train–test gap goes from +4.0 pp ")
+        assert remark.startswith("b2 overfits more than b1: the train–test gap goes from +4.0 p")
 
     def test_a_gap_that_shrinks(self, said: Said, rung: Make) -> None:
         train = said(right(0.99, 1000))

@@ -66,11 +66,6 @@ class Diff(Record):
     not_comparable: str
     """Why there is no comparison; empty where there is one."""
 
-    def to_json(self) -> str:
-        """Return the document: sorted keys, no NaN, a line feed at the end."""
-        content = self.model_dump(mode="json")
-        return json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"
-
 
 def diff(baseline: Baseline, candidate: Baseline, confidence: float = 0.95) -> Diff:
     """Return what changed from one audit to another.

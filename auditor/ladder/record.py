@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Literal
 
 from auditor.record import Record
@@ -161,8 +160,3 @@ class Ladder(Record):
     def compared(self) -> bool:
         """Whether every rung that was given took part."""
         return bool(self.steps) and not self.not_compared
-
-    def to_json(self) -> str:
-        """Return the document: sorted keys, no NaN, a line feed at the end."""
-        content = self.model_dump(mode="json")
-        return json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from auditor.check import Status
 from auditor.record.base import Record
 
@@ -171,8 +169,3 @@ class OverlapReport(Record):
     def exit_status(self) -> int:
         """0 nothing above the limit, 1 something, 3 undecided."""
         return {Status.PASS: 0, Status.FAIL: 1}.get(self.status, 3)
-
-    def to_json(self) -> str:
-        """Return the document: sorted keys, a line feed at the end."""
-        content = self.model_dump(mode="json")
-        return json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"

@@ -51,7 +51,8 @@ def climb(rungs: Sequence[Rung], min_gain: float = 0.005, confidence: float = 0.
     followed = rare or (seen[0].audit.data.classes if seen else ())
     rows = tuple(row(rung, followed, confidence) for rung in seen)
     steps = _steps(seen, rows, followed, min_gain, confidence)
-    told = telling.tell(rows, steps, min_gain, confidence, clean, total - clean)
+    unlooked = [rung.name for rung in kept if rung.overlapping is None]
+    told = telling.tell(rows, steps, min_gain, confidence, clean, total - clean, unlooked)
     return Ladder(
         summary=told.summary,
         remarks=told.remarks,

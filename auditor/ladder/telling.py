@@ -32,6 +32,7 @@ def tell(
     confidence: float,
     images: int,
     left_out: int,
+    unlooked: Sequence[str] = (),
 ) -> Told:
     """Put the ladder into words.
 
@@ -45,11 +46,13 @@ def tell(
         Of each bound, one-sided.
     images, left_out
         Test images that all saw, and how many more overlap training.
+    unlooked
+        Rungs of which it is not known which test images overlap their training.
     """
     if not steps:
         return Told(_not_comparable(images, left_out), (), "not comparable", None)
     stop = next((i for i, step in enumerate(steps) if step.state != "pays"), None)
-    remarks = tuple(_remarks(rows, steps, stop))
+    remarks = (*_unlooked(unlooked, len(rows)), *_remarks(rows, steps, stop))
     if stop is None:
         wanted = f"more than {_wanted(min_gain)} at {100 * confidence:g}% confidence"
         each = "The step up" if len(steps) == 1 else f"Each of the {len(steps)} steps"
@@ -57,6 +60,17 @@ def tell(
         return Told(text, remarks, "pays", None)
     step = steps[stop]
     return Told(_stopping(step, min_gain, images), remarks, step.state, step.after)
+
+
+def _unlooked(names: Sequence[str], rungs: int) -> Iterator[str]:
+    if names:
+        listed = ", ".join(names[:_NAMED])
+        listed += f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        of = "any rung" if len(names) == rungs else listed
+        yield (
+            f"Nobody looked whether test images overlap the training images of {of}: what was "
+            "learned by heart counts as gained. Give each audit [data] train."
+        )
 
 
 def _not_comparable(images: int, left_out: int) -> str:

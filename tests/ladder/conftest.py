@@ -64,7 +64,8 @@ def rung(old_audit: Audit) -> Callable[..., Rung]:
                 "exhibits": Exhibits(per_class=tuple(_class(c, c in rare) for c in classes)),
             }
         ).sealed()
-        return Rung(name=name, path=f"audits/{name}", audit=audit, test=test, **evidence)
+        looked = {"overlapping": frozenset(), **evidence}
+        return Rung(name=name, path=f"audits/{name}", audit=audit, test=test, **looked)
 
     return make
 

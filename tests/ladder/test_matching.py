@@ -144,7 +144,18 @@ class TestOverlap:
         found = climb(rungs)
         assert (found.test_images, found.left_out) == (900, 100)
         assert found.steps[0].gain == 0
-        assert climb([rungs[0], replace(rungs[1], overlapping=None)]).steps[0].state == "pays"
+        assert found.remarks == ()
+
+    def test_where_nobody_looked_the_rungs_are_named(self, said: Said, rung: Make) -> None:
+        small, big = said([k >= 100 for k in range(1000)]), said([True] * 1000)
+        looked, not_looked = rung("a", small, macs=1), rung("b", big, macs=2, overlapping=None)
+        found = climb([looked, not_looked])
+        assert found.steps[0].state == "pays"
+        (remark,) = found.remarks
+        assert "overlap the training images of b: what was learned by heart" in remark
+        neither = climb([replace(looked, overlapping=None), not_looked]).remarks
+        assert len(neither) == 1
+        assert "of any rung" in neither[0]
 
     def test_nothing_is_left(self, test: Predictions, rung: Make) -> None:
         every = frozenset(test.images)

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["Architecture", "build", "is_hub_name"]
 
 _HUB = ("hf-hub:", "hf_hub:")
+_OF_TIMM = frozenset(
+    (
+        *("checkpoint_path", "cache_dir", "scriptable", "exportable", "no_jit", "features_only"),
+        *("model_name", "model_cls", "variant", "model_cfg", "feature_cfg", "kwargs_filter"),
+        *("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_strict"),
+        *("pretrained_filter_fn", "pretrained_model_args", "pretrained_custom_load"),
+    )
+)
+"""Arguments that say what timm loads and from where, not what the network looks like."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,8 @@ def build(spec: CandidateSpec, checkpoint: Checkpoint | None) -> Architecture:
     if spec.scaling is not None:
         return _scaled(spec, spec.scaling, checkpoint)
     assert name is not None
+    if spec.model is None and is_hub_name(name):
+        raise InputError(_hub_in_file(spec, name))
     return _from_timm(name, spec, checkpoint)
 
 
@@ -84,6 +95,14 @@ def _no_architecture(spec: CandidateSpec) -> str:
     if spec.checkpoint is None:
         return "There is no candidate: give a model, a module or a checkpoint."
     return f"{spec.checkpoint.name} does not name its architecture; give it as model."
+
+
+def _hub_in_file(spec: CandidateSpec, name: str) -> str:
+    file = spec.checkpoint.name if spec.checkpoint else "The checkpoint"
+    return (
+        f'{file} calls its architecture "{name}", and a file does not decide what is fetched from '
+        "the hub; give it as model if it is meant"
+    )
 
 
 def _no_weights(spec: CandidateSpec) -> str:
@@ -124,7 +143,8 @@ def _from_timm(name: str, spec: CandidateSpec, checkpoint: Checkpoint | None) ->
         raise InputError(f"timm cannot build {name}: {error}") from error
     tag = config.get("tag")
     weights = f"timm pretrained ({tag})" if tag else "timm pretrained"
-    return Architecture(model, name, weights, _arch_note(name, checkpoint))
+    notes = (*_arch_note(name, checkpoint), *_dropped_note(checkpoint))
+    return Architecture(model, name, weights, notes)
 
 
 def _require_known(name: str) -> None:
@@ -160,16 +180,27 @@ def _arguments(
     channels, size = _trained_input(args)
     size = (spec.input_size, spec.input_size) if spec.input_size else size
     fixed = config.get("fixed_input_size") and size != tuple(config["input_size"][1:])
-    model_kwargs = args.get("model_kwargs")
     return {
         # what timm's train.py passes on and evaluation depends on
         "in_chans": channels,
         "global_pool": args.get("gp"),
         "bn_eps": args.get("bn_eps"),
         "img_size": size if fixed else None,  # position embeddings are made for one size
-        **(model_kwargs if isinstance(model_kwargs, Mapping) else {}),
+        **{name: value for name, value in _model_kwargs(args).items() if name not in _OF_TIMM},
         **_from_state(config, checkpoint),
     }
+
+
+def _model_kwargs(args: Mapping[str, object]) -> Mapping[str, object]:
+    given = args.get("model_kwargs")
+    return given if isinstance(given, Mapping) else {}
+
+
+def _dropped_note(checkpoint: Checkpoint | None) -> tuple[str, ...]:
+    found = _model_kwargs(checkpoint.args if checkpoint else {}).keys() & _OF_TIMM
+    named = ", ".join(sorted(found))
+    note = f"The checkpoint's model_kwargs say what timm should load ({named}); that was ignored."
+    return (note,) if found else ()
 
 
 def _trained_input(args: Mapping[str, object]) -> tuple[object, tuple[int, int] | None]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.errors import InputError
+from auditor.models.fitting import is_dense_fraction
 from auditor.models.labels import find_class_names
 from auditor.models.whole import MODEL_FILES
 
@@ -195,10 +196,9 @@ def _prefix_note(prefixes: list[str]) -> tuple[str, ...]:
 
 
 def _value_notes(state: dict[str, Tensor]) -> tuple[str, ...]:
-    import torch
-
-    floating = {name: t for name, t in state.items() if t.is_floating_point()}
-    broken = [name for name, tensor in floating.items() if not torch.isfinite(tensor).all()]
+    floating = {name: t for name, t in state.items() if is_dense_fraction(t)}
+    # as they will be audited; types of eight bits cannot be asked themselves
+    broken = [name for name, tensor in floating.items() if not tensor.float().isfinite().all()]
     narrow = sorted({str(t.dtype).removeprefix("torch.") for t in floating.values()} - {"float32"})
     notes = []
     if broken:

@@ -10,7 +10,7 @@ from auditor.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["count_outputs", "fit_weights"]
+__all__ = ["count_outputs", "fit_weights", "is_dense_fraction"]
 
 _SHOWN = 3
 _COUNTER = "num_batches_tracked"  # absent from old files, unused in evaluation
@@ -33,13 +33,18 @@ def fit_weights(
     Raises
     ------
     InputError
-        A weight is missing, left over, or of another shape: nothing is loaded in part.
+        A weight is missing, left over, or of another shape or type: nothing is loaded in part.
     """
     misfits = _misfits(model, state)
     if misfits:
         raise InputError(
             f"{file} does not fit {architecture}: {', '.join(misfits)}. "
             "Name the architecture that it was trained with."
+        )
+    if unlike := _unlike(model, state):
+        raise InputError(
+            f"{file} does not fit {architecture}: {_count('of another type', unlike)}. "
+            "Save the weights as dense tensors of numbers with a fraction."
         )
     model.load_state_dict(dict(state), strict=False)  # all that may be missing now is a counter
 
@@ -88,6 +93,31 @@ def _misfits(model: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
         return []
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
     return [_count(kind, names) for kind, names in kinds.items()]
+
+
+def _unlike(model: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    """Return the weights that are no dense numbers with a fraction, where the model has such.
+
+    Quantised ones would be taken without their scales, complex ones without their imaginary parts.
+    """
+    wanted = {name: value for name, value in model.state_dict().items() if hasattr(value, "shape")}
+    return [
+        f"{name} {_type(state[name])} in the file and {_type(value)} in the model"
+        for name, value in wanted.items()
+        if name in state and value.is_floating_point() and not is_dense_fraction(state[name])
+    ]
+
+
+def is_dense_fraction(tensor: Tensor) -> bool:
+    """Return whether a tensor holds numbers with a fraction, one after the other."""
+    import torch
+
+    return tensor.is_floating_point() and tensor.layout is torch.strided
+
+
+def _type(tensor: Tensor) -> str:
+    dtype, layout = (str(each).removeprefix("torch.") for each in (tensor.dtype, tensor.layout))
+    return dtype if layout == "strided" else f"{dtype} ({layout})"
 
 
 def _count(kind: str, names: Sequence[str]) -> str:

@@ -148,6 +148,66 @@ def test_unknown_names_come_with_a_suggestion(save: Saver) -> None:
         load(CandidateSpec(model="local-dir:here", checkpoint=save()))
 
 
+class Harm:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def test_a_checkpoints_arguments_load_nothing_else(save: Saver, tmp_path: Path) -> None:
+    other, ran = tmp_path / "other.pth", tmp_path / "ran"
+    torch.save({"state_dict": Harm(ran)}, other)
+    kwargs = {"checkpoint_path": str(other), "features_only": True, "drop_rate": 0.3}
+    path = save(args=argparse.Namespace(model=TINY, model_kwargs=kwargs))
+    loaded = load(CandidateSpec(checkpoint=path))
+    assert not ran.exists()
+    assert any("(checkpoint_path, features_only); that was ignored" in n for n in loaded.notes)
+    assert loaded.num_classes == 5
+    assert loaded.model.drop_rate == 0.3
+    honest = save(args=argparse.Namespace(model=TINY, model_kwargs={"drop_rate": 0.3}))
+    assert not any("ignored" in n for n in load(CandidateSpec(checkpoint=honest)).notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: (127 * t).to(torch.int8), "int8"),
+        (lambda t: torch.complex(t, torch.ones_like(t)), "complex64"),
+        (lambda t: t.to_sparse(), r"float32 \(sparse_coo\)"),
+    ],
+    ids=["int8", "complex", "sparse"],
+)
+@pytest.mark.filterwarnings("ignore:Validating sparse")
+def test_weights_of_another_type_are_not_loaded(
+    tiny: nn.Module, tmp_path: Path, change: Callable[[torch.Tensor], torch.Tensor], said: str
+) -> None:
+    state = {n: change(t) if t.ndim == 4 else t for n, t in tiny.state_dict().items()}
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(InputError, match=rf"keys of another type \(conv_stem.weight {said} in the"):
+        load(CandidateSpec(model=TINY, checkpoint=tmp_path / "w.pt"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float16, torch.float64])
+def test_weights_of_another_precision_are_loaded_and_noted(
+    tiny: nn.Module, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    state = {n: t.to(dtype) if t.ndim == 4 else t for n, t in tiny.state_dict().items()}
+    torch.save(state, tmp_path / "w.pt")
+    loaded = load(CandidateSpec(model=TINY, checkpoint=tmp_path / "w.pt"))
+    name = str(dtype).removeprefix("torch.")
+    assert f"Weights are stored as {name} and are audited as float32." in loaded.notes
+    found = loaded.model.state_dict()["conv_stem.weight"]
+    assert torch.equal(found, state["conv_stem.weight"].float())
+
+
+@pytest.mark.parametrize("name", ["hf-hub:someone/model", "hf_hub:someone/model"])
+def test_a_checkpoint_does_not_send_to_the_hub(save: Saver, name: str) -> None:
+    with pytest.raises(InputError, match="does not decide what is fetched from the hub"):
+        load(CandidateSpec(checkpoint=save(arch=name)))
+
+
 def test_random_weights_are_never_audited() -> None:
     with pytest.raises(InputError, match=r"no weights: .*, or \[candidate\] pretrained = true"):
         load(CandidateSpec(model=TINY))

@@ -16,6 +16,7 @@ from auditor.data.samples import Samples
 from auditor.data.sources import read_samples
 from auditor.engine.inference import Inference
 from auditor.engine.observation import Observing, observe_samples
+from auditor.engine.precision import reproducible
 from auditor.errors import InputError
 from auditor.evidence.store import Store
 from auditor.models.handle import Candidate
@@ -159,6 +160,26 @@ def test_compiled_it_says_the_same(
     assert about["batch_size"] == 256
     assert change(found, on_cpu) < 0.02
     torch.compiler.reset()
+
+
+@pytest.mark.parametrize("precision", ["highest", "high"])
+def test_float32_is_not_tf32(precision: str) -> None:
+    """TF32 has 10 bits: it is off by 3e-4 here, float32 by 4e-7."""
+    random = torch.Generator("cuda").manual_seed(0)
+    left, right = (torch.randn(512, 512, device="cuda", generator=random) for _ in range(2))
+    images, weight = left.reshape(1, 64, 64, 64), right[:64].reshape(64, 64, 8)[..., :3, None]
+    torch.set_float32_matmul_precision(precision)
+    try:
+        with reproducible():
+            found = left @ right, torch.nn.functional.conv2d(images, weight)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    exact = (
+        left.double() @ right.double(),
+        torch.nn.functional.conv2d(images.double(), weight.double()),
+    )
+    for one, other in zip(found, exact, strict=True):
+        assert float((one - other).abs().max() / other.abs().max()) < 1e-5
 
 
 def test_a_cuda_device_that_is_not_there_is_named(samples: Samples) -> None:

@@ -70,7 +70,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status, decide
-from auditor.render.wording import beside, plural, share
+from auditor.wording import beside, plural, share
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion

@@ -63,7 +63,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status
-from auditor.render.wording import plural, share
+from auditor.wording import plural, share
 
 if TYPE_CHECKING:
     from auditor.comparison import Change, Comparison

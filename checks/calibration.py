@@ -42,7 +42,7 @@ import math
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status
-from auditor.render.wording import beside, share
+from auditor.wording import beside, share
 
 if TYPE_CHECKING:
     from auditor.evidence.calibration import Calibration as Bins

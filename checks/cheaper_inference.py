@@ -45,7 +45,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status
-from auditor.render.wording import share
+from auditor.wording import share
 
 if TYPE_CHECKING:
     from auditor.comparison import Change, Comparison

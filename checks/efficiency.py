@@ -67,8 +67,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status, worst
-from auditor.render.wording import count, first_of
 from auditor.units import Bytes, Count, Macs
+from auditor.wording import count, first_of
 
 if TYPE_CHECKING:
     from auditor.evidence.baseline import Baseline

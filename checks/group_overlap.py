@@ -39,7 +39,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Level, Outcome, Status
-from auditor.render.wording import plural
+from auditor.wording import plural
 
 if TYPE_CHECKING:
     from auditor.evidence.groups import GroupColumn, Groups, SharedGroup

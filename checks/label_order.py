@@ -56,7 +56,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status, decide
-from auditor.render.wording import share
+from auditor.wording import share
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions

@@ -64,8 +64,8 @@ from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status
 from auditor.efficiency.speed import Budget, by_the_wall, in_words, not_slower, times, too_noisy
-from auditor.render.wording import digits_apart, first_of
 from auditor.units import Duration, Rate
+from auditor.wording import digits_apart, first_of
 
 if TYPE_CHECKING:
     from auditor.engine.timings import Estimate, Timings

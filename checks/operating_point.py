@@ -53,7 +53,7 @@ from pydantic import Field
 
 from auditor.check import Check, Finding, Outcome, Status
 from auditor.errors import OptionError, did_you_mean
-from auditor.render.wording import beside, limit
+from auditor.wording import beside, limit
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions

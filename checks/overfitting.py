@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status, decide
-from auditor.render.wording import beside, quantity, share
+from auditor.wording import beside, quantity, share
 
 if TYPE_CHECKING:
     from auditor.evidence.overlap import Overlap

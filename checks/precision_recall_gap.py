@@ -49,7 +49,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status, decide
-from auditor.render.wording import beside, plural
+from auditor.wording import beside, plural
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion

@@ -55,7 +55,7 @@ from pydantic import Field
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status
 from auditor.errors import OptionError, did_you_mean
-from auditor.render.wording import beside, limit
+from auditor.wording import beside, limit
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion

@@ -62,7 +62,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status, decide, worst
-from auditor.render.wording import plural, share
+from auditor.wording import plural, share
 
 if TYPE_CHECKING:
     from auditor.evidence.overlap import Overlap, OverlapPair

@@ -36,7 +36,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status
-from auditor.render.wording import beside, limit
+from auditor.wording import beside, limit
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion

@@ -182,7 +182,7 @@ def _explain_system(error: OSError) -> int:
 
 
 def _complain(message: str, status: int) -> int:
-    from auditor.render.wording import visible
+    from auditor.wording import visible
 
     say(f"auditor: {visible(message)}", err=True)
     return status

@@ -59,7 +59,7 @@ def _width(each: Profile) -> int:
 
 
 def _beside(group: Sequence[Profile]) -> Iterator[str]:
-    from auditor.render.wording import shorten, visible
+    from auditor.wording import shorten, visible
 
     widths = [_width(each) for each in group]
     names = [shorten(visible(each.name), _WIDEST - 2) for each in group]
@@ -92,7 +92,7 @@ def _labels(batch: int) -> Sequence[str]:
 
 
 def _values(each: Profile) -> Sequence[str]:
-    from auditor.render.wording import quantity, size
+    from auditor.wording import quantity, size
 
     figures = each.figures
     counts = (figures.parameters, figures.macs, 2 * figures.macs, figures.macs_fvcore)
@@ -106,7 +106,7 @@ def _values(each: Profile) -> Sequence[str]:
 
 
 def _card(each: Profile) -> Iterator[str]:
-    from auditor.render.wording import share, visible
+    from auditor.wording import share, visible
 
     yield _bold(wrapped(visible(f"{each.name}, by stage")))
     heads = "".join(f"{head:>13}{'':>6}" for head in ("parameters", "MACs", "activations"))
@@ -122,7 +122,7 @@ def _card(each: Profile) -> Iterator[str]:
 
 
 def _stage(stage: Stage, totals: ComplexityFigures) -> str:
-    from auditor.render.wording import magnitude, shorten, visible
+    from auditor.wording import magnitude, shorten, visible
 
     pairs = (
         (stage.parameters, totals.parameters),
@@ -134,7 +134,7 @@ def _stage(stage: Stage, totals: ComplexityFigures) -> str:
 
 
 def _share(part: int, whole: int) -> str:
-    from auditor.render.wording import share
+    from auditor.wording import share
 
     if not part:
         return "–"

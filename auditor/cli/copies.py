@@ -31,7 +31,7 @@ def write_report(report: OverlapReport, directory: Path, name: str) -> list[Path
 
 def told(report: OverlapReport, files: Sequence[Path]) -> str:
     """Return the report as text for a terminal."""
-    from auditor.render.wording import visible
+    from auditor.wording import visible
 
     symbol, colour = _HEADLINE.get(report.status.value, ("?", "yellow"))
     sentence = wrapped(visible(f"{symbol} {report.summary}"))
@@ -61,7 +61,7 @@ def _named(report: OverlapReport) -> list[tuple[str, SourceInfo]]:
 
 
 def _sources(report: OverlapReport) -> Iterator[str]:
-    from auditor.render.wording import plural, visible
+    from auditor.wording import plural, visible
 
     for name, side in _named(report):
         lost = f", {side.total_unreadable:,} unreadable" if side.total_unreadable else ""
@@ -70,7 +70,7 @@ def _sources(report: OverlapReport) -> Iterator[str]:
 
 
 def _tiers(report: OverlapReport) -> Iterator[str]:
-    from auditor.render.wording import plural, share
+    from auditor.wording import plural, share
 
     for row in report.exhibit.tiers:
         said = f"{row.kind:<15} {plural(row.test_images, 'test image'):<18}"
@@ -80,7 +80,7 @@ def _tiers(report: OverlapReport) -> Iterator[str]:
 
 
 def _within(report: OverlapReport) -> Iterator[str]:
-    from auditor.render.wording import plural
+    from auditor.wording import plural
 
     for row in report.exhibit.within:
         if row.repeated and report.train:

@@ -89,7 +89,7 @@ def _write(found: Diff, directory: Path) -> list[Path]:
 
 def _parts(found: Diff) -> list[str]:
     from auditor.cli.verdict import hanging, wrapped
-    from auditor.render.wording import visible
+    from auditor.wording import visible
 
     before, after = found.baseline, found.candidate
     verdicts = f"{before.verdict} → {after.verdict}"
@@ -134,7 +134,7 @@ def _comparison(versus: BaselineExhibit) -> Iterator[str]:
 
 
 def _accuracy(versus: BaselineExhibit) -> str:
-    from auditor.render.wording import interval, points, share
+    from auditor.wording import interval, points, share
 
     row = versus.overall
     images = (
@@ -149,7 +149,7 @@ def _accuracy(versus: BaselineExhibit) -> str:
 
 
 def _class(row: ChangeRow) -> str:
-    from auditor.render.wording import interval, points, share
+    from auditor.wording import interval, points, share
 
     flips = "" if row.lost is None else f", {row.lost:,} lost, {row.won:,} won"
     significant = ", significant" if row.significant else ""
@@ -169,7 +169,7 @@ def _check(check: CheckChange) -> str:
 
 
 def _word(state: str | None) -> str:
-    from auditor.render.wording import STATUS
+    from auditor.wording import STATUS
 
     return "took no part" if state is None else STATUS[state].word
 

@@ -90,7 +90,7 @@ def _write(found: Ladder, directory: Path) -> list[Path]:
 
 def _parts(found: Ladder) -> Iterator[str]:
     from auditor.cli.verdict import hanging, wrapped
-    from auditor.render.wording import visible
+    from auditor.wording import visible
 
     if found.steps:
         yield wrapped(_subject(found))
@@ -110,7 +110,7 @@ def _titled(title: str, lines: Iterable[str]) -> str:
 
 
 def _subject(found: Ladder) -> str:
-    from auditor.render.wording import plural
+    from auditor.wording import plural
 
     order = {
         "macs": "the cheapest first, by multiply–adds (MACs)",
@@ -126,7 +126,7 @@ def _subject(found: Ladder) -> str:
 
 
 def _accuracies(found: Ladder) -> Iterator[Sequence[str]]:
-    from auditor.render.wording import points, quantity, share
+    from auditor.wording import points, quantity, share
 
     least = "Worst rare class" if found.rare else "Worst class"
     yield ("Rung", "Accuracy", "Balanced", least, "Train − test")
@@ -142,7 +142,7 @@ def _accuracies(found: Ladder) -> Iterator[Sequence[str]]:
 
 
 def _costs(rungs: Sequence[RungRow]) -> Iterator[Sequence[str]]:
-    from auditor.render.wording import quantity
+    from auditor.wording import quantity
 
     yield ("Rung", "Parameters", "MACs", "On disk", "Latency")
     for rung in rungs:
@@ -156,7 +156,7 @@ def _costs(rungs: Sequence[RungRow]) -> Iterator[Sequence[str]]:
 
 
 def _latency(rung: RungRow) -> str:
-    from auditor.render.wording import quantity
+    from auditor.wording import quantity
 
     if rung.latency is None:
         return _NOTHING
@@ -164,7 +164,7 @@ def _latency(rung: RungRow) -> str:
 
 
 def _gains(found: Ladder) -> Iterator[Sequence[str]]:
-    from auditor.render.wording import quantity
+    from auditor.wording import quantity
 
     yield ("Step up to", "Gain, points", "MACs", "Latency", "Per doubling", "")
     for step in found.steps:
@@ -202,7 +202,7 @@ def _bounded(difference: float, interval: tuple[float, float]) -> str:
 
 
 def _bare(difference: float) -> str:
-    from auditor.render.wording import points
+    from auditor.wording import points
 
     return points(difference).removesuffix(" points")
 

@@ -58,6 +58,6 @@ def _as_table(registry: Registry) -> str:
 
 def _visible(reason: str) -> str:
     # The renderers take a tenth of a second to import, and most often nothing is broken.
-    from auditor.render.wording import visible
+    from auditor.wording import visible
 
     return visible(reason)

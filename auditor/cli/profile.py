@@ -68,7 +68,7 @@ def _measure(
 ) -> tuple[list[Profile], dict[str, str]]:
     from auditor.errors import AuditorError
     from auditor.models.profile import profile
-    from auditor.render.wording import visible
+    from auditor.wording import visible
 
     measured: list[Profile] = []
     failed: dict[str, str] = {}

@@ -42,7 +42,7 @@ def command(images: Path, output: Path | None, views: bool, fast: bool) -> None:
     from auditor.evidence.signature_file import SUFFIX
     from auditor.overlap.signed import sign_images
     from auditor.progress import Progress
-    from auditor.render.wording import plural, visible
+    from auditor.wording import plural, visible
 
     path = output or Path(_name(images.resolve()) + SUFFIX)
     settings = {"views": views, "hash_mode": "fast" if fast else "exact"}

@@ -39,7 +39,7 @@ def verdict(audit: Audit, files: Sequence[Path]) -> str:
     files
         What was written, the first to be read first.
     """
-    from auditor.render.wording import VERDICT, visible
+    from auditor.wording import VERDICT, visible
 
     symbol, word = VERDICT[audit.verdict]
     sentence = wrapped(visible(f"{symbol} {word}: {audit.summary}")).splitlines()
@@ -75,7 +75,7 @@ def wrapped(text: str, indent: str = "") -> str:
 
 def hanging(text: str, indent: int = 4) -> str:
     """Wrap an entry of a list, its further lines indented; names in it are made visible."""
-    from auditor.render.wording import visible
+    from auditor.wording import visible
 
     return textwrap.fill(
         visible(text),
@@ -87,7 +87,7 @@ def hanging(text: str, indent: int = 4) -> str:
 
 
 def _subject(audit: Audit) -> str:
-    from auditor.render.wording import plural, visible
+    from auditor.wording import plural, visible
 
     images, classes = audit.data.test.predicted, len(audit.data.classes)
     name = visible(audit.candidate.name)
@@ -116,7 +116,7 @@ def _rows(check: CheckResult, audit: Audit, longest: int) -> Iterator[str]:
     """Put the summary beside the check, or below it on a terminal too narrow for both."""
     from auditor.policy import shown_status
     from auditor.render.standing import outcome
-    from auditor.render.wording import STATUS, visible
+    from auditor.wording import STATUS, visible
 
     said = visible(outcome(check, audit))
     state = shown_status(check)

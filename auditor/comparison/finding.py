@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from auditor.check import Finding, Status, decide
 from auditor.comparison.result import Change, Comparison
-from auditor.render.wording import digits_apart, share
+from auditor.wording import digits_apart, share
 
 __all__ = ["flipped", "held_to", "points", "shown"]
 

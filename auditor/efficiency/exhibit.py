@@ -13,7 +13,7 @@ from auditor.record.efficiency import (
     MemoryRow,
     StageRow,
 )
-from auditor.render.wording import apart, share
+from auditor.wording import apart, share
 
 if TYPE_CHECKING:
     from auditor.check import Finding

@@ -9,7 +9,7 @@ from auditor import stats
 from auditor.check import Finding, Status
 from auditor.comparison import Comparison, NotComparable, compare
 from auditor.efficiency.frontier import Place, cheapest_reaching, standing
-from auditor.render.wording import apart, beside, magnitude, share
+from auditor.wording import apart, beside, magnitude, share
 
 if TYPE_CHECKING:
     from auditor.comparison.comparable import Pictures

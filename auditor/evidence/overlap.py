@@ -17,6 +17,7 @@ from auditor.overlap.decode import open_image
 from auditor.overlap.overlap import find_duplicates, find_overlap
 from auditor.overlap.result import OverlapPair, OverlapSettings, Threshold
 from auditor.overlap.thumbnail import thumbnail
+from auditor.wording import plural
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,8 +62,6 @@ class Unread(NamedTuple):
 
     def said(self, what: str) -> str:
         """Return how many there are of what, and which comes first, in words."""
-        from auditor.render.wording import plural
-
         first = "first " * (self.images > 1)
         return f"{plural(self.images, what)} could not be read, {first}{self.first}"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from auditor.engine.hardware import different
 from auditor.ladder.record import Latency
-from auditor.render.wording import share
+from auditor.wording import share
 
 if TYPE_CHECKING:
     from auditor.evidence.latency import Latency as Evidence

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from auditor.ladder.latency import latency_remarks
-from auditor.render.wording import plural, points, roughly, share
+from auditor.wording import plural, points, roughly, share
 
 if TYPE_CHECKING:
     from auditor.ladder.record import Paying, RungRow, Step

@@ -20,7 +20,7 @@ from auditor.record import (
     TierRow,
     WithinRow,
 )
-from auditor.render.wording import plural, share
+from auditor.wording import plural, share
 
 if TYPE_CHECKING:
     from auditor.evidence.groups import Groups

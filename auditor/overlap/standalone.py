@@ -28,7 +28,7 @@ from auditor.overlap.contamination import conflicting
 from auditor.overlap.exhibit import show_overlap
 from auditor.progress import Progress
 from auditor.record import OverlapReport, SourceInfo
-from auditor.render.wording import beside, plural
+from auditor.wording import beside, plural
 
 if TYPE_CHECKING:
     from auditor.evidence.groups import Groups

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from auditor import wording
 from auditor.record import CalibrationExhibit
-from auditor.render import wording
 from auditor.render.figures import Ink, Picture, picture
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor import wording
 from auditor.record import ConfusionExhibit
-from auditor.render import wording
 from auditor.render.confusion import OTHERS, Counts, Matrix, binned
 from auditor.render.figures import Ink, Picture, picture, short_name
 

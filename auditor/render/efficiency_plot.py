@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from auditor import wording
 from auditor.record import EfficiencyExhibit, EfficiencyPoint
-from auditor.render import wording
 from auditor.render.figures import Ink, Picture, picture, short_name
 
 if TYPE_CHECKING:

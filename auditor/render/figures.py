@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from auditor.render import wording
+from auditor import wording
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,9 +9,10 @@ from datetime import datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from auditor import wording
 from auditor.policy import shown_status
 from auditor.record import Audit
-from auditor.render import docs, exhibits, glyph, standing, wording
+from auditor.render import docs, exhibits, glyph, standing
 
 if TYPE_CHECKING:
     from jinja2 import Environment

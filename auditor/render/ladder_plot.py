@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from auditor import wording
 from auditor.engine.hardware import different
-from auditor.render import wording
 from auditor.render.figures import Ink, Picture, picture, short_name
 
 if TYPE_CHECKING:

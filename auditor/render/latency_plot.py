@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from auditor import wording
 from auditor.record import LatencyExhibit, LatencyRatio, LatencyRow
-from auditor.render import wording
 from auditor.render.figures import Ink, Picture, picture, short_name
 
 if TYPE_CHECKING:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from auditor import wording
 from auditor.check import Finding, Status
 from auditor.policy import shown_status
 from auditor.record import Audit, CheckResult
-from auditor.render import standing, wording
+from auditor.render import standing
 
 __all__ = ["MARKER", "markdown"]
 

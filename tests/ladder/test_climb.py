@@ -15,7 +15,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 
 from auditor.evidence.predictions import Predictions
 from auditor.ladder import Ladder, Rung, climb
-from auditor.render.wording import roughly
+from auditor.wording import roughly
 
 Said = Callable[..., Predictions]
 Make = Callable[..., Rung]

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from auditor import wording
 from auditor.check import Finding, Status
 from auditor.record import Audit, ConfusionExhibit
-from auditor.render import confusion, docs, glyph, wording
+from auditor.render import confusion, docs, glyph
 from auditor.render.exhibits import pictures
 from auditor.render.figures import Ink, Picture, picture
 

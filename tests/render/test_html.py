@@ -15,7 +15,7 @@ import pytest
 from auditor.check import Status
 from auditor.record import Audit
 from auditor.render.html import _environment, html_report, notebook_card
-from auditor.render.wording import VERDICT
+from auditor.wording import VERDICT
 
 NAMED = ["rejected", "accepted", "undecided", "hostile"]
 # Drawing takes a second: a page is made once, but for the test that makes it twice.

@@ -14,7 +14,7 @@ from auditor.cli.verdict import verdict
 from auditor.render.html import html_report
 from auditor.render.junit import junit
 from auditor.render.markdown import markdown
-from auditor.render.wording import compared, share, visible
+from auditor.wording import compared, share, visible
 
 
 def beyond(unit: str, observed: float, limit: float) -> tuple[str, str]:

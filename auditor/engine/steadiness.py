@@ -16,7 +16,8 @@ __all__ = ["require_steady"]
 _IMAGES = 4
 _TOLERANCE = {"float32": 0.02, "float16": 0.2, "bfloat16": 0.2}
 """Largest change of a logit as a share of the spread of its image's. Other kernels, for batches of
-another size, change less; a batch's own statistics and dropout change more."""
+another size, change less; a batch's own statistics and dropout change more, and so does what ONNX
+Runtime quantises by the range of all images in a batch (2–40% of the spread)."""
 _LAST_BITS = 16
 """Last bits of the largest logit, by which equal ones may differ besides."""
 
@@ -61,8 +62,8 @@ def require_steady(model: nn.Module, images: torch.Tensor, name: str, *, batches
     if not _alike(first, alone, images.dtype):
         raise InputError(
             f"{name}: the outputs for an image depend on the other images of its batch (BatchNorm "
-            "that was exported in training mode?); export it in evaluation mode, or say "
-            "[engine] batch_size = 1 if it always sees one image alone"
+            "in training mode, or a range that is quantised over the batch?); export it in "
+            "evaluation mode, or say [engine] batch_size = 1 if it always sees one image alone"
         )
 
 

@@ -6,12 +6,14 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from auditor.config import EngineTable, ModelTable
+from auditor.config.tables import CandidateTable
 from auditor.models.content import digest_tensors
 from auditor.models.handle import Candidate
 
@@ -144,3 +146,19 @@ def test_packed_weights_of_a_quantised_layer_count() -> None:
         return nn.Sequential(layer)
 
     assert digest_tensors(model(0)) == digest_tensors(model(0)) != digest_tensors(model(1))
+
+
+@pytest.mark.parametrize(
+    ("table", "unseen"),
+    [
+        ({"model": "hf-hub:someone/model"}, True),
+        ({"model": "resnet18", "pretrained": True}, True),
+        ({"module": "factory:build", "checkpoint": "w.pt"}, True),
+        ({"model": "resnet18", "checkpoint": "w.pt", "pretrained": True}, False),
+        ({"model": "model.onnx"}, False),
+        ({"checkpoint": "w.pt"}, False),
+    ],
+)
+def test_what_is_fetched_by_name_may_change_unseen(table: dict[str, Any], unseen: bool) -> None:
+    given = CandidateTable.model_validate(table)
+    assert Candidate(given, EngineTable(), None, None).spec.changes_unseen == unseen

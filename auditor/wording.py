@@ -7,9 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from auditor.check import Finding, Status
-
 if TYPE_CHECKING:
+    from auditor.check import Finding
     from auditor.record import Verdict
 
 __all__ = [
@@ -48,11 +47,11 @@ class Word(NamedTuple):
 
 
 STATUS: dict[str, Word] = {
-    Status.PASS: Word("✓", "pass"),
-    Status.FAIL: Word("✗", "fail"),
-    Status.INCONCLUSIVE: Word("?", "inconclusive"),
-    Status.SKIP: Word("–", "not run"),
-    Status.ERROR: Word("!", "error"),
+    "pass": Word("✓", "pass"),
+    "fail": Word("✗", "fail"),
+    "inconclusive": Word("?", "inconclusive"),
+    "skip": Word("–", "not run"),
+    "error": Word("!", "error"),
     "waived": Word("⚑", "waived"),
     "shown": Word("·", "shown"),
     "off": Word("–", "off"),
@@ -277,6 +276,7 @@ class Compared(NamedTuple):
 def compared(finding: Finding) -> Compared:
     """Put a finding into words; 84.96% against a limit of 85% does not read "85.0%".
 
+    >>> from auditor.check import Finding
     >>> compared(Finding(subject="test", metric="recall", observed=0.8496, limit=0.85)).observed
     '84.96%'
     """

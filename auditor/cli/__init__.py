@@ -30,6 +30,7 @@ import click
 from auditor import __version__
 from auditor.engine.threads import wait_passively
 from auditor.terminal import say
+from auditor.wording import visible
 
 __all__ = ["COMMANDS", "auditor", "main"]
 
@@ -182,8 +183,6 @@ def _explain_system(error: OSError) -> int:
 
 
 def _complain(message: str, status: int) -> int:
-    from auditor.wording import visible
-
     say(f"auditor: {visible(message)}", err=True)
     return status
 

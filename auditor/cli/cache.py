@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from auditor.terminal import say
+from auditor.wording import size
 
 if TYPE_CHECKING:
     from auditor.evidence.store import Store
@@ -45,7 +46,7 @@ def command(audit: Path, prune: bool) -> int:
         with writing(folder):
             before = _bytes(folder)
             removed = store.prune()
-        freed = _size(max(before - _bytes(folder), 0))
+        freed = size(max(before - _bytes(folder), 0))
         say(f"removed {len(removed)} files and folders, {freed}")
     say(_table(store))
     return 0
@@ -56,13 +57,13 @@ def _table(store: Store) -> str:
     for kept in sorted(store.listed(), key=lambda each: (not each.current, each.name)):
         state = "" if kept.current else "set aside"
         stored = kept.stored[:16].replace("T", " ")
-        rows.append((kept.name, f"{kept.rows:,}", _size(kept.size), stored, kept.key[:12], state))
+        rows.append((kept.name, f"{kept.rows:,}", size(kept.size), stored, kept.key[:12], state))
     for folder in store.unfinished():
         name = folder.parent.name.removesuffix(".parts")
-        rows.append((name, "", _size(_bytes(folder)), "", folder.name[:12], "unfinished"))
+        rows.append((name, "", size(_bytes(folder)), "", folder.name[:12], "unfinished"))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
-    return "\n".join([*lines, "", f"{_size(_bytes(store.directory))} in {store.directory}"])
+    return "\n".join([*lines, "", f"{size(_bytes(store.directory))} in {store.directory}"])
 
 
 def _aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:
@@ -74,11 +75,3 @@ def _aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:
 
 def _bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _size(number: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} GB"

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from auditor.cli.verdict import hanging, terminal_width, wrapped
+from auditor.cli.layout import hanging, paragraphs, terminal_width, titled, wrapped
+from auditor.models.complexity import MEMORY_RULE, RULE
+from auditor.wording import magnitude, quantity, share, shorten, size, visible
 
 if TYPE_CHECKING:
     from auditor.models.complexity import ComplexityFigures
@@ -23,12 +25,10 @@ _NARROWEST, _WIDEST = 16, 30
 
 def cards(measured: Sequence[Profile]) -> str:
     """Return the figures side by side, as many as fit, each model by stage, and the rule."""
-    from auditor.models.complexity import MEMORY_RULE, RULE
-
     parts = ["\n".join(_beside(group)) for group in _abreast(measured)]
     parts += ["\n".join(_card(each)) for each in measured]
-    parts.append("\n".join([_bold("How it is counted"), *map(hanging, (RULE, MEMORY_RULE, _TIMM))]))
-    return "\n\n".join(parts)
+    parts.append(titled("How it is counted", map(hanging, (RULE, MEMORY_RULE, _TIMM))))
+    return paragraphs(parts)
 
 
 _TIMM = (
@@ -59,8 +59,6 @@ def _width(each: Profile) -> int:
 
 
 def _beside(group: Sequence[Profile]) -> Iterator[str]:
-    from auditor.wording import shorten, visible
-
     widths = [_width(each) for each in group]
     names = [shorten(visible(each.name), _WIDEST - 2) for each in group]
     yield _bold(_row("", names, widths))
@@ -92,8 +90,6 @@ def _labels(batch: int) -> Sequence[str]:
 
 
 def _values(each: Profile) -> Sequence[str]:
-    from auditor.wording import quantity, size
-
     figures = each.figures
     counts = (figures.parameters, figures.macs, 2 * figures.macs, figures.macs_fvcore)
     memory = (figures.fp32.weights, figures.bf16.weights, figures.fp32.peak, figures.bf16.peak)
@@ -106,8 +102,6 @@ def _values(each: Profile) -> Sequence[str]:
 
 
 def _card(each: Profile) -> Iterator[str]:
-    from auditor.wording import share, visible
-
     yield _bold(wrapped(visible(f"{each.name}, by stage")))
     heads = "".join(f"{head:>13}{'':>6}" for head in ("parameters", "MACs", "activations"))
     yield f"  {'':<{_STAGE}}{heads}".rstrip()
@@ -122,8 +116,6 @@ def _card(each: Profile) -> Iterator[str]:
 
 
 def _stage(stage: Stage, totals: ComplexityFigures) -> str:
-    from auditor.wording import magnitude, shorten, visible
-
     pairs = (
         (stage.parameters, totals.parameters),
         (stage.macs, totals.macs),
@@ -134,8 +126,6 @@ def _stage(stage: Stage, totals: ComplexityFigures) -> str:
 
 
 def _share(part: int, whole: int) -> str:
-    from auditor.wording import share
-
     if not part:
         return "–"
     return share(part / whole) if part / whole >= 0.0005 else "<0.1%"

@@ -7,9 +7,10 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from auditor.cli.verdict import hanging, terminal_width, wrapped
+from auditor.cli.layout import hanging, headline, paragraphs, terminal_width, titled, wrapped
+from auditor.overlap.contamination import conflicting, tier
+from auditor.render.html import html_overlap
+from auditor.wording import plural, share, visible
 from auditor.writing import write_texts
 
 if TYPE_CHECKING:
@@ -23,36 +24,26 @@ _SHOWN = 8
 
 def write_report(report: OverlapReport, directory: Path, name: str) -> list[Path]:
     """Write the report for people and for programs."""
-    from auditor.render.html import html_overlap
-
     texts = {f"{name}.html": html_overlap(report), f"{name}.json": report.to_json()}
     return write_texts(directory, texts)
 
 
 def told(report: OverlapReport, files: Sequence[Path]) -> str:
     """Return the report as text for a terminal."""
-    from auditor.wording import visible
-
     symbol, colour = _HEADLINE.get(report.status.value, ("?", "yellow"))
-    sentence = wrapped(visible(f"{symbol} {report.summary}"))
     shown = report.exhibit
     pairs = shown.pairs if report.train else shown.within_test
     parts = [
-        "\n".join(click.style(line, fg=colour, bold=True) for line in sentence.splitlines()),
+        headline(f"{symbol} {report.summary}", colour),
         "\n".join(_sources(report)),
-        _titled("Tiers", _tiers(report)),
-        _titled("Within each set", _within(report)),
-        _titled("Conflicting labels" if not report.train else "To look at first", _pairs(pairs)),
-        _titled("Could not be read", _unreadable(report)),
-        _titled("Notes", map(hanging, report.exhibit.notes)),
-        _titled("Written", (f"  {path}" for path in files)),
+        titled("Tiers", _tiers(report)),
+        titled("Within each set", _within(report)),
+        titled("Conflicting labels" if not report.train else "To look at first", _pairs(pairs)),
+        titled("Could not be read", _unreadable(report)),
+        titled("Notes", map(hanging, report.exhibit.notes)),
+        titled("Written", (f"  {path}" for path in files)),
     ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _titled(title: str, lines: Iterator[str]) -> str:
-    rows = list(lines)
-    return "\n".join([click.style(title, bold=True), *rows]) if rows else ""
+    return paragraphs(parts)
 
 
 def _named(report: OverlapReport) -> list[tuple[str, SourceInfo]]:
@@ -61,8 +52,6 @@ def _named(report: OverlapReport) -> list[tuple[str, SourceInfo]]:
 
 
 def _sources(report: OverlapReport) -> Iterator[str]:
-    from auditor.wording import plural, visible
-
     for name, side in _named(report):
         lost = f", {side.total_unreadable:,} unreadable" if side.total_unreadable else ""
         what = f"{name}: " if report.train else ""
@@ -70,8 +59,6 @@ def _sources(report: OverlapReport) -> Iterator[str]:
 
 
 def _tiers(report: OverlapReport) -> Iterator[str]:
-    from auditor.wording import plural, share
-
     for row in report.exhibit.tiers:
         said = f"{row.kind:<15} {plural(row.test_images, 'test image'):<18}"
         if row.test_images and row.strangers:
@@ -80,8 +67,6 @@ def _tiers(report: OverlapReport) -> Iterator[str]:
 
 
 def _within(report: OverlapReport) -> Iterator[str]:
-    from auditor.wording import plural
-
     for row in report.exhibit.within:
         if row.repeated and report.train:
             how = "" if row.verified else ", by signatures alone"
@@ -92,8 +77,6 @@ def _within(report: OverlapReport) -> Iterator[str]:
 
 
 def _pairs(pairs: Sequence[OverlapRow]) -> Iterator[str]:
-    from auditor.overlap.contamination import conflicting, tier
-
     for pair in pairs[:_SHOWN]:
         labels = f"; {pair.test_label}, {pair.train_label}" if conflicting(pair) else ""
         yield hanging(f"{pair.test_image} = {pair.train_image}: {tier(pair)}{labels}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from auditor.cli.layout import hanging, paragraphs, titled, wrapped
 from auditor.terminal import say
+from auditor.wording import STATUS, interval, points, share, visible
 from auditor.writing import write_texts
 
 if TYPE_CHECKING:
@@ -53,9 +55,9 @@ def command(baseline: Path, candidate: Path, output: Path | None) -> int:
     if output is not None:
         with writing(output):
             found = _pictured(found, after.audit)
-            parts.append(_titled("Written", [f"  {path}" for path in _write(found, output)]))
+            parts.append(titled("Written", [f"  {path}" for path in _write(found, output)]))
         parts += _without_pictures(found)
-    say("\n\n".join(part for part in parts if part))
+    say(paragraphs(parts))
     return 0 if found.comparison else _NOT_COMPARABLE
 
 
@@ -70,8 +72,6 @@ def _pictured(found: Diff, candidate: Audit) -> Diff:
 
 
 def _without_pictures(found: Diff) -> Iterator[str]:
-    from auditor.cli.verdict import wrapped
-
     flips = [*found.comparison.lost, *found.comparison.won] if found.comparison else []
     if flips and not any(flip.thumbnail for flip in flips):
         yield wrapped(
@@ -88,9 +88,6 @@ def _write(found: Diff, directory: Path) -> list[Path]:
 
 
 def _parts(found: Diff) -> list[str]:
-    from auditor.cli.verdict import hanging, wrapped
-    from auditor.wording import visible
-
     before, after = found.baseline, found.candidate
     verdicts = f"{before.verdict} → {after.verdict}"
     parts = [wrapped(visible(f"{before.name} → {after.name}: {verdicts}"))]
@@ -102,20 +99,13 @@ def _parts(found: Diff) -> list[str]:
         parts += _comparison(found.comparison)
     return [
         *parts,
-        _titled("Checks", map(hanging, map(_check, found.checks))),
-        _titled("Classes", map(hanging, _class_list(found))),
-        _titled("Configuration", map(hanging, map(_setting, found.config))),
+        titled("Checks", map(hanging, map(_check, found.checks))),
+        titled("Classes", map(hanging, _class_list(found))),
+        titled("Configuration", map(hanging, map(_setting, found.config))),
     ]
 
 
-def _titled(title: str, lines: Sequence[str] | Iterator[str]) -> str:
-    rows = list(lines)
-    return "\n".join([click.style(title, bold=True), *rows]) if rows else ""
-
-
 def _comparison(versus: BaselineExhibit) -> Iterator[str]:
-    from auditor.cli.verdict import hanging, wrapped
-
     yield wrapped(_accuracy(versus))
     if versus.mcnemar_exact is not None and versus.mcnemar_mid_p is not None:
         yield wrapped(
@@ -124,18 +114,16 @@ def _comparison(versus: BaselineExhibit) -> Iterator[str]:
             f"exact, {versus.mcnemar_mid_p:.3g} mid-p"
         )
     fallen = [row for row in versus.classes if row.difference < 0]
-    yield _titled("Worst classes", map(hanging, map(_class, fallen[:_CLASSES])))
+    yield titled("Worst classes", map(hanging, map(_class, fallen[:_CLASSES])))
     for title, flips, total in (
         ("Lost", versus.lost, versus.overall.lost),
         ("Won", versus.won, versus.overall.won),
     ):
         shown = f", the first {len(flips)} of {total:,}" if total and total > len(flips) else ""
-        yield _titled(title + shown, map(hanging, map(_flip, flips)))
+        yield titled(title + shown, map(hanging, map(_flip, flips)))
 
 
 def _accuracy(versus: BaselineExhibit) -> str:
-    from auditor.wording import interval, points, share
-
     row = versus.overall
     images = (
         f"the same {row.n_after:,} images"
@@ -149,8 +137,6 @@ def _accuracy(versus: BaselineExhibit) -> str:
 
 
 def _class(row: ChangeRow) -> str:
-    from auditor.wording import interval, points, share
-
     flips = "" if row.lost is None else f", {row.lost:,} lost, {row.won:,} won"
     significant = ", significant" if row.significant else ""
     return (
@@ -169,8 +155,6 @@ def _check(check: CheckChange) -> str:
 
 
 def _word(state: str | None) -> str:
-    from auditor.wording import STATUS
-
     return "took no part" if state is None else STATUS[state].word
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auditor.cli.layout import terminal_width, wrapped
 from auditor.terminal import say
 
 if TYPE_CHECKING:
@@ -77,8 +78,6 @@ def _section(section: Section) -> Iterator[str]:
 
 
 def _block(block: Block) -> Iterator[str]:
-    from auditor.cli.verdict import terminal_width
-
     for line in block.lines:
         if block.kind == "code":
             yield textwrap.indent(line, "      ")
@@ -100,6 +99,4 @@ def _option(option: Option) -> Iterator[str]:
 
 
 def _indented(text: str) -> str:
-    from auditor.cli.verdict import wrapped
-
     return wrapped(text, "      ")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from auditor.cli.layout import hanging, paragraphs, titled
 from auditor.cli.options import CONFIG_NAME
 from auditor.terminal import say
 
@@ -42,22 +43,18 @@ def command(directory: Path, force: bool) -> None:
     folder = look(directory)
     with writing(path):
         path.write_text(draft(folder, find_checks()), encoding="utf-8")
-    say("\n".join(_report(folder, path)))
+    say(paragraphs(_report(folder, path)))
 
 
 def _report(folder: Folder, path: Path) -> Iterator[str]:
-    yield from _titled(f"Found in {folder.root.resolve().name or folder.root}", _found(folder))
-    yield from _titled("To look at", _missing(folder))
+    yield titled(f"Found in {folder.root.resolve().name or folder.root}", _listed(_found(folder)))
+    yield titled("To look at", _listed(_missing(folder)))
     where = "" if folder.root == Path() else f" {path}"
     yield f"{click.style('Wrote', bold=True)} {path}. Next: auditor run{where}"
 
 
-def _titled(title: str, rows: Iterator[tuple[str, str]]) -> Iterator[str]:
-    from auditor.cli.verdict import hanging
-
-    lines = [hanging(f"{name:<12} {text}", indent=15) for name, text in rows]
-    if lines:
-        yield from (click.style(title, bold=True), *lines, "")
+def _listed(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    return (hanging(f"{name:<12} {text}", indent=15) for name, text in rows)
 
 
 def _found(folder: Folder) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auditor.cli.layout import hanging, headline, paragraphs, titled, wrapped
 from auditor.terminal import say
+from auditor.wording import plural, points, quantity, share
 from auditor.writing import write_texts
 
 if TYPE_CHECKING:
@@ -76,8 +78,8 @@ def command(
     parts = list(_parts(found))
     if output is not None:
         with writing(output):
-            parts.append(_titled("Written", [f"  {path}" for path in _write(found, output)]))
-    say("\n\n".join(part for part in parts if part))
+            parts.append(titled("Written", [f"  {path}" for path in _write(found, output)]))
+    say(paragraphs(parts))
     return 0 if found.compared else _NOT_COMPARABLE
 
 
@@ -89,29 +91,18 @@ def _write(found: Ladder, directory: Path) -> list[Path]:
 
 
 def _parts(found: Ladder) -> Iterator[str]:
-    from auditor.cli.verdict import hanging, wrapped
-    from auditor.wording import visible
-
     if found.steps:
         yield wrapped(_subject(found))
         for rows in (_accuracies(found), _costs(found.rungs), _gains(found), _changes(found)):
             yield _table(rows)
     colour, sign = _COLOURS.get(found.state, "yellow"), _SIGNS.get(found.state, "?")
-    summary = wrapped(visible(f"{sign} {found.summary}")).splitlines()
-    yield "\n".join(click.style(line, fg=colour, bold=True) for line in summary)
+    yield headline(f"{sign} {found.summary}", colour)
     yield "\n".join(hanging(remark) for remark in found.remarks)
     left = [f"{rung.name} ({rung.path}): {rung.reason}" for rung in found.not_compared]
-    yield _titled("Not compared", map(hanging, left))
-
-
-def _titled(title: str, lines: Iterable[str]) -> str:
-    rows = list(lines)
-    return "\n".join([click.style(title, bold=True), *rows]) if rows else ""
+    yield titled("Not compared", map(hanging, left))
 
 
 def _subject(found: Ladder) -> str:
-    from auditor.wording import plural
-
     order = {
         "macs": "the cheapest first, by multiply–adds (MACs)",
         "parameters": "the smallest first, by parameters, as not all MACs are known",
@@ -126,8 +117,6 @@ def _subject(found: Ladder) -> str:
 
 
 def _accuracies(found: Ladder) -> Iterator[Sequence[str]]:
-    from auditor.wording import points, quantity, share
-
     least = "Worst rare class" if found.rare else "Worst class"
     yield ("Rung", "Accuracy", "Balanced", least, "Train − test")
     for rung in found.rungs:
@@ -142,8 +131,6 @@ def _accuracies(found: Ladder) -> Iterator[Sequence[str]]:
 
 
 def _costs(rungs: Sequence[RungRow]) -> Iterator[Sequence[str]]:
-    from auditor.wording import quantity
-
     yield ("Rung", "Parameters", "MACs", "On disk", "Latency")
     for rung in rungs:
         yield (
@@ -156,16 +143,12 @@ def _costs(rungs: Sequence[RungRow]) -> Iterator[Sequence[str]]:
 
 
 def _latency(rung: RungRow) -> str:
-    from auditor.wording import quantity
-
     if rung.latency is None:
         return _NOTHING
     return quantity(rung.latency.seconds, "seconds") + (" (busy)" * (not rung.latency.steady))
 
 
 def _gains(found: Ladder) -> Iterator[Sequence[str]]:
-    from auditor.wording import quantity
-
     yield ("Step up to", "Gain, points", "MACs", "Latency", "Per doubling", "")
     for step in found.steps:
         yield (
@@ -202,8 +185,6 @@ def _bounded(difference: float, interval: tuple[float, float]) -> str:
 
 
 def _bare(difference: float) -> str:
-    from auditor.wording import points
-
     return points(difference).removesuffix(" points")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from auditor.terminal import say
+from auditor.wording import visible
 
 if TYPE_CHECKING:
     from auditor.registry import Registry
@@ -51,13 +52,6 @@ def _as_json(registry: Registry) -> str:
 def _as_table(registry: Registry) -> str:
     rows: list[tuple[str, str, str]]
     rows = [(c.id, c.level, c.title) for c in registry.checks.values()]
-    rows += [(c.id, "broken", _visible(c.reason)) for c in registry.broken]
+    rows += [(c.id, "broken", visible(c.reason)) for c in registry.broken]
     longest = max(len(id) for id, _, _ in rows)
     return "\n".join(f"{id:<{longest}}  {level:<6}  {title}" for id, level, title in rows)
-
-
-def _visible(reason: str) -> str:
-    # The renderers take a tenth of a second to import, and most often nothing is broken.
-    from auditor.wording import visible
-
-    return visible(reason)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONFIG_NAME",
     "FAST",
+    "FORMAT",
     "FORMATS",
     "PRESETS",
     "candidate_options",
@@ -35,6 +36,14 @@ FORMATS = ("html", "junit", "markdown")
 
 FAST = click.option(
     "--fast", is_flag=True, help="Decode JPEGs at a fraction of their size; hashes differ a little."
+)
+
+FORMAT = click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(FORMATS),
+    help="Report to write; may be given several times.  [default: all]",
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -78,13 +87,7 @@ def candidate_options(command: Command) -> Command:
 def judging_options(command: Command) -> Command:
     """Add the options of every command that ends in a verdict."""
     for option in (
-        click.option(
-            "--format",
-            "formats",
-            multiple=True,
-            type=click.Choice(FORMATS),
-            help="Report to write; may be given several times.  [default: all]",
-        ),
+        FORMAT,
         click.option(
             "--baseline",
             type=click.Path(path_type=Path),

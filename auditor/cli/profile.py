@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from auditor.terminal import say
+from auditor.wording import visible
 
 if TYPE_CHECKING:
     from auditor.models.profile import Profile
@@ -68,7 +69,6 @@ def _measure(
 ) -> tuple[list[Profile], dict[str, str]]:
     from auditor.errors import AuditorError
     from auditor.models.profile import profile
-    from auditor.wording import visible
 
     measured: list[Profile] = []
     failed: dict[str, str] = {}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from auditor.cli.options import FORMATS
+from auditor.cli.options import FORMAT, FORMATS
 from auditor.terminal import say
 
 __all__ = ["command"]
@@ -19,13 +19,7 @@ __all__ = ["command"]
     type=click.Path(path_type=Path),
     help="Folder to write to.  [default: that of the audit]",
 )
-@click.option(
-    "--format",
-    "formats",
-    multiple=True,
-    type=click.Choice(FORMATS),
-    help="Report to write; may be given several times.  [default: all]",
-)
+@FORMAT
 def command(audit: Path, output: Path | None, formats: tuple[str, ...]) -> None:
     """Write the reports again, from an audit.json alone.
 

@@ -8,6 +8,7 @@ import click
 
 from auditor.cli.options import FAST
 from auditor.terminal import say
+from auditor.wording import plural, visible
 
 __all__ = ["command"]
 
@@ -42,7 +43,6 @@ def command(images: Path, output: Path | None, views: bool, fast: bool) -> None:
     from auditor.evidence.signature_file import SUFFIX
     from auditor.overlap.signed import sign_images
     from auditor.progress import Progress
-    from auditor.wording import plural, visible
 
     path = output or Path(_name(images.resolve()) + SUFFIX)
     settings = {"views": views, "hash_mode": "fast" if fast else "exact"}

@@ -1,0 +1,60 @@
+"""How text is laid out on a terminal: wrapped to its width, in paragraphs and titled lists."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterable
+
+import click
+
+from auditor.wording import visible
+
+__all__ = ["NARROW", "hanging", "headline", "paragraphs", "terminal_width", "titled", "wrapped"]
+
+NARROW, _WIDE = 40, 100
+"""Columns between which a terminal is filled."""
+
+
+def terminal_width() -> int:
+    """Return how many columns to fill: those of the terminal, within what reads well."""
+    return max(NARROW, min(shutil.get_terminal_size().columns, _WIDE))
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Wrap a paragraph to the terminal."""
+    return textwrap.fill(
+        text,
+        terminal_width(),
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )
+
+
+def hanging(text: str, indent: int = 4) -> str:
+    """Wrap an entry of a list, its further lines indented; names in it are made visible."""
+    return textwrap.fill(
+        visible(text),
+        terminal_width(),
+        initial_indent="  ",
+        subsequent_indent=" " * indent,
+        break_on_hyphens=False,
+    )
+
+
+def headline(text: str, colour: str) -> str:
+    """Return the outcome of a command, wrapped, in colour; names in it are made visible."""
+    lines = wrapped(visible(text)).splitlines()
+    return "\n".join(click.style(line, fg=colour, bold=True) for line in lines)
+
+
+def titled(title: str, lines: Iterable[str]) -> str:
+    """Return lines under a title in bold; nothing where there are none."""
+    rows = list(lines)
+    return "\n".join([click.style(title, bold=True), *rows]) if rows else ""
+
+
+def paragraphs(parts: Iterable[str]) -> str:
+    """Join what is not empty, with an empty line between."""
+    return "\n\n".join(part for part in parts if part)

@@ -26,7 +26,7 @@ _WRONG = 2
     "--input-size",
     "--resolution",
     "side",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 16_384),
     metavar="PIXELS",
     help="Side of the square input.  [default: the model's own]",
 )

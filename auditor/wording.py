@@ -21,9 +21,9 @@ __all__ = [
     "compared",
     "count",
     "digits_apart",
-    "first_of",
     "interval",
     "limit",
+    "listed",
     "magnitude",
     "plural",
     "points",
@@ -111,14 +111,20 @@ def plural(n: int, noun: str) -> str:
     return f"{n:,} {noun}{ending}"
 
 
-def first_of(said: Sequence[str], most: int) -> str:
-    """Return the first of several phrases, and how many more there are.
+def listed(said: Sequence[str], most: int = 3, separator: str = ", ", noun: str = "") -> str:
+    """Return the first of several names or phrases, and how many more there are.
 
-    >>> first_of(["slow", "large", "old"], 2)
-    'slow; large; and 1 more'
+    >>> listed(["cat", "dog", "owl", "fox"]), listed(["slow", "large", "old"], 2, "; ")
+    ('cat, dog, owl and 1 more', 'slow; large; and 1 more')
+    >>> listed(["cat", "dog", "owl"], 1, noun="class")
+    'cat and 2 more classes'
     """
-    more = len(said) - most
-    return "; ".join([*said[:most], *([f"and {more:,} more"] if more > 0 else [])])
+    text, more = separator.join(said[:most]), len(said) - most
+    if more <= 0:
+        return text
+    many = plural(more, f"more {noun}") if noun else f"{more:,} more"
+    # A comma would part the last two names alone; a semicolon parts phrases.
+    return f"{text}{separator.strip().removesuffix(',')} and {many}"
 
 
 def roughly(n: int) -> str:

@@ -70,7 +70,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status, decide
-from auditor.wording import beside, plural, share
+from auditor.wording import beside, listed, plural, share
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
@@ -237,7 +237,7 @@ class AccuracyParadox(Check):
         if confusion.absent:
             return f"{head}, but {_named('there is no test image of', confusion.absent)}."
         let_be = [f for f in others if f.metric == "recall" and f.status is Status.SKIP]
-        missed = f"; {let_be[0].note}: {_few([f.subject for f in let_be])}" if let_be else ""
+        missed = f"; {let_be[0].note}: {listed([f.subject for f in let_be])}" if let_be else ""
         return f"{head}, balanced {balanced}; chance gives {commonest}{missed}."
 
 
@@ -257,12 +257,7 @@ def _missing(missed: list[Finding]) -> str:
 
 
 def _named(what: str, names: list[str] | tuple[str, ...]) -> str:
-    return f"{what}: {_few(names)}" if names else ""
-
-
-def _few(names: list[str] | tuple[str, ...]) -> str:
-    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-    return f"{', '.join(names[:3])}{more}"
+    return f"{what}: {listed(names)}" if names else ""
 
 
 def _unknown(subject: str, metric: str, why: str) -> Finding:

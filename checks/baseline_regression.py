@@ -63,7 +63,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status
-from auditor.wording import plural, share
+from auditor.wording import listed, share
 
 if TYPE_CHECKING:
     from auditor.comparison import Change, Comparison
@@ -196,8 +196,6 @@ def _classes(fallen: list[Finding], comparison: Comparison) -> str:
 
     margin = -(fallen[0].limit or 0.0) if fallen else None
     said = [f"{f.subject} fell by {points(f.observed or 0.0, margin)[1:]}" for f in fallen]
-    text = f"; {', '.join(said[:3])}" if said else ""
-    text += f" and {plural(len(said) - 3, 'more class')}" if len(said) > 3 else ""
+    text = f"; {listed(said, noun='class')}" if said else ""
     gained = [change.name for change in comparison.better]
-    text += f"; better: {', '.join(gained[:3])}" if gained else ""
-    return text + (f" and {len(gained) - 3:,} more" if len(gained) > 3 else "")
+    return f"{text}; better: {listed(gained)}" if gained else text

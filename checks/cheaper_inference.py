@@ -45,7 +45,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status
-from auditor.wording import share
+from auditor.wording import listed, share
 
 if TYPE_CHECKING:
     from auditor.comparison import Change, Comparison
@@ -129,7 +129,7 @@ def _summary(comparison: Comparison, findings: list[Finding], dtype: str, margin
     head = _HEADS[findings[0].status]
     fallen = [f.subject for f in findings if f.status is Status.FAIL and f.subject != whole.name]
     if fallen:
-        head = f"would do worse for {', '.join(fallen[:3])}"
+        head = f"would do worse for {listed(fallen)}"
     return (
         f"{dtype} {head}: {comparison.changed:,} of {n:,} predictions change, {whole.lost:,} lost "
         f"and {whole.won:,} won; accuracy {share(whole.before, 2)} → {share(whole.after, 2)} "

@@ -68,7 +68,7 @@ from pydantic import Field
 
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status, worst
 from auditor.units import Bytes, Count, Macs
-from auditor.wording import count, first_of
+from auditor.wording import count, listed
 
 if TYPE_CHECKING:
     from auditor.evidence.baseline import Baseline
@@ -225,7 +225,7 @@ def _summary(complexity: Complexity, findings: list[Finding]) -> str:
     head = f"{parameters} parameters, {macs} MACs at {height} × {width}"
     failed = [f for f in findings if f.status is Status.FAIL]
     if failed:
-        return f"{head}: {first_of([_said(finding) for finding in failed], 3)}."
+        return f"{head}: {listed([_said(finding) for finding in failed], separator='; ')}."
     if all(finding.status is Status.SKIP for finding in findings):
         return f"{head}; no budget, no baseline and no comparable reference to judge them by."
     if any(f.status is Status.INCONCLUSIVE for f in findings):

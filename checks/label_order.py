@@ -56,7 +56,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status, decide
-from auditor.wording import share
+from auditor.wording import listed, share
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
@@ -168,8 +168,7 @@ def _orders(test: Predictions) -> list[Suspect]:
 def _part(renaming: Renaming, judged_on: Predictions) -> Suspect:
     moved = np.flatnonzero(renaming != np.arange(len(renaming)))
     names = [judged_on.classes[i] for i in moved]
-    more = ", …" if len(names) > _SHOWN else ""
-    return Suspect(", ".join(names[:_SHOWN]) + more, renaming, judged_on)
+    return Suspect(listed(names, _SHOWN), renaming, judged_on)
 
 
 def _interval(gain: Gain, n: int, confidence: float) -> tuple[float, float]:
@@ -207,9 +206,8 @@ def _summary(test: Predictions, renaming: Renaming, order: str, moved: list[Find
     if order:
         head = f"The outputs stand in the {order}, and are read in another"
     else:
-        said = "; ".join(finding.note for finding in moved[:_SHOWN])
-        more = f"; and {len(moved) - _SHOWN:,} more" if len(moved) > _SHOWN else ""
-        head = f"{len(moved):,} classes have changed places: {said}{more}"
+        said = listed([finding.note for finding in moved], _SHOWN, "; ")
+        head = f"{len(moved):,} classes have changed places: {said}"
     fix = "give [candidate] classes in the order of the outputs"
     if "candidate" not in test.about:
         fix = "save the predictions again under the right names"

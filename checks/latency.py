@@ -65,7 +65,7 @@ from typing import TYPE_CHECKING
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status
 from auditor.efficiency.speed import Budget, by_the_wall, in_words, not_slower, times, too_noisy
 from auditor.units import Duration, Rate
-from auditor.wording import digits_apart, first_of
+from auditor.wording import digits_apart, listed
 
 if TYPE_CHECKING:
     from auditor.engine.timings import Estimate, Timings
@@ -257,7 +257,7 @@ def _summary(latency: Latency, findings: list[Finding]) -> str:
     head += f", {rate} in {_subject(batch)}{f', in {ran}' if ran else ''}"
     for status in (Status.FAIL, Status.INCONCLUSIVE):
         if found := [f for f in findings if f.status is status]:
-            return f"{head}: {first_of([_said(f) for f in found], 2)}."
+            return f"{head}: {listed([_said(f) for f in found], 2, '; ')}."
     if all(f.status is Status.SKIP for f in findings):
         return f"{head}; no budget and no baseline model to judge it by."
     return f"{head}; within every limit given."

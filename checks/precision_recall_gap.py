@@ -49,7 +49,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status, decide
-from auditor.wording import beside, plural
+from auditor.wording import beside, listed
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
@@ -129,11 +129,13 @@ class PrecisionRecallGap(Check):
         )
 
     def _summary(self, findings: list[Finding], n_classes: int) -> str:
-        failed = {f.subject: None for f in findings if f.status is Status.FAIL}
+        failed: dict[str, list[Finding]] = {}
+        for finding in findings:
+            if finding.status is Status.FAIL:
+                failed.setdefault(finding.subject, []).append(finding)
         if failed:
-            reasons = [_said(name, findings) for name in list(failed)[:3]]
-            more = f"; and {plural(len(failed) - 3, 'more class')}" if len(failed) > 3 else ""
-            return f"{len(failed)} of {n_classes} classes fall short: {'; '.join(reasons)}{more}."
+            reasons = listed([_said(*each) for each in failed.items()], 3, "; ", "class")
+            return f"{len(failed):,} of {n_classes:,} classes fall short: {reasons}."
         unsettled = {f.subject for f in findings if f.status is Status.INCONCLUSIVE}
         if unsettled:
             return (
@@ -152,11 +154,10 @@ def _size_interval(right: int, named: int, there: int, confidence: float) -> tup
     return inside, float(np.max(np.abs([low, high])))
 
 
-def _said(name: str, findings: list[Finding]) -> str:
-    worst = [f for f in findings if f.subject == name and f.status is Status.FAIL]
+def _said(name: str, failures: list[Finding]) -> str:
     figures = (
         f"{f.metric} {beside(f.observed, f.limit)}"
-        for f in worst
+        for f in failures
         if f.observed is not None and f.limit is not None
     )
     return f"{name} ({', '.join(figures)})"

@@ -55,7 +55,7 @@ from pydantic import Field
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status
 from auditor.errors import OptionError, did_you_mean
-from auditor.wording import beside, limit
+from auditor.wording import beside, limit, listed
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
@@ -120,8 +120,7 @@ class RareClassRecall(Check):
         open_ = [f for f in findings if f.status is Status.INCONCLUSIVE]
         if failed or open_:
             said = [_said(f) for f in sorted(failed or open_, key=lambda f: f.observed or 0.0)]
-            more = f", and {len(said) - 3} more" if len(said) > 3 else ""
-            text = "; ".join(said[:3]) + more
+            text = listed(said, separator="; ")
             return f"{text}." if failed else f"Too few test images to tell: {text}."
         lowest = min(findings, key=lambda f: f.observed or 0.0)
         return f"Every rare class is recognised; the lowest: {_said(lowest)}."

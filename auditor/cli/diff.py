@@ -10,7 +10,7 @@ import click
 
 from auditor.cli.layout import hanging, paragraphs, titled, wrapped
 from auditor.terminal import say
-from auditor.wording import STATUS, interval, points, share, visible
+from auditor.wording import STATUS, interval, listed, points, share, visible
 from auditor.writing import write_texts
 
 if TYPE_CHECKING:
@@ -165,7 +165,6 @@ def _setting(setting: Setting) -> str:
 def _class_list(found: Diff) -> Iterator[str]:
     for title, names in (("gone", found.classes_gone), ("new", found.classes_new)):
         if names:
-            more = f" and {len(names) - 20:,} more" if len(names) > 20 else ""
-            yield f"{title}: {', '.join(names[:20])}{more}"
+            yield f"{title}: {listed(names, 20)}"
     if found.classes_reordered:
         yield "the same, in another order"

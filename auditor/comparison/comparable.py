@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import AuditorError
+from auditor.wording import listed
 
 if TYPE_CHECKING:
     from auditor.comparison.side import Side
@@ -73,7 +74,7 @@ def require_same_classes(before: Sequence[str], after: Sequence[str]) -> None:
     """Raise ``NotComparable`` where the names of the classes differ; their order may."""
     gone, new = sorted(set(before) - set(after)), sorted(set(after) - set(before))
     if gone or new:
-        said = [f"without {_some(gone)}"] * bool(gone) + [f"with {_some(new)}"] * bool(new)
+        said = [f"without {_quoted(gone)}"] * bool(gone) + [f"with {_quoted(new)}"] * bool(new)
         raise NotComparable(f"other classes than the baseline: {', '.join(said)}")
 
 
@@ -81,8 +82,8 @@ def require_same_images(before: set[str], after: set[str], shared: int) -> None:
     """Raise ``NotComparable`` where only some images are the same."""
     gone, new = sorted(before - after), sorted(after - before)
     if gone or new:
-        said = [f"{len(gone):,} missing ({_some(gone)})"] * bool(gone)
-        said += [f"{len(new):,} new ({_some(new)})"] * bool(new)
+        said = [f"{len(gone):,} missing ({_quoted(gone)})"] * bool(gone)
+        said += [f"{len(new):,} new ({_quoted(new)})"] * bool(new)
         raise NotComparable(
             f"the test sets share only {shared:,} of {len(before | after):,} images: "
             f"{', '.join(said)}; use the same images, or none of them"
@@ -94,7 +95,7 @@ def require_same_pictures(before: Pictures, after: Pictures) -> None:
     if other := replaced(before, after):
         raise NotComparable(
             f"other pictures under the same names for {len(other):,} of {len(after):,} images, "
-            f"such as {_some(other[:1])}; audit the baseline again on these"
+            f"such as {_quoted(other[:1])}; audit the baseline again on these"
         )
 
 
@@ -117,10 +118,9 @@ def require_images_of_same_classes(
     """Raise ``NotComparable`` where only one test set has images of some class, (k,) each."""
     one_sided = np.flatnonzero(before[1:] != after[1:]).tolist()
     if one_sided:
-        names = _some([classes[i] for i in one_sided])
+        names = _quoted([classes[i] for i in one_sided])
         raise NotComparable(f"only one of the two test sets has images of {names}")
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-    return ", ".join(f'"{name}"' for name in names[:3]) + more
+def _quoted(names: Sequence[str]) -> str:
+    return listed([f'"{name}"' for name in names])

@@ -37,6 +37,7 @@ from auditor.errors import ConfigError, Unavailable, did_you_mean
 from auditor.evidence.confusion import Confusion
 from auditor.evidence.provider import derive
 from auditor.record import DeploymentExhibit, DeploymentRow, MetricRow
+from auditor.wording import listed
 
 __all__ = ["PER", "Deployment", "Estimates", "deployment"]
 
@@ -269,7 +270,7 @@ def deployment(config: Config, confusion: Confusion) -> Deployment:
     if missing := [name for name in classes if name not in table.prevalence]:
         raise ConfigError(
             ("deployment", "prevalence"),
-            f"deployment.prevalence names no share for {_listed(missing)}; every class of the "
+            f"deployment.prevalence names no share for {_quoted(missing)}; every class of the "
             "candidate needs one, 0 where it does not occur",
         )
     costs: dict[tuple[int, int], float] = {}
@@ -297,6 +298,5 @@ def _require_classes(place: tuple[str, ...], names: Iterable[str], classes: Sequ
             )
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-    return ", ".join(f'"{name}"' for name in names[:3]) + more
+def _quoted(names: Sequence[str]) -> str:
+    return listed([f'"{name}"' for name in names])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from auditor.ladder.latency import latency_remarks
-from auditor.wording import plural, points, roughly, share
+from auditor.wording import listed, plural, points, roughly, share
 
 if TYPE_CHECKING:
     from auditor.ladder.record import Paying, RungRow, Step
@@ -64,9 +64,7 @@ def tell(
 
 def _unlooked(names: Sequence[str], rungs: int) -> Iterator[str]:
     if names:
-        listed = ", ".join(names[:_NAMED])
-        listed += f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        of = "any rung" if len(names) == rungs else listed
+        of = "any rung" if len(names) == rungs else listed(names, _NAMED)
         yield (
             f"Nobody looked whether test images overlap the training images of {of}: what was "
             "learned by heart counts as gained. Give each audit [data] train."

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from auditor.check import Finding, Level, Status
 from auditor.policy import counts_as, shown_status
 from auditor.record import Audit, CheckResult, UnreadableImage, WaiverInfo
+from auditor.wording import listed
 
 __all__ = [
     "Unseen",
@@ -24,7 +25,6 @@ __all__ = [
 ]
 
 _URGENCY = ("fail", "error", "inconclusive", "waived", "pass", "skip", "shown", "off")
-_MOST_NAMED = 3
 
 
 def blocks(check: CheckResult, audit: Audit) -> bool:
@@ -66,8 +66,8 @@ def outcome(check: CheckResult, audit: Audit) -> str:
     if not check.waived_subjects:
         return check.summary
     active = [w for w in audit.policy.waivers if w.check == check.id and w.state == "active"]
-    waived = _listed([_waiver(waiver) for waiver in active], "; ")
-    left = _listed([*_not_waived(check)], ", ")
+    waived = listed([_waiver(waiver) for waiver in active], separator="; ")
+    left = listed([*_not_waived(check)])
     end = f" Not waived: {left}." if left else ""
     return f"{check.summary.rstrip('.')}. Waived: {waived}.{end}"
 
@@ -97,11 +97,6 @@ def dead_waivers(audit: Audit) -> list[str]:
         for waiver in audit.policy.waivers
         if waiver.state != "active"
     ]
-
-
-def _listed(items: list[str], separator: str) -> str:
-    more = len(items) - _MOST_NAMED
-    return separator.join(items[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def tally(audit: Audit, level: Level | None = None) -> list[tuple[str, int]]:

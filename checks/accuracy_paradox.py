@@ -237,8 +237,8 @@ class AccuracyParadox(Check):
         if confusion.absent:
             return f"{head}, but {_named('there is no test image of', confusion.absent)}."
         let_be = [f for f in others if f.metric == "recall" and f.status is Status.SKIP]
-        missed = f"; {let_be[0].note}: {listed([f.subject for f in let_be])}" if let_be else ""
-        return f"{head}, balanced {balanced}; chance gives {commonest}{missed}."
+        noted = f"; {let_be[0].note}: {listed([f.subject for f in let_be])}" if let_be else ""
+        return f"{head}, balanced {balanced}; chance gives {commonest}{noted}."
 
 
 def _let_be(finding: Finding, note: str) -> Finding:

@@ -52,10 +52,14 @@ from pathlib import Path
 
 
 class Counted(ByColour):
+    seen = frozenset()
+
     def forward(self, x):
         if len(x) > 1:  # a batch, not the probe that counts the outputs
+            new = {image.numpy().tobytes() for image in x} - self.seen  # some are tried out first
+            self.seen |= new
             with Path(__file__).with_name("looked").open("a") as stream:
-                stream.write(len(x) * "x")
+                stream.write(len(new) * "x")
         return super().forward(x)
 
 

@@ -158,6 +158,11 @@ class Forward:
             self._compare(batch)
 
     @property
+    def plain(self) -> nn.Module:
+        """The model as it came, on its device."""
+        return self._plain
+
+    @property
     def is_plain(self) -> bool:
         """Whether the model runs as it came."""
         return self.model is self._plain

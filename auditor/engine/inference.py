@@ -19,7 +19,7 @@ from auditor.engine.forward import TRIED, Forward, default_batch
 from auditor.engine.lookup import Rows
 from auditor.engine.replica import Replica
 from auditor.engine.shards import PART
-from auditor.engine.steadiness import require_steady
+from auditor.engine.steadiness import STEADY_ON, require_steady
 from auditor.errors import InputError, Unavailable
 from auditor.evidence.columns import matrix
 from auditor.evidence.provider import Observer
@@ -133,11 +133,8 @@ class Inference(Observer):
 
     def _replica(self, model: torch.nn.Module, device: torch.device) -> Replica:
         forward = self._forward(model, device)
-        unsure = not (self._copied and forward.is_plain)  # a copy is as steady as the model
-        if unsure and (first := self._first_images) is not None:
-            self._require_steady(model, first.to(device))
-            if not forward.is_plain:
-                forward.settle(first.to(device))
+        if not forward.is_plain and (first := self._first_images) is not None:
+            forward.settle(first.to(device))
         return Replica(
             forward,
             device,
@@ -162,13 +159,6 @@ class Inference(Observer):
             if self._copied:  # without the cheaper one the audit goes on
                 raise Unavailable(str(error), "error") from error
             raise
-
-    def _require_steady(self, model: torch.nn.Module, first: torch.Tensor) -> None:
-        import torch
-
-        images = first.to(getattr(torch, self._dtype))
-        batches = self.candidate.engine.batch_size != 1
-        require_steady(model, images, self.candidate.name, batches=batches)
 
     @cached_property
     def _first_images(self) -> torch.Tensor | None:
@@ -237,6 +227,7 @@ class Inference(Observer):
         self, images: Sequence[str], prepared: Sequence[Any]
     ) -> Columns | Callable[[], Columns]:
         """Return the prediction columns of a batch, or what waits for a device and returns them."""
+        self._require_steady(prepared)
         rows = self._rows.find(images)
         replica = self._replicas[self._turn % len(self._replicas)]
         self._turn += 1
@@ -248,6 +239,22 @@ class Inference(Observer):
             return self._columns(found)
 
         return finish if self.under_way > 1 else finish()
+
+    def _require_steady(self, prepared: Sequence[torch.Tensor]) -> None:
+        """Look at the first images that are to be run, which are of no known row."""
+        import torch
+
+        if self._turn or self._copied:  # a copy is as steady as the model
+            return
+        first = self._replicas[0]
+        images = torch.stack(list(prepared[:STEADY_ON])).to(first.device)
+        images = self.candidate.loaded.preprocessing.normalise(images)
+        require_steady(
+            first.forward.plain,
+            images.to(getattr(torch, self._dtype)),
+            self.candidate.name,
+            batches=self.candidate.engine.batch_size != 1,
+        )
 
     def _named(self, replica: Replica, images: Sequence[str], work: Callable[[], Result]) -> Result:
         """Do some work; say of a failure on a device where and with which images it came."""

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["require_steady"]
+__all__ = ["STEADY_ON", "require_steady"]
 
-_IMAGES = 4
+STEADY_ON = 4
+"""Images on which it is tried."""
 _TOLERANCE = {"float32": 0.02, "float16": 0.2, "bfloat16": 0.2}
 """Largest change of a logit as a share of the spread of its image's. Other kernels, for batches of
 another size, change less; a batch's own statistics and dropout change more, and so does what ONNX
@@ -32,7 +33,7 @@ def require_steady(model: nn.Module, images: torch.Tensor, name: str, *, batches
     model
         Plain, on the device of `images`.
     images
-        The first of a split, of the model's dtype, shape (n, channels, height, width).
+        A few that are to be run, of the model's dtype, shape (n, channels, height, width).
     name
         What messages call the model.
     batches
@@ -45,11 +46,10 @@ def require_steady(model: nn.Module, images: torch.Tensor, name: str, *, batches
     """
     import torch
 
-    few = images[:_IMAGES]
     try:
         with torch.inference_mode(), reproducible():
-            alone = _each(model, few, name)
-            first, again = ((_rows if batches else _each)(model, few, name) for _ in range(2))
+            alone = _each(model, images, name)
+            first, again = ((_rows if batches else _each)(model, images, name) for _ in range(2))
     except InputError:
         raise
     except Exception:  # it fails again in the pass, which says on which images

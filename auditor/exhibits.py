@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -30,6 +30,7 @@ from auditor.record import (
 )
 
 if TYPE_CHECKING:
+    from auditor.comparison import Comparison
     from auditor.evidence.confusion import Confusion
     from auditor.evidence.predictions import Predictions
     from auditor.evidence.properties import Properties
@@ -93,20 +94,30 @@ def _properties(graph: Graph, split: str) -> Properties | None:
     return found
 
 
-def show(graph: Graph, results: Sequence[CheckResult]) -> Exhibits:
-    """Return every exhibit whose evidence is at hand."""
+def show(graph: Graph, results: Sequence[CheckResult], candidate: str) -> Exhibits:
+    """Return every exhibit whose evidence is at hand.
+
+    Parameters
+    ----------
+    graph
+        The evidence.
+    results
+        Of the checks, whose options the exhibits follow.
+    candidate
+        What it is called.
+    """
     confusion = graph.get("confusion")
     return Exhibits(
         metrics=_metrics(confusion, graph.get("test")),
         per_class=_per_class(graph, confusion),
         confusion=ConfusionExhibit(classes=confusion.classes, cells=tuple(confusion.cells())),
         overlap=_overlap(graph),
-        efficiency=_efficiency(graph, confusion, results),
+        efficiency=_efficiency(graph, confusion, results, candidate),
         training=_training(graph),
         deployment=_deployment(graph),
         calibration=_calibration(graph),
         operating=_operating(graph, results),
-        baseline=_baseline(graph, results),
+        baseline=_baseline(graph, results, candidate),
         latency=_latency(graph, results),
         cheaper=_cheaper(graph, results),
     )
@@ -120,6 +131,16 @@ def _if_had(graph: Graph, name: str) -> Any:
         return graph.get(name)
     except Unavailable:
         return None
+
+
+def _result(results: Sequence[CheckResult], id: str) -> CheckResult | None:
+    return next((result for result in results if result.id == id), None)
+
+
+def _options(results: Sequence[CheckResult], id: str) -> Mapping[str, Any]:
+    """Return the options that a check ran with; none where it took no part."""
+    result = _result(results, id)
+    return {} if result is None else result.options
 
 
 def _metrics(confusion: Confusion, test: Predictions) -> tuple[MetricRow, ...]:
@@ -221,41 +242,48 @@ def _overlap(graph: Graph) -> OverlapExhibit | None:
 
 
 def _efficiency(
-    graph: Graph, confusion: Confusion, results: Sequence[CheckResult]
+    graph: Graph, confusion: Confusion, results: Sequence[CheckResult], candidate: str
 ) -> EfficiencyExhibit | None:
     from auditor.efficiency.exhibit import exhibit
 
     complexity = _if_had(graph, "complexity")
     if complexity is None or None in (complexity.macs, complexity.parameters):
         return None  # without a cost it has no place on the plane
+    judged = _result(results, "efficiency")
     return exhibit(
-        graph.config.candidate.name or describe_candidate(graph).name,
+        candidate,
         complexity,
         confusion.accuracy,
-        next((r.findings for r in results if r.id == "efficiency"), ()),
+        () if judged is None else judged.findings,
         _if_had(graph, "baseline"),
         _if_had(graph, "own_audits"),
     )
 
 
-def _baseline(graph: Graph, results: Sequence[CheckResult]) -> BaselineExhibit | None:
+def _baseline(
+    graph: Graph, results: Sequence[CheckResult], candidate: str
+) -> BaselineExhibit | None:
     from auditor.comparison import NotComparable, compare
     from auditor.comparison.comparable import pictures_of
-    from auditor.comparison.exhibit import beside, thumbnails
 
     baseline = _if_had(graph, "baseline")
     if baseline is None:
         return None
-    options = next((r.options for r in results if r.id == "baseline-regression"), {})
-    confidence = options.get("confidence", 0.95)
+    confidence = _options(results, "baseline-regression").get("confidence", 0.95)
     try:
         pictures = pictures_of(_if_had(graph, "test_signatures"))
         comparison = compare(graph.get("test"), baseline, confidence, pictures=pictures)
     except NotComparable:  # said by the check
         return None
+    return _beside(graph, comparison, baseline.audit.candidate.name, candidate)
+
+
+def _beside(graph: Graph, comparison: Comparison, before: str, after: str) -> BaselineExhibit:
+    """Show a comparison under both models' names, with the pictures that are at hand."""
+    from auditor.comparison.exhibit import beside, thumbnails
+
     samples = _if_had(graph, "test_samples") if graph.gathering else None
-    name = describe_candidate(graph).name
-    shown = beside(comparison, baseline.audit.candidate.name, name)
+    shown = beside(comparison, before, after)
     return shown if samples is None else thumbnails(shown, samples.read)
 
 
@@ -288,9 +316,9 @@ def _calibration(graph: Graph) -> CalibrationExhibit | None:
 def _operating(graph: Graph, results: Sequence[CheckResult]) -> OperatingExhibit | None:
     from auditor.operating import exhibit
 
-    judged = next((r for r in results if r.id == "operating-point" and r.findings), None)
+    judged = _result(results, "operating-point")
     test, validation = _if_had(graph, "test"), _if_had(graph, "validation")
-    if judged is None or validation is None:
+    if judged is None or not judged.findings or validation is None:
         return None
     options = judged.options
     wanted = options["critical"], options["min_recall"], options["confidence"]
@@ -303,7 +331,7 @@ def _latency(graph: Graph, results: Sequence[CheckResult]) -> LatencyExhibit | N
     latency = _if_had(graph, "latency")
     if latency is None:
         return None
-    options = next((r.options for r in results if r.id == "latency"), {})
+    options = _options(results, "latency")
     tolerance = options.get("tolerance")
     return speed.show(
         latency,
@@ -314,18 +342,14 @@ def _latency(graph: Graph, results: Sequence[CheckResult]) -> LatencyExhibit | N
 
 def _cheaper(graph: Graph, results: Sequence[CheckResult]) -> BaselineExhibit | None:
     from auditor.comparison import NotComparable
-    from auditor.comparison.exhibit import beside, thumbnails
     from auditor.evidence.cheaper import compare_cheaper
 
     cheaper = _if_had(graph, "cheaper")
     if cheaper is None:
         return None
-    options = next((r.options for r in results if r.id == "cheaper-inference"), {})
+    confidence = _options(results, "cheaper-inference").get("confidence", 0.95)
     try:
-        confidence = options.get("confidence", 0.95)
         comparison = compare_cheaper(graph.get("test"), cheaper, confidence)
     except NotComparable:  # said by the check
         return None
-    samples = _if_had(graph, "test_samples") if graph.gathering else None
-    shown = beside(comparison, "float32", graph.get("cheaper_dtype").name)
-    return shown if samples is None else thumbnails(shown, samples.read)
+    return _beside(graph, comparison, "float32", graph.get("cheaper_dtype").name)

@@ -236,6 +236,7 @@ def _decided(
     from auditor.exhibits import describe_candidate, describe_data, show
     from auditor.provenance import describe_run
 
+    candidate = describe_candidate(graph)
     config, today = graph.config, datetime.datetime.now(datetime.UTC).date()
     results = [apply_waivers(result, config.waivers, today) for result in results]
     preset = config.policy.preset
@@ -243,11 +244,11 @@ def _decided(
     return Audit(
         verdict=verdict,
         summary=leak_free.lead(results) + summary,
-        candidate=describe_candidate(graph),
+        candidate=candidate,
         data=describe_data(graph),
         policy=describe_policy(preset, config.waivers, results, today),
         checks=tuple(results),
-        exhibits=show(graph, results),
+        exhibits=show(graph, results, candidate.name),
         provenance=describe_run(config, source, graph, time.monotonic() - started),
     ).sealed()
 

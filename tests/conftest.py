@@ -52,14 +52,12 @@ from pathlib import Path
 
 
 class Counted(ByColour):
-    seen = frozenset()
-
     def forward(self, x):
-        if len(x) > 1:  # a batch, not the probe that counts the outputs
-            new = {image.numpy().tobytes() for image in x} - self.seen  # some are tried out first
-            self.seen |= new
+        one, other = x[: len(x) // 2], x[len(x) // 2 :]
+        # a batch, neither the probe that counts the outputs nor the one with negatives
+        if len(x) > 1 and not torch.equal(one, -other):
             with Path(__file__).with_name("looked").open("a") as stream:
-                stream.write(len(new) * "x")
+                stream.write(len(x) * "x")
         return super().forward(x)
 
 

@@ -19,7 +19,7 @@ from auditor.engine.forward import TRIED, Forward, default_batch
 from auditor.engine.lookup import Rows
 from auditor.engine.replica import Replica
 from auditor.engine.shards import PART
-from auditor.engine.steadiness import STEADY_ON, require_steady
+from auditor.engine.steadiness import require_steady
 from auditor.errors import InputError, Unavailable
 from auditor.evidence.columns import matrix
 from auditor.evidence.provider import Observer
@@ -247,7 +247,7 @@ class Inference(Observer):
         if self._turn or self._copied:  # a copy is as steady as the model
             return
         first = self._replicas[0]
-        images = torch.stack(list(prepared[:STEADY_ON])).to(first.device)
+        images = torch.stack([prepared[0], prepared[-1]]).to(first.device)
         images = self.candidate.loaded.preprocessing.normalise(images)
         require_steady(
             first.forward.plain,

@@ -11,10 +11,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["STEADY_ON", "require_steady"]
+__all__ = ["require_steady"]
 
-STEADY_ON = 4
-"""Images on which it is tried."""
 _TOLERANCE = {"float32": 0.02, "float16": 0.2, "bfloat16": 0.2}
 """Largest change of a logit as a share of the spread of its image's. Other kernels, for batches of
 another size, change less; a batch's own statistics and dropout change more, and so does what ONNX
@@ -26,7 +24,8 @@ _LAST_BITS = 16
 def require_steady(model: nn.Module, images: torch.Tensor, name: str, *, batches: bool) -> None:
     """Refuse a model whose outputs are random, or depend on what else is in the batch.
 
-    It is run twice on the same few images, and once on each of them alone.
+    It is run twice on the same few images and their negatives, and once on each of them alone. A
+    split often begins with images of one class, on which all answers are alike; negatives are not.
 
     Parameters
     ----------
@@ -46,6 +45,7 @@ def require_steady(model: nn.Module, images: torch.Tensor, name: str, *, batches
     """
     import torch
 
+    images = torch.cat([images, -images])
     try:
         with torch.inference_mode(), reproducible():
             alone = _each(model, images, name)

@@ -87,6 +87,16 @@ def test_it_is_refused_before_it_is_judged(
         audited(function)
 
 
+@pytest.mark.parametrize("function", ["first", "normalised"])
+def test_it_is_refused_where_a_batch_holds_one_class(
+    image_folder: Callable[..., Path], module: Callable[..., str], run: Any, function: str
+) -> None:
+    candidate = {"module": f"{module(NETWORKS)}:{function}", "input_size": 16}
+    data = {"test": image_folder("test", {"red": 16, "blue": 16})}
+    with pytest.raises(InputError, match="depend on the other images of its batch"):
+        run(candidate=candidate, data=data, engine={"batch_size": 8})
+
+
 def test_what_sees_single_images_alone_may_look_at_its_batch(audited: Callable[..., Any]) -> None:
     assert audited("first", batch_size=1).check("top1-accuracy").findings
     with pytest.raises(InputError, match="two runs on the same images differ"):

@@ -14,7 +14,7 @@ from auditor.config import Config, ConfigSource, load_config
 from auditor.engine.threads import wait_passively
 from auditor.errors import ConfigError, InputError, OptionError, Unavailable
 from auditor.evidence.provider import find_providers
-from auditor.evidence.store import Store
+from auditor.evidence.store import EVIDENCE, Store
 from auditor.graph import Graph
 from auditor.policy import apply_waivers, decide_verdict, describe_policy
 from auditor.progress import Progress
@@ -31,7 +31,7 @@ from auditor.registry import (
 if TYPE_CHECKING:
     from auditor.engine.shards import Shard
 
-__all__ = ["Gathered", "Judged", "audit", "evidence_directory", "gather", "judge", "run_audit"]
+__all__ = ["Gathered", "Judged", "audit", "evidence_directory", "gather", "judge"]
 
 _NO_TEST = "there are no test predictions to judge: {}"
 
@@ -58,33 +58,12 @@ def audit(config: str | Path | None = None, **overrides: Any) -> Audit:
     'rejected'
     """
     loaded, source = load_config(None if config is None else Path(config), overrides)
-    return run_audit(loaded, source)
+    return judge(loaded, source).audit
 
 
 def evidence_directory(config: Config) -> Path:
     """Return where an audit keeps its evidence."""
-    return config.output.directory / "evidence"
-
-
-def run_audit(
-    config: Config,
-    source: ConfigSource | None = None,
-    *,
-    gathering: bool = True,
-    progress: Progress | None = None,
-) -> Audit:
-    """Run every enabled check and decide.
-
-    Parameters
-    ----------
-    config, source
-        As ``load_config`` returns them.
-    gathering
-        Whether to gather what is not stored; without it, stored evidence is judged as it is.
-    progress
-        Who is told how far the work is; nobody where None.
-    """
-    return judge(config, source, gathering=gathering, progress=progress).audit
+    return config.output.directory / EVIDENCE
 
 
 class Judged(NamedTuple):
@@ -93,7 +72,7 @@ class Judged(NamedTuple):
     audit: Audit
     graph: Graph
 
-    def write(self, config: Config) -> list[Path]:
+    def write(self) -> list[Path]:
         """Write the audit, its reports, and the lists that they name; return the files.
 
         Those of an earlier audit go first: beside this one they would contradict it.
@@ -101,12 +80,13 @@ class Judged(NamedTuple):
         from auditor.overlap.lists import LISTS
         from auditor.render import FORMATS, render
 
-        directory = config.output.directory
+        output = self.graph.config.output
+        directory = output.directory
         directory.mkdir(parents=True, exist_ok=True)
         for name in (*(each.filename for each in FORMATS.values()), *LISTS):
             (directory / name).unlink(missing_ok=True)
         self.audit.write(directory / "audit.json")
-        reports = render(self.audit, directory, config.output.formats)
+        reports = render(self.audit, directory, output.formats)
         return [*reports, *self._lists(directory), directory / "audit.json"]
 
     def _lists(self, directory: Path) -> list[Path]:
@@ -130,7 +110,22 @@ def judge(
     gathering: bool = True,
     progress: Progress | None = None,
 ) -> Judged:
-    """Run every enabled check and decide; parameters as for ``run_audit``."""
+    """Run every enabled check and decide.
+
+    Parameters
+    ----------
+    config, source
+        As ``load_config`` returns them.
+    gathering
+        Whether to gather what is not stored; without it, stored evidence is judged as it is.
+    progress
+        Who is told how far the work is; nobody where None.
+
+    Raises
+    ------
+    InputError
+        Where the configuration or the input is wrong.
+    """
     started = time.monotonic()
     source = source or ConfigSource()
     registry = find_checks()
@@ -165,14 +160,14 @@ def gather(
     Parameters
     ----------
     config, source, progress
-        As for ``run_audit``.
+        As for ``judge``.
     shard
         The share of the images to look at; what rests on all of them is then left.
 
     Raises
     ------
     InputError
-        As ``run_audit``.
+        As ``judge``.
     """
     source = source or ConfigSource()
     configured = _configured(config, source, find_checks())

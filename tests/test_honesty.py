@@ -11,7 +11,7 @@ import pytest
 from auditor.config import load_config
 from auditor.errors import InputError
 from auditor.record import Audit
-from auditor.runner import run_audit
+from auditor.runner import judge
 
 Run = Callable[..., Audit]
 Make = Callable[..., Path]
@@ -38,7 +38,7 @@ def test_evidence_of_two_test_sets_is_not_judged_as_one(
             "output": {"directory": tmp_path / "out"},
         },
     )
-    audit = run_audit(config, source, gathering=False)
+    audit = judge(config, source, gathering=False).audit
     assert audit.check("split-overlap").status == "error"
     assert "other test_samples" in audit.check("split-overlap").summary
     assert audit.verdict == "undecided"
@@ -54,7 +54,7 @@ def test_growing_the_training_data_leaves_stored_evidence_of_one_audit(
     shutil.copy(train / "cat" / "0000.png", train / "cat" / "more.png")
     again = run(data={"train": train, "test": test}, candidate=candidate)
     config, source = load_config(None, {"output": {"directory": tmp_path / "out"}})
-    judged = run_audit(config, source, gathering=False)
+    judged = judge(config, source, gathering=False).audit
     assert [r.status for r in judged.checks] == [r.status for r in again.checks]
 
 

@@ -34,9 +34,9 @@ def command(audit: Path, prune: bool) -> int:
     """
     from auditor.cli.judging import writing
     from auditor.errors import InputError
-    from auditor.evidence.store import Store
+    from auditor.evidence.store import EVIDENCE, Store
 
-    folder = audit / "evidence"
+    folder = audit / EVIDENCE
     if not folder.is_dir():
         raise InputError(
             f"{folder}: no evidence is kept there; name the folder of an audit, such as ./audit"

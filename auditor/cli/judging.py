@@ -25,7 +25,7 @@ def judge(config: Config, source: ConfigSource, *, gathering: bool) -> int:
 
     with writing(config.output.directory, trying=True):
         found = judged(config, source, gathering=gathering, progress=Progress.on_stderr())
-        written = found.write(config)
+        written = found.write()
     say(verdict(found.audit, written))
     return found.audit.exit_status
 

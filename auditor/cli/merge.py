@@ -37,9 +37,9 @@ def command(folders: tuple[Path, ...], output: Path) -> int:
     """  # noqa: D301
     from auditor.cli.judging import writing
     from auditor.engine.shares import merge
-    from auditor.evidence.store import Store
+    from auditor.evidence.store import EVIDENCE, Store
 
-    evidence = output / "evidence"
+    evidence = output / EVIDENCE
     with writing(output):
         merged = merge(folders, Store(evidence))
     for name, images in merged.items():

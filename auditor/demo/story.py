@@ -99,7 +99,7 @@ def _audit(place: Path, progress: Progress) -> Audit:
 
     config, source = load_config(place / "auditor.toml")
     found = judge(config, source, progress=progress)
-    found.write(config)
+    found.write()
     return found.audit
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import Unavailable
+from auditor.evidence.store import EVIDENCE
 from auditor.record import Audit
 
 if TYPE_CHECKING:
@@ -70,12 +71,13 @@ def open_stored(file: Path, audit: Audit, name: str) -> Any:
     digest = audit.provenance.evidence.get(name)
     if digest is None:
         raise Unavailable(_WITHOUT[name])
-    path = file.parent / "evidence" / f"{name}.parquet"
+    path = file.parent / EVIDENCE / f"{name}.parquet"
     try:
         content = path.read_bytes()
     except OSError as error:
         raise Unavailable(
-            f"{path}: cannot be read ({error.strerror or error}); keep evidence/ beside {file.name}"
+            f"{path}: cannot be read ({error.strerror or error}); keep {EVIDENCE}/ beside "
+            f"{file.name}"
         ) from None
     if hashlib.sha256(content).hexdigest() != digest:
         raise Unavailable(

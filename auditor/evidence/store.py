@@ -30,7 +30,10 @@ from auditor.writing import appearing, write_text
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["GENERATIONS", "Store", "StoredFile"]
+__all__ = ["EVIDENCE", "GENERATIONS", "Store", "StoredFile"]
+
+EVIDENCE = "evidence"
+"""The folder of a store, beside what was made from it."""
 
 GENERATIONS = 4
 """How many earlier entries of a name are set aside."""

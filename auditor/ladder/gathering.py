@@ -106,7 +106,7 @@ def _audit(config: Config, source: ConfigSource, progress: Progress) -> None:
     """Do what ``auditor run`` does, so that the folder holds one whole audit."""
     from auditor.runner import judge
 
-    judge(config, source, progress=progress).write(config)
+    judge(config, source, progress=progress).write()
 
 
 def _named(rungs: Sequence[Rung]) -> list[Rung]:

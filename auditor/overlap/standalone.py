@@ -22,7 +22,7 @@ from auditor.errors import InputError
 from auditor.evidence.provider import find_providers
 from auditor.evidence.signature_file import is_signature_file
 from auditor.evidence.signatures import Signatures
-from auditor.evidence.store import Store
+from auditor.evidence.store import EVIDENCE, Store
 from auditor.graph import Graph
 from auditor.overlap.contamination import conflicting
 from auditor.overlap.exhibit import show_overlap
@@ -152,7 +152,7 @@ def _graph(
     config = Config.model_validate(
         {"data": sources, "overlap": dict(settings or {}), "output": {"directory": directory}}
     )
-    store = Store(directory / "evidence")
+    store = Store(directory / EVIDENCE)
     wanted = ["overlap", "groups"]
     graph = Graph(config, find_providers(), store, wanted, progress or Progress())
     for split, path in sources.items():

@@ -20,7 +20,7 @@ from auditor.evidence.groups import (
     group_counts,
 )
 from auditor.record import Audit
-from auditor.runner import run_audit
+from auditor.runner import judge
 
 Run = Callable[..., Audit]
 
@@ -187,6 +187,6 @@ def test_groups_that_were_not_gathered_are_not_judged(
     tables = _tables(module(), data=data)
     run(**tables, overlap={"groups": ["patient"]})
     later = {**tables, "overlap": {"groups": ["label"]}, "output": {"directory": tmp_path / "out"}}
-    audit = run_audit(*load_config(None, later), gathering=False)
+    audit = judge(*load_config(None, later), gathering=False).audit
     assert audit.check("group-overlap").status is Status.ERROR
     assert audit.verdict == "undecided"

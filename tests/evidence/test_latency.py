@@ -20,7 +20,7 @@ from auditor.models.handle import Candidate
 from auditor.models.onnx import only_cpu
 from auditor.record import Audit
 from auditor.render.html import html_report
-from auditor.runner import run_audit
+from auditor.runner import judge
 
 PARAMETERLESS = """
 class Bare(nn.Module):
@@ -118,7 +118,7 @@ def test_it_is_measured_once_and_judged_again_without_the_model(
     assert first.provenance.evidence["latency"] == again.provenance.evidence["latency"]
     assert again.check("latency").status is not Status.PASS
     config = load_config(None, {**tables, "output": {"directory": tmp_path / "out"}})[0]
-    judged = run_audit(config, gathering=False)
+    judged = judge(config, gathering=False).audit
     assert judged.check("latency").status is Status.PASS
     assert judged.exhibits.latency == first.exhibits.latency
 

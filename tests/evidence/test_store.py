@@ -31,7 +31,7 @@ from auditor.evidence.training_log import TrainingLog
 from auditor.models.complexity import Memory, Uncounted
 from auditor.models.stages import Stage
 from auditor.record import Audit
-from auditor.runner import run_audit
+from auditor.runner import judge
 
 KEY = "k" * 64
 HARMED_ENTRIES = (
@@ -407,7 +407,7 @@ class TestJudgingAgain:
 
     def test_the_files_are_not_needed(self, config: Config, tmp_path: Path) -> None:
         (tmp_path / "predictions.csv").unlink()
-        again = run_audit(config, gathering=False)
+        again = judge(config, gathering=False).audit
         assert again.verdict == "accepted"
         assert again.check("overfitting").status is Status.PASS
 
@@ -419,24 +419,24 @@ class TestJudgingAgain:
         path.write_bytes(path.read_bytes()[:-8])
         if name == "test":
             with pytest.raises(InputError, match="not among the stored evidence"):
-                run_audit(config, gathering=False)
+                judge(config, gathering=False)
         else:
-            again = run_audit(config, gathering=False)
+            again = judge(config, gathering=False).audit
             assert again.check("overfitting").status is Status.ERROR
             assert again.verdict == "undecided"
 
     def test_harmed_counts_are_an_error_of_who_asked(self, config: Config, tmp_path: Path) -> None:
         (tmp_path / "out" / "evidence" / "train_counts.parquet").write_bytes(b"")
-        again = run_audit(config, gathering=False)
+        again = judge(config, gathering=False).audit
         assert again.check("rare-class-recall").status is Status.ERROR
         assert again.check("top1-accuracy").status is Status.PASS
         assert again.verdict == "undecided"
 
     def test_what_was_not_given_stays_a_skip(self, config: Config) -> None:
-        again = run_audit(config, gathering=False)
+        again = judge(config, gathering=False).audit
         assert again.check("split-overlap").status is Status.SKIP
 
     def test_nothing_was_ever_gathered(self, tmp_path: Path) -> None:
         config = load_config(None, {"output": {"directory": tmp_path / "new"}})[0]
         with pytest.raises(InputError, match="auditor run"):
-            run_audit(config, gathering=False)
+            judge(config, gathering=False)

@@ -131,7 +131,6 @@ def judge(
     registry = find_checks()
     configured = _configured(config, source, registry)
     graph = _begun(config, source, configured, progress, gathering=gathering)
-    graph.get("training_log", required=False)  # what is wrong with it is said before the work
     results = [_run(check, level, graph, source) for check, level in configured]
     results = _without_leak(results, configured, graph, source)
     results += [_broken(check, config) for check in registry.broken]
@@ -177,7 +176,6 @@ def gather(
         if "test" in lost:
             raise InputError(_NO_TEST.format(lost["test"]))
         return Gathered(tuple(names), lost)
-    graph.get("training_log", required=False)
     _require_test(graph)
     missing: dict[str, str] = {}
     for name in graph.gathered():
@@ -204,8 +202,8 @@ def _begun(
         raise source.complain((), message)
     _require_another_folder(config, source)
     graph = _graph(config, configured, progress or Progress(), gathering=gathering)
-    for name in ("baseline", "baseline_model") if gathering else ("baseline",):
-        graph.get(name, required=False)  # a wrong path is said before the work, not after
+    for name in ("baseline", *(("baseline_model", "training_log") if gathering else ())):
+        graph.get(name, required=False)  # what is wrong is said before the work, not after
     _require_known_classes(graph, source)
     return graph
 

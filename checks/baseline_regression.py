@@ -63,7 +63,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Level, Outcome, Status
-from auditor.wording import listed, share
+from auditor.wording import beside, listed, points, share
 
 if TYPE_CHECKING:
     from auditor.comparison import Change, Comparison
@@ -156,7 +156,7 @@ class BaselineRegression(Check):
         return Status.SKIP, "not significant among the classes"
 
     def _summary(self, comparison: Comparison, findings: list[Finding], baseline: Baseline) -> str:
-        from auditor.comparison.finding import flipped, points
+        from auditor.comparison.finding import flipped
 
         overall, name = comparison.overall, _called(baseline)
         if comparison.identical:
@@ -167,10 +167,10 @@ class BaselineRegression(Check):
         if whole.status is not Status.FAIL and any(f.status is Status.FAIL for f in fallen):
             head = "Worse for some classes than"
         images = f"{'the same ' if comparison.paired else ''}{overall.n_after:,} images"
-        low = points(overall.interval.low, self.margin)
+        low = beside(overall.interval.low, -self.margin, "points", 2)
         text = (
             f"{head} {name}: accuracy {share(overall.before, 2)} → {share(overall.after, 2)} "
-            f"({points(overall.difference)}, at worst {low}) on {images}"
+            f"({points(overall.difference, 2)}, at worst {low}) on {images}"
         )
         text += f", {flipped(overall)}" if comparison.paired else _OTHER_IMAGES
         return f"{text}{_classes(fallen, comparison)}."
@@ -192,10 +192,13 @@ _OTHER_IMAGES = ", which are not the baseline's: the difference may be that of t
 
 
 def _classes(fallen: list[Finding], comparison: Comparison) -> str:
-    from auditor.comparison.finding import points
-
-    margin = -(fallen[0].limit or 0.0) if fallen else None
-    said = [f"{f.subject} fell by {points(f.observed or 0.0, margin)[1:]}" for f in fallen]
+    said = [f"{f.subject} fell by {_drop(f)}" for f in fallen]
     text = f"; {listed(said, noun='class')}" if said else ""
     gained = [change.name for change in comparison.better]
     return f"{text}; better: {listed(gained)}" if gained else text
+
+
+def _drop(fallen: Finding) -> str:
+    assert fallen.observed is not None
+    assert fallen.limit is not None
+    return beside(fallen.observed, fallen.limit, "points", 2).removeprefix("−")

@@ -45,7 +45,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status
-from auditor.wording import listed, share
+from auditor.wording import beside, listed, share
 
 if TYPE_CHECKING:
     from auditor.comparison import Change, Comparison
@@ -123,8 +123,6 @@ _HEADS = {
 
 
 def _summary(comparison: Comparison, findings: list[Finding], dtype: str, margin: float) -> str:
-    from auditor.comparison.finding import points
-
     whole, n = comparison.overall, comparison.overall.n_after
     head = _HEADS[findings[0].status]
     fallen = [f.subject for f in findings if f.status is Status.FAIL and f.subject != whole.name]
@@ -133,5 +131,5 @@ def _summary(comparison: Comparison, findings: list[Finding], dtype: str, margin
     return (
         f"{dtype} {head}: {comparison.changed:,} of {n:,} predictions change, {whole.lost:,} lost "
         f"and {whole.won:,} won; accuracy {share(whole.before, 2)} → {share(whole.after, 2)} "
-        f"(at worst {points(whole.interval.low, margin)})."
+        f"(at worst {beside(whole.interval.low, -margin, 'points', 2)})."
     )

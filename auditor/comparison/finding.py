@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from auditor.check import Finding, Status, decide
 from auditor.comparison.result import Change, Comparison
-from auditor.wording import digits_apart, share
+from auditor.wording import share
 
-__all__ = ["flipped", "held_to", "points", "shown"]
+__all__ = ["flipped", "held_to", "shown"]
 
 
 def held_to(comparison: Comparison, margin: float) -> Status:
@@ -51,17 +51,3 @@ def flipped(change: Change) -> str:
     if change.lost is None:
         return f"{share(change.before)} of {change.n_before:,} images before"
     return f"{change.lost:,} lost, {change.won:,} won"
-
-
-def points(difference: float, margin: float | None = None) -> str:
-    """Write a difference of shares, never rounded to the largest drop that is allowed.
-
-    >>> points(-0.0123), points(-0.050001, 0.05)
-    ('−1.23 points', '−5.0001 points')
-    """
-    limit = None if margin is None else -margin
-    return f"{_signed(difference, digits_apart([difference], limit, _signed, 2))} points"
-
-
-def _signed(difference: float, digits: int) -> str:
-    return f"{100 * difference:+.{digits}f}".replace("-", "−")

@@ -263,12 +263,14 @@ def _amount(value: float, unit: str, digits: int) -> str:
 def interval(bounds: tuple[float, float] | None, unit: str = "share", digits: int = 1) -> str:
     """Return both bounds in brackets, and a dash where there are none.
 
-    >>> interval((0.87, 0.941))
-    '[87.0%, 94.1%]'
+    >>> interval((0.87, 0.941)), interval((-0.0125, 0.004), "points")
+    ('[87.0%, 94.1%]', '[−1.2, +0.4] points')
     """
     if bounds is None:
         return MISSING
-    return f"[{quantity(bounds[0], unit, digits)}, {quantity(bounds[1], unit, digits)}]"
+    word = " points" if unit == "points" else ""  # said once; signs stand at each figure
+    low, high = (quantity(bound, unit, digits).removesuffix(word) for bound in bounds)
+    return f"[{low}, {high}]{word}"
 
 
 class Compared(NamedTuple):

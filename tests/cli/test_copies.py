@@ -115,7 +115,7 @@ class TestOverlap:
         assert cli("overlap", "train.csv", "test.csv").returncode == 0
         done = cli("overlap", "train.csv", "test.csv", "--group", "patient")
         assert done.returncode == 1
-        assert "first: patient b with 12 test and 12 training images" in " ".join(
+        assert "first: patient b with 12 test images and 12 training images" in " ".join(
             done.stdout.split()
         )
         wrong = cli("overlap", "train.csv", "test.csv", "--group", "patent")

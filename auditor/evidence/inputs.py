@@ -67,12 +67,21 @@ class SavedPredictions:
         )
 
     def read_apart(self, samples: Samples | None, test: SavedPredictions | None) -> Predictions:
-        """Return the predictions; ``InputError`` where they are those of the test images, too."""
+        """Return the predictions; ``Unavailable`` where those of the test images are among them.
+
+        The rest of the audit goes on: that test images are in the training data, whoever looks at
+        the images can show.
+        """
         from auditor.evidence.given_twice import given_twice
 
         found = self.read(samples)
         if test is not None and given_twice(found, test.read()):
-            raise self.same_as_test()
+            raise Unavailable(
+                f"{self.path}: the predictions of the test images are in it: the test images are "
+                f"{self.split} images, too, or the same predictions were given for "
+                f"{_SAME[self.split]}",
+                "error",
+            )
         return found
 
     def same_as_test(self) -> InputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from auditor.errors import InputError
+from auditor.check import Status
 from auditor.evidence.given_twice import given_twice
 from auditor.evidence.predictions import Predictions
 from auditor.record import Audit
@@ -120,17 +121,57 @@ def _written(path: Path, split: Predictions) -> Path:
 
 @pytest.mark.parametrize("given", ["train", "validation"])
 @pytest.mark.parametrize("sure", [True, False], ids=["probabilities", "none"])
-def test_an_audit_refuses_the_test_rows_in_another_order(
+def test_no_check_passes_on_the_test_rows_in_another_order(
     run: Callable[..., Audit], tmp_path: Path, given: str, sure: bool
 ) -> None:
     split = _split(0, sure=sure)
     shuffled = _rows(split, np.random.default_rng(1).permutation(len(split)))
+    more = _both(shuffled, _split(1, sure=sure), "x/")
     test = _written(tmp_path / "test.csv", split)
-    checks = {"operating-point": {"critical": "c001"}}
-    with pytest.raises(InputError, match=rf"{given}\.csv: the same predictions are given for"):
-        run(
-            predictions={"test": test, given: _written(tmp_path / f"{given}.csv", shuffled)},
-            checks=checks,
+    asks = {"train": "overfitting", "validation": "operating-point"}[given]
+    checks = {"operating-point": {"critical": "c001", "level": "block"}}
+    for other in (shuffled, more):  # the same images, or the test images among others
+        saved = _written(tmp_path / f"{given}.csv", other)
+        audit = run(predictions={"test": test, given: saved}, checks=checks)
+        assert audit.check(asks).status is Status.ERROR
+        assert f"{given}.csv: the predictions of the test images are in it" in (
+            audit.check(asks).summary
         )
-    other = _written(tmp_path / "other.csv", _split(1, sure=sure))
-    run(predictions={"test": test, given: other}, checks=checks)
+        assert audit.verdict != "accepted"
+    saved = _written(tmp_path / "other.csv", _split(1, sure=sure))
+    audit = run(predictions={"test": test, given: saved}, checks=checks)
+    assert audit.check(asks).status is not Status.ERROR or not sure
+
+
+def test_a_leak_under_the_same_names_is_still_reported(
+    run: Callable[..., Audit], image_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Such a test set was drawn from the training data: that is what the audit is to say."""
+    split = _split(0, images=120)
+    data = {name: image_folder(name, {"c000": 60, "c001": 60}) for name in ("train", "test")}
+    shutil.rmtree(data["test"])
+    shutil.copytree(data["train"], data["test"])
+    images = [f"{name}/{n:04}.png" for name in split.classes for n in range(60)]
+    named = replace(split, images=tuple(images))
+    test, train = (_written(tmp_path / f"{name}.csv", named) for name in ("test", "train"))
+    train.write_text("\n".join([*train.read_text().split("\n")[:1], *_shuffled_lines(train)]))
+    audit = run(data=data, predictions={"test": test, "train": train})
+    assert audit.check("split-overlap").status is Status.FAIL
+    assert audit.check("overfitting").status is Status.ERROR
+    assert audit.verdict == "rejected"
+
+
+def _shuffled_lines(path: Path) -> list[str]:
+    return sorted(path.read_text().split("\n")[1:], reverse=True)
+
+
+def _both(one: Predictions, other: Predictions, prefix: str) -> Predictions:
+    """The images of two splits, those of the other under names of their own."""
+    mine, theirs = one.probabilities, other.probabilities
+    return Predictions(
+        one.classes,
+        (*one.images, *(prefix + image for image in other.images)),
+        np.concatenate([one.label, other.label]),
+        np.concatenate([one.predicted, other.predicted]),
+        probabilities=None if mine is None or theirs is None else np.concatenate([mine, theirs]),
+    )

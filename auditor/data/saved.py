@@ -17,7 +17,10 @@ from auditor.errors import InputError, did_you_mean
 __all__ = ["SavedTable", "read_saved"]
 
 _PREFIX = "prob_"
-_SUM_TOLERANCE = 0.01
+_SUM_TOLERANCE, _LARGEST_TOLERANCE = 0.01, 0.1
+"""How far a row's sum may be from 1: always, and where few decimals explain it."""
+_DECIMALS = 5
+"""Decimals from which a thousand classes sum to 1 within the smaller tolerance."""
 
 
 class SavedTable(NamedTuple):
@@ -113,13 +116,34 @@ def _check_probabilities(path: Path, scores: NDArray[np.float32]) -> None:
             f"{path}:{row + 2}: a probability is missing, NaN or infinite ({int(bad.sum()):,} "
             "such rows); a model that says this of an image cannot be judged on it"
         )
-    off = (scores < 0).any(axis=1) | (np.abs(scores.sum(axis=1) - 1) > _SUM_TOLERANCE)
+    total = scores.sum(axis=1)
+    off = (scores < 0).any(axis=1) | (np.abs(total - 1) > _SUM_TOLERANCE)
+    if off.any():
+        off &= (scores < 0).any(axis=1) | (np.abs(total - 1) > _rounded_tolerance(scores))
     if off.any():
         row = int(np.flatnonzero(off)[0])
         raise InputError(
-            f"{path}:{row + 2}: the probabilities sum to {scores[row].sum():.3g} (lowest "
-            f"{scores[row].min():.3g}); save softmax outputs, not logits"
+            f"{path}:{row + 2}: the probabilities sum to {total[row]:.3g} (lowest "
+            f"{scores[row].min():.3g}){_what_to_save(scores[row])}"
         )
+
+
+def _rounded_tolerance(scores: NDArray[np.float32]) -> float:
+    """Return how far rounding to the decimals that were written can take a sum of shares from 1."""
+    for decimals in range(_DECIMALS + 1):
+        if np.abs(scores - scores.round(decimals)).max() < 1e-6:
+            widest = scores.shape[1] * 0.5 * 10.0**-decimals
+            return float(np.clip(widest, _SUM_TOLERANCE, _LARGEST_TOLERANCE)) + 1e-6
+    return _SUM_TOLERANCE
+
+
+def _what_to_save(row: NDArray[np.float32]) -> str:
+    if row.min() < 0 or row.max() > 1:
+        return "; save softmax outputs, not logits"
+    return (
+        ": they are written with too few decimals, or are no softmax outputs; save softmax "
+        f"outputs with at least {_DECIMALS} decimals"
+    )
 
 
 def _argmax(scores: NDArray[np.float32] | None) -> NDArray[np.int64]:

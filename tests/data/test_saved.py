@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 from auditor.data.classes import ClassList, class_list
 from auditor.data.saved import read_saved
@@ -94,6 +96,63 @@ def test_complaints(write: Write, text: str, complaint: str) -> None:
     with pytest.raises(InputError) as caught:
         read_saved(write("p.csv", text))
     assert "p.csv" in str(caught.value)
+    assert complaint in str(caught.value)
+
+
+def softmax(
+    classes: int, sure: float = 0.9, rows: int = 40
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return probabilities of a candidate that is sure, with a tail over all other classes."""
+    rng = np.random.default_rng(classes)
+    tail = rng.lognormal(0, 1, (rows, classes))
+    tail *= (1 - sure) / tail.sum(axis=1, keepdims=True)
+    tail[np.arange(rows), rng.integers(classes, size=rows)] += sure
+    return tail
+
+
+def scored(path: Path, scores: np.ndarray[Any, Any]) -> Path:
+    columns: dict[str, Any] = {
+        "image": [f"{i}.png" for i in range(len(scores))],
+        "label": ["0"] * len(scores),
+    }
+    columns |= {f"prob_{i}": column for i, column in enumerate(scores.T)}
+    table = pa.table(columns)
+    if path.suffix == ".csv":
+        csv.write_csv(table, path)
+    else:
+        pq.write_table(table, path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize(("classes", "decimals"), [(10, 2), (100, 3), (300, 3)])
+def test_rounded_probabilities_are_read(
+    tmp_path: Path, classes: int, decimals: int, kind: str
+) -> None:
+    scores = softmax(classes).round(decimals).astype(np.float32 if kind == "parquet" else float)
+    assert np.abs(scores.sum(axis=1) - 1).max() > 0.01
+    table = read_saved(scored(tmp_path / f"p.{kind}", scores))
+    assert table.probabilities is not None
+    np.testing.assert_array_equal(table.probabilities, scores.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("scores", "complaint"),
+    [
+        (softmax(1000, 0.7).round(2), "too few decimals"),  # rounding may explain a sum of 5, too
+        (0.97 * softmax(100), "too few decimals, or are no softmax outputs; save softmax outputs"),
+        (0.97 * softmax(3).round(5), "with at least 5 decimals"),
+        (1 / (1 + np.exp(-10 * softmax(3).round(2))), "no softmax outputs"),
+        (100 * softmax(100).round(3), "not logits"),
+        (np.log(softmax(10)).round(2), "not logits"),
+    ],
+    ids=["lost", "unrounded", "exact", "sigmoids", "percentages", "logits"],
+)
+def test_a_sum_that_rounding_does_not_explain_is_refused(
+    tmp_path: Path, scores: np.ndarray[Any, Any], complaint: str
+) -> None:
+    with pytest.raises(InputError, match="the probabilities sum to") as caught:
+        read_saved(scored(tmp_path / "p.csv", scores))
     assert complaint in str(caught.value)
 
 

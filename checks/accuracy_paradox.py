@@ -29,8 +29,8 @@ chance, and among many classes some are.
 
 Where ``[deployment]`` gives the shares of production, the first question is asked there, too: the
 expected accuracy against the largest share, by the interval of ``auditor.evidence.deployment``.
-Where it gives costs, these are what counts in production: the expected cost is judged against that
-of always naming the cheapest class, and the accuracy is left to the report.
+Where it gives costs, these are what counts: the expected cost is judged against that of always
+naming the cheapest class, and accuracy, on the test set too, is shown and not judged.
 
 For recall, "surely" means that the whole Clopper–Pearson interval is below (or Wilson's, with
 ``interval = "wilson"``) and that Holm's correction agrees. The family is all classes with test
@@ -46,7 +46,9 @@ Cohen's kappa and macro-F1 are shown beside the accuracy, with intervals, not ju
 How to fix
 ----------
 Train with class weights or balanced sampling, collect images of the missed class, or move the
-decision threshold. Stop reporting accuracy alone.
+decision threshold. Stop reporting accuracy alone. A detector that pays for rare hits with many
+false alarms may be less accurate than naming the commonest class and well worth it: say in
+``[deployment] costs`` what errors cost, and it is judged by that.
 
 Limits
 ------
@@ -99,8 +101,11 @@ class AccuracyParadox(Check):
 
     def run(self, confusion: Confusion, deployment: Deployment | None = None) -> Outcome:
         """Judge accuracy against chance and against the classes behind it."""
+        chance = self._above_chance(confusion)
+        if deployment is not None and deployment.costs is not None:
+            chance = _left_to_costs(chance)
         findings = [
-            self._above_chance(confusion),
+            chance,
             self._gap(confusion),
             *self._low(confusion),
             *self._absent(confusion),
@@ -124,6 +129,9 @@ class AccuracyParadox(Check):
         interval = stats.proportion_interval(*counts, self.confidence, self.interval)
         above, below = p < 1 - self.confidence, interval.high < rate
         status = Status.PASS if above else Status.FAIL if below else Status.INCONCLUSIVE
+        note = f"one-sided exact binomial test: p = {p:.2g}"
+        if not above:
+            note += "; where a miss costs more than a false alarm, give [deployment] costs"
         return Finding(
             subject="test",
             metric="accuracy above the no-information rate",
@@ -132,7 +140,7 @@ class AccuracyParadox(Check):
             interval=interval,
             n=confusion.n,
             status=status,
-            note=f"one-sided exact binomial test: p = {p:.2g}",
+            note=note,
         )
 
     def _gap(self, confusion: Confusion) -> Finding:
@@ -232,13 +240,21 @@ class AccuracyParadox(Check):
             return f"{head}, balanced {balanced}; {gap.note}."
         if open_ := [f.subject for f in others if f.status is not Status.SKIP and f.n]:
             return f"{head}, but {_named('hardly recognised, on too few images to tell', open_)}."
-        if chance.status is not Status.PASS and chance.limit is not None:
+        if chance.status in (Status.FAIL, Status.INCONCLUSIVE) and chance.limit is not None:
             return f"{head}; always naming the commonest class gives {commonest}."
         if confusion.absent:
             return f"{head}, but {_named('there is no test image of', confusion.absent)}."
         let_be = [f for f in others if f.metric == "recall" and f.status is Status.SKIP]
         noted = f"; {let_be[0].note}: {listed([f.subject for f in let_be])}" if let_be else ""
         return f"{head}, balanced {balanced}; chance gives {commonest}{noted}."
+
+
+def _left_to_costs(chance: Finding) -> Finding:
+    """Judge no accuracy where it was said what errors cost: a miss may be worth many alarms."""
+    if not chance.n:
+        return chance
+    note = "shown, not judged: what errors cost was given"
+    return chance.model_copy(update={"status": Status.SKIP, "note": note})
 
 
 def _let_be(finding: Finding, note: str) -> Finding:

@@ -162,6 +162,18 @@ class TestAccuracyParadox:
         dear = _fraud({(0, 1): 100.0, (1, 0): 50.0})
         assert AccuracyParadox().run(dear.confusion, dear).status is Status.FAIL
 
+    def test_a_detector_that_is_worth_its_false_alarms_passes(self) -> None:
+        """It is less accurate than naming the commonest class, and a fourth of the cost."""
+        counts, share = [[384, 16], [784, 18_816]], [0.02, 0.98]
+        costs = {(0, 1): 100.0, (1, 0): 1.0}
+        found = _deployment(counts, share, costs)
+        outcome = AccuracyParadox().run(found.confusion, found)
+        assert outcome.findings[0].status is Status.SKIP
+        assert outcome.status is Status.PASS
+        without = AccuracyParadox().run(found.confusion)
+        assert without.status is Status.FAIL
+        assert "give [deployment] costs" in without.findings[0].note
+
     def test_too_few_images_are_inconclusive(self) -> None:
         found = _deployment([[30, 2], [0, 20]], [0.1, 0.9])
         outcome = AccuracyParadox().run(found.confusion, found)

@@ -24,6 +24,9 @@ A class fails whose recall fell by more than ``class_margin`` and significantly:
 McNemar with mid-p, Holm over the family of all classes in which the flipped images could show
 anything (Tarone). A class with such a drop is inconclusive if only Benjamini and Hochberg's
 correction finds it, or if it has too few images to ever tell; other drops are shown and not judged.
+Of many classes with too few images, ten that fell and ten that rose at least, those that fell are
+not judged either where about as many rose (a sign test finds no more falls than rises), but for
+classes that were mostly right and are never right now.
 The test set as a whole and the family of classes share 1 - ``confidence`` equally, so that of
 equal models no more than that fail.
 
@@ -102,7 +105,9 @@ class BaselineRegression(Check):
             comparison = compare(test, baseline, self.confidence, pictures=pictures)
         except NotComparable as reason:
             return self._not_comparable(str(reason))
-        findings = [*self._overall(comparison), *map(self._of_class, comparison.moved)]
+        chance = comparison.falls_like_chance(self.class_margin)
+        of_classes = [self._of_class(change, chance) for change in comparison.moved]
+        findings = [*self._overall(comparison), *of_classes]
         return Outcome.of(findings, self._summary(comparison, findings, baseline))
 
     def _not_comparable(self, reason: str) -> Outcome:
@@ -133,26 +138,31 @@ class BaselineRegression(Check):
             note += what_would_settle(change, self.margin, self.confidence)
         yield shown(change, "accuracy difference", self.margin, status, note)
 
-    def _of_class(self, change: Change) -> Finding:
+    def _of_class(self, change: Change, chance: bool) -> Finding:
         from auditor.comparison.finding import flipped, shown
 
         status, note = Status.SKIP, flipped(change)
         if change.interval.low >= -self.class_margin:
             status = Status.PASS
         elif change.difference < -self.class_margin:
-            status, why = self._fallen(change)
+            status, why = self._fallen(change, chance)
             note += f"; {why}"
         return shown(change, "recall difference", self.class_margin, status, note)
 
-    def _fallen(self, change: Change) -> tuple[Status, str]:
-        """Judge a class that fell by more than the margin."""
+    def _fallen(self, change: Change, chance: bool) -> tuple[Status, str]:
+        """Judge a class that fell by more than the margin, where others may by chance."""
         level = (1 - self.confidence) / 2
         if change.p_worse <= level:
             return Status.FAIL, f"p = {change.p_worse:.2g} after Holm"
         if change.q_worse <= level:
             return Status.INCONCLUSIVE, f"suspect: q = {change.q_worse:.2g}, but not after Holm"
         if change.blind:
-            return Status.INCONCLUSIVE, f"{change.n_after:,} images are too few to tell"
+            few, died = f"{change.n_after:,} images are too few to tell", change.died
+            return (
+                (Status.SKIP, f"{few}, and as many such classes rose")
+                if chance and not died
+                else (Status.INCONCLUSIVE, few)
+            )
         return Status.SKIP, "not significant among the classes"
 
     def _summary(self, comparison: Comparison, findings: list[Finding], baseline: Baseline) -> str:
@@ -192,8 +202,10 @@ _OTHER_IMAGES = ", which are not the baseline's: the difference may be that of t
 
 
 def _classes(fallen: list[Finding], comparison: Comparison) -> str:
-    said = [f"{f.subject} fell by {_drop(f)}" for f in fallen]
+    said = [f"{f.subject} fell by {_drop(f)}" for f in fallen if f.status is Status.FAIL]
     text = f"; {listed(said, noun='class')}" if said else ""
+    open_ = [f"{f.subject} ({_drop(f)})" for f in fallen if f.status is Status.INCONCLUSIVE]
+    text += f"; not settled whether by chance lower: {listed(open_, noun='class')}" if open_ else ""
     gained = [change.name for change in comparison.better]
     return f"{text}; better: {listed(gained)}" if gained else text
 

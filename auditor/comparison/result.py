@@ -10,6 +10,9 @@ from auditor.stats import Interval
 
 __all__ = ["Change", "Comparison", "Flip"]
 
+_MANY = 10
+"""Classes that rose, and that fell, from which the two are compared."""
+
 
 class Flip(NamedTuple):
     """An image that only one of the two models got right."""
@@ -64,6 +67,11 @@ class Change:
     def after(self) -> float:
         """The candidate's accuracy."""
         return self.right_after / self.n_after
+
+    @property
+    def died(self) -> bool:
+        """Whether the baseline was mostly right, and the candidate never is."""
+        return self.before >= 0.5 and not self.right_after
 
     @property
     def difference(self) -> float:
@@ -133,6 +141,24 @@ class Comparison:
         """Classes in which anything flipped, the largest drop first."""
         moved = (c for c in self.classes if not self.paired or c.lost or c.won)
         return tuple(sorted(moved, key=lambda change: (change.difference, change.name)))
+
+    def falls_like_chance(self, margin: float) -> bool:
+        """Tell whether the classes with too few images to tell rose about as often as they fell.
+
+        A class of ten images falls by three soon enough, and of equal models as many rise. That is
+        said of many only: ten of each at least, among which no sign test finds more that fell.
+
+        Parameters
+        ----------
+        margin
+            Change of recall that counts, a difference of shares.
+        """
+        from scipy.stats import binom
+
+        few = [change.difference for change in self.classes if change.blind]
+        fell, rose = sum(d < -margin for d in few), sum(d > margin for d in few)
+        p = float(binom.sf(fell - 1, fell + rose, 0.5))
+        return min(fell, rose) >= _MANY and p > self.level
 
     @property
     def mcnemar(self) -> tuple[float, float] | None:

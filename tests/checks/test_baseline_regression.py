@@ -198,3 +198,30 @@ def test_different_images_are_named_as_such(old_audit: Audit) -> None:
 def test_it_blocks_once_a_baseline_is_given() -> None:
     assert BaselineRegression().default_level(frozenset()) == "advise"
     assert BaselineRegression().default_level(frozenset({"baseline"})) == "block"
+
+
+def _small_classes(fell: int, rose: int, dead: int = 0) -> Counts:
+    """Classes of ten images, of which some lost three and some won three; of four, which died."""
+    counts = {f"f{i:03}": (10, 3, 0) for i in range(fell)}
+    counts |= {f"r{i:03}": (10, 0, 3) for i in range(rose)}
+    counts |= {f"d{i:03}": (4, 4, 0) for i in range(dead)}
+    return counts | {f"s{i:03}": (10, 0, 0) for i in range(1000 - len(counts))}
+
+
+@pytest.mark.parametrize(
+    ("fell", "rose", "dead", "status"),
+    [
+        (100, 100, 0, Status.PASS),
+        (100, 85, 0, Status.PASS),
+        (100, 60, 0, Status.INCONCLUSIVE),  # more than chance
+        (9, 9, 0, Status.INCONCLUSIVE),  # too few classes to say what chance does
+        (100, 101, 1, Status.INCONCLUSIVE),  # one died, whatever the others do
+    ],
+)
+def test_small_classes_that_fall_as_often_as_they_rise_are_chance(
+    old_audit: Audit, fell: int, rose: int, dead: int, status: Status
+) -> None:
+    outcome = _run(old_audit, _small_classes(fell, rose, dead), margin=0.02)
+    assert _of(outcome, "test").status is Status.PASS
+    assert outcome.status is status
+    assert ("not settled whether by chance lower" in outcome.summary) is (status is not Status.PASS)

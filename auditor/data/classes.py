@@ -54,12 +54,13 @@ def require_known(labels: Iterable[str], classes: Sequence[str], where: str) -> 
     for label in labels:
         if label not in known:
             raise InputError(
-                f'{where}: "{label}" is not a class of the candidate{_if_number(label)}'
+                f'{where}: "{label}" is not a class of the candidate'
                 f"{did_you_mean(label, classes)} (it has {len(classes)}: "
-                f"{', '.join(classes[:5])}{', …' if len(classes) > 5 else ''})"
+                f"{', '.join(classes[:5])}{', …' if len(classes) > 5 else ''}); {_advice(label)}"
             )
 
 
-def _if_number(label: str) -> str:
-    advice = "; if the data's labels are places in the list of classes, give [candidate] classes"
-    return advice if label.isdecimal() else ""
+def _advice(label: str) -> str:
+    if label.isdecimal():
+        return "if the data's labels are places in the list of classes, give [candidate] classes"
+    return "if it is one, name them all in --classes or [candidate] classes"

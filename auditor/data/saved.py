@@ -14,8 +14,9 @@ from auditor.data.manifest import refuse_duplicates
 from auditor.data.tables import column_names, metadata_of, read_table, require_columns, text_column
 from auditor.errors import InputError, did_you_mean
 
-__all__ = ["SavedTable", "read_saved"]
+__all__ = ["SavedTable", "classes_together", "read_saved"]
 
+_REQUIRED = ("image", "label", "predicted")
 _PREFIX = "prob_"
 _SUM_TOLERANCE, _LARGEST_TOLERANCE = 0.01, 0.1
 """How far a row's sum may be from 1: always, and where few decimals explain it."""
@@ -47,8 +48,7 @@ def read_saved(path: Path, given: ClassList | None = None) -> SavedTable:
     """
     names = column_names(path)
     scored = [name for name in names if name.startswith(_PREFIX)]
-    required = ("image", "label") if scored else ("image", "label", "predicted")
-    require_columns(path, names, required)
+    require_columns(path, names, _REQUIRED[:2] if scored else _REQUIRED)
     table = read_table(path, numbers=scored)
     if table.num_rows == 0:
         raise InputError(f"{path}: no rows; an empty split cannot be judged")
@@ -63,6 +63,32 @@ def read_saved(path: Path, given: ClassList | None = None) -> SavedTable:
     return SavedTable(
         classes, images, _indices(path, "label", label, classes), predicted, scores, metadata
     )
+
+
+def classes_together(paths: Sequence[Path]) -> ClassList | None:
+    """Return every label and prediction of several files of one candidate, in plain order.
+
+    A rare class may have no image in a small test set. None where ``prob_`` columns say what the
+    classes are, or a file has no label of the first one, so that they are named in other ways.
+
+    Raises
+    ------
+    InputError
+        Naming the file, the line and the column.
+    """
+    named: list[set[str]] = []
+    for path in paths:
+        names = column_names(path)
+        if any(name.startswith(_PREFIX) for name in names):
+            return None
+        require_columns(path, names, _REQUIRED)
+        table = read_table(path)
+        named.append({value for name in _REQUIRED[1:] for value in text_column(path, table, name)})
+    together = tuple(sorted(set().union(*named)))
+    if len(together) < 2 or any(not named[0] & others for others in named):
+        return None
+    files = " and ".join(path.name for path in paths)
+    return ClassList(together, f"every label and prediction of {files}, in plain order")
 
 
 def _classes_of(

@@ -14,7 +14,7 @@ from auditor.config import Config
 from auditor.data.classes import ClassList, class_list
 from auditor.data.images import refuse_nested
 from auditor.data.samples import Samples
-from auditor.data.saved import SavedTable, read_saved
+from auditor.data.saved import SavedTable, classes_together, read_saved
 from auditor.data.sources import read_samples
 from auditor.errors import InputError, Unavailable
 from auditor.evidence.counts import rare_classes
@@ -218,21 +218,36 @@ def _described(sample: Samples, representative: tuple[bool, ...], total: int) ->
 
 
 @derive
-def saved_test(config: Config, classes: ClassList | None) -> SavedPredictions:
+def saved_classes(config: Config, classes: ClassList | None) -> ClassList:
+    """Return the classes of all saved predictions, where no single file has to say them."""
+    given = config.predictions
+    paths = [path for path in (given.test, given.train, given.validation) if path is not None]
+    found = classes
+    if found is None and given.test is not None and len(paths) > 1:
+        found = classes_together(paths)
+    if found is None:
+        raise Unavailable("each file of saved predictions says what its classes are")
+    return found
+
+
+@derive
+def saved_test(config: Config, saved_classes: ClassList | None) -> SavedPredictions:
     """Return the saved predictions on the test images."""
-    return _saved("test", config.predictions.test, classes)
+    return _saved("test", config.predictions.test, saved_classes)
 
 
 @derive
-def saved_train(config: Config, classes: ClassList | None) -> SavedPredictions:
+def saved_train(config: Config, saved_classes: ClassList | None) -> SavedPredictions:
     """Return the saved predictions on the training images."""
-    return _apart_from_test(_saved("train", config.predictions.train, classes), config)
+    return _apart_from_test(_saved("train", config.predictions.train, saved_classes), config)
 
 
 @derive
-def saved_validation(config: Config, classes: ClassList | None) -> SavedPredictions:
+def saved_validation(config: Config, saved_classes: ClassList | None) -> SavedPredictions:
     """Return the saved predictions on the validation images."""
-    return _apart_from_test(_saved("validation", config.predictions.validation, classes), config)
+    return _apart_from_test(
+        _saved("validation", config.predictions.validation, saved_classes), config
+    )
 
 
 def _saved(split: str, path: Path | None, classes: ClassList | None) -> SavedPredictions:

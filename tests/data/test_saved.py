@@ -259,7 +259,7 @@ class TestAgainstTheData:
     ) -> None:
         train = write("train.csv", "image,label\nu,a\nv,b\nw,ghost\n")
         rows = write("p.csv", "image,label,predicted\nx,a,a\ny,b,b\n")
-        with pytest.raises(InputError, match='"ghost" is not a class of the candidate'):
+        with pytest.raises(InputError, match=r'"ghost" is not a class .*--classes'):
             run(data={"train": train}, predictions={"test": rows})
         audit = run(
             data={"train": train},
@@ -267,3 +267,65 @@ class TestAgainstTheData:
             candidate={"classes": ["a", "b", "ghost"]},
         )
         assert audit.check("accuracy-paradox").status == "inconclusive"
+
+
+class TestARareClassThatTheTestSetLacks:
+    @pytest.fixture
+    def test_rows(self, write: Write) -> Path:
+        return write("test.csv", rows("a", {"b": 30, "c": 30}))
+
+    @pytest.fixture
+    def train_rows(self, write: Write) -> Path:
+        return write("train.csv", rows("b", {"a rare one": 2, "b": 50, "c": 50}))
+
+    @pytest.mark.parametrize("split", ["train", "validation"])
+    def test_is_reported(
+        self, run: Callable[..., Audit], test_rows: Path, train_rows: Path, split: str
+    ) -> None:
+        audit = run(predictions={"test": test_rows, split: train_rows})
+        assert audit.data.classes == ("a rare one", "b", "c")
+        assert "test.csv and train.csv" in audit.data.class_order
+        paradox = audit.check("accuracy-paradox")
+        assert paradox.status == "inconclusive"
+        notes = {f.subject: f.note for f in paradox.findings}
+        assert notes["a rare one"] == "no test image of this class"
+
+    def test_is_not_judged_from_evidence_that_knew_other_classes(
+        self, run: Callable[..., Audit], test_rows: Path, train_rows: Path
+    ) -> None:
+        alone = run(predictions={"test": test_rows})
+        together = run(predictions={"test": test_rows, "train": train_rows})
+        again = run(predictions={"test": test_rows})
+        assert alone.data.classes == again.data.classes == ("b", "c")
+        assert len(together.data.classes) == 3
+        assert alone.check("accuracy-paradox").status == "pass"
+        assert together.check("accuracy-paradox").status == "inconclusive"
+        assert again.check("accuracy-paradox").status == "pass"
+
+    def test_is_refused_where_a_class_list_says_otherwise(
+        self, run: Callable[..., Audit], test_rows: Path, train_rows: Path
+    ) -> None:
+        given = {"test": test_rows, "train": train_rows}
+        with pytest.raises(InputError, match='"a rare one", which is not one of the 2 classes'):
+            run(predictions=given, candidate={"classes": ["b", "c"]})
+
+    def test_is_refused_where_the_probabilities_say_otherwise(
+        self, run: Callable[..., Audit], write: Write, train_rows: Path
+    ) -> None:
+        scored = "image,label,prob_b,prob_c\n" + "".join(f"{i},b,0.9,0.1\n" for i in range(9))
+        given = {"test": write("test.csv", scored), "train": train_rows}
+        with pytest.raises(InputError, match=r'"a rare one" is not a class .*--classes'):
+            run(predictions=given)
+
+    def test_is_not_what_classes_of_other_names_are(
+        self, run: Callable[..., Audit], write: Write, test_rows: Path
+    ) -> None:
+        train = write("train.csv", rows("b", {"B": 50, "C": 50}))
+        with pytest.raises(InputError, match='"B" is not a class of the candidate'):
+            run(predictions={"test": test_rows, "train": train})
+
+
+def rows(prefix: str, counts: dict[str, int]) -> str:
+    """Return a file of predictions that are all right."""
+    said = [f"{prefix}{name}{i}.png,{name},{name}" for name in counts for i in range(counts[name])]
+    return "\n".join(["image,label,predicted", *said, ""])

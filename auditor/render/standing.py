@@ -25,6 +25,12 @@ __all__ = [
 ]
 
 _URGENCY = ("fail", "error", "inconclusive", "waived", "pass", "skip", "shown", "off")
+_UNTOLD = {
+    "off": "is off",
+    "skip": "was not run",
+    "error": "could not be run",
+    "inconclusive": "is inconclusive",
+}
 
 
 def blocks(check: CheckResult, audit: Audit) -> bool:
@@ -87,16 +93,29 @@ def _waiver(waiver: WaiverInfo) -> str:
 
 def dead_waivers(audit: Audit) -> list[str]:
     """Say of each waiver that accepts nothing why it does not, and what to do about it."""
-    why = {
-        "expired": "expired on {}; renew it or remove it",
-        "stale": "covers nothing that fails; remove it",
-    }
     return [
-        f"{waiver.check}{f', {waiver.subject}' if waiver.subject else ''}: "
-        f"{why[waiver.state].format(waiver.expires)}"
+        f"{waiver.check}{f', {waiver.subject}' if waiver.subject else ''}: {_dead(waiver, audit)}"
         for waiver in audit.policy.waivers
         if waiver.state != "active"
     ]
+
+
+def _dead(waiver: WaiverInfo, audit: Audit) -> str:
+    if waiver.state == "expired":
+        return f"expired on {waiver.expires}; renew it or remove it"
+    untold = [_untold(c, waiver.subject) for c in audit.checks if c.id == waiver.check]
+    # Where nothing was told, another audit may find what the waiver accepts.
+    why = "".join(untold)
+    return f"not needed this time: {why}" if why else "covers nothing that fails; remove it"
+
+
+def _untold(check: CheckResult, subject: str | None) -> str:
+    """Say why a check does not tell whether a subject passes; empty where it does."""
+    state = "off" if check.level == "off" else check.status.value
+    if state in _UNTOLD:
+        return f"{check.id} {_UNTOLD[state]}"
+    own = [f.status.value for f in check.findings if f.subject == subject]
+    return next((f"{subject} {_UNTOLD[s]}" for s in own if s in ("error", "inconclusive")), "")
 
 
 def tally(audit: Audit, level: Level | None = None) -> list[tuple[str, int]]:

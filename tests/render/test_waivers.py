@@ -11,7 +11,7 @@ import click
 import html5lib
 import pytest
 
-from auditor.check import Finding, Status
+from auditor.check import Finding, Level, Status
 from auditor.cli.verdict import verdict
 from auditor.config import Preset, Waiver
 from auditor.policy import apply_waivers, decide_verdict, describe_policy
@@ -19,6 +19,7 @@ from auditor.record import Audit
 from auditor.render.html import html_report
 from auditor.render.junit import junit
 from auditor.render.markdown import markdown
+from auditor.render.standing import dead_waivers
 
 TODAY = datetime.date(2026, 11, 23)
 CAT = Waiver(
@@ -142,6 +143,29 @@ def test_a_waiver_that_accepts_nothing_is_said_in_every_format(
     ):
         assert "rare, cat: covers nothing that fails; remove it" in text
         assert "rare: expired on 2026-11-22; renew it or remove it" in text
+
+
+@pytest.mark.parametrize(
+    ("level", "status", "said"),
+    [
+        ("block", Status.SKIP, "not needed this time: rare was not run"),
+        ("block", Status.INCONCLUSIVE, "not needed this time: rare is inconclusive"),
+        ("block", Status.ERROR, "not needed this time: rare could not be run"),
+        ("off", Status.SKIP, "not needed this time: rare is off"),
+        ("advise", Status.PASS, "covers nothing that fails; remove it"),
+    ],
+)
+def test_a_waiver_is_not_to_go_where_its_check_told_nothing(
+    level: Level, status: Status, said: str, make_check: Any, make_audit: Any
+) -> None:
+    results = [make_check("rare", status, level)]
+    states = describe_policy("sign-off", [CAT], results, TODAY).waivers
+    assert dead_waivers(make_audit("undecided", results, waivers=states)) == [f"rare, cat: {said}"]
+
+
+def test_a_waiver_stays_where_its_subject_alone_is_unsettled(judged: Any) -> None:
+    audit = judged(VAGUE, finding("cow", "recall", 0.4, Status.FAIL))
+    assert dead_waivers(audit) == ["rare, cat: not needed this time: cat is inconclusive"]
 
 
 def test_a_waiver_that_counts_is_not_listed_as_one_that_does_not(judged: Any) -> None:

@@ -55,8 +55,8 @@ def command(baseline: Path, candidate: Path, output: Path | None) -> int:
     if output is not None:
         with writing(output):
             found = _pictured(found, after.audit)
-            parts.append(titled("Written", [f"  {path}" for path in _write(found, output)]))
-        parts += _without_pictures(found)
+            written = [f"  {path}" for path in _write(found, output)]
+        parts += [*_without_pictures(found, after.audit), titled("Written", written)]
     say(paragraphs(parts))
     return 0 if found.comparison else _NOT_COMPARABLE
 
@@ -71,9 +71,11 @@ def _pictured(found: Diff, candidate: Audit) -> Diff:
     return found.model_copy(update={"comparison": thumbnails(found.comparison, read)})
 
 
-def _without_pictures(found: Diff) -> Iterator[str]:
+def _without_pictures(found: Diff, candidate: Audit) -> Iterator[str]:
+    from auditor.comparison.images import images_of
+
     flips = [*found.comparison.lost, *found.comparison.won] if found.comparison else []
-    if flips and not any(flip.thumbnail for flip in flips):
+    if images_of(candidate) and flips and not any(flip.thumbnail for flip in flips):
         yield wrapped(
             "No thumbnails: the candidate's test images are not at hand. A relative path to them "
             "is taken from the folder in which auditor diff runs."

@@ -10,7 +10,7 @@ from auditor.data.sources import read_samples
 from auditor.errors import InputError
 from auditor.record import Audit
 
-__all__ = ["reader_of"]
+__all__ = ["images_of", "reader_of"]
 
 
 def reader_of(audit: Audit) -> Callable[[str], bytes] | None:
@@ -18,11 +18,17 @@ def reader_of(audit: Audit) -> Callable[[str], bytes] | None:
 
     A relative path is one from the folder in which the audit was made.
     """
-    config = json.loads(audit.provenance.config or "{}")
-    given = config.get("data", {}).get("test") if isinstance(config, dict) else None
+    given = images_of(audit)
     if given is None:
         return None
     try:
-        return read_samples(Path(given), audit.data.classes).read
+        return read_samples(given, audit.data.classes).read
     except InputError:
         return None
+
+
+def images_of(audit: Audit) -> Path | None:
+    """Return where the test images of an audit lay; None where only predictions were given."""
+    config = json.loads(audit.provenance.config or "{}")
+    given = config.get("data", {}).get("test") if isinstance(config, dict) else None
+    return None if given is None else Path(given)

@@ -82,7 +82,8 @@ def test_it_writes_a_page_and_a_document(cli: Cli, old: str, new: str) -> None:
     assert "dog-dog-00019" in page
     assert "<img" not in page
     assert "No thumbnails: the test images are not at hand" in page
-    assert "No thumbnails: the candidate's test images" in " ".join(done.stdout.split())
+    assert "No thumbnails" not in done.stdout  # of predictions alone there are none to look for
+    assert "folder in which" not in page
 
 
 def test_without_a_class_that_could_be_significant_there_is_no_correction(
@@ -172,8 +173,11 @@ def test_flipped_images_are_shown_where_they_still_are(
     assert Path("out/diff.html").read_text().count("data:image/jpeg") == 19
     assert Path("out/diff.html").read_text().count("no thumbnail") == 1
     (here / "test").rename(here / "elsewhere")
-    cli("diff", "two", "wrong", "--output", "out")
+    done = cli("diff", "two", "wrong", "--output", "out")
     assert "<img" not in Path("out/diff.html").read_text()
+    said, _, written = done.stdout.partition("\nWritten\n")
+    assert "No thumbnails: the candidate's test images are not at hand." in " ".join(said.split())
+    assert written.split() == ["out/diff.html", "out/diff.json"]
 
 
 def test_of_saved_predictions_too(

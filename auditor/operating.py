@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
 from auditor import stats
 from auditor.record import CurvePoint, OperatingExhibit
@@ -13,7 +15,7 @@ from auditor.record import CurvePoint, OperatingExhibit
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
 
-__all__ = ["Counts", "Scores", "choose_threshold", "counted", "curve", "exhibit"]
+__all__ = ["Counts", "Scores", "Threshold", "choose_threshold", "counted", "curve", "exhibit"]
 
 _POINTS = 100
 """Points of a curve that are kept for the report."""
@@ -53,19 +55,78 @@ def counted(critical: NDArray[np.bool_], flagged: NDArray[np.bool_]) -> Counts:
     return Counts(positives, hits, len(critical) - positives, int(flagged.sum()) - hits)
 
 
-def choose_threshold(validation: Scores, min_recall: float, confidence: float) -> float | None:
-    """Return the highest threshold that surely reaches a recall; None where none can be shown to.
+class Threshold(NamedTuple):
+    """A probability to flag from, and what may be expected of it."""
 
-    It is the probability of the k-th surest image of the class, with the smallest k whose exact
-    lower bound reaches ``min_recall``: an order statistic, so that the recall on new images is at
-    least that with the given confidence, whatever the distribution (Wilks, 1941). The threshold
-    whose observed recall is just enough would fall short every other time.
+    probability: float
+    chance: float
+    """Probability that the test images, if they are like the validation images, show the recall."""
+
+
+def choose_threshold(
+    validation: Scores, positives: int, min_recall: float, confidence: float
+) -> Threshold | None:
+    """Return the highest threshold at which the recall can be expected to be shown.
+
+    It is the probability of the k-th surest image of the class, with the smallest k for which the
+    recall on new images is at least ``min_recall`` with the given confidence (Wilks, 1941), and so
+    many test images show that by their own exact lower bound, with that confidence again (Gumbel
+    and von Schelling, 1950). Both hold whatever the distribution. Without the second, test images
+    would be as likely to fall short of the limit as to clear it. Where no k does that, it is the
+    least sure image's, for which it is likeliest.
+
+    Parameters
+    ----------
+    validation
+        Scores of the validation images.
+    positives
+        Test images of the class; nothing else is known of them here.
+    min_recall
+        In (0, 1).
+    confidence
+        One-sided, of either promise.
+
+    Returns
+    -------
+    Threshold
+        None where the validation images cannot show the recall at any threshold.
     """
     surest = np.sort(validation.probability[validation.critical])[::-1]
-    found = np.arange(len(surest) + 1)
-    low, _ = stats.proportion_intervals(found, np.full(len(found), len(surest)), confidence)
-    enough = np.flatnonzero((low >= min_recall) & (found > 0))
-    return float(surest[enough[0] - 1]) if enough.size else None
+    n, needed = len(surest), _hits_needed(positives, min_recall, confidence)
+    k = _hits_needed(n, min_recall, confidence)
+    if k is None:
+        return None
+    if needed is None:  # no hits would show it, so there is nothing to choose for
+        return Threshold(float(surest[k - 1]), 0.0)
+    ranks = range(k, n + 1)
+    at = bisect_left(ranks, confidence, key=lambda k: _chance(k, n, needed, positives))
+    k = ranks[min(at, len(ranks) - 1)]
+    return Threshold(float(surest[k - 1]), _chance(k, n, needed, positives))
+
+
+def _hits_needed(n: int, min_recall: float, confidence: float) -> int | None:
+    """Return the fewest hits among ``n`` whose exact lower bound reaches the recall."""
+    hits = range(n + 1)
+    at = bisect_left(
+        hits, min_recall, key=lambda k: stats.proportion_interval(k, n, confidence).low
+    )
+    return hits[at] if at < len(hits) else None
+
+
+def _chance(k: int, n: int, hits: int, m: int) -> float:
+    """Return the probability that ``hits`` of ``m`` new values reach the k-th largest of ``n``.
+
+    They do where fewer than k of the ``n`` are among the k + hits - 1 largest of all, and which
+    those are is any choice alike: the hypergeometric distribution.
+    """
+    drawn = k + hits - 1
+    old = np.arange(max(0, drawn - m), k)
+    log = _log_choices(n, old) + _log_choices(m, drawn - old) - _log_choices(n + m, drawn)
+    return min(1.0, float(np.exp(log).sum()))
+
+
+def _log_choices(n: int, k: NDArray[np.integer] | int) -> NDArray[np.float64]:
+    return np.asarray(gammaln(n + 1) - gammaln(np.add(k, 1)) - gammaln(np.subtract(n + 1, k)))
 
 
 def curve(validation: Scores) -> tuple[CurvePoint, ...]:
@@ -97,14 +158,18 @@ def exhibit(
     confidence: float,
 ) -> OperatingExhibit:
     """Return what the report shows; both must have probabilities."""
-    chosen_on = Scores.of(validation, critical)
-    threshold = choose_threshold(chosen_on, min_recall, confidence)
+    chosen_on, scores = Scores.of(validation, critical), Scores.of(test, critical)
+    positives = int(scores.critical.sum())
+    threshold = choose_threshold(chosen_on, positives, min_recall, confidence)
     shown = OperatingExhibit(
-        critical=critical, wanted=min_recall, curve=curve(chosen_on), threshold=threshold
+        critical=critical,
+        wanted=min_recall,
+        curve=curve(chosen_on),
+        threshold=None if threshold is None else threshold.probability,
     )
     if threshold is None:
         return shown
-    found = Scores.of(test, critical).flagged(threshold)
+    found = scores.flagged(threshold.probability)
     rates = {
         "recall": (found.hits, found.positives),
         "precision": (found.hits, found.hits + found.alarms),

@@ -13,34 +13,40 @@ chosen on the test set and then judged on it is a promise that new images will b
 How it decides
 --------------
 On the validation split (``[data] validation`` or ``[predictions] validation``) it takes the highest
-threshold at which the recall of ``critical`` is at least ``min_recall`` by the exact lower bound:
-the probability of the k-th surest image of the class, so that new images reach it with the check's
-confidence. Then two rates on the test images at that threshold are judged by their Clopper–Pearson
-intervals: the recall must be at least ``min_recall``, and of the other images no larger a share may
-be flagged. Whoever flags that share of all images at random finds as many of the class: a threshold
-of 0, or a candidate that says the same of every image, reaches any recall and is worth nothing.
-Where the validation images are too few to show any threshold, or no other image is there,
-it is inconclusive. Precision at the threshold, and what the largest probability gives, are shown
-with intervals, not judged. Without ``critical`` it is skipped; with it and without validation it is
-inconclusive, and validation or test predictions that have no probabilities are an error.
+threshold at which the recall of ``critical`` is at least ``min_recall`` by the exact lower bound,
+and at which as many images as the test set has of the class can be expected to show that by their
+own bound: the probability of the k-th surest image of the class, either with the check's
+confidence. Of the test images only that number is used. Then two rates on the test images at that
+threshold are judged by their Clopper–Pearson intervals: the recall must be at least ``min_recall``,
+and of the other images no larger a share may be flagged. Whoever flags that share of all images at
+random finds as many of the class: a threshold of 0, or a candidate that says the same of every
+image, reaches any recall and is worth nothing. Where the validation images are too few to show any
+threshold, or no other image is there, it is inconclusive. Precision at the threshold, and what the
+largest probability gives, are shown with intervals, not judged. Without ``critical`` it is skipped;
+with it and without validation it is inconclusive, and validation or test predictions that have no
+probabilities are an error.
 
 How to fix
 ----------
 If the recall falls short on test though validation promised it, the two splits differ: look at how
 they were made. If the false alarms are too many, the classes overlap in the model's eyes: more
-images of the critical class and of what it is confused with. For an inconclusive check, collect
-more images of the class, in the split that the note names.
+images of the critical class and of what it is confused with. If it is inconclusive, the note at the
+threshold tells with what probability the test images were to show the recall. Below the confidence,
+collect more images of the class, first in the split that has fewer; else that test set was unlucky,
+once in twenty times at a confidence of 95%, or it is a little harder than validation.
 
 Limits
 ------
 That false alarms are fewer than at random says nothing of what they cost: look at their number. The
-validation images must not have been trained on; images that overlap between the splits are
-not left out. Precision is that at the shares of the test set; ``[deployment]`` tells it for
-production, at the largest probability.
+validation images must not have been trained on; images that overlap between the splits are not left
+out. The fewer images of the class there are, in either split, the lower is the threshold that can
+be expected to show the recall, and the more are the false alarms. Precision is that at the shares
+of the test set; ``[deployment]`` tells it for production, at the largest probability.
 
 References
 ----------
 Wilks, Annals of Mathematical Statistics 12 (1941), on order statistics as tolerance limits;
+Gumbel and von Schelling, Annals of Mathematical Statistics 21 (1950), on the number of exceedances;
 Clopper and Pearson, Biometrika 26 (1934).
 """
 
@@ -53,7 +59,7 @@ from pydantic import Field
 
 from auditor.check import Check, Finding, Outcome, Status
 from auditor.errors import OptionError, did_you_mean
-from auditor.wording import beside, limit
+from auditor.wording import beside, limit, share
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
@@ -99,10 +105,11 @@ class OperatingPoint(Check):
             )
             return Outcome(status=Status.ERROR, summary=text)
         chosen_on, scores = Scores.of(validation, critical), Scores.of(test, critical)
-        threshold = choose_threshold(chosen_on, self.min_recall, self.confidence)
+        positives = int(scores.critical.sum())
+        threshold = choose_threshold(chosen_on, positives, self.min_recall, self.confidence)
         if threshold is None:
             return self._too_few(critical, int(chosen_on.critical.sum()))
-        found = scores.flagged(threshold)
+        found = scores.flagged(threshold.probability)
         judged = Finding.rate(
             critical, "recall", found.hits, found.positives, self.min_recall, self.confidence
         )
@@ -110,13 +117,15 @@ class OperatingPoint(Check):
         named = np.asarray(test.predicted == test.classes.index(critical))
         shown = [
             Finding(
-                subject="threshold", metric=f"probability of {critical}", observed=threshold,
-                n=len(validation), note="chosen on validation images",
+                subject="threshold", metric=f"probability of {critical}",
+                observed=threshold.probability, n=len(validation),
+                note=f"chosen on validation images; {positives:,} test images of {critical} like "
+                f"them show the recall with a probability of {share(threshold.chance)}",
             ),
             *self._costs(_AT, found)[:-1],
             *self._costs("where it is the largest", counted(scores.critical, named)),
         ]  # fmt: skip
-        summary = self._summary(judged, alarms, found, threshold, validation)
+        summary = self._summary(judged, alarms, found, threshold.probability, validation)
         return Outcome.of([judged, alarms, *shown], summary)
 
     def _too_few(self, critical: str, n: int) -> Outcome:

@@ -8,9 +8,12 @@ from typing import Any
 import html5lib
 import numpy as np
 import pytest
-from scipy.stats import binom
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import beta, betabinom, binom
 from sklearn.metrics import precision_score, recall_score
 
+from auditor import stats
 from auditor.check import Finding, Outcome, Status
 from auditor.checks.operating_point import OperatingPoint
 from auditor.errors import InputError, OptionError
@@ -195,10 +198,66 @@ def test_the_threshold_keeps_its_promise_at_the_nominal_rate() -> None:
     short, new = 0, Scores.of(_split(20_000, 1, seed=9999), "fraud")
     for seed in range(500):
         scores = Scores.of(_split(60, 1, seed=seed), "fraud")
-        threshold = choose_threshold(scores, 0.8, 0.95)
+        threshold = choose_threshold(scores, 20_000, 0.8, 0.95)
         assert threshold is not None
-        short += new.flagged(threshold).hits < 16_000
+        short += new.flagged(threshold.probability).hits < 16_000
     assert short <= binom.ppf(0.999, 500, 0.05)
+
+
+@pytest.mark.parametrize(("of_validation", "of_test"), [(100, 100), (300, 300), (300, 60)])
+def test_an_honest_candidate_passes_about_as_often_as_the_confidence(
+    of_validation: int, of_test: int
+) -> None:
+    passed = 0
+    for seed in range(100):
+        test = _split(of_test, 2 * of_test, 3.0, 2 * seed)
+        validation = _split(of_validation, 2 * of_validation, 3.0, 2 * seed + 1)
+        passed += CHECK.run(test, validation).status is Status.PASS
+    assert passed >= binom.ppf(0.001, 100, 0.95)
+
+
+@given(
+    of_validation=st.integers(1, 400),
+    of_test=st.integers(0, 400),
+    min_recall=st.sampled_from([0.5, 0.8, 0.9, 0.97]),
+)
+def test_the_threshold_is_the_highest_that_can_be_expected_to_show_the_recall(
+    of_validation: int, of_test: int, min_recall: float
+) -> None:
+    """Hits at the k-th surest of n are beta-binomial (k, n - k + 1), whatever the distribution."""
+    scores = Scores(np.linspace(1, 0.5, of_validation), np.ones(of_validation, bool))
+    found = choose_threshold(scores, of_test, min_recall, 0.95)
+    ranks = np.arange(1, of_validation + 1)
+    surely = np.asarray(beta.ppf(0.05, ranks, of_validation - ranks + 1))
+    if surely[-1] < min_recall:
+        assert found is None
+        return
+    assert found is not None
+    k = 1 + int(np.argmin(np.abs(scores.probability - found.probability)))
+    least = 1 + int(np.argmax(surely >= min_recall))
+    low = [stats.proportion_interval(h, of_test, 0.95).low for h in range(of_test + 1)]
+    if low[-1] < min_recall:
+        assert (k, found.chance) == (least, 0.0)
+        return
+
+    def chance(k: int) -> float:
+        return float(
+            betabinom.sf(
+                np.argmax(np.array(low) >= min_recall) - 1, of_test, k, of_validation - k + 1
+            )
+        )
+
+    assert found.chance == pytest.approx(chance(k), abs=1e-9)
+    assert k == of_validation or found.chance >= 0.95
+    assert k == least or chance(k - 1) < 0.95
+
+
+def test_few_validation_images_tell_how_likely_the_test_images_were_to_show_it() -> None:
+    """All of 29 images must be found, and any of 29 + 40 is as likely to be the least sure."""
+    outcome = CHECK.run(_split(29, 4000), _split(40, 2000, seed=1))
+    assert "29 test images of fraud like them show the recall with a probability of 58.0%" in (
+        _finding(outcome, "threshold", "probability of fraud").note
+    )
 
 
 def test_the_curve_goes_down_in_recall_and_is_thinned() -> None:

@@ -19,7 +19,7 @@ from auditor.cli.layout import (
     wrapped,
 )
 from auditor.policy import shown_status
-from auditor.render.standing import by_urgency, dead_waivers, outcome, unreadable, unseen
+from auditor.render.standing import by_urgency, dead_waivers, not_run, outcome, unreadable, unseen
 from auditor.wording import STATUS, VERDICT, plural, visible
 
 if TYPE_CHECKING:
@@ -75,12 +75,12 @@ def _subject(audit: Audit) -> str:
 
 def _tables(audit: Audit) -> tuple[list[str], list[str]]:
     """Return the rows of the checks that ran, and of those that did not."""
-    checks = by_urgency(audit)
+    checks, skipped = by_urgency(audit), not_run(audit)
     longest = max((len(check.id) for check in checks), default=0)
     ran: list[str] = []
     idle: list[str] = []
     for check in checks:
-        into = idle if shown_status(check) in ("skip", "off") else ran
+        into = idle if check in skipped else ran
         into.extend(_rows(check, audit, longest))
     return ran, idle
 
@@ -108,7 +108,7 @@ def _lines(text: str, margin: int) -> list[str]:
 
 
 def _images(audit: Audit) -> list[str]:
-    said = [f"{entry.subject}: {entry.reason}" for entry in unseen(audit) if entry.kind == "images"]
+    said = [f"{entry.subject}: {entry.reason}" for entry in unseen(audit)]
     said += [f"{image.image} ({split}): {image.reason}" for split, image in unreadable(audit)]
     lines = [hanging(text) for text in said[:_MOST]]
     more = len(said) - _MOST

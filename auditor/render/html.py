@@ -105,6 +105,7 @@ _GLOBALS: dict[str, object] = {
     "finding_state": standing.finding_state,
     "finding_scales": glyph.finding_scales,
     "interval": wording.interval,
+    "not_run": standing.not_run,
     "outcome": standing.outcome,
     "quantity": wording.quantity,
     "shown_status": shown_status,

@@ -51,6 +51,7 @@ def markdown(audit: Audit) -> str:
         *_table(audit),
         *_blocking(audit),
         *_dead_waivers(audit),
+        *_not_run(audit),
         *_unseen(audit),
     ]
     return "\n".join(lines) + "\n"
@@ -119,14 +120,23 @@ def _dead_waivers(audit: Audit) -> list[str]:
     return ["", "### Waivers that accept nothing", "", *said]
 
 
+def _not_run(audit: Audit) -> list[str]:
+    idle = standing.not_run(audit)
+    return _listed("Not run", [f"{escape(check.title)}: {escape(check.summary)}" for check in idle])
+
+
 def _unseen(audit: Audit) -> list[str]:
-    unseen = [f"{escape(u.subject)}: {escape(u.reason)}" for u in standing.unseen(audit)]
+    unseen = [f"{escape(left.subject)}: {escape(left.reason)}" for left in standing.unseen(audit)]
     unseen += [
         f"{escape(image.image)} ({split}): {escape(image.reason)}"
         for split, image in standing.unreadable(audit)
     ]
-    if not unseen:
+    return _listed("Images not looked at", unseen)
+
+
+def _listed(title: str, said: list[str]) -> list[str]:
+    if not said:
         return []
-    more = len(unseen) - _MOST_UNSEEN
-    lines = ["", "### What was not looked at", "", *(f"- {u}" for u in unseen[:_MOST_UNSEEN])]
+    more = len(said) - _MOST_UNSEEN
+    lines = ["", f"### {title}", "", *(f"- {text}" for text in said[:_MOST_UNSEEN])]
     return lines + ([f"- {more:,} more in the report"] if more > 0 else [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from auditor.check import Finding, Level, Status
 from auditor.policy import counts_as, shown_status
@@ -17,6 +17,7 @@ __all__ = [
     "by_urgency",
     "dead_waivers",
     "finding_state",
+    "not_run",
     "outcome",
     "tally",
     "unreadable",
@@ -143,28 +144,22 @@ def _excess(finding: Finding) -> float:
 
 
 class Unseen(NamedTuple):
-    """Something that was not looked at, and why."""
+    """Images that were not looked at, and why."""
 
     subject: str
-    kind: Literal["check", "off", "images"]
     reason: str
 
 
+def not_run(audit: Audit) -> list[CheckResult]:
+    """Return the checks that judged nothing: skipped, or switched off by the policy."""
+    return [check for check in by_urgency(audit) if shown_status(check) in ("skip", "off")]
+
+
 def unseen(audit: Audit) -> list[Unseen]:
-    """List all that the verdict does not rest on: checks that did not run, images not seen."""
-    off = [Unseen(c.title, "off", c.summary) for c in audit.checks if c.level == "off"]
-    skipped = [
-        Unseen(check.title, "check", check.summary)
-        for check in audit.checks
-        if check.level != "off" and check.status is Status.SKIP
-    ]
-    return skipped + off + _images_left_out(audit)
-
-
-def _images_left_out(audit: Audit) -> list[Unseen]:
+    """List the images that could be read and were not predicted."""
     splits = {"test": audit.data.test, "training": audit.data.train}
     return [
-        Unseen(f"{left:,} of {split.images:,} {name} images", "images", _why(split.sample))
+        Unseen(f"{left:,} of {split.images:,} {name} images", _why(split.sample))
         for name, split in splits.items()
         if split
         and (left := split.images - split.predicted - len(split.unreadable)) > 0

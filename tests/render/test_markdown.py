@@ -40,6 +40,14 @@ def test_the_worst_ten_findings_and_how_many_more(make_audit: Any, make_check: A
     assert "- 15 more in the report" in text
 
 
+def test_checks_that_did_not_run_stand_apart_from_images(accepted: Audit) -> None:
+    checks, _, images = markdown(accepted).partition("\n### Images not looked at\n")
+    idle = checks.partition("\n### Not run\n")[2]
+    assert "No baseline was given" in idle
+    assert "40 of 2,040 test images" in images
+    assert "test images" not in idle
+
+
 def test_a_table_row_stays_a_row(hostile: Audit) -> None:
     lines = markdown(hostile).splitlines()
     start = lines.index("|---|---|---|---|") + 1

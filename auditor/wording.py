@@ -263,14 +263,15 @@ def _amount(value: float, unit: str, digits: int) -> str:
 def interval(bounds: tuple[float, float] | None, unit: str = "share", digits: int = 1) -> str:
     """Return both bounds in brackets, and a dash where there are none.
 
+    The word "points" is left to the figure that they are bounds of.
+
     >>> interval((0.87, 0.941)), interval((-0.0125, 0.004), "points")
-    ('[87.0%, 94.1%]', '[−1.2, +0.4] points')
+    ('[87.0%, 94.1%]', '[−1.2, +0.4]')
     """
     if bounds is None:
         return MISSING
-    word = " points" if unit == "points" else ""  # said once; signs stand at each figure
-    low, high = (quantity(bound, unit, digits).removesuffix(word) for bound in bounds)
-    return f"[{low}, {high}]{word}"
+    low, high = (quantity(bound, unit, digits).removesuffix(" points") for bound in bounds)
+    return f"[{low}, {high}]"
 
 
 class Compared(NamedTuple):

@@ -284,10 +284,10 @@ def _shown(confusion: Confusion, confidence: float) -> list[Finding]:
     from auditor import composite
 
     figures = {
-        "balanced accuracy": (confusion.balanced_accuracy, composite.BALANCED_ACCURACY),
-        "Matthews correlation": (confusion.matthews, composite.MATTHEWS),
-        "Cohen's kappa": (confusion.kappa, composite.KAPPA),
-        "macro-F1": (confusion.macro_f1, composite.MACRO_F1),
+        "balanced accuracy": (confusion.balanced_accuracy, composite.BALANCED_ACCURACY, "share"),
+        "Matthews correlation": (confusion.matthews, composite.MATTHEWS, "none"),
+        "Cohen's kappa": (confusion.kappa, composite.KAPPA, "none"),
+        "macro-F1": (confusion.macro_f1, composite.MACRO_F1, "share"),
     }
     return [
         Finding(
@@ -296,9 +296,10 @@ def _shown(confusion: Confusion, confidence: float) -> list[Finding]:
             observed=value,
             interval=composite.interval(confusion, figure, confidence),
             n=confusion.n,
+            unit=unit,
             note="shown, not judged",
         )
-        for name, (value, figure) in figures.items()
+        for name, (value, figure, unit) in figures.items()
     ]
 
 

@@ -156,7 +156,7 @@ def _size_interval(right: int, named: int, there: int, confidence: float) -> tup
 
 def _said(name: str, failures: list[Finding]) -> str:
     figures = (
-        f"{f.metric} {beside(f.observed, f.limit)}"
+        f"{f.metric} {beside(f.observed, f.limit, f.unit).removeprefix('+')}"
         for f in failures
         if f.observed is not None and f.limit is not None
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from auditor.ladder.latency import latency_remarks
-from auditor.wording import listed, plural, points, roughly, share
+from auditor.wording import interval, listed, plural, points, roughly, share
 
 if TYPE_CHECKING:
     from auditor.ladder.record import Paying, RungRow, Step
@@ -99,9 +99,8 @@ def _more(step: Step) -> str:
     return f"about {roughly(step.images_to_settle)} more would, if they flip as these do"
 
 
-def _bounded(difference: float, interval: tuple[float, float]) -> str:
-    low, high = (points(bound).removesuffix(" points") for bound in interval)
-    return f"{points(difference)} [{low}, {high}]"
+def _bounded(difference: float, bounds: tuple[float, float]) -> str:
+    return f"{points(difference)} {interval(bounds, 'points')}"
 
 
 def _wanted(min_gain: float) -> str:

@@ -94,3 +94,11 @@ def test_a_limit_is_said_as_it_was_set(confusion: Make, limit: float, said: str)
     found = confusion({"cat": {"cat": 8, "dog": 2}, "dog": {"dog": 5}})
     summary = Top1Accuracy(min_accuracy=limit).run(found).summary
     assert f"at least {said}" in summary
+
+
+def test_a_gap_is_in_points_and_a_correlation_is_no_share(confusion: Make) -> None:
+    found = confusion({"a": {"a": 988, "b": 12}, "b": {"b": 12, "a": 88}})
+    said = "b (precision 50%, recall 12%, gap between precision and recall 38 points)"
+    assert said in PrecisionRecallGap().run(found).summary
+    units = {f.metric: f.unit for f in AccuracyParadox().run(found).findings}
+    assert (units["Matthews correlation"], units["Cohen's kappa"]) == ("none", "none")

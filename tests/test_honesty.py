@@ -89,6 +89,46 @@ def test_one_file_as_training_and_test_predictions_is_refused(run: Run, saved: M
         run(predictions={"test": path, "train": path})
 
 
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_one_file_under_two_names_is_refused(
+    run: Run, saved: Make, tmp_path: Path, split: str
+) -> None:
+    path = saved({"a": {"a": 100}, "b": {"b": 100}})
+    (tmp_path / "linked.csv").symlink_to(path)
+    with pytest.raises(InputError, match=f"linked.csv: the same predictions .* {split} out"):
+        run(predictions={"test": path, split: tmp_path / "linked.csv"})
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_two_splits_of_which_all_is_right_may_look_the_same(
+    run: Run, saved: Make, tmp_path: Path, split: str
+) -> None:
+    path = saved({"a": {"a": 100}, "b": {"b": 100}})
+    shutil.copy(path, tmp_path / "other.csv")
+    audit = run(predictions={"test": path, split: tmp_path / "other.csv"})
+    assert audit.check("top1-accuracy").status == "pass"
+    assert audit.check("overfitting").status == ("pass" if split == "train" else "skip")
+
+
+def test_a_copy_of_predictions_that_are_not_all_right_is_no_other_split(
+    run: Run, saved: Make, tmp_path: Path
+) -> None:
+    path = saved({"a": {"a": 90, "b": 10}, "b": {"b": 90, "a": 10}})
+    shutil.copy(path, tmp_path / "other.csv")
+    audit = run(predictions={"test": path, "train": tmp_path / "other.csv"})
+    assert audit.check("overfitting").status == "error"
+
+
+@pytest.mark.parametrize("lost", ["test", "train"])
+def test_a_file_of_predictions_that_is_not_there_is_named(
+    run: Run, saved: Make, tmp_path: Path, lost: str
+) -> None:
+    given = {"test": saved({"a": {"a": 100}, "b": {"b": 100}}), "train": tmp_path / "other.csv"}
+    shutil.copy(given["test"], given["train"])
+    with pytest.raises(InputError, match=r"lost\.csv"):
+        run(predictions={**given, lost: tmp_path / "lost.csv"})
+
+
 def test_saved_test_predictions_do_not_meet_a_model_on_the_training_images(
     run: Run, module: Callable[..., str], image_folder: Make, saved: Make
 ) -> None:

@@ -257,8 +257,13 @@ def _saved(split: str, path: Path | None, classes: ClassList | None) -> SavedPre
 
 
 def _apart_from_test(saved: SavedPredictions, config: Config) -> SavedPredictions:
+    """Refuse one file for two splits; of others only their rows can tell: see ``read_apart``."""
     test = config.predictions.test
-    if test is not None and _bytes(saved.path) == _bytes(test):
+    try:
+        once = test is not None and saved.path.samefile(test)
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from None
+    if once:
         raise saved.same_as_test()
     return saved
 

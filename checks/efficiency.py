@@ -93,7 +93,7 @@ class Efficiency(Check):
     """Most parameters, such as "5.3 M"."""
     max_macs: Macs | None = None
     """Most multiply–accumulates for one image, such as "0.4 G" or "400 MMAC"."""
-    max_activations: Count | None = None
+    max_activations: Count | None = Field(default=None, examples=["7 M"])
     """Most output elements of convolution and linear layers for one image, such as "7 M"."""
     max_bytes: Bytes | None = None
     """Largest checkpoint file, such as "21 MB" or "20 MiB"."""

@@ -93,25 +93,30 @@ def _lines(lines: Iterator[str]) -> str:
 
 def _candidate(folder: Folder) -> Iterator[str]:
     weights = folder.weights
+    lead = "" if folder.judges_saved else "FILL IN: "
     yield "[candidate]"
+    yield from _only(CandidateTable, "name")
     if weights and weights.model:
         yield f"# Named by {weights.named_by}."
         yield f"model = {literal(weights.model)}"
     else:
         why = 'the checkpoint has no "arch" that names it; ' if weights else ""
-        yield f"# FILL IN: {why}a timm name, hf-hub:… or phi:1.5"
-        yield '# model = "efficientnet_b0"'
+        yield f"# {lead}{why}a timm name, hf-hub:… or phi:1.5"
+        yield _example('model = "efficientnet_b0"')
+    yield from _only(CandidateTable, "module")
     if weights:
         yield f"checkpoint = {literal(folder.relative(weights.path))}"
     else:
-        yield "# FILL IN: .safetensors, .pth, .pth.tar or .pt"
-        yield '# checkpoint = "best.safetensors"'
+        yield f"# {lead}.safetensors, .pth, .pth.tar or .pt"
+        yield _example('checkpoint = "best.safetensors"')
+    yield from _only(CandidateTable, "pretrained")
     yield from _classes(folder)
     if weights and weights.log:
         yield f"training_log = {literal(folder.relative(weights.log))}"
     else:
-        yield '# training_log = "summary.csv"  # a CSV with epoch, train_loss, eval_loss'
-    yield from _further(CandidateTable, "model", "checkpoint", "classes", "training_log")
+        yield _example('training_log = "summary.csv"') + " A CSV with epoch, train_loss, eval_loss."
+    first = ("name", "model", "module", "checkpoint", "pretrained")
+    yield from _further(CandidateTable, *first, "classes", "training_log")
 
 
 def _classes(folder: Folder) -> Iterator[str]:
@@ -123,7 +128,7 @@ def _classes(folder: Folder) -> Iterator[str]:
     else:
         yield "# Class names, one a line, in the order of the outputs. Without them the order of"
         yield "# the class folders is assumed, natural and case-insensitive: timm's."
-    yield '# classes = "classes.txt"'
+    yield _example('classes = "classes.txt"')
 
 
 def _data(folder: Folder) -> Iterator[str]:
@@ -134,19 +139,25 @@ def _data(folder: Folder) -> Iterator[str]:
         if split and split.kind == "validation":
             yield "# There is no test set, so validation data is judged. If the checkpoint was"
             yield "# chosen on it, the verdict is too kind."
-        path = folder.relative(split.path) if split else f"data/{name}"
-        yield f"{'' if split else '# '}{name} = {literal(path)}"
+        if split:
+            yield f"{name} = {literal(folder.relative(split.path))}"
+        else:
+            yield _example(f"{name} = {literal(f'data/{name}')}")
     yield from _further(DataTable, "train", "test")
 
 
 def _predictions(folder: Folder) -> Iterator[str]:
-    test, train = folder.predictions, folder.train_predictions
-    mark = "" if folder.judges_saved else "# "
+    mark = "" if folder.judges_saved else "# "  # found, and not used beside a model to run
     yield "[predictions]"
     yield "# Saved predictions of any framework (image,label,predicted), instead of a model."
-    yield f"{mark}test = {literal(folder.relative(test) if test else 'predictions.csv')}"
-    also = mark if train else "# "
-    yield f"{also}train = {literal(folder.relative(train) if train else 'train_predictions.csv')}"
+    for name, path, example in (
+        ("test", folder.predictions, "predictions.csv"),
+        ("train", folder.train_predictions, "train_predictions.csv"),
+    ):
+        if path:
+            yield f"{mark}{name} = {literal(folder.relative(path))}"
+        else:
+            yield _example(f"{name} = {literal(example)}")
     yield from _further(PredictionsTable, "test", "train")
 
 
@@ -161,6 +172,14 @@ def _table(header: str, table: type[Table]) -> Iterator[str]:
     yield header
     yield from _prose(inspect.getdoc(table) or "")
     yield from _further(table)
+
+
+def _example(line: str) -> str:
+    return f"# {line}  # (example)"
+
+
+def _only(table: type[Table], name: str) -> Iterator[str]:
+    return (line for option in options_of(table) if option.name == name for line in _line(option))
 
 
 def _further(table: type[Table], *written: str) -> Iterator[str]:

@@ -157,9 +157,33 @@ def test_an_empty_folder_gets_a_file_to_fill_in(cli: Cli, here: Path) -> None:
     assert "auditor.toml: nothing to judge" in ran.stderr
 
 
+def test_what_stands_behind_a_mark_is_a_default_or_said_to_be_an_example(
+    cli: Cli, here: Path
+) -> None:
+    cli("init")
+    path = here / "auditor.toml"
+    lines = path.read_text().splitlines()
+    end = next(n for n, line in enumerate(lines) if line.startswith("# [latency]"))
+    told, about = [], ""
+    for line in lines[:end]:
+        about += line
+        if COMMENTED.match(line) or not line.startswith("#"):
+            told += [line.removeprefix("# ")] if "(example)" not in about else []
+            about = ""
+    path.write_text("\n".join(told))
+    given, plain = load_config(path)[0], Config()
+    for name in Config.model_fields.keys() - {"checks", "output"}:
+        assert getattr(given, name) == getattr(plain, name), name
+    candidate = "\n".join(lines).partition("[candidate]")[2].partition("\n[data]")[0]
+    keys = [key(line) for line in candidate.splitlines() if COMMENTED.match(line)]
+    assert keys[:5] == ["name", "model", "module", "checkpoint", "pretrained"]
+    assert '# max_activations = "7 M"' in lines
+
+
 def test_saved_predictions_are_judged(cli: Cli, here: Path, good: str) -> None:
     (here / good).rename(here / "predictions.csv")
     assert "predictions.csv" in cli("init").stdout
+    assert "FILL IN" not in (here / "auditor.toml").read_text()
     assert load(here)["predictions"] == {"test": "predictions.csv"}
     assert cli("run").returncode == 0
 

@@ -216,10 +216,11 @@ def _scaled(value: float, units: tuple[str, ...]) -> str:
     return f"{number.replace('-', '−')} {units[power]}".rstrip()
 
 
-def _seconds(value: float, digits: int) -> str:
+def _seconds(value: float, digits: int, like: float) -> str:
+    """Write a time in the unit that another is best written in, or itself."""
     for scale, unit in ((1e-6, "µs"), (1e-3, "ms")):
-        if 0 < abs(value) < 1000 * scale:
-            return f"{value / scale:.{digits}f} {unit}"
+        if 0 < abs(like) < 1000 * scale:
+            return f"{value / scale:,.{digits}f} {unit}"
     return f"{value:,.{digits}f} s"
 
 
@@ -248,7 +249,7 @@ def quantity(value: float | None, unit: str, digits: int = 1) -> str:
     if unit == "pixels":
         return f"{count(value)} px"
     if unit == "seconds":
-        return _seconds(value, digits)
+        return _seconds(value, digits, value)
     return _plain(value, digits) + ("×" if unit == "ratio" else "")
 
 
@@ -267,11 +268,20 @@ def interval(bounds: tuple[float, float] | None, unit: str = "share", digits: in
 
     >>> interval((0.87, 0.941)), interval((-0.0125, 0.004), "points")
     ('[87.0%, 94.1%]', '[−1.2, +0.4]')
+    >>> interval((0.0009624, 0.00104), "seconds")
+    '[962.4 µs, 1,040.0 µs]'
     """
     if bounds is None:
         return MISSING
-    low, high = (quantity(bound, unit, digits).removesuffix(" points") for bound in bounds)
+    low, high = (_bound(bound, bounds, unit, digits) for bound in bounds)
     return f"[{low}, {high}]"
+
+
+def _bound(value: float, bounds: tuple[float, float], unit: str, digits: int) -> str:
+    if unit == "seconds" and all(map(math.isfinite, bounds)):
+        # Milliseconds beside microseconds would have fewer digits.
+        return _seconds(value, digits, min(filter(None, bounds), default=0.0))
+    return quantity(value, unit, digits).removesuffix(" points")
 
 
 class Compared(NamedTuple):

@@ -14,7 +14,18 @@ from auditor.cli.verdict import verdict
 from auditor.render.html import html_report
 from auditor.render.junit import junit
 from auditor.render.markdown import markdown
-from auditor.wording import compared, share, visible
+from auditor.wording import compared, interval, share, visible
+
+
+@given(st.floats(1e-6, 100), st.floats(1, 2000))
+def test_both_bounds_of_a_time_have_one_unit_and_as_many_digits(low: float, times: float) -> None:
+    found = re.fullmatch(
+        r"\[([\d,]+\.\d) (µs|ms|s), ([\d,]+\.\d) \2\]", interval((low, low * times), "seconds")
+    )
+    assert found
+    scale = {"µs": 1e-6, "ms": 1e-3, "s": 1.0}[found[2]]
+    for text, value in ((found[1], low), (found[3], low * times)):
+        assert float(text.replace(",", "")) * scale == pytest.approx(value, abs=0.051 * scale)
 
 
 def beyond(unit: str, observed: float, limit: float) -> tuple[str, str]:

@@ -91,8 +91,8 @@ def judging_options(command: Command) -> Command:
         click.option(
             "--baseline",
             type=click.Path(path_type=Path),
-            metavar="AUDIT.json",
-            help="An earlier audit to compare the candidate with.",
+            metavar="AUDIT",
+            help="An earlier audit to compare the candidate with: audit.json, or its folder.",
         ),
         click.option(
             "--policy",

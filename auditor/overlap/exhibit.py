@@ -225,7 +225,8 @@ def _notes(overlap: Overlap) -> Iterator[str]:
             f"{overlap.train_signed or 0:,} images are too many to compare each with each."
         )
     if overlap.test_unread.images:
-        yield f"{overlap.test_unread.said('test image')}."
+        what = "image" if overlap.pairs is None else "test image"  # of one set alone
+        yield f"{overlap.test_unread.said(what)}."
     if overlap.train_unread.images:
         yield f"{overlap.train_unread.said('training image')}."
     pairs = [*(overlap.pairs or ()), *overlap.within_test, *overlap.within_train]

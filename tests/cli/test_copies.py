@@ -64,6 +64,8 @@ class TestOverlap:
             "dog",
             "cat",
         )
+        page = (here / "out" / "overlap.html").read_text()
+        assert "have a copy in the training data, 1 of them under another label." in page
 
     def test_the_clean_twin_is_silent(
         self, cli: Cli, splits: tuple[Path, Path], here: Path
@@ -251,7 +253,9 @@ def test_unreadable_files_are_listed_and_equal_nothing(cli: Cli, here: Path) -> 
     assert [row["image"] for row in rows(here / "duplicates" / "keep.csv")] == ["one.png"]
     assert "images, 1 image, 8 unreadable" in done.stdout
     assert "bomb.png: too large" in done.stdout
-    assert "bomb.png" in (here / "duplicates" / "duplicates.html").read_text()
+    page = (here / "duplicates" / "duplicates.html").read_text()
+    assert "8 images could not be read, first bomb.png." in page
+    assert "test image" not in page
 
 
 def test_unreadable_training_images_leave_it_undecided(cli: Cli, splits: tuple[Path, Path]) -> None:

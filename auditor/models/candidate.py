@@ -266,10 +266,10 @@ def _content(
     spec: CandidateSpec, model: nn.Module, steps: Preprocessing, classes: tuple[str, ...] | None
 ) -> str:
     from auditor.models.content import digest_content
-    from auditor.models.factory import imported_by
+    from auditor.models.factory import imported_by_factories
 
     reference = spec.module or ""
-    made = digest_content(model, reference.partition(":")[0] or None, imported_by(reference))
+    made = digest_content(model, reference.partition(":")[0] or None, imported_by_factories())
     prepared = asdict(steps) | {"source": None}
     return digest_facts({"model": made, "preprocessing": prepared, "classes": classes})
 

@@ -246,11 +246,15 @@ def _more_macs(seen: Pass, macs: int) -> str:
     return "" if macs else "no convolution, linear layer or matrix product was seen"
 
 
+_CONSTANT = 1e-3
+"""Share of the parameters up to which other weights are constants."""
+
+
 def _more_parameters(seen: Pass, parameters: int) -> str:
     if any(name.startswith("quantized::") for name in seen.missed):
         return "quantised layers keep their weights out of sight"
-    if seen.foreign:
-        n = sum(seen.foreign.values())
+    n = sum(seen.foreign.values())
+    if n > parameters * _CONSTANT:  # a kernel that turns colours grey hides no layer
         return f"{n:,} weights are no parameters of the module (in a plain list?)"
     return "the model has no parameters" if seen.macs and not parameters else ""
 

@@ -119,8 +119,10 @@ def _sources(model: nn.Module, factory: str | None, imported: Iterable[str]) -> 
 
 
 def _has_file(name: str) -> bool:
+    """Tell whether a module was loaded from a file; some only say a name that looks like one."""
     known = name.partition(".")[0] in sys.stdlib_module_names
-    return not known and bool(getattr(sys.modules.get(name), "__file__", None))
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return not known and bool(file) and Path(str(file)).is_absolute()
 
 
 def _is_own(name: str, top: str) -> bool:
@@ -140,7 +142,10 @@ def _file(name: str) -> str | None:
 def _source(module: ModuleType) -> bytes:
     file = str(module.__file__)
     get_data = getattr(module.__loader__, "get_data", None)  # a module may lie in an archive
-    return bytes(get_data(file)) if get_data else Path(file).read_bytes()
+    try:
+        return bytes(get_data(file)) if get_data else Path(file).read_bytes()
+    except OSError:  # it is gone: next time it is another model
+        return b""
 
 
 def _digest(module: ModuleType) -> str:

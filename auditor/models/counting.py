@@ -166,7 +166,7 @@ class _Operators(TorchDispatchMode):
     def __init__(self, seen: Pass, where: Callable[[], str], memory: _Memory) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._seen, self._where, self._memory = seen, where, memory
-        self._foreign: set[int] = set()
+        self._foreign: dict[int, Any] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -183,10 +183,14 @@ class _Operators(TorchDispatchMode):
         """Notice tensors that come from nowhere; a view of one comes from nowhere, too."""
         for tensor in _strided(inputs):
             storage = tensor.untyped_storage()
-            if not self._memory.knows(tensor):
-                self._foreign.add(storage._cdata)
-            if storage._cdata in self._foreign and func.overloadpacket in flop_registry:
-                self._seen.foreign[storage._cdata] = storage.nbytes() // tensor.element_size()
+            key = storage._cdata
+            if not self._memory.knows(tensor):  # until it dies, for its address is used again
+                self._foreign[key] = weakref.ref(storage, self._forgetting(key))
+            if key in self._foreign and func.overloadpacket in flop_registry:
+                self._seen.foreign[key] = storage.nbytes() // tensor.element_size()
+
+    def _forgetting(self, key: int) -> Callable[[object], None]:
+        return lambda _: (self._foreign.pop(key, None), None)[1]
 
     def _count(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         count = flop_registry.get(func.overloadpacket)

@@ -17,10 +17,10 @@ from auditor.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["call_factory", "factory_source", "imported_by"]
+__all__ = ["call_factory", "factory_source", "imported_by_factories"]
 
-_IMPORTED: dict[str, set[str]] = {}
-"""Reference → modules that were imported first when it was."""
+_IMPORTED: set[str] = set()
+"""Modules that any factory was the first to import, by whatever means."""
 
 
 def call_factory(reference: str, num_classes: int | None) -> nn.Module:
@@ -46,15 +46,18 @@ def call_factory(reference: str, num_classes: int | None) -> nn.Module:
         model = function(**_arguments(function, num_classes))
     except Exception as error:  # the user's code may raise anything
         raise InputError(f"{reference} failed: {type(error).__name__}: {error}") from error
-    _IMPORTED.setdefault(reference, set()).update(set(sys.modules) - before)
+    _IMPORTED.update(set(sys.modules) - before)
     if not isinstance(model, nn.Module):
         raise InputError(f"{reference} returned {type(model).__name__}, not a torch.nn.Module.")
     return model
 
 
-def imported_by(reference: str) -> frozenset[str]:
-    """Return the names of the modules that a reference was the first to import in this process."""
-    return frozenset(_IMPORTED.get(reference, ()))
+def imported_by_factories() -> frozenset[str]:
+    """Return the names of the modules that factories were the first to import in this process.
+
+    Not by factory: what one has imported, the next may use without importing it.
+    """
+    return frozenset(_IMPORTED)
 
 
 def factory_source(reference: str) -> Path:

@@ -86,7 +86,10 @@ def _multiplied(
         outputs = [prod(shapes[node.output[0]]) for node in counted]
         macs = sum(n * _products(node, shapes) for node, n in zip(counted, outputs, strict=True))
     except (KeyError, onnx.shape_inference.InferenceError) as error:
-        return f"the shapes in the graph cannot be told ({error})"
+        return (
+            f"the shapes in the graph cannot be told ({error}); export it for a fixed number of "
+            "images"
+        )
     return macs // taken.fewest, sum(outputs) // taken.fewest
 
 

@@ -272,3 +272,36 @@ def test_weights_of_eight_bits_are_parameters() -> None:
 )
 def test_nothing_of_timms_networks_is_in_doubt(name: str) -> None:
     assert measure_complexity(built(name), (3, 160, 160)).doubts == ()
+
+
+class _SwappedColours(nn.Module):
+    """Takes red for blue; torch makes the index of that where nobody sees it, and frees it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = timm.create_model("resnet18", num_classes=10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.model(images[:, [2, 1, 0]])
+        return out
+
+
+def test_what_lies_where_something_died_is_no_weight() -> None:
+    model = _SwappedColours().eval()
+    found = {measure_complexity(model, (3, 64, 64)).more_parameters for _ in range(8)}
+    assert found == {""}
+
+
+def test_a_constant_of_a_few_numbers_hides_no_layer() -> None:
+    class Grey(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(64, 100)
+
+        def forward(self, images: Tensor) -> Tensor:
+            weights = torch.tensor([0.3, 0.6, 0.1]).view(1, 3, 1, 1)
+            out: Tensor = self.head(nn.functional.conv2d(images, weights).flatten(1))
+            return out
+
+    found = measure_complexity(Grey().eval(), (3, 8, 8))
+    assert (found.parameters, found.more_parameters) == (6500, "")

@@ -61,8 +61,9 @@ def forget() -> None:
         sys.modules.pop(name, None)
 
 
-def identity(module: str = "factory:build") -> str:
-    forget()
+def identity(module: str = "factory:build", *, anew: bool = True) -> str:
+    if anew:
+        forget()
     table = ModelTable(module=module, input_size=2)
     return Candidate(table, EngineTable(), None, None).identity
 
@@ -107,6 +108,22 @@ def test_a_module_that_is_imported_by_name_counts(written: Path) -> None:
     first = identity("late:build")
     edit(written / "signs.py", "1.0", "2.0")
     assert identity("late:build") != first
+
+
+def test_it_counts_for_the_second_that_imports_it_too(written: Path) -> None:
+    """The rungs of a ladder often come from one module, and share what it imports."""
+    one = "import importlib\n\ndef {}():\n    return importlib.import_module('factory').build()\n"
+    (written / "rungs.py").write_text(one.format("small") + one.format("big"))
+    first = [identity("rungs:small"), identity("rungs:big", anew=False)]
+    edit(written / "signs.py", "1.0", "3.0")
+    again = [identity("rungs:small"), identity("rungs:big", anew=False)]
+    assert first[0] != again[0]
+    assert first[1] != again[1]
+
+
+def test_what_only_looks_like_a_file_is_none(written: Path) -> None:
+    edit(written / "factory.py", "import torch", "import torch\nfrom torch import classes, ops")
+    assert identity() == identity()
 
 
 def test_tensors_are_told_apart_by_name_type_shape_and_value() -> None:

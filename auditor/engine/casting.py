@@ -45,9 +45,10 @@ def cast(model: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Modul
     for name in beyond:
         if bool(tensors[name].isinf().any()):
             short, most = str(dtype).removeprefix("torch."), torch.finfo(dtype).max
+            wider = ', such as "bfloat16"' if dtype == torch.float16 else ""
             raise InputError(
                 f"{name} has values that {short} cannot hold (beyond {most:.5g}); "
-                'run it in another ([engine] dtype, cheaper), such as "bfloat16"'
+                f"run it in another ([engine] dtype, cheaper){wider}"
             )
     return model
 
@@ -65,11 +66,26 @@ def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _beyond(model: nn.Module, dtype: torch.dtype) -> dict[str, nn.Module]:
-    """Return the finite tensors that would not be, by name, and whose they are."""
+    """Return the finite tensors that would not be, by name, and whose they are.
+
+    A buffer at the end of float32 is a mask, which infinity serves as well.
+    """
+    masks = {name for name, buffer in model.named_buffers() if _is_mask(buffer)}
     return {
         name: model.get_submodule(name.rpartition(".")[0])
         for name, tensor in _tensors(model)
         if tensor.is_floating_point()
         and tensor.dtype != dtype
+        and name not in masks
         and bool((tensor.isfinite() & tensor.to(dtype).isinf()).any())
     }
+
+
+def _is_mask(buffer: torch.Tensor) -> bool:
+    """Tell whether all values are 0 or as large as float32 has them."""
+    import torch
+
+    if not buffer.is_floating_point():
+        return False
+    most = torch.finfo(torch.float32).max
+    return bool(((buffer == 0) | (buffer.abs() >= 0.99 * most)).all())

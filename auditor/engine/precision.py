@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 __all__ = ["reproducible"]
@@ -20,20 +21,43 @@ _SWITCHES = (
 """Where torch says, since 2.9, in what an operator computes float32."""
 
 
+_lock = threading.Lock()
+_entered: list[ExitStack] = []
+"""One for each thread inside; the first has what was set."""
+
+
 @contextmanager
 def reproducible() -> Iterator[None]:
     """Have float32 mean float32, not TF32 or bfloat16, and kernels be chosen by rule.
 
     By default torch computes float32 convolutions on CUDA in TF32; a candidate's module may have
-    said so of products, too. Everything is put back at the end.
+    said so of products, too. Torch's switches are the process's: the first thread that comes in
+    sets them, and the last one that leaves puts everything back.
     """
+    with _lock:
+        _entered.append(ExitStack() if _entered else _set_all())
+    try:
+        yield
+    finally:
+        with _lock:
+            _entered.pop().close()
+
+
+def _set_all() -> ExitStack:
+    with ExitStack() as stack:
+        stack.enter_context(_by_rule())
+        stack.enter_context(_full_precision())
+        return stack.pop_all()
+
+
+@contextmanager
+def _by_rule() -> Iterator[None]:
     from torch.backends import cudnn
 
     kept = cudnn.enabled, cudnn.benchmark, cudnn.deterministic
     cudnn.enabled, cudnn.benchmark, cudnn.deterministic = True, False, True
     try:
-        with _full_precision():
-            yield
+        yield
     finally:
         cudnn.enabled, cudnn.benchmark, cudnn.deterministic = kept
 

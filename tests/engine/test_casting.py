@@ -81,3 +81,33 @@ def test_what_was_infinite_stays_so() -> None:
     model = nn.Linear(2, 2)
     model.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
     assert ready(model, CPU, "float16").state_dict()["mask"].tolist() == [0.0, -torch.inf]
+
+
+class _Masked(nn.Module):
+    """Attention that looks at the first of two places alone."""
+
+    mask: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        hidden = torch.tensor([0.0, torch.finfo(torch.float32).min])
+        self.register_buffer("mask", hidden)
+        self.register_buffer("seen", torch.tensor([True, False]))
+
+    def forward(self, scores: Tensor) -> Tensor:
+        return (scores + self.mask).softmax(-1)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_mask_serves_as_infinity_too(dtype: str) -> None:
+    model = ready(_Masked(), CPU, dtype)
+    found = model(torch.tensor([[0.0, 5.0]], dtype=getattr(torch, dtype)))
+    assert found.tolist() == [[1.0, 0.0]]
+
+
+def test_the_dtype_that_is_refused_is_not_the_one_that_is_recommended() -> None:
+    model = nn.Linear(2, 2)
+    with torch.no_grad():
+        model.weight[0, 0] = 3.4e38
+    with pytest.raises(InputError, match=r"bfloat16 cannot hold .* cheaper\)$"):
+        ready(model, CPU, "bfloat16")

@@ -15,6 +15,7 @@ from auditor.data.classes import ClassList
 from auditor.data.folder import read_folder
 from auditor.engine.inference import Inference
 from auditor.engine.observation import Observing, observe_samples
+from auditor.engine.precision import reproducible
 from auditor.engine.timing import Subject, time_models
 from auditor.evidence.store import Store
 from auditor.models.handle import Candidate
@@ -124,3 +125,23 @@ def test_what_is_timed_is_what_is_judged(switch: str) -> None:
     SWITCHES[switch]()
     time_models({"candidate": Subject(model, (3, 8, 8))}, 2, 0.01)
     require_full(model.seen)
+
+
+def test_threads_that_cross_leave_what_the_user_set() -> None:
+    """Else the last to leave would put back what the first had set."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.deterministic
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.deterministic = False
+    try:
+        one, other = reproducible(), reproducible()
+        one.__enter__()
+        other.__enter__()
+        one.__exit__(None, None, None)
+        assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.backends.cudnn.deterministic
+        other.__exit__(None, None, None)
+        assert torch.get_float32_matmul_precision() == "high"
+        assert not torch.backends.cudnn.deterministic
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.deterministic = before[1]

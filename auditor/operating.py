@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 from auditor import stats
 from auditor.record import CurvePoint, OperatingExhibit
@@ -119,14 +118,9 @@ def _chance(k: int, n: int, hits: int, m: int) -> float:
     They do where fewer than k of the ``n`` are among the k + hits - 1 largest of all, and which
     those are is any choice alike: the hypergeometric distribution.
     """
-    drawn = k + hits - 1
-    old = np.arange(max(0, drawn - m), k)
-    log = _log_choices(n, old) + _log_choices(m, drawn - old) - _log_choices(n + m, drawn)
-    return min(1.0, float(np.exp(log).sum()))
+    from scipy.stats import hypergeom  # half a second, which most audits need not wait for
 
-
-def _log_choices(n: int, k: NDArray[np.integer] | int) -> NDArray[np.float64]:
-    return np.asarray(gammaln(n + 1) - gammaln(np.add(k, 1)) - gammaln(np.subtract(n + 1, k)))
+    return float(hypergeom.cdf(k - 1, n + m, n, k + hits - 1))
 
 
 def curve(validation: Scores) -> tuple[CurvePoint, ...]:

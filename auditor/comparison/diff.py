@@ -115,17 +115,12 @@ def _side(audit: Audit) -> DiffSide:
 
 
 def _settings(before: Audit, after: Audit) -> tuple[Setting, ...]:
-    old, new = (_flat(_config(audit)) | _ran(audit) for audit in (before, after))
+    old, new = (_flat(audit.provenance.settings) | _ran(audit) for audit in (before, after))
     return tuple(
         Setting(key=key, before=old.get(key), after=new.get(key))
         for key in sorted({*old, *new})
         if old.get(key) != new.get(key) and not key.startswith(_UNIMPORTANT)
     )
-
-
-def _config(audit: Audit) -> Mapping[str, Any]:
-    found = json.loads(audit.provenance.config or "{}")
-    return found if isinstance(found, dict) else {}
 
 
 def _ran(audit: Audit) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +28,5 @@ def reader_of(audit: Audit) -> Callable[[str], bytes] | None:
 
 def images_of(audit: Audit) -> Path | None:
     """Return where the test images of an audit lay; None where only predictions were given."""
-    config = json.loads(audit.provenance.config or "{}")
-    given = config.get("data", {}).get("test") if isinstance(config, dict) else None
+    given = audit.provenance.settings.get("data", {}).get("test")
     return None if given is None else Path(given)

@@ -55,8 +55,7 @@ def observe_samples(
     A table has ``image``, ``error`` (null where it was read), the observer's columns, ``label``,
     how the file looked (``file.size``, ``file.stamp``, ``file.digest``), and the split's metadata.
     An image that an observer cannot prepare is an error in its table alone. An observer that
-    prepares nothing, or raises otherwise, is left out of the rest of the pass; the others go on.
-    The parts that it had made by then are kept.
+    prepares nothing, or raises otherwise, is left out of the rest; its parts are kept.
 
     Parameters
     ----------
@@ -64,15 +63,12 @@ def observe_samples(
         The split.
     observers
         Evidence name → who looks, for what entry of the store.
-    store
-        Where the parts and the tables are kept.
-    progress
-        Is told of every image.
+    store, progress
+        Where the parts and the tables are kept; who is told of every image.
     engine
         Where the pass runs: here, or on a Ray cluster; and in how many threads.
     shard
-        The share of the images that is looked at; then parts are stored, and nothing is put
-        together.
+        The share of the images that is looked at; parts are stored then, and not put together.
 
     Returns
     -------

@@ -183,6 +183,12 @@ class Provenance(Record):
     """Evidence name → SHA-256 of its stored form."""
     seconds: float | None = None
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The configuration, as far as it differed from the defaults."""
+        found = json.loads(self.config or "{}")
+        return found if isinstance(found, dict) else {}
+
 
 class Audit(Record):
     """One audit: the verdict and all that it stands on."""

@@ -27,6 +27,15 @@ def shares(text: str) -> list[Fraction]:
     return [Fraction(figure) / 100 for figure in re.findall(FIGURE, text)]
 
 
+def require_true(summary: str, true: Fraction, limit: Fraction) -> None:
+    """Require what is said to lie where the figure does: beside its limit, and beside certainty."""
+    said, wanted = shares(summary)
+    assert wanted == limit
+    assert (said > wanted) == (true > wanted)
+    assert (said < wanted) == (true < wanted)
+    assert (said in (0, 1)) == (true in (0, 1))
+
+
 @given(n=st.integers(1, 20_000), of=st.floats(0, 1), limit=st.integers(1, 1000))
 def test_accuracy_stands_on_its_side_of_the_minimum(
     confusion: Make, n: int, of: float, limit: int
@@ -34,12 +43,7 @@ def test_accuracy_stands_on_its_side_of_the_minimum(
     right = round(of * n)
     found = confusion({"cat": {"cat": right, "dog": n - right}, "dog": {}})
     outcome = Top1Accuracy(min_accuracy=limit / 1000).run(found)
-    said, wanted = shares(outcome.summary)
-    assert wanted == Fraction(limit, 1000)
-    true = Fraction(right, n)
-    assert (said > wanted) == (true > wanted)
-    assert (said < wanted) == (true < wanted)
-    assert (said in (0, 1)) == (true in (0, 1))
+    require_true(outcome.summary, Fraction(right, n), Fraction(limit, 1000))
 
 
 @given(n=st.integers(1, 20_000), of=st.floats(0, 1), limit=st.integers(1, 1000))
@@ -50,12 +54,7 @@ def test_recall_stands_on_its_side_of_the_minimum(
     found = confusion({"cat": {"cat": right, "dog": n - right}, "dog": {"dog": 5}})
     check = RareClassRecall(classes=("cat",), min_recall=limit / 1000)
     outcome = check.run(found, ClassCounts(found.classes, {"cat": n, "dog": 5}, None))
-    said, wanted = shares(outcome.summary)
-    assert wanted == Fraction(limit, 1000)
-    true = Fraction(right, n)
-    assert (said > wanted) == (true > wanted)
-    assert (said < wanted) == (true < wanted)
-    assert (said in (0, 1)) == (true in (0, 1))
+    require_true(outcome.summary, Fraction(right, n), Fraction(limit, 1000))
 
 
 def test_what_is_missed_is_never_recognised_in_all(confusion: Make) -> None:

@@ -94,6 +94,23 @@ def test_one_that_differs_is_not_used(candidate: Candidate) -> None:
     np.testing.assert_array_equal(probabilities(quick, 3), probabilities(replica(candidate), 3))
 
 
+@pytest.mark.parametrize(("wrong", "taken"), [(0.0, True), (1e-3, True), (1.0, False)])
+def test_in_half_precision_the_error_of_half_precision_is_allowed(
+    candidate: Candidate, wrong: float, taken: bool
+) -> None:
+    model = candidate.loaded.model.bfloat16().eval()
+    setattr(model, "wrong", wrong)  # noqa: B010 - a plain number
+    random = torch.Generator().manual_seed(0)
+    run, reason = compiled(
+        model, torch.randn(9, 3, 12, 12, generator=random).bfloat16(), "bfloat16"
+    )
+    assert (run is not model) == taken
+    assert (
+        taken
+        or reason == "not compiled: that changed logits by more than 2 × the error of bfloat16"
+    )
+
+
 def test_one_that_cannot_be_compiled_is_run_as_it_is() -> None:
     class Fails(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

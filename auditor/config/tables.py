@@ -216,9 +216,10 @@ class EngineTable(Table):
     """What runs the model on a CPU in float32. ``auto`` takes OpenVINO, else ONNX Runtime, where it
     is installed, gives torch's predictions, and images × pixels of the input are 25 million or
     more (500 images of 224 × 224); else torch."""
-    preprocessing: Literal["fast", "reference"] = "fast"
+    preprocessing: Literal["fast", "device", "reference"] = "fast"
     """``reference`` prepares images exactly as timm does, with PIL; ``fast`` does the same on 8-bit
-    tensors, within a few grey levels."""
+    tensors, within a few grey levels; ``device`` decodes and resizes JPEGs on the GPU, whose
+    decoders differ by more (``pip install "auditor[gpu]"``)."""
     batch_size: int | None = Field(default=None, ge=1, examples=[64])
     """Images a forward pass; chosen by device where absent."""
     kind: Literal["local", "ray"] = "local"

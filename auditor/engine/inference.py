@@ -15,6 +15,7 @@ import pyarrow as pa
 from auditor.data.classes import require_known
 from auditor.data.samples import Samples
 from auditor.engine.compiling import pays
+from auditor.engine.decoding import Decoder, Jpeg, jpeg, what_prepares
 from auditor.engine.forward import TRIED, Forward, default_batch
 from auditor.engine.lookup import Rows
 from auditor.engine.replica import Replica
@@ -24,7 +25,7 @@ from auditor.errors import InputError, Unavailable
 from auditor.evidence.columns import matrix
 from auditor.evidence.provider import Observer
 from auditor.models.handle import Candidate
-from auditor.overlap.decode import Unreadable, open_image, to_rgb
+from auditor.overlap.decode import Unreadable, full_size, open_image, to_rgb
 
 if TYPE_CHECKING:
     import torch
@@ -92,6 +93,7 @@ class Inference(Observer):
     ) -> None:
         self.candidate, self.samples, self._wants_features = candidate, samples, features
         self._copied, self._dtype = dtype is not None, dtype or candidate.engine.dtype
+        self._prepares: str = candidate.transform  # now: in other processes no model is loaded
         self._rows, self._turn = Rows(samples.images), 0
         names = candidate.classes.names
         if len(names) < 2:
@@ -142,7 +144,14 @@ class Inference(Observer):
             self.candidate,
             probabilities=self._keep_all,
             features_of=len(self.samples) if self._wants_features else 0,
+            decoder=self._decoder(device) if self.reduced else None,
         )
+
+    def _decoder(self, device: torch.device) -> Decoder:
+        preprocessing = self.candidate.loaded.preprocessing
+        steps = preprocessing.on_tensors()
+        assert steps is not None, "a transform on the device is one on tensors"
+        return Decoder(device, steps, preprocessing.input_size[0], self._decoded)
 
     def _forward(self, model: torch.nn.Module, device: torch.device) -> Forward:
         try:
@@ -168,8 +177,7 @@ class Inference(Observer):
         found: list[torch.Tensor] = []
         for image in self.samples.images[:_SOUGHT]:
             with suppress(OSError, Unreadable):
-                data = self.samples.read(image)
-                found.append(self.prepare(open_image(data), data))
+                found.append(self._picture(open_image(self.samples.read(image))))
             if len(found) == TRIED:
                 break
         normalise = self.candidate.loaded.preprocessing.normalise
@@ -211,17 +219,34 @@ class Inference(Observer):
         """How many batches may be begun before the first is waited for: two a stream of work."""
         streams = sum(replica.streams for replica in self._replicas)
         alone = streams == 1 and self._replicas[0].device.type != "cuda"
+        if self.reduced:
+            return 3 * streams  # one is resized, one decoded, one waits for the model
         return 1 if alone else 2 * streams
+
+    @property
+    def reduced(self) -> bool:
+        """Whether files are decoded on the device, and here to see that they are whole."""
+        return self._prepares == "device"
 
     @cached_property
     def _transform(self) -> Callable[[Image.Image], torch.Tensor]:
-        reference = self.candidate.transform == "reference"
+        reference = self._prepares == "reference"
         return self.candidate.loaded.preprocessing.transform(reference=reference)
 
-    def prepare(self, image: Image.Image, data: bytes) -> torch.Tensor:
-        """Return one image's tensor, to be normalised, shape (channels, height, width)."""
-        del data
+    def prepare(self, image: Image.Image, data: bytes) -> torch.Tensor | Jpeg:
+        """Return one image's tensor, to be normalised, shape (channels, height, width).
+
+        Where files are decoded on the device, it is the file.
+        """
+        if self.reduced and (file := jpeg(image, data)) is not None:
+            return file
+        return self._picture(image if full_size(image) is None else open_image(data))
+
+    def _picture(self, image: Image.Image) -> torch.Tensor:
         return self._transform(to_rgb(image))
+
+    def _decoded(self, file: Jpeg) -> torch.Tensor:
+        return self._picture(open_image(file.file.tobytes()))
 
     def rows(
         self, images: Sequence[str], prepared: Sequence[Any]
@@ -240,14 +265,15 @@ class Inference(Observer):
 
         return finish if self.under_way > 1 else finish()
 
-    def _require_steady(self, prepared: Sequence[torch.Tensor]) -> None:
+    def _require_steady(self, prepared: Sequence[torch.Tensor | Jpeg]) -> None:
         """Look at the first images that are to be run, which are of no known row."""
         import torch
 
         if self._turn or self._copied:  # a copy is as steady as the model
             return
-        first = self._replicas[0]
-        images = torch.stack([prepared[0], prepared[-1]]).to(first.device)
+        first, two = self._replicas[0], (prepared[0], prepared[-1])
+        pictures = [self._decoded(each) if isinstance(each, Jpeg) else each for each in two]
+        images = torch.stack(pictures).to(first.device)
         images = self.candidate.loaded.preprocessing.normalise(images)
         require_steady(
             first.forward.plain,
@@ -307,7 +333,7 @@ class Inference(Observer):
             "class_order": self.candidate.classes.order,
             "candidate": self.candidate.about(),
             "preprocessing": self.candidate.preprocessing(),
-            "transform": self.candidate.transform,
+            "transform": what_prepares(self._prepares),
             "forward": str(self._replicas[0]),
             "device": describe_devices([replica.device for replica in self._replicas]),
             "dtype": self._dtype,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +22,7 @@ from auditor.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from auditor.engine.decoding import Decoder, Jpeg
     from auditor.engine.forward import Forward
     from auditor.models.handle import Candidate
 
@@ -30,6 +32,14 @@ _LARGE = 300
 """Side in pixels from which channels_last loses on a GPU; see ``memory_format``."""
 _SEVERAL = 2
 """Images that show whether a layer sees each by itself."""
+
+
+class _Waiting:
+    """A batch that is being decoded, and then run."""
+
+    def __init__(self, batch: Future[torch.Tensor], labels: torch.Tensor) -> None:
+        self.batch, self.labels = batch, labels
+        self.begun: Future[Callable[[], Arrays]] = Future()
 
 
 class Replica:
@@ -47,6 +57,8 @@ class Replica:
         Whether all of them are kept.
     features_of
         How many images' features are wanted in all; 0 for none.
+    decoder
+        Decodes files on the device, where they are given instead of pictures.
     """
 
     def __init__(
@@ -58,6 +70,7 @@ class Replica:
         *,
         probabilities: bool,
         features_of: int = 0,
+        decoder: Decoder | None = None,
     ) -> None:
         import torch
 
@@ -73,7 +86,8 @@ class Replica:
         self._preprocessing, self._keep_all = candidate.loaded.preprocessing, probabilities
         self._kind, self._dtype = dtype, cast("torch.dtype", getattr(torch, dtype))
         self._format = memory_format(device, self._preprocessing.input_size)
-        self._link = Link(device)
+        self._link, self._decoder = Link(device), decoder
+        self._waiting = deque[_Waiting]()
         if device.type == "cuda":
             forward.model.to(memory_format=self._format)
         if self._tap is not None:
@@ -99,7 +113,7 @@ class Replica:
         return self._tap.refused if self._tap else ""
 
     def start(
-        self, images: Sequence[torch.Tensor], label: NDArray[np.integer]
+        self, images: Sequence[torch.Tensor | Jpeg], label: NDArray[np.integer]
     ) -> Callable[[], Arrays]:
         """Run a batch; return what waits for its results.
 
@@ -108,7 +122,7 @@ class Replica:
         Parameters
         ----------
         images
-            As ``Preprocessing.transform`` returned them.
+            As ``Preprocessing.transform`` returned them; or files, where there is a decoder.
         label
             The true class of each, shape (n,).
 
@@ -124,8 +138,28 @@ class Replica:
         """
         import torch
 
-        batch = self._link.stack(images)
         labels = self._link.pinned(torch.from_numpy(label.astype(np.int64)))
+        if self._decoder is None:
+            return self._begun(self._link.stack(cast("Sequence[torch.Tensor]", images)), labels)
+        this = _Waiting(self._decoder.start(images), labels)
+        self._waiting.append(this)
+        while self._waiting and self._waiting[0].batch.done():
+            self._begin(self._waiting.popleft())
+        return lambda: self._results(this)
+
+    def _results(self, asked: _Waiting) -> Arrays:
+        while not asked.begun.done():
+            self._begin(self._waiting.popleft())
+        return asked.begun.result()()
+
+    def _begin(self, waiting: _Waiting) -> None:
+        """Run what was decoded: in one thread, for cuDNN makes its plans anew in another."""
+        try:
+            waiting.begun.set_result(self._begun(waiting.batch.result(), waiting.labels))
+        except Exception as error:  # to be raised where it is waited for
+            waiting.begun.set_exception(error)
+
+    def _begun(self, batch: torch.Tensor, labels: torch.Tensor) -> Callable[[], Arrays]:
         while (parts := self._try(batch, labels)) is None:
             self.most = max(1, min(self.most or len(batch), len(batch)) // 2)
             self.fell_back |= self._compiled is not None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from auditor.data.classes import ClassList
 from auditor.engine.backends.choosing import what_decides
+from auditor.engine.decoding import what_prepares
 from auditor.errors import InputError
 from auditor.models.candidate import CandidateSpec
 
@@ -63,7 +64,7 @@ class Candidate:
             self.engine.device,
             self.engine.dtype,
             what_decides(self.engine.backend),
-            self.engine.preprocessing,
+            what_prepares(self.engine.preprocessing),
             self.given,
             self.found,
             *((self.loaded.content,) if self.spec.changes_unseen else ()),
@@ -107,10 +108,12 @@ class Candidate:
         return self.found
 
     @cached_property
-    def transform(self) -> Literal["fast", "reference"]:
-        """How images are prepared: as the user says, timm's own way where there is no fast one."""
-        fast = self.engine.preprocessing == "fast" and self.loaded.preprocessing.has_fast()
-        return "fast" if fast else "reference"
+    def transform(self) -> Literal["fast", "device", "reference"]:
+        """How images are prepared: as the user says, timm's own way where there is no other."""
+        wanted, steps = self.engine.preprocessing, self.loaded.preprocessing.on_tensors()
+        if wanted == "reference" or steps is None:
+            return "reference"
+        return wanted if steps.fills_the_crop else "fast"
 
     def about(self) -> dict[str, Any]:
         """Return what a reviewer must know of it, as JSON values."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor, device, nn
 
+    from auditor.models.tensor_transform import OnTensors
+
 __all__ = ["Preprocessing", "differences", "own_configuration", "resolve", "side_by_side"]
 
 _FIELDS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
@@ -97,11 +99,8 @@ class Preprocessing:
             tensors where that can be done: faster, within a few grey levels
             (``auditor.models.tensor_transform``), and a quarter of the bytes to copy to a device.
         """
-        from auditor.models.tensor_transform import on_tensors
-
-        steps = self._timms()
-        fast = None if reference else on_tensors(steps)
-        return partial(_apply, _MODES[self.input_size[0]], fast or steps)
+        fast = None if reference else self.on_tensors()
+        return partial(_apply, _MODES[self.input_size[0]], fast or self._timms())
 
     def normalise(self, batch: Tensor) -> Tensor:
         """Return a batch of what ``transform`` returned as the model takes it.
@@ -124,11 +123,11 @@ class Preprocessing:
         mean, std = (_there(values, batch.device) for values in (self.mean, self.std))
         return batch.to(torch.float32).div_(255).sub_(mean).div_(std)
 
-    def has_fast(self) -> bool:
-        """Return whether there is a way on 8-bit tensors."""
+    def on_tensors(self) -> OnTensors | None:
+        """Return the way on 8-bit tensors, if there is one."""
         from auditor.models.tensor_transform import on_tensors
 
-        return on_tensors(self._timms()) is not None
+        return on_tensors(self._timms())
 
     def _timms(self) -> Any:
         from timm.data.transforms_factory import create_transform

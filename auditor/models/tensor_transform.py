@@ -9,7 +9,6 @@ batch at once (``Preprocessing.normalise``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +17,12 @@ from auditor.overlap.decode import to_pixels
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
+    from torchvision.transforms import InterpolationMode
 
-__all__ = ["on_tensors"]
+__all__ = ["OnTensors", "on_tensors"]
 
 
-def on_tensors(steps: Any) -> Callable[[Image], Tensor] | None:
+def on_tensors(steps: Any) -> OnTensors | None:
     """Return the same steps on 8-bit tensors; None where there is no such way.
 
     Parameters
@@ -32,9 +32,8 @@ def on_tensors(steps: Any) -> Callable[[Image], Tensor] | None:
 
     Returns
     -------
-    callable or None
-        From an image in mode RGB or L to a tensor of grey levels (channels, height, width). It can
-        be pickled.
+    OnTensors or None
+        Can be pickled.
     """
     from torchvision import transforms
     from torchvision.transforms import InterpolationMode
@@ -46,18 +45,48 @@ def on_tensors(steps: Any) -> Callable[[Image], Tensor] | None:
     filters = (InterpolationMode.BILINEAR, InterpolationMode.BICUBIC)
     if not isinstance(resize, transforms.Resize) or resize.interpolation not in filters:
         return None
-    return _OnTensors(resize.size, resize.interpolation, crop.size)
+    return OnTensors(resize.size, resize.interpolation, crop.size)
 
 
 @dataclass(frozen=True)
-class _OnTensors:
-    """Resize, crop."""
+class OnTensors:
+    """Resizes and crops.
+
+    Parameters
+    ----------
+    size
+        Of the shorter side in pixels, or height and width.
+    interpolation
+        torchvision's name of the filter: bilinear or bicubic.
+    crop
+        Height and width of what is kept in the middle.
+    """
 
     size: int | list[int]
-    interpolation: Any
+    interpolation: InterpolationMode
     crop: tuple[int, int]
 
+    @property
+    def is_cubic(self) -> bool:
+        """Whether the filter is bicubic."""
+        return str(self.interpolation.value) == "bicubic"
+
+    @property
+    def fills_the_crop(self) -> bool:
+        """Whether a resized image is nowhere smaller than what is kept of it."""
+        sides = [self.size] * 2 if isinstance(self.size, int) else self.size
+        return all(side >= kept for side, kept in zip(sides, self.crop, strict=True))
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of a resized image, as torchvision rounds them."""
+        if not isinstance(self.size, int):
+            return self.size[0], self.size[1]
+        short, long = sorted((height, width))
+        longer = int(self.size * long / short)
+        return (longer, self.size) if height > width else (self.size, longer)
+
     def __call__(self, image: Image) -> Tensor:
+        """Return the grey levels of an image in mode RGB or L, (channels, height, width)."""
         import torch
         from torchvision.transforms.v2 import functional as F  # noqa: N812 - as everywhere
 

@@ -128,7 +128,7 @@ def test_where_memory_runs_out_in_the_middle_the_pass_ends_well(
     assert table["top5"][:4].to_pylist() == expected["top5"].to_pylist()  # type: ignore[index]
 
 
-def prepared(inference: Inference, images: Sequence[str]) -> list[Tensor]:
+def prepared(inference: Inference, images: Sequence[str]) -> list[Any]:
     from auditor.overlap.decode import open_image
 
     files = [inference.samples.read(image) for image in images]

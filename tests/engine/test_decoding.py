@@ -1,0 +1,279 @@
+"""JPEGs decoded where the model runs: the same pictures, the same errors, and no file lost.
+
+torchcodec decodes on a CPU, too: what a GPU adds is tried out in ``test_cuda.py``.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from PIL import Image
+
+from auditor.config import CandidateTable, EngineTable
+from auditor.data.classes import ClassList
+from auditor.data.samples import Samples
+from auditor.data.sources import read_samples
+from auditor.engine import decoding, workers
+from auditor.engine.decoding import Decoder, Jpeg, jpeg
+from auditor.engine.inference import Inference
+from auditor.engine.observation import Observing, observe_samples
+from auditor.errors import InputError
+from auditor.evidence.store import Store
+from auditor.models.handle import Candidate
+from auditor.models.preprocessing import Preprocessing
+from auditor.overlap.decode import open_image, to_rgb
+from auditor.progress import Progress
+
+CPU = torch.device("cpu")
+CLASSES = ("a", "b")
+STEPS = Preprocessing((3, 32, 32), (0.5,) * 3, (0.5,) * 3, "bicubic", 0.875, "center", "test")
+MODEL = """
+import torch
+from torch import nn
+
+
+class Means(nn.Module):
+    def __init__(self, channels=3):
+        super().__init__()
+        torch.manual_seed(0)
+        self.pool, self.last = nn.AdaptiveAvgPool2d(4), nn.Linear(16 * channels, 2)
+        self.in_chans = channels
+
+    def forward(self, x):
+        return self.last(self.pool(x).flatten(1))
+
+
+def means():
+    return Means()
+
+
+def grey():
+    return Means(1)
+"""
+
+
+def drawn(size: tuple[int, int] = (300, 260), seed: int = 0) -> Image.Image:
+    random = np.random.default_rng(seed)
+    coarse = Image.fromarray(random.integers(0, 256, (6, 7, 3), np.uint8))
+    return coarse.resize(size, Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, form: str = "JPEG", **options: Any) -> bytes:
+    stream = BytesIO()
+    image.save(stream, form, **options)
+    return stream.getvalue()
+
+
+def turned() -> bytes:
+    exif = Image.Exif()
+    exif[0x112] = 6
+    return encoded(drawn(), exif=exif.tobytes())
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Samples:
+    """All kinds of files: what a device decodes, what it does not, and what nobody can."""
+    whole = encoded(drawn(seed=1), quality=95)
+    files = {
+        "colour.jpg": whole,
+        "small.jpg": encoded(drawn((40, 50), 2)),
+        "grey.jpg": encoded(drawn(seed=3).convert("L")),
+        "progressive.jpg": encoded(drawn(seed=4), progressive=True),
+        "turned.jpg": turned(),
+        "rgb.jpg": encoded(drawn(seed=5), keep_rgb=True),
+        "cmyk.jpg": encoded(drawn(seed=6).convert("CMYK")),
+        "plain.png": encoded(drawn(seed=7), "PNG"),
+        "truncated.jpg": whole[: len(whole) // 2],
+        "text.jpg": b"no picture",
+        "upright.jpg": encoded(drawn(seed=8), exif=Image.Exif().tobytes()),
+    }
+    for name, data in files.items():
+        place = tmp_path / "data" / CLASSES[len(name) % 2] / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+    return read_samples(tmp_path / "data")
+
+
+@pytest.fixture
+def candidate(module: Callable[..., str]) -> Callable[..., Candidate]:
+    name = module(MODEL, by_colour=False)
+
+    def candidate(preprocessing: Any = "device", model: str = "means", **given: Any) -> Candidate:
+        table = CandidateTable(module=f"{name}:{model}", input_size=32, **given)
+        engine = EngineTable(preprocessing=preprocessing, device="cpu")
+        return Candidate(table, engine, ClassList(CLASSES, "given"), None)
+
+    return candidate
+
+
+def gathered(made: Inference, samples: Samples, folder: Path, workers: int = 2) -> pa.Table:
+    store, engine = Store(folder), EngineTable(workers=workers)
+    observers = {"test": Observing("key", made)}
+    assert not observe_samples(samples, observers, store, Progress(), engine)
+    table = store.load("test")
+    assert table is not None
+    return table
+
+
+def probabilities(table: pa.Table) -> np.ndarray[Any, Any]:
+    stored = table.filter(pa.compute.is_null(table["error"]))["probabilities"].to_pylist()
+    return np.frombuffer(b"".join(stored), "<f4").reshape(len(stored), -1)
+
+
+@pytest.mark.parametrize("model", ["means", "grey"])
+def test_it_says_what_the_fast_way_says(
+    candidate: Any, samples: Samples, tmp_path: Path, model: str
+) -> None:
+    fast = gathered(Inference(candidate("fast", model), samples), samples, tmp_path / "fast")
+    found = gathered(Inference(candidate("device", model), samples), samples, tmp_path / "device")
+    assert found["image"].equals(fast["image"])
+    assert found["error"].equals(fast["error"])
+    assert found["error"].null_count == len(samples) - 2
+    assert found["file.digest"].equals(fast["file.digest"])
+    np.testing.assert_allclose(probabilities(found), probabilities(fast), atol=5e-3)
+    assert not np.array_equal(probabilities(found), probabilities(fast))  # another way it is
+
+
+def test_worker_processes_hand_the_files_over(
+    candidate: Any, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inference = Inference(candidate(), samples)
+    threads = gathered(inference, samples, tmp_path / "threads")
+    monkeypatch.setattr(workers, "_FROM_IMAGES", 1)
+    made = gathered(inference, samples, tmp_path / "processes", workers=4)
+    assert made.equals(threads)
+
+
+def test_no_model_is_loaded_to_prepare(candidate: Any, samples: Samples) -> None:
+    there: Inference = pickle.loads(pickle.dumps(Inference(candidate(), samples)))
+    data = encoded(drawn())
+    assert there.reduced
+    assert isinstance(there.prepare(open_image(data, reduced=True), data), Jpeg)
+    assert "loaded" not in vars(there.candidate)
+
+
+@pytest.mark.parametrize("reduced", [True, False])
+def test_what_came_out_otherwise_is_decoded_here(reduced: bool) -> None:
+    large = encoded(Image.new("L", (4097, 4096)))
+    motion = encoded(drawn(), "MPO", save_all=True, append_images=[drawn(seed=1)])
+    ours = [turned(), encoded(drawn(), keep_rgb=True), encoded(drawn().convert("CMYK"))]
+    for data in (*ours, large, motion, encoded(drawn(), "PNG"), encoded(drawn(), "WEBP")):
+        assert jpeg(open_image(data, reduced=reduced), data) is None
+    for data in (encoded(drawn()), encoded(drawn().convert("L")), encoded(drawn((9, 7)))):
+        file = jpeg(open_image(data, reduced=reduced), data)
+        assert file is not None
+        assert file.file.tobytes() == data
+        assert file.pixels == open_image(data).width * open_image(data).height
+
+
+def ready(data: bytes) -> torch.Tensor:
+    return STEPS.transform(reference=False)(to_rgb(open_image(data)))
+
+
+def decoder() -> Decoder:
+    steps = STEPS.on_tensors()
+    assert steps is not None
+    return Decoder(CPU, steps, 3, lambda file: ready(file.file.tobytes()))
+
+
+def as_file(data: bytes) -> Jpeg:
+    return Jpeg(np.frombuffer(data, np.uint8).copy(), 300 * 260)
+
+
+def off(found: torch.Tensor, files: list[bytes]) -> int:
+    expected = torch.stack([ready(data) for data in files])
+    return int((found.int() - expected.int()).abs().max())
+
+
+def test_a_file_that_is_not_decoded_there_is_decoded_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [encoded(drawn(seed=seed)) for seed in range(5)]
+    made, bad = decoder(), files[3]
+    real = made._decode
+
+    def fails(sources: list[torch.Tensor], **options: Any) -> Any:
+        if any(source.numpy().tobytes() == bad for source in sources):
+            raise RuntimeError("nvjpegDecode failed: 2")
+        return real(sources, **options)
+
+    monkeypatch.setattr(made, "_decode", fails)
+    mixed = [as_file(data) if i != 1 else ready(data) for i, data in enumerate(files)]
+    found = made.batch(mixed)
+    assert off(found, files) <= 2
+    assert found[3].equal(ready(bad))
+    assert found[1].equal(ready(files[1]))
+
+
+def test_where_memory_runs_out_fewer_are_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [encoded(drawn(seed=seed)) for seed in range(5)]
+    made, asked = decoder(), list[int]()
+    real = made._decode
+
+    def small(sources: list[torch.Tensor], **options: Any) -> Any:
+        asked.append(len(sources))
+        if len(sources) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(sources, **options)
+
+    monkeypatch.setattr(made, "_decode", small)
+    assert off(made.batch([as_file(data) for data in files]), files) <= 2
+    assert asked == [5, 2, 3, 1, 2]
+    monkeypatch.setattr(decoding, "_AT_ONCE", 2 * 300 * 260)
+    asked.clear()
+    assert off(made.batch([as_file(data) for data in files]), files) <= 2
+    assert asked == [2, 2, 1]
+
+
+def test_without_torchcodec_it_says_how_to_get_it(
+    candidate: Any, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
+    with pytest.raises(InputError, match=r'"device": torchcodec .*; pip install "auditor\[gpu\]"'):
+        Inference(candidate(), samples)
+
+
+def test_a_device_without_a_decoder_is_named() -> None:
+    steps = STEPS.on_tensors()
+    assert steps is not None
+    with pytest.raises(InputError, match="nothing decodes JPEGs on mps; leave it out"):
+        Decoder(torch.device("mps"), steps, 3, lambda _: torch.empty(0))
+
+
+@pytest.mark.parametrize(
+    ("given", "ran"),
+    [
+        ({}, "device, torchcodec "),
+        ({"interpolation": "lanczos"}, "reference"),
+    ],
+)
+def test_what_ran_is_said(candidate: Any, samples: Samples, given: Any, ran: str) -> None:
+    assert Inference(candidate(**given), samples).about()["transform"].startswith(ran)
+
+
+@pytest.mark.parametrize(
+    ("share", "mode", "fills"),
+    [(0.9, "center", True), (1.0, "squash", True), (1.2, "center", False), (1.2, "squash", False)],
+)
+def test_a_crop_that_is_larger_than_the_picture_is_not_for_a_device(
+    share: float, mode: str, fills: bool
+) -> None:
+    steps = replace(STEPS, crop_pct=share, crop_mode=mode).on_tensors()
+    assert steps is not None
+    assert steps.fills_the_crop == fills
+
+
+def test_it_is_another_candidate_by_its_decoder(
+    candidate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast, device = candidate("fast").identity, candidate().identity
+    monkeypatch.setattr(decoding, "installed_version", lambda _: "99.9")
+    assert len({fast, device, candidate().identity}) == 3

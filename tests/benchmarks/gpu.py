@@ -3,23 +3,28 @@
 python tests/benchmarks/gpu.py FOLDER [IMAGES] [ROUNDS] [MODEL] [CHECKPOINT] [PARTS]
 
 FOLDER holds class folders of JPEGs, which are linked again and again until there are IMAGES. With
-no CHECKPOINT the weights are random: times hold, flips say little. Without a GPU everything runs on
-the CPU, to try the script out. A part that fails says so, and the next one runs.
+no CHECKPOINT the weights are random: times hold, flips say little. PARTS: ``forward``, ``memory``,
+``end to end``, ``starting``, ``flips``, ``decoding``; one that fails says so, and the next one
+runs. Without a GPU everything runs on the CPU, to try the script out; with simplejpeg installed,
+JPEGs are then decoded as NVIDIA decodes them: colours of a lower resolution are repeated, not
+interpolated.
 """
 
 from __future__ import annotations
 
+import cProfile
 import gc
 import os
+import pstats
 import statistics
 import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from importlib import import_module
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -33,6 +38,8 @@ from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
 from auditor.data.samples import Samples
 from auditor.data.sources import read_samples
+from auditor.engine import decoding as engine_decoding
+from auditor.engine.decoding import Decoder, Jpeg
 from auditor.engine.forward import Forward
 from auditor.engine.inference import Inference
 from auditor.engine.journal import NoJournal
@@ -50,9 +57,12 @@ from auditor.progress import Progress
 DTYPES = ("float32", "bfloat16", "float16")
 FORMS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-SECONDS = 2.0
+SECONDS = 1.0
 """How long forward passes are repeated."""
-DECODING = "decode and resize alone"
+WAYS = (("float32", "fast"), ("float16", "fast"), ("float32", "device"), ("float16", "device"))
+"""Dtype, and where images are decoded: in workers, or on the device."""
+FEW = 8
+"""One in so many images is enough to warm up, and for timm with four workers."""
 DEVICE = choose_device("auto")
 
 
@@ -61,8 +71,6 @@ class Setting:
 
     def __init__(self, folder: Path, model: str, checkpoint: str | None) -> None:
         self.samples = read_samples(folder)
-        self.fastest = dict.fromkeys(DTYPES, float("nan"))
-        """Images a second of the forward pass alone, by dtype."""
         given = {"model": model, "checkpoint": checkpoint}
         random = {"module": f"timm.models:{model}"}
         self._table = CandidateTable(**(given if checkpoint else random))
@@ -71,10 +79,10 @@ class Setting:
         names = (*found, *(f"class {i}" for i in range(outputs - len(found))))
         self.classes = ClassList(names, "given")
 
-    def handle(self, dtype: str) -> Candidate:
+    def handle(self, dtype: str, preprocessing: str = "fast") -> Candidate:
         """Return the candidate in a dtype; its random weights are the same each time."""
         torch.manual_seed(0)
-        engine = EngineTable(dtype=dtype, workers=CORES)
+        engine = EngineTable(dtype=dtype, preprocessing=preprocessing, workers=CORES)
         candidate = Candidate(self._table, engine, getattr(self, "classes", None), None)
         _ = candidate.loaded
         return candidate
@@ -157,27 +165,37 @@ def fed(setting: Setting, dtype: str, batch: int) -> float:
 
 
 def forward_only(setting: Setting) -> None:
-    """Print how fast the model alone is, and how much of it an audit gets from memory."""
+    """Print how fast the model alone is."""
     batch = setting.replica("float16").largest_batch() if DEVICE.type == "cuda" else 16
     print(f"\n## Forward passes, batch {batch}\n")
     print("| dtype | order | eager, img/s | compiled, img/s |\n|---|---|---|---|")
-    eager: dict[tuple[str, str], float] = {}
     for dtype in DTYPES:
         for name, form in FORMS.items():
-            eager[dtype, name] = synthetic(setting, dtype, form, batch, compiled=False)
+            found = synthetic(setting, dtype, form, batch, compiled=False)
             quick = DEVICE.type == "cuda" and dtype == "float16" and name == "channels_last"
-            best = synthetic(setting, dtype, form, batch, compiled=True) if quick else float("nan")
-            known = (setting.fastest[dtype], eager[dtype, name], best)
-            setting.fastest[dtype] = float(np.nanmax(known))
-            shown_best = f"{best:,.0f}" if quick else ""
-            print(f"| {dtype} | {name} | {eager[dtype, name]:,.0f} | {shown_best} |", flush=True)
-    print("\n| dtype | order chosen | fed from memory, img/s | of the same synthetic |")
-    print("|---|---|---|---|")
+            best = f"{synthetic(setting, dtype, form, batch, compiled=True):,.0f}" if quick else ""
+            print(f"| {dtype} | {name} | {found:,.0f} | {best} |", flush=True)
+
+
+def memory(setting: Setting, rounds: int) -> None:
+    """Print how much of the speed on synthetic images an audit gets that is fed from memory."""
+    batch = 512 if DEVICE.type == "cuda" else 16
+    print(f"\n## Fed from memory, batch {batch}, {rounds} rounds\n")
+    print("| dtype | order chosen | synthetic, img/s | fed from memory, img/s | share |")
+    print("|---|---|---|---|---|")
     size = setting.handle("float32").loaded.preprocessing.input_size
+    form = memory_format(DEVICE, size)
+    name = "channels_last" if form is torch.channels_last else "contiguous"
     for dtype in DTYPES:
-        last = memory_format(DEVICE, size) is torch.channels_last
-        name, found = "channels_last" if last else "contiguous", fed(setting, dtype, batch)
-        print(f"| {dtype} | {name} | {found:,.0f} | {found / eager[dtype, name]:.1%} |", flush=True)
+        took = [
+            (synthetic(setting, dtype, form, batch, compiled=False), fed(setting, dtype, batch))
+            for _ in range(rounds)
+        ]
+        alone, found = zip(*took, strict=True)
+        share = shown([f / a * 100 for a, f in took], 1)
+        print(
+            f"| {dtype} | {name} | {shown(alone, 0)} | {shown(found, 0)} | {share}% |", flush=True
+        )
 
 
 def timms(setting: Setting, samples: Samples, workers: int) -> Callable[[], None]:
@@ -204,7 +222,6 @@ def timms(setting: Setting, samples: Samples, workers: int) -> Callable[[], None
         crop_mode=steps.crop_mode,
         pin_memory=DEVICE.type == "cuda",
         device=DEVICE,
-        persistent_workers=True,
     )
     half = torch.float16 if DEVICE.type == "cuda" else torch.bfloat16
 
@@ -233,11 +250,11 @@ def seen(samples: Samples, inference: Inference) -> Predictions:
 
 
 def preparing(inference: Inference, samples: Samples) -> Callable[[], None]:
-    """Return the decoding and resizing alone, on every core, with the start of the workers."""
+    """Return what workers do for an audit, alone, on every core, with their start."""
     eyes = {"test": inference}
 
     def run() -> None:
-        wanted = (Wanted(row, eyes, True) for row in range(len(samples)))
+        wanted = (Wanted(row, eyes, not inference.reduced) for row in range(len(samples)))
         with lookers(samples, eyes, CORES, len(samples)) as looking:
             seen = looking.looked_at(wanted, 2048, NoJournal({}))
             half = len(samples) // 2
@@ -245,37 +262,39 @@ def preparing(inference: Inference, samples: Samples) -> Callable[[], None]:
             began = time.perf_counter()  # whoever has to start has done so
             deque(seen, maxlen=0)
             steady = (len(samples) - half) / (time.perf_counter() - began)
-        print(f"preparing, second half: {steady:,.0f} img/s", file=sys.stderr)
+        print(f"workers, second half: {steady:,.0f} img/s", file=sys.stderr)
 
     return run
 
 
-def end_to_end(setting: Setting, samples: Samples, rounds: int) -> None:
-    """Print images a second from files to predictions, the ways in turn."""
-    default = "timm, --amp --channels-last, 4 workers"
-    best = f"timm, the same, {CORES} workers"
-    runs: dict[str, Callable[[], object]] = {
-        default: timms(setting, samples, 4),
-        best: timms(setting, samples, CORES),
+def ways(setting: Setting, samples: Samples) -> dict[str, Callable[[], object]]:
+    """Return the ways from files to predictions; each starts what it needs, as a command would."""
+    found: dict[str, Callable[[], object]] = {
+        f"timm, --amp --channels-last, {CORES} workers": timms(setting, samples, CORES)
     }
-    inferences = {dtype: Inference(setting.handle(dtype), samples) for dtype in DTYPES}
-    runs |= {f"auditor, {k}": partial(seen, samples, each) for k, each in inferences.items()}
-    runs[DECODING] = preparing(inferences["float32"], samples)
-    for name, run in runs.items():
-        print(f"warming up: {name}: {len(samples) / timed(run):,.0f} img/s", file=sys.stderr)
-    took = [{name: timed(run) for name, run in runs.items()} for _ in range(rounds)]
+    for dtype, where in WAYS:
+        inference = Inference(setting.handle(dtype, where), samples)
+        found[f"auditor, {dtype}, {where}"] = partial(seen, samples, inference)
+        found[f"workers alone, {where}"] = preparing(inference, samples)
+    return found
+
+
+def end_to_end(setting: Setting, samples: Samples, few: Samples, rounds: int) -> None:
+    """Print images a second from files to predictions, the ways in turn."""
+    default, best = "timm, the same, 4 workers", f"timm, --amp --channels-last, {CORES} workers"
+    for name, run in ways(setting, few).items():
+        print(f"warming up: {name}: {len(few) / timed(run):,.0f} img/s", file=sys.stderr)
+    runs, images = ways(setting, samples), {default: len(few)}
+    runs[default] = timms(setting, few, 4)
+    speeds = [
+        {name: images.get(name, len(samples)) / timed(run) for name, run in runs.items()}
+        for _ in range(rounds)
+    ]
     print(f"\n## End to end, {len(samples):,} images, {rounds} rounds, {CORES} cores\n")
-    print("| way | img/s | × timm | × timm's best | of the limit |\n|---|---|---|---|---|")
+    print("| way | img/s | × timm, 4 workers | × timm's best |\n|---|---|---|---|")
     for name in runs:
-        speeds = [len(samples) / r[name] for r in took]
-        ratios = [shown([r[than] / r[name] for r in took], 2) for than in (default, best)]
-        dtype = name.removeprefix("auditor, ")
-        limit = min(len(samples) / min(r[DECODING] for r in took), setting.fastest.get(dtype, 0))
-        share = f"{statistics.median(speeds) / limit:.0%}" if limit else ""
-        print(f"| {name} | {shown(speeds, 0)} | {' | '.join(ratios)} | {share} |")
-    print("\nThe limit is the lesser of decoding alone, at its best, and the forward pass alone.")
-    about = inferences["float16"].about()
-    print(f"It ran on {about['device']}, batch {about['batch_size']}, {about['forward']}.")
+        ratios = [shown([r[name] / r[than] for r in speeds], 2) for than in (default, best)]
+        print(f"| {name} | {shown([r[name] for r in speeds], 0)} | {' | '.join(ratios)} |")
 
 
 def timed(run: Callable[[], object]) -> float:
@@ -293,85 +312,80 @@ def shown(values: Sequence[float], digits: int) -> str:
     return f"{middle:,.{digits}f} ({low:,.{digits}f}–{high:,.{digits}f})"
 
 
-def flips(setting: Setting) -> None:
-    """Print how many predictions another dtype changes, each image once."""
-    print(
-        f"\n## Predictions changed, {len(setting.samples):,} images\n\n| dtype | flips |\n|---|---|"
-    )
-    found = {}
-    for dtype in DTYPES:
+def starting(setting: Setting, few: Samples) -> None:
+    """Print where a short pass spends its time, in a process that has run one in another dtype."""
+    for dtype in ("float16", "float32"):
         release()
-        inference = Inference(setting.handle(dtype), setting.samples)
-        found[dtype] = seen(setting.samples, inference).predicted
-        print(f"| {dtype} | {int((found[dtype] != found['float32']).sum())} |", flush=True)
+        inference, profile = Inference(setting.handle(dtype), few), cProfile.Profile()
+        profile.runcall(seen, few, inference)
+    print(f"\n## Where a pass of {len(few):,} images spends its time\n\n```")
+    pstats.Stats(profile).strip_dirs().sort_stats("cumulative").print_stats(40)
+    print("```")
 
 
-def decoders() -> Iterator[tuple[str, Callable[[list[bytes]], list[torch.Tensor]]]]:
-    """Yield what decodes JPEGs on the device here."""
-    try:
-        decode: Any = import_module("torchcodec.decoders").decode_jpeg
-    except (ImportError, RuntimeError, AttributeError) as error:
-        print(f"\ntorchcodec cannot be used: {str(error).splitlines()[0]}")
-    else:
-        yield "torchcodec", lambda files: list(decode(files, device=DEVICE))
-    from torchvision.io import ImageReadMode
-    from torchvision.io import decode_jpeg as older
+def as_nvidia() -> None:
+    """Decode as a GPU does: an H200 was off Pillow by as much in 280 JPEGs, to eight digits."""
+    from importlib import import_module
 
-    def torchvisions(files: list[bytes]) -> list[torch.Tensor]:
-        tensors = [torch.frombuffer(bytearray(file), dtype=torch.uint8) for file in files]
-        return list(older(tensors, mode=ImageReadMode.RGB, device=str(DEVICE)))
+    decode: Any = import_module("simplejpeg").decode_jpeg
 
-    yield "torchvision", torchvisions
+    def decoded(sources: list[torch.Tensor], mode: str, device: torch.device) -> list[torch.Tensor]:
+        pictures = [decode(each.numpy(), mode, fastupsample=True) for each in sources]
+        return [torch.from_numpy(each).permute(2, 0, 1).to(device) for each in pictures]
+
+    engine_decoding._torchcodecs = lambda device: decoded
+
+
+def flips(setting: Setting) -> None:
+    """Print how many predictions another dtype or decoder changes, each image once."""
+    if DEVICE.type == "cpu" and find_spec("simplejpeg"):
+        as_nvidia()
+    samples = setting.samples
+    print(f"\n## Predictions changed, {len(samples):,} images\n")
+    print("| dtype | decoded | Top-1 | flips |\n|---|---|---|---|")
+    usual = None
+    others = (("float32", "reference"), ("bfloat16", "fast"))
+    for dtype, where in (*WAYS, *others):
+        if DEVICE.type == "cpu" and dtype != "float32":
+            continue  # for hours
+        release()
+        found = seen(samples, Inference(setting.handle(dtype, where), samples))
+        usual = found.predicted if usual is None else usual
+        right, flipped = (found.predicted == found.label).mean(), found.predicted != usual
+        print(f"| {dtype} | {where} | {right:.2%} | {int(flipped.sum())} |", flush=True)
 
 
 def decoding(setting: Setting) -> None:
     """Print what decoding and resizing on the device gain, and what they change."""
-    samples, replica = setting.samples, setting.replica("float32")
-    inference = Inference(setting.handle("float32"), samples)
-    files = [samples.read(image) for image in samples.images]
-    jpegs = [file for file in files if file[:2] == b"\xff\xd8"]
-    usual = [inference.prepare(open_image(file), file) for file in jpegs]
-    took = min(timed(preparing(inference, samples)) for _ in range(3))
-    print(f"\n## Decoding on the device, {len(jpegs):,} JPEGs, batches of 64\n")
-    print("| decoder | img/s | mean and largest difference, grey levels | flips |")
-    print(f"|---|---|---|---|\n| {CORES} cores | {len(samples) / took:,.0f} | | |")
-    for name, decode in decoders():
-        try:
-            there = on_device(decode, jpegs, inference)
-            again = partial(on_device, decode, jpegs, inference)
-            seconds = min(timed(again) for _ in range(3))
-        except Exception as error:
-            print(f"| {name} | {type(error).__name__}: {str(error).splitlines()[0]} | | |")
-            continue
-        away = [(a.cpu().int() - b.int()).abs() for a, b in zip(there, usual, strict=True)]
-        mean = statistics.mean(float(d.float().mean()) for d in away)
-        changed = int((predicted(replica, there) != predicted(replica, usual)).sum())
-        most = max(int(d.max()) for d in away)
-        print(f"| {name} | {len(jpegs) / seconds:,.0f} | {mean:.2f}, {most} | {changed} |")
+    inference = Inference(setting.handle("float32", "device"), setting.samples)
+    files = [setting.samples.read(image) for image in setting.samples.images]
+    prepared = [inference.prepare(open_image(file, reduced=True), file) for file in files]
+    jpegs = [each for each in prepared if isinstance(each, Jpeg)]
+    preprocessing = inference.candidate.loaded.preprocessing
+    steps = preprocessing.on_tensors()
+    assert steps is not None
+    decoder = Decoder(DEVICE, steps, preprocessing.input_size[0], inference._decoded)
+    print(f"\n## Decoding on the device, {len(jpegs):,} JPEGs, batches of 512\n")
+    batch = [jpegs[i % len(jpegs)] for i in range(512)]
+    sources = [torch.from_numpy(each.file) for each in batch[:128]]
 
+    def several() -> int:
+        begun = [decoder.start(batch) for _ in range(4)]
+        return sum(len(each.result()) for each in begun)
 
-def on_device(decode: Any, files: list[bytes], inference: Inference) -> list[torch.Tensor]:
-    """Decode, resize and crop in batches on the device."""
-    from torchvision.transforms import v2
-
-    timms: Any = inference.candidate.loaded.preprocessing._timms()
-    resize, crop = timms.transforms[:2]
-    steps = v2.Compose(
-        [v2.Resize(resize.size, resize.interpolation, antialias=True), v2.CenterCrop(crop.size)]
+    works: dict[str, Callable[[], int]] = {
+        "decode, 128 at once": lambda: len(decoder._decode(sources, device=DEVICE)),
+        "decode, resize, crop": lambda: len(decoder.batch(batch)),
+        "in two threads": several,
+    }
+    for name, work in works.items():
+        print(f"{name}: {rate(work):,.0f} img/s", flush=True)
+    there = torch.cat([decoder.batch(jpegs[i : i + 64]) for i in range(0, len(jpegs), 64)])
+    usual = torch.stack([inference._decoded(each) for each in jpegs])
+    away = (there.cpu().int() - usual.int()).abs()
+    print(
+        f"grey levels away: {float(away.float().mean()):.2f} in the mean, {int(away.max())} at most"
     )
-    remaining, done = iter(files), list[torch.Tensor]()
-    while batch := list(islice(remaining, 64)):
-        done += [steps(image) for image in decode(batch)]
-    return done
-
-
-def predicted(replica: Replica, images: list[torch.Tensor]) -> np.ndarray[Any, Any]:
-    """Return the predicted class of each image."""
-    found = []
-    for start in range(0, len(images), 16):
-        part = [image.cpu() for image in images[start : start + 16]]
-        found.append(replica.start(part, np.zeros(len(part), np.int64))()["top5"][:, 0])
-    return np.concatenate(found)
 
 
 def linked(samples: Samples, images: int, folder: Path) -> Samples:
@@ -391,16 +405,19 @@ def main(
     rounds: str = "3",
     model: str = "tf_efficientnet_b0",
     checkpoint: str = "",
-    wanted: str = "forward,end to end,flips,decoding",
+    wanted: str = "forward,memory,end to end,flips,decoding",
 ) -> None:
     """Print every table."""
     setting = Setting(Path(folder), model, checkpoint or None)
     print(f"# {model} on {describe_device(DEVICE)}, torch {torch.__version__}, {CORES} cores")
-    with tempfile.TemporaryDirectory() as many:
+    with tempfile.TemporaryDirectory() as many, tempfile.TemporaryDirectory() as less:
         samples = linked(setting.samples, int(images), Path(many))
+        few = linked(setting.samples, int(images) // FEW, Path(less))
         parts: dict[str, Callable[[], None]] = {
             "forward": lambda: forward_only(setting),
-            "end to end": lambda: end_to_end(setting, samples, int(rounds)),
+            "memory": lambda: memory(setting, int(rounds)),
+            "end to end": lambda: end_to_end(setting, samples, few, int(rounds)),
+            "starting": lambda: starting(setting, few),
             "flips": lambda: flips(setting),
             "decoding": lambda: decoding(setting),
         }

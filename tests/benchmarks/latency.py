@@ -1,6 +1,6 @@
 """Measures how often the check ``latency`` decides wrongly on a busy machine; prints Markdown.
 
-python tests/benchmarks/latency.py [ALIKE] [SLOWED] [SECONDS]
+python tests/benchmarks/latency.py [ALIKE] [SLOWED] [SECONDS] [DEVICE]
 
 Every run loads the models anew, times them as an audit does and asks the check, while a process of
 its own keeps a core busy in bursts. Equal models may not fail; one with a fifth more of the same
@@ -34,6 +34,8 @@ from auditor.models.handle import Candidate
 
 BLOCKS, CHANNELS, SIDE, BATCH = 10, 64, 64, 4
 TOLERANCE = 0.10
+SIZE = (3, SIDE, SIDE)
+DEVICE = sys.argv[4] if len(sys.argv) > 4 else "cpu"
 
 
 def network(blocks: int) -> nn.Module:
@@ -60,7 +62,7 @@ def slowed() -> nn.Module:
 def handle(function: Callable[[], nn.Module]) -> Candidate:
     """Return a model that is not loaded yet."""
     table = CandidateTable(module=f"__main__:{function.__name__}", input_size=SIDE)
-    return Candidate(table, EngineTable(batch_size=BATCH), None, None)
+    return Candidate(table, EngineTable(batch_size=BATCH, device=DEVICE), None, None)
 
 
 def busy() -> None:
@@ -101,12 +103,12 @@ class Run(NamedTuple):
 
 def audit(candidate: Callable[[], nn.Module], seconds: float) -> Run:
     """Load, time and judge."""
-    plan = TimingPlan(seconds, BATCH, "cpu", "float32")
+    plan = TimingPlan(seconds, BATCH, DEVICE, "float32")
     models = handle(candidate), handle(usual)
     times = latency(plan, *models)
     single = times.timings[0]
     alone = [
-        time_models({"candidate": Subject(model.loaded.model, (3, SIDE, SIDE))}, 1, seconds / 6)
+        time_models({"candidate": Subject(model.loaded.model.to(DEVICE), SIZE)}, 1, seconds / 6)
         for model in models
     ]
     medians = [timing.quantile("candidate", 0.5).value for timing in alone]
@@ -150,7 +152,7 @@ def main(alike: int = 50, slow: int = 20, seconds: float = 6.0) -> None:
     """Run both series."""
     torch.set_num_threads(1)
     parameters = sum(p.numel() for p in usual().parameters())
-    print(f"{parameters:,} parameters, {SIDE} px, 1 thread, {seconds:g} s a batch size\n")
+    print(f"{parameters:,} parameters, {SIDE} px, {DEVICE}, 1 thread, {seconds:g} s a batch size\n")
     with loaded():
         equal, longer = series(alike, slow, seconds)
     print("| candidate | runs | pass | inconclusive | fail |\n|---|---|---|---|---|")

@@ -187,25 +187,30 @@ class Inference(Observer):
     def batch_size(self) -> int | None:
         """The user's, else as many images as fit on CUDA, else what suits the device.
 
-        Where a model is compiled, which is for one size, parts are cut into equal batches of no
-        more than that: short ones are filled up. It is asked for before threads prepare images; so
-        this is where models are compiled.
+        On CUDA, where another size is planned or compiled for anew, parts are cut into equal
+        batches of no more than that, and short ones are filled up. It is asked for before threads
+        prepare images; so this is where models are compiled.
         """
         batch, first = self.candidate.engine.batch_size, self._replicas[0].device
         if batch is None and first.type == "cuda":
             batch = min(replica.largest_batch() for replica in self._replicas)
         batch = batch or default_batch(first, self.candidate.loaded.preprocessing.input_size)
-        compiling = [each for each in self._replicas if self._compiles(each.device)]
-        if compiling:
+        if any(self._fills(replica.device) for replica in self._replicas):
             batch = -(-PART // -(-PART // batch))
-        for replica in compiling:
-            replica.compile(batch)
+        for replica in self._replicas:
+            if self._compiles(replica.device):
+                replica.compile(batch)
+            elif self._fills(replica.device):
+                replica.fill(batch)
         return batch
+
+    def _fills(self, device: torch.device) -> bool:
+        return device.type == "cuda" and not self._wants_features
 
     def _compiles(self, device: torch.device) -> bool:
         """Tell whether to compile: on CUDA, if asked to or if it pays, and no layer is heard."""
         wanted = self.candidate.engine.backend
-        if device.type != "cuda" or self._wants_features or wanted not in ("auto", "inductor"):
+        if not self._fills(device) or wanted not in ("auto", "inductor"):
             return False
         return wanted == "inductor" or self._pays
 

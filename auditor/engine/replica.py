@@ -76,7 +76,7 @@ class Replica:
 
         self.forward, self.device = forward, device
         self._tap = FeatureTap(forward.model, features_of) if features_of else None
-        self._compiled: tuple[int, Run] | None = None
+        self._size, self._compiled = 0, cast("Run | None", None)
         self._said = ""
         self.most: int | None = None
         """Images a forward pass since memory ran out; None where it never did."""
@@ -163,7 +163,7 @@ class Replica:
         while (parts := self._try(batch, labels)) is None:
             self.most = max(1, min(self.most or len(batch), len(batch)) // 2)
             self.fell_back |= self._compiled is not None
-            self._compiled = None
+            self._size, self._compiled = 0, None
         return lambda: _joined([part() for part in parts])
 
     def largest_batch(self) -> int:
@@ -171,6 +171,18 @@ class Replica:
         found = largest_batch(self._fits, self._preprocessing.input_size)
         release(self.device)
         return found
+
+    def fill(self, batch: int) -> None:
+        """Fill up what comes in smaller batches: cuDNN takes seconds to plan for another size.
+
+        Not where layers are listened to.
+
+        Parameters
+        ----------
+        batch
+            Images.
+        """
+        self._size = batch
 
     def compile(self, batch: int) -> None:
         """Compile for batches of one size; go on as before where that fails or differs.
@@ -190,7 +202,7 @@ class Replica:
             # A tensor as a batch will be: one made elsewhere would be compiled for separately.
             images = self._laid_out(noise.to(self.device).clone())
             run, refused = compiled(self.forward.model, images, self._kind)
-        self._compiled = None if refused else (batch, run)
+        self._size, self._compiled = batch, None if refused else run
         self._said = f"; {refused}" if refused else ", compiled"
 
     def _fits(self, n: int) -> bool:
@@ -271,10 +283,10 @@ class Replica:
     def _logits(self, batch: torch.Tensor) -> Any:
         from torch.nn import functional
 
-        if self._compiled is None or len(batch) > self._compiled[0]:
+        if len(batch) > self._size:
             return self.forward.model(batch)
-        size, run = self._compiled
-        if missing := size - len(batch):
+        run = self.forward.model if self._compiled is None else self._compiled
+        if missing := self._size - len(batch):
             filled = functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, missing))
             return run(self._laid_out(filled))[: len(batch)]
         return run(batch)

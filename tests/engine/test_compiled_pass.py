@@ -1,4 +1,4 @@
-"""A whole pass of a compiled model, as on a GPU, but on the CPU: it is interrupted and goes on."""
+"""Whole passes in batches of one size, as on a GPU, but on the CPU: compiled, interrupted."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ pytestmark = pytest.mark.usefixtures("fresh")
 
 ROOM: list[float] = [torch.inf]
 """Images for which there is memory."""
+RAN: list[int] = []
+"""Sizes of the batches that the model was given."""
 
 
 @torch.library.custom_op("auditor_tests::held", mutates_args=())
 def held(x: Tensor) -> Tensor:
     """Run out of memory as a compiled graph does: when it runs, not when it is compiled."""
+    RAN.append(len(x))
     if len(x) > ROOM[0]:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
     return x.clone()
@@ -67,6 +70,9 @@ class Compiling(Inference):
         super().__init__(candidate, samples)
         self.after, self.batches = after, list[int]()
 
+    def _fills(self, device: torch.device) -> bool:
+        return device.type == "cpu"
+
     def _compiles(self, device: torch.device) -> bool:
         return device.type == "cpu"
 
@@ -77,6 +83,13 @@ class Compiling(Inference):
             ROOM[0] = 100
         self.batches.append(len(images))
         return super().rows(images, prepared)
+
+
+class Filling(Compiling):
+    """Is not compiled."""
+
+    def _compiles(self, device: torch.device) -> bool:
+        return False
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +139,21 @@ def test_where_memory_runs_out_in_the_middle_the_pass_ends_well(
     plain = Inference(inference.candidate, samples)
     expected = plain.rows(samples.images[:4], prepared(plain, samples.images[:4]))
     assert table["top5"][:4].to_pylist() == expected["top5"].to_pylist()  # type: ignore[index]
+
+
+def test_short_batches_are_filled_up(
+    samples: Samples, seen: Callable[[Inference], pa.Table]
+) -> None:
+    inference = Filling(samples, 384)
+    RAN.clear()
+    table = seen(inference)
+    assert set(RAN) - {4, 1} == {256}  # few alone, to see whether the model is steady
+    assert table.num_rows == len(samples) == 2 * PART + 90
+    plain = Inference(inference.candidate, samples)
+    for start in (0, len(samples) - 4):
+        images = samples.images[start : start + 4]
+        expected = plain.rows(images, prepared(plain, images))
+        assert table["top5"][start : start + 4].to_pylist() == expected["top5"].to_pylist()  # type: ignore[index]
 
 
 def prepared(inference: Inference, images: Sequence[str]) -> list[Any]:

@@ -10,8 +10,11 @@ import click
 __all__ = ["inert", "say"]
 
 # GitHub takes "::" at a line's start and "##[" anywhere, Azure "##vso[". What colours a line does
-# not stand in a log.
-_COMMAND = re.compile(r"^((?:\s|\x1b\[[\d;]*m)*:)(?=:)|##(?=\w*\[)", re.MULTILINE)
+# not stand in a log, so that what it parts comes together there.
+_COLOUR = r"\x1b\[[;?\d]*[a-zA-Z]"
+_COMMAND = re.compile(
+    rf"^(?:\s|{_COLOUR})*:(?=(?:{_COLOUR})*:)|#(?:{_COLOUR})*#(?=(?:\w|{_COLOUR})*\[)", re.MULTILINE
+)
 
 
 def inert(text: str) -> str:

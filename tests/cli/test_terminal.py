@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 
 import click
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from auditor.terminal import inert
@@ -34,6 +34,8 @@ def commands(text: str) -> list[str]:
     return [line for line in lines if line.strip().startswith("::") or re.search(r"##\w*\[", line)]
 
 
+@example(":\x1b[1m:")
+@example("#\x1b[1m#\x1b[1mvso\x1b[1m[")
 @given(st.lists(PIECES).map("".join))
 def test_no_text_is_a_command_and_nothing_else_is_changed(text: str) -> None:
     assert not commands(inert(text))

@@ -21,6 +21,7 @@ __all__ = ["describe_run"]
 _PACKAGES = (
     "torch",
     "torchvision",
+    "torchcodec",
     "timm",
     "numpy",
     "scipy",

@@ -218,8 +218,8 @@ class EngineTable(Table):
     more (500 images of 224 × 224); else torch."""
     preprocessing: Literal["fast", "device", "reference"] = "fast"
     """``reference`` prepares images exactly as timm does, with PIL; ``fast`` does the same on 8-bit
-    tensors, within a few grey levels; ``device`` decodes and resizes JPEGs on the GPU, whose
-    decoders differ by more (``pip install "auditor[gpu]"``)."""
+    tensors, within a few grey levels; ``device`` decodes and resizes JPEGs of 256 pixels and more
+    on the GPU, whose decoders differ by more (``pip install "auditor[gpu]"``)."""
     batch_size: int | None = Field(default=None, ge=1, examples=[64])
     """Images a forward pass; chosen by device where absent."""
     kind: Literal["local", "ray"] = "local"

@@ -1,29 +1,29 @@
-"""JPEGs that are decoded, resized and cropped where the model runs.
+"""JPEGs decoded, resized and cropped where the model runs.
 
-NVIDIA's JPEG engines and kernels do it, through torchcodec. Here a file is decoded in grey, at a
-fraction of its size: whether it is whole is decided by what decides it everywhere else, and hashes
-need no more.
+NVIDIA's JPEG engines and kernels do it, through torchcodec. They say nothing of files that are cut
+off or harmed: whether a file is whole is decided before, where it is read, and what comes out is
+compared with what came out there, in grey.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from auditor.engine.jpegs import CELLS, FEWEST, Jpeg
 from auditor.engine.memory import out_of_memory, release
 from auditor.engine.precision import reproducible
 from auditor.engine.resizing import resized
 from auditor.errors import InputError
 from auditor.models.identity import installed_version
-from auditor.overlap.decode import file_kind, full_size
 
 if TYPE_CHECKING:
     import torch
@@ -31,55 +31,20 @@ if TYPE_CHECKING:
 
     from auditor.models.tensor_transform import OnTensors
 
-__all__ = ["Decoder", "Jpeg", "jpeg", "what_prepares"]
+__all__ = ["Decoder"]
 
-_DEVICES = ("cpu", "cuda")
-_MODES = {1: "GRAY", 3: "RGB"}
+_DECODERS = {"cuda": "nvJPEG", "cpu": "libjpeg"}
 _THREADS = 2
 """Batches that are worked on: while one is resized, the engines decode the other."""
-_MOST_PIXELS = 1 << 24
-"""Of a picture that is decoded there; larger ones are few, and take memory from all others."""
-_AT_ONCE = 1 << 26
+_AT_ONCE = 1 << 25
 """Pixels decoded in one call: more than some 128 usual pictures gain nothing on an H200."""
-_ORIENTATION = 0x112
-_YCC = 1
-
-
-def what_prepares(transform: str) -> str:
-    """Return a transform's name, with the version of what decodes on a device."""
-    if transform != "device":
-        return transform
-    return f"device, torchcodec {installed_version('torchcodec')}"
-
-
-class Jpeg(NamedTuple):
-    """A file that is to be decoded where the model runs."""
-
-    file: NDArray[np.uint8]
-    pixels: int
-
-
-def jpeg(image: Image.Image, data: bytes) -> Jpeg | None:
-    """Return a file to be decoded elsewhere; None where another picture came of it there, or none.
-
-    Parameters
-    ----------
-    image
-        A picture from ``open_image``, of any size.
-    data
-        The file it was decoded from.
-    """
-    width, height = full_size(image) or image.size
-    known = file_kind(image) in (("JPEG", "RGB"), ("JPEG", "L"))
-    usual = image.info.get("adobe_transform", _YCC) == _YCC  # else its colours are stored as RGB
-    if not known or not usual or width * height > _MOST_PIXELS or _is_turned(image):
-        return None
-    return Jpeg(np.frombuffer(data, np.uint8).copy(), width * height)  # torch wants it writable
-
-
-def _is_turned(image: Image.Image) -> bool:
-    """Tell whether torchcodec would turn it by its EXIF orientation; nothing else here does."""
-    return "exif" in image.info and image.getexif().get(_ORIENTATION, 1) != 1
+_APART = 12.0
+"""Grey levels of a cell from which a picture is another one."""
+_LUMA = (0.299, 0.587, 0.114)
+_STATUS = re.compile(r": (\d+)\s*$")
+_OF_A_FILE = (2, 3, 4, 9, 10)
+"""nvJPEG's status where a file, or what is asked of it, is wrong, unknown or not all there."""
+_NO_MEMORY = 5
 
 
 class Decoder:
@@ -91,10 +56,8 @@ class Decoder:
         A CPU or a CUDA device.
     steps
         What becomes of a decoded picture.
-    channels
-        1 or 3.
     otherwise
-        Returns the picture, ready, of a file that cannot be decoded there.
+        Returns the picture, ready, of a file that does not come out right there.
 
     Raises
     ------
@@ -103,42 +66,46 @@ class Decoder:
     """
 
     def __init__(
-        self,
-        device: torch.device,
-        steps: OnTensors,
-        channels: int,
-        otherwise: Callable[[Jpeg], Tensor],
+        self, device: torch.device, steps: OnTensors, otherwise: Callable[[Jpeg], Tensor]
     ) -> None:
         import torch
 
         self._device, self._steps, self._otherwise = device, steps, otherwise
-        self._shape, self._mode = (channels, *steps.crop), _MODES[channels]
         self._decode = _torchcodecs(device)
         self._pool = ThreadPoolExecutor(_THREADS, "decode")
         cuda: Any = torch.cuda  # torch leaves streams untyped
         streams = _THREADS if device.type == "cuda" else 0
         self._streams = deque(cuda.Stream(device) for _ in range(streams))
+        self._luma = torch.tensor(_LUMA, device=device).view(-1, 1, 1)
+        self._down, self._across = (_means(side).to(device) for side in steps.crop)
+
+    def __str__(self) -> str:
+        """Return what decodes which pictures, as a phrase."""
+        by = f"{_DECODERS[self._device.type]}, torchcodec {installed_version('torchcodec')}"
+        return f"fast, JPEGs of {FEWEST} pixels and more on the device ({by})"
 
     def start(self, prepared: Sequence[Jpeg | Tensor]) -> Future[Tensor]:
         """Begin to make a batch; parameters and result are those of ``batch``."""
         return self._pool.submit(self.batch, prepared)
 
     def batch(self, prepared: Sequence[Jpeg | Tensor]) -> Tensor:
-        """Return 8-bit pictures on the device, (n, channels, height, width).
+        """Return 8-bit pictures on the device, (n, 3, height, width).
 
         Parameters
         ----------
         prepared
-            In any mixture; pictures of shape (channels, height, width).
+            In any mixture; pictures of shape (3, height, width).
         """
         import torch
 
         try:
-            return self._beside(prepared) if self._streams else self._made(prepared)
+            return self._beside(prepared)
         except Exception as error:
-            if len(prepared) == 1 or not out_of_memory(error):
+            if not _is_no_memory(error):
                 raise
         release(self._device)
+        if len(prepared) == 1:
+            return self._beside(prepared)  # what the others held is free again
         half = len(prepared) // 2
         with torch.inference_mode():
             return torch.cat([self.batch(prepared[:half]), self.batch(prepared[half:])])
@@ -147,6 +114,8 @@ class Decoder:
         """Work beside the model: torchcodec waits for the stream that it decodes on."""
         import torch
 
+        if not self._streams:
+            return self._made(prepared)
         stream = self._streams.pop()
         try:
             with torch.cuda.stream(stream):
@@ -160,22 +129,29 @@ class Decoder:
     def _made(self, prepared: Sequence[Jpeg | Tensor]) -> Tensor:
         import torch
 
-        shape = (len(prepared), *self._shape)
+        shape = (len(prepared), 3, *self._steps.crop)
         ready = {i: each for i, each in enumerate(prepared) if not isinstance(each, Jpeg)}
         with torch.inference_mode(), reproducible():
             made = torch.empty(shape, dtype=torch.uint8, device=self._device)
             for part in _parts(prepared):
-                decoded = self._decoded([file for _, file in part])
-                found = {i: each for (i, _), each in zip(part, decoded, strict=True)}
-                ready |= {i: self._otherwise(file) for i, file in part if found[i] is None}
-                there = {i: each for i, each in found.items() if each is not None}
-                if there:
-                    self._put(made, there, resized([*there.values()], self._steps))
+                right = self._put(made, part)
+                ready |= {i: self._otherwise(file) for i, file in part.items() if i not in right}
             if ready:
-                self._put(made, ready, torch.stack([*ready.values()]))
+                self._copy(made, ready, torch.stack([*ready.values()]))
         return made
 
-    def _put(self, made: Tensor, places: Iterable[int], pictures: Tensor) -> None:
+    def _put(self, made: Tensor, part: dict[int, Jpeg]) -> set[int]:
+        """Put pictures of files into their places; return those that came out right."""
+        decoded = zip(part, self._decoded([*part.values()]), strict=True)
+        there = {i: picture for i, picture in decoded if picture is not None}
+        if not there:
+            return set()
+        pictures = resized([*there.values()], self._steps)
+        self._copy(made, there, pictures)
+        right = self._are_right(pictures, [part[i] for i in there])
+        return {i for i, is_right in zip(there, right, strict=True) if is_right}
+
+    def _copy(self, made: Tensor, places: Iterable[int], pictures: Tensor) -> None:
         import torch
 
         rows = torch.tensor([*places], device=self._device)
@@ -187,31 +163,70 @@ class Decoder:
 
         sources = [torch.from_numpy(each.file) for each in files]
         try:
-            return list(self._decode(sources, mode=self._mode, device=self._device))
-        except RuntimeError as error:  # of one of them
-            if out_of_memory(error):
+            return list(self._decode(sources, mode="RGB", device=self._device))
+        except RuntimeError as error:
+            if not _is_of_a_file(error):
                 raise
         return [None] if len(files) == 1 else [self._decoded([each])[0] for each in files]
 
+    def _are_right(self, pictures: Tensor, files: Sequence[Jpeg]) -> list[bool]:
+        import torch
 
-def _parts(prepared: Sequence[Jpeg | Tensor]) -> Iterator[list[tuple[int, Jpeg]]]:
-    """Yield the files with their places, as many at once as are to be decoded in one call."""
-    part, pixels = list[tuple[int, Jpeg]](), 0
+        expected = torch.from_numpy(np.stack([each.grey for each in files])).to(self._device)
+        grey = (pictures.to(torch.float32) * self._luma).sum(1)
+        off = self._down @ grey @ self._across.mT - expected
+        right: list[bool] = (off.abs().amax((1, 2)) <= _APART).tolist()
+        return right
+
+
+def _means(side: int) -> Tensor:
+    """Return what each pixel of a side counts for in each cell's mean, (CELLS, side)."""
+    import torch
+
+    width = side / CELLS
+    start, pixels = torch.arange(CELLS)[:, None] * width, torch.arange(side)
+    covered = torch.minimum(start + width, pixels + 1) - torch.maximum(start, pixels)
+    return covered.clamp(min=0) / width
+
+
+def _parts(prepared: Sequence[Jpeg | Tensor]) -> Iterator[dict[int, Jpeg]]:
+    """Yield the files by their places, as many at once as are to be decoded in one call."""
+    part, pixels = dict[int, Jpeg](), 0
     for i, each in enumerate(prepared):
         if isinstance(each, Jpeg):
             if part and pixels + each.pixels > _AT_ONCE:
                 yield part
-                part, pixels = [], 0
-            part.append((i, each))
+                part, pixels = {}, 0
+            part[i] = each
             pixels += each.pixels
     if part:
         yield part
 
 
+def _status(error: BaseException) -> int | None:
+    """Return the status of nvJPEG or CUDA that an error names."""
+    found = _STATUS.search(str(error).partition("\n")[0])
+    return int(found[1]) if found else None
+
+
+def _is_no_memory(error: BaseException) -> bool:
+    return out_of_memory(error) or (
+        isinstance(error, RuntimeError) and _status(error) == _NO_MEMORY
+    )
+
+
+def _is_of_a_file(error: RuntimeError) -> bool:
+    """Tell whether it is of one file, and no other fails for it."""
+    if out_of_memory(error):
+        return False
+    status = _status(error)
+    return "CUDA" not in str(error) if status is None else status in _OF_A_FILE
+
+
 def _torchcodecs(device: torch.device) -> Any:
     """Return its function, once it was seen to work there."""
     setting = '[engine] preprocessing "device"'
-    if device.type not in _DEVICES:
+    if device.type not in _DECODERS:
         raise InputError(f"{setting}: nothing decodes JPEGs on {device.type}; leave it out")
     smallest = BytesIO()
     Image.new("RGB", (16, 16)).save(smallest, "JPEG")

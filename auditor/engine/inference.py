@@ -15,8 +15,9 @@ import pyarrow as pa
 from auditor.data.classes import require_known
 from auditor.data.samples import Samples
 from auditor.engine.compiling import pays
-from auditor.engine.decoding import Decoder, Jpeg, jpeg, what_prepares
+from auditor.engine.decoding import Decoder
 from auditor.engine.forward import TRIED, Forward, default_batch
+from auditor.engine.jpegs import Jpeg, jpeg
 from auditor.engine.lookup import Rows
 from auditor.engine.replica import Replica
 from auditor.engine.shards import PART
@@ -93,7 +94,8 @@ class Inference(Observer):
     ) -> None:
         self.candidate, self.samples, self._wants_features = candidate, samples, features
         self._copied, self._dtype = dtype is not None, dtype or candidate.engine.dtype
-        self._prepares: str = candidate.transform  # now: in other processes no model is loaded
+        there = candidate.transform == "device"
+        self._steps = candidate.loaded.preprocessing.on_tensors() if there else None
         self._rows, self._turn = Rows(samples.images), 0
         names = candidate.classes.names
         if len(names) < 2:
@@ -119,7 +121,7 @@ class Inference(Observer):
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs to prepare images; it loads the model if it runs it."""
         state = {**vars(self), "_transform": self._transform}
-        for made in ("_replicas", "_first_images"):
+        for made in ("_replicas", "_first_images", "batch_size"):
             state.pop(made, None)
         return state | {"candidate": replace(self.candidate)}
 
@@ -144,14 +146,8 @@ class Inference(Observer):
             self.candidate,
             probabilities=self._keep_all,
             features_of=len(self.samples) if self._wants_features else 0,
-            decoder=self._decoder(device) if self.reduced else None,
+            decoder=Decoder(device, self._steps, self._decoded) if self._steps else None,
         )
-
-    def _decoder(self, device: torch.device) -> Decoder:
-        preprocessing = self.candidate.loaded.preprocessing
-        steps = preprocessing.on_tensors()
-        assert steps is not None, "a transform on the device is one on tensors"
-        return Decoder(device, steps, preprocessing.input_size[0], self._decoded)
 
     def _forward(self, model: torch.nn.Module, device: torch.device) -> Forward:
         try:
@@ -231,11 +227,11 @@ class Inference(Observer):
     @property
     def reduced(self) -> bool:
         """Whether files are decoded on the device, and here to see that they are whole."""
-        return self._prepares == "device"
+        return self._steps is not None
 
     @cached_property
     def _transform(self) -> Callable[[Image.Image], torch.Tensor]:
-        reference = self._prepares == "reference"
+        reference = self.candidate.transform == "reference"
         return self.candidate.loaded.preprocessing.transform(reference=reference)
 
     def prepare(self, image: Image.Image, data: bytes) -> torch.Tensor | Jpeg:
@@ -243,7 +239,7 @@ class Inference(Observer):
 
         Where files are decoded on the device, it is the file.
         """
-        if self.reduced and (file := jpeg(image, data)) is not None:
+        if self._steps is not None and (file := jpeg(image, data, self._steps)) is not None:
             return file
         return self._picture(image if full_size(image) is None else open_image(data))
 
@@ -338,7 +334,7 @@ class Inference(Observer):
             "class_order": self.candidate.classes.order,
             "candidate": self.candidate.about(),
             "preprocessing": self.candidate.preprocessing(),
-            "transform": what_prepares(self._prepares),
+            "transform": str(self._replicas[0].decoder or self.candidate.transform),
             "forward": str(self._replicas[0]),
             "device": describe_devices([replica.device for replica in self._replicas]),
             "dtype": self._dtype,

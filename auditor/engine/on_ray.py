@@ -43,7 +43,7 @@ _OFTEN = 2
 """Deaths of actors at the same images after which these are tried one by one."""
 _GIVEN_UP = 9
 """Deaths at the same images after which the cluster is to blame."""
-_ALIKE = ("torch", "timm", "numpy", "pillow", "onnxruntime", "openvino")
+_ALIKE = ("torch", "timm", "numpy", "pillow", "onnxruntime", "openvino", "torchcodec")
 """Packages whose version may change the evidence."""
 
 Todo = dict[str, list[int]]

@@ -22,8 +22,9 @@ from auditor.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from auditor.engine.decoding import Decoder, Jpeg
+    from auditor.engine.decoding import Decoder
     from auditor.engine.forward import Forward
+    from auditor.engine.jpegs import Jpeg
     from auditor.models.handle import Candidate
 
 __all__ = ["Replica", "memory_format"]
@@ -86,7 +87,7 @@ class Replica:
         self._preprocessing, self._keep_all = candidate.loaded.preprocessing, probabilities
         self._kind, self._dtype = dtype, cast("torch.dtype", getattr(torch, dtype))
         self._format = memory_format(device, self._preprocessing.input_size)
-        self._link, self._decoder = Link(device), decoder
+        self._link, self.decoder = Link(device), decoder
         self._waiting = deque[_Waiting]()
         if device.type == "cuda":
             forward.model.to(memory_format=self._format)
@@ -139,9 +140,9 @@ class Replica:
         import torch
 
         labels = self._link.pinned(torch.from_numpy(label.astype(np.int64)))
-        if self._decoder is None:
+        if self.decoder is None:
             return self._begun(self._link.stack(cast("Sequence[torch.Tensor]", images)), labels)
-        this = _Waiting(self._decoder.start(images), labels)
+        this = _Waiting(self.decoder.start(images), labels)
         self._waiting.append(this)
         while self._waiting and self._waiting[0].batch.done():
             self._begin(self._waiting.popleft())

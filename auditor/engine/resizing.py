@@ -23,6 +23,8 @@ __all__ = ["resized"]
 _PIXELS = 1 << 24
 """Of the pictures that are resized at once, with what they are filled up to: 200 MB."""
 _CUBIC = -0.5
+_STEPS = 1 << 15
+"""Weights are multiples of its inverse: all sums are then exact in float32, in whatever order."""
 
 
 class _Axis(NamedTuple):
@@ -58,24 +60,22 @@ def resized(pictures: Sequence[Tensor], steps: OnTensors) -> Tensor:
     # At once, for a GPU is waited for whenever something goes there.
     there = torch.tensor(axes, dtype=torch.float64).to(device)
     back = torch.tensor(order).argsort().to(device)
-    parts = [_part(alike[part], axes[part], there[part], steps) for part in _parts(alike)]
+    parts = [_part(alike[p], axes[p], there[p], steps) for p in _parts(alike, max(steps.crop))]
     return torch.cat(parts).index_select(0, back)
 
 
 def _axes(height: int, width: int, steps: OnTensors) -> tuple[_Axis, _Axis]:
-    sizes = zip((height, width), steps.resized(height, width), steps.crop, strict=True)
-    down, across = (
-        _Axis(length, resized, round((resized - kept) / 2.0)) for length, resized, kept in sizes
-    )
-    return down, across
+    new, first = steps.resized(height, width), steps.offsets(height, width)
+    return _Axis(height, new[0], first[0]), _Axis(width, new[1], first[1])
 
 
-def _parts(pictures: Sequence[Tensor]) -> Iterator[slice]:
-    """Cut into runs that fit into memory together, each filled up to its largest."""
+def _parts(pictures: Sequence[Tensor], kept: int) -> Iterator[slice]:
+    """Cut into runs that fit into memory with their weights, each filled up to its largest."""
     start, height, width = 0, 0, 0
     for i, picture in enumerate(pictures):
         height, width = max(height, picture.shape[1]), max(width, picture.shape[2])
-        if i > start and (i - start + 1) * height * width > _PIXELS:
+        each = max(height * width, kept * (height + width))
+        if i > start and (i - start + 1) * each > _PIXELS:
             yield slice(start, i)
             start, height, width = i, picture.shape[1], picture.shape[2]
     yield slice(start, len(pictures))
@@ -109,7 +109,7 @@ def _part(
 
 
 def _rounded(levels: Tensor) -> Tensor:
-    return levels.round_().clamp_(0, 255)
+    return levels.add_(0.5).floor_().clamp_(0, 255)
 
 
 def _taps(axes: Sequence[tuple[_Axis, _Axis]], side: int, reach: int) -> int:
@@ -131,7 +131,7 @@ def _weights(axes: Tensor, kept: int, longest: int, reach: int, taps: int) -> Te
     pixels = low + torch.arange(taps, device=axes.device)
     away = (pixels - centre[..., None] + 0.5) / widened[..., None]
     heights = _filter(away.abs_(), reach) * (pixels < high)
-    heights /= heights.sum(-1, keepdim=True)
+    heights = ((heights / heights.sum(-1, keepdim=True)) * _STEPS).round_().div_(_STEPS)
     places = pixels.clamp_(max=longest - 1).long()  # those beyond weigh nothing
     weights = torch.zeros(len(axes), kept, longest, device=axes.device)
     return weights.scatter_add_(2, places, heights.float())

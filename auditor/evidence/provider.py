@@ -70,8 +70,8 @@ class Observer(ABC):
     def reduced(self) -> bool:
         """Whether a JPEG in grey, decoded at a fraction of its size, will do.
 
-        It then looks at ``reduced_image`` of what it is given: whoever else looks may have asked
-        for the whole.
+        It then looks at ``reduced_image`` of what it is given, for whoever else looks may have
+        asked for the whole; where it will not do, it opens the file anew.
         """
         return False
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from auditor.data.classes import ClassList
 from auditor.engine.backends.choosing import what_decides
-from auditor.engine.decoding import what_prepares
+from auditor.engine.jpegs import what_prepares
 from auditor.errors import InputError
 from auditor.models.candidate import CandidateSpec
 
@@ -113,7 +113,8 @@ class Candidate:
         wanted, steps = self.engine.preprocessing, self.loaded.preprocessing.on_tensors()
         if wanted == "reference" or steps is None:
             return "reference"
-        return wanted if steps.fills_the_crop else "fast"
+        colour = self.loaded.preprocessing.input_size[0] == 3
+        return wanted if steps.fills_the_crop and colour else "fast"
 
     def about(self) -> dict[str, Any]:
         """Return what a reviewer must know of it, as JSON values."""

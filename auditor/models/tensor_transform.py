@@ -85,6 +85,12 @@ class OnTensors:
         longer = int(self.size * long / short)
         return (longer, self.size) if height > width else (self.size, longer)
 
+    def offsets(self, height: int, width: int) -> tuple[int, int]:
+        """Return the first row and column of a resized image that the crop keeps."""
+        sides = zip(self.resized(height, width), self.crop, strict=True)
+        top, left = (round((side - kept) / 2.0) for side, kept in sides)
+        return top, left
+
     def __call__(self, image: Image) -> Tensor:
         """Return the grey levels of an image in mode RGB or L, (channels, height, width)."""
         import torch

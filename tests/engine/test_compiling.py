@@ -105,10 +105,24 @@ def test_in_half_precision_the_error_of_half_precision_is_allowed(
         model, torch.randn(9, 3, 12, 12, generator=random).bfloat16(), "bfloat16"
     )
     assert (run is not model) == taken
-    assert (
-        taken
-        or reason == "not compiled: that changed logits by more than 2 × the error of bfloat16"
+    said = "not compiled: that changed logits by more than 2 × the error of bfloat16, "
+    assert taken or reason.startswith(said)
+
+
+def test_where_the_plain_model_overflows_not_everything_is_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Overflows(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x.mean((2, 3)) * 60000).exp2() if x.dtype == torch.float16 else x.mean((2, 3))
+
+    monkeypatch.setattr(
+        torch, "compile", lambda model, **_: lambda x: 1000 * torch.randn(len(x), 3)
     )
+    model = Overflows()
+    run, reason = compiled(model, torch.rand(4, 3, 2, 2).half(), "float16")
+    assert run is model
+    assert reason.startswith("not compiled: that changed logits")
 
 
 def test_one_that_cannot_be_compiled_is_run_as_it_is() -> None:

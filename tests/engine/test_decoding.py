@@ -23,14 +23,16 @@ from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
 from auditor.data.samples import Samples
 from auditor.data.sources import read_samples
-from auditor.engine import decoding, workers
-from auditor.engine.decoding import Decoder, Jpeg, jpeg
+from auditor.engine import decoding, jpegs, workers
+from auditor.engine.decoding import Decoder
 from auditor.engine.inference import Inference
+from auditor.engine.jpegs import Jpeg, jpeg
 from auditor.engine.observation import Observing, observe_samples
 from auditor.errors import InputError
 from auditor.evidence.store import Store
 from auditor.models.handle import Candidate
 from auditor.models.preprocessing import Preprocessing
+from auditor.models.tensor_transform import OnTensors
 from auditor.overlap.decode import open_image, to_rgb
 from auditor.progress import Progress
 
@@ -130,12 +132,9 @@ def probabilities(table: pa.Table) -> np.ndarray[Any, Any]:
     return np.frombuffer(b"".join(stored), "<f4").reshape(len(stored), -1)
 
 
-@pytest.mark.parametrize("model", ["means", "grey"])
-def test_it_says_what_the_fast_way_says(
-    candidate: Any, samples: Samples, tmp_path: Path, model: str
-) -> None:
-    fast = gathered(Inference(candidate("fast", model), samples), samples, tmp_path / "fast")
-    found = gathered(Inference(candidate("device", model), samples), samples, tmp_path / "device")
+def test_it_says_what_the_fast_way_says(candidate: Any, samples: Samples, tmp_path: Path) -> None:
+    fast = gathered(Inference(candidate("fast"), samples), samples, tmp_path / "fast")
+    found = gathered(Inference(candidate("device"), samples), samples, tmp_path / "device")
     assert found["image"].equals(fast["image"])
     assert found["error"].equals(fast["error"])
     assert found["error"].null_count == len(samples) - 2
@@ -162,18 +161,10 @@ def test_no_model_is_loaded_to_prepare(candidate: Any, samples: Samples) -> None
     assert "loaded" not in vars(there.candidate)
 
 
-@pytest.mark.parametrize("reduced", [True, False])
-def test_what_came_out_otherwise_is_decoded_here(reduced: bool) -> None:
-    large = encoded(Image.new("L", (4097, 4096)))
-    motion = encoded(drawn(), "MPO", save_all=True, append_images=[drawn(seed=1)])
-    ours = [turned(), encoded(drawn(), keep_rgb=True), encoded(drawn().convert("CMYK"))]
-    for data in (*ours, large, motion, encoded(drawn(), "PNG"), encoded(drawn(), "WEBP")):
-        assert jpeg(open_image(data, reduced=reduced), data) is None
-    for data in (encoded(drawn()), encoded(drawn().convert("L")), encoded(drawn((9, 7)))):
-        file = jpeg(open_image(data, reduced=reduced), data)
-        assert file is not None
-        assert file.file.tobytes() == data
-        assert file.pixels == open_image(data).width * open_image(data).height
+def steps() -> OnTensors:
+    found = STEPS.on_tensors()
+    assert found is not None
+    return found
 
 
 def ready(data: bytes) -> torch.Tensor:
@@ -181,13 +172,13 @@ def ready(data: bytes) -> torch.Tensor:
 
 
 def decoder() -> Decoder:
-    steps = STEPS.on_tensors()
-    assert steps is not None
-    return Decoder(CPU, steps, 3, lambda file: ready(file.file.tobytes()))
+    return Decoder(CPU, steps(), lambda file: ready(file.file.tobytes()))
 
 
-def as_file(data: bytes) -> Jpeg:
-    return Jpeg(np.frombuffer(data, np.uint8).copy(), 300 * 260)
+def as_file(data: bytes, *, reduced: bool = True) -> Jpeg:
+    found = jpeg(open_image(data, reduced=reduced), data, steps())
+    assert found is not None
+    return found
 
 
 def off(found: torch.Tensor, files: list[bytes]) -> int:
@@ -195,17 +186,78 @@ def off(found: torch.Tensor, files: list[bytes]) -> int:
     return int((found.int() - expected.int()).abs().max())
 
 
-def test_a_file_that_is_not_decoded_there_is_decoded_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = [encoded(drawn(seed=seed)) for seed in range(5)]
-    made, bad = decoder(), files[3]
+def without_adobe(data: bytes) -> bytes:
+    """Take away the only marker that says that the colours are stored as they are."""
+    start = data.index(b"\xff\xee")
+    return data[:start] + data[start + 2 + int.from_bytes(data[start + 2 : start + 4]) :]
+
+
+@pytest.mark.parametrize("reduced", [True, False])
+def test_what_would_come_out_otherwise_is_decoded_here(reduced: bool) -> None:
+    rgb = encoded(drawn(), keep_rgb=True)
+    assert open_image(without_adobe(rgb)).info.get("adobe") is None
+    others = {
+        "small": encoded(drawn((300, 255))),
+        "large": encoded(Image.new("L", (4097, 4096))),
+        "two": encoded(drawn(), "MPO", save_all=True, append_images=[drawn(seed=1)]),
+        "rgb": rgb,
+        "rgb by its components": without_adobe(rgb),
+        "four colours": encoded(drawn().convert("CMYK")),
+        "png": encoded(drawn(), "PNG"),
+        "webp": encoded(drawn(), "WEBP"),
+    }
+    for name, data in others.items():
+        assert jpeg(open_image(data, reduced=reduced), data, steps()) is None, name
+    for data in (encoded(drawn()), encoded(drawn().convert("L")), encoded(drawn((256, 400)))):
+        file, image = as_file(data, reduced=reduced), open_image(data)
+        assert file.file.tobytes() == data
+        assert file.pixels == image.width * image.height
+
+
+@pytest.mark.parametrize("reduced", [True, False])
+def test_an_orientation_is_not_applied(reduced: bool) -> None:
+    """Whether Pillow can read it or not: nothing else here applies it."""
+    plain = encoded(drawn())
+    tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01%b\x06\0\0\0\0\0\0\0"
+    kinds = (b"\x03\0\x01\0\0\0", b"\0\0\x01\0\0\0", b"\x03\0\0\0\0\0")
+    blocks = [b"Exif\0\0" + tiff % kind for kind in kinds] + [b"Exif\0\0garbage", b"Exif\0\0II"]
+    files = [turned()]
+    for block in blocks:
+        segment = b"\xff\xe1" + (len(block) + 2).to_bytes(2) + block
+        files += [plain[:2] + segment + plain[2:], plain[:20] + segment + plain[20:]]
+    assert off(decoder().batch([as_file(data, reduced=reduced) for data in files]), files) <= 2
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("size", [(256, 256), (700, 300), (333, 500)])
+def test_right_pictures_are_taken(size: tuple[int, int], subsampling: int) -> None:
+    random = np.random.default_rng(0)
+    pictures = [drawn(size, seed) for seed in range(5)]
+    pictures += [Image.fromarray(random.integers(0, 256, (*size[::-1], 3), np.uint8))]
+    files = [encoded(each, subsampling=subsampling, quality=60) for each in pictures]
+    made = Decoder(CPU, steps(), lambda _: pytest.fail("it was refused"))
+    assert off(made.batch([as_file(data) for data in files]), files) <= 2
+
+
+def failing(made: Decoder, bad: bytes, message: str) -> Callable[..., Any]:
     real = made._decode
 
     def fails(sources: list[torch.Tensor], **options: Any) -> Any:
         if any(source.numpy().tobytes() == bad for source in sources):
-            raise RuntimeError("nvjpegDecode failed: 2")
+            raise RuntimeError(f"decode, DecodeJpegCuda.cpp:470, {message}\nsomewhere: 7")
         return real(sources, **options)
 
-    monkeypatch.setattr(made, "_decode", fails)
+    return fails
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["nvjpegDecode failed: 2", "Failed to get image info: 3", "Unknown chroma subsampling"],
+)
+def test_a_file_that_is_not_decoded_there_is_decoded_here(message: str) -> None:
+    files = [encoded(drawn(seed=seed)) for seed in range(5)]
+    made, bad = decoder(), files[3]
+    made._decode = failing(made, bad, message)
     mixed = [as_file(data) if i != 1 else ready(data) for i, data in enumerate(files)]
     found = made.batch(mixed)
     assert off(found, files) <= 2
@@ -213,24 +265,77 @@ def test_a_file_that_is_not_decoded_there_is_decoded_here(monkeypatch: pytest.Mo
     assert found[1].equal(ready(files[1]))
 
 
-def test_where_memory_runs_out_fewer_are_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "message",
+    ["nvjpegDecode failed: 6", "Failed to synchronize CUDA stream: 700", "CUDA error: misaligned"],
+)
+def test_what_is_no_file_of_its_own_is_raised(message: str) -> None:
+    files = [encoded(drawn(seed=seed)) for seed in range(2)]
+    made = decoder()
+    made._decode = failing(made, files[1], message)
+    with pytest.raises(RuntimeError, match=message):
+        made.batch([as_file(data) for data in files])
+
+
+def test_a_picture_that_comes_out_otherwise_there_is_decoded_here() -> None:
+    """As nvJPEG may make it, without a word, of a file that is harmed."""
+    files = [encoded(drawn(seed=seed)) for seed in range(4)]
+    made = decoder()
+    real = made._decode
+
+    def half(sources: list[torch.Tensor], **options: Any) -> Any:
+        pictures = real(sources, **options)
+        pictures[2][:, 130:] = 128
+        return pictures
+
+    made._decode = half
+    found = made.batch([as_file(data) for data in files])
+    assert off(found, files) <= 2
+    assert found[2].equal(ready(files[2]))
+    assert not found[1].equal(ready(files[1]))
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("nvjpegDecode failed: 5")]
+)
+def test_where_memory_runs_out_fewer_are_decoded_at_once(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     files = [encoded(drawn(seed=seed)) for seed in range(5)]
     made, asked = decoder(), list[int]()
     real = made._decode
 
     def small(sources: list[torch.Tensor], **options: Any) -> Any:
         asked.append(len(sources))
-        if len(sources) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
+        if len(sources) > 2 or len(asked) == 2:
+            raise error
         return real(sources, **options)
 
-    monkeypatch.setattr(made, "_decode", small)
+    made._decode = small
     assert off(made.batch([as_file(data) for data in files]), files) <= 2
-    assert asked == [5, 2, 3, 1, 2]
+    assert asked == [5, 2, 1, 1, 3, 1, 2]
     monkeypatch.setattr(decoding, "_AT_ONCE", 2 * 300 * 260)
     asked.clear()
+    asked += [0, 0]
     assert off(made.batch([as_file(data) for data in files]), files) <= 2
-    assert asked == [2, 2, 1]
+    assert asked[2:] == [2, 2, 1]
+
+
+def test_one_file_for_which_there_is_no_memory_is_tried_again() -> None:
+    made, left, file = decoder(), [1], encoded(drawn())
+    real = made._decode
+
+    def full(sources: list[torch.Tensor], **options: Any) -> Any:
+        if left:
+            left.pop()
+            raise torch.OutOfMemoryError
+        return real(sources, **options)
+
+    made._decode = full
+    assert off(made.batch([as_file(file)]), [file]) <= 2
+    left += [1, 1]
+    with pytest.raises(torch.OutOfMemoryError):
+        made.batch([as_file(file)])
 
 
 def test_without_torchcodec_it_says_how_to_get_it(
@@ -242,21 +347,22 @@ def test_without_torchcodec_it_says_how_to_get_it(
 
 
 def test_a_device_without_a_decoder_is_named() -> None:
-    steps = STEPS.on_tensors()
-    assert steps is not None
     with pytest.raises(InputError, match="nothing decodes JPEGs on mps; leave it out"):
-        Decoder(torch.device("mps"), steps, 3, lambda _: torch.empty(0))
+        Decoder(torch.device("mps"), steps(), lambda _: torch.empty(0))
 
 
 @pytest.mark.parametrize(
     ("given", "ran"),
     [
-        ({}, "device, torchcodec "),
+        ({}, "fast, JPEGs of 256 pixels and more on the device (libjpeg, torchcodec "),
         ({"interpolation": "lanczos"}, "reference"),
+        ({"model": "grey"}, "fast"),
     ],
 )
 def test_what_ran_is_said(candidate: Any, samples: Samples, given: Any, ran: str) -> None:
-    assert Inference(candidate(**given), samples).about()["transform"].startswith(ran)
+    said = Inference(candidate(**given), samples).about()["transform"]
+    assert said.startswith(ran)
+    assert ("device" in said) == ("device" in ran)
 
 
 @pytest.mark.parametrize(
@@ -275,5 +381,5 @@ def test_it_is_another_candidate_by_its_decoder(
     candidate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fast, device = candidate("fast").identity, candidate().identity
-    monkeypatch.setattr(decoding, "installed_version", lambda _: "99.9")
+    monkeypatch.setattr(jpegs, "installed_version", lambda _: "99.9")
     assert len({fast, device, candidate().identity}) == 3

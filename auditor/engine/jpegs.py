@@ -1,0 +1,95 @@
+"""JPEG files that are to be decoded where the model runs: which they are, and how they look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from auditor.models.identity import installed_version
+from auditor.overlap.decode import REDUCED_SIDE, file_kind, full_size, reduced_image, to_grey
+
+if TYPE_CHECKING:
+    from auditor.models.tensor_transform import OnTensors
+
+__all__ = ["CELLS", "FEWEST", "Jpeg", "jpeg", "what_prepares"]
+
+FEWEST = 2 * REDUCED_SIDE
+"""Pixels of the shorter side from which a picture is decoded at a fraction of its size, in grey,
+where that will do: smaller ones have been decoded here anyway."""
+CELLS = 4
+"""Cells across and down of whose grey is known what it should be."""
+
+_MOST_PIXELS = 1 << 24
+"""Larger pictures are few, and take memory from all others."""
+_YCC = 1
+_RGB = [ord(letter) for letter in "RGB"]
+_EXIF = b"Exif\0\0"
+
+
+def what_prepares(setting: str) -> str:
+    """Return ``[engine] preprocessing``, with the version of what decodes on a device."""
+    return setting if setting != "device" else f"device, {installed_version('torchcodec')}"
+
+
+class Jpeg(NamedTuple):
+    """A file that is to be decoded where the model runs."""
+
+    file: NDArray[np.uint8]
+    """Its bytes; nothing in them says that the picture is to be turned."""
+    pixels: int
+    grey: NDArray[np.uint8]
+    """Mean levels of the crop's cells as decoded here, shape (CELLS, CELLS)."""
+
+
+def jpeg(image: Image.Image, data: bytes, steps: OnTensors) -> Jpeg | None:
+    """Return a file to be decoded elsewhere; None where it is small, or would come out otherwise.
+
+    Parameters
+    ----------
+    image
+        A picture from ``open_image``, of any size.
+    data
+        The file it was decoded from.
+    steps
+        What will become of it.
+    """
+    width, height = full_size(image) or image.size
+    known = file_kind(image) in (("JPEG", "RGB"), ("JPEG", "L"))
+    fits = min(width, height) >= FEWEST and width * height <= _MOST_PIXELS
+    if not known or not fits or _is_stored_as_rgb(image):
+        return None
+    file = np.frombuffer(_upright(data), np.uint8)
+    return Jpeg(file.copy(), width * height, _grey(image, data, (width, height), steps))
+
+
+def _is_stored_as_rgb(image: Image.Image) -> bool:
+    """Tell what decoders tell differently: whether the colours are red, green and blue."""
+    ids = [component[0] for component in getattr(image, "layer", ())]
+    return image.info.get("adobe_transform", _YCC) != _YCC or ids == _RGB
+
+
+def _upright(data: bytes) -> bytes:
+    """Take away the EXIF orientation, which nothing but torchcodec applies, by its byte order."""
+    for order in (b"II", b"MM"):
+        data = data.replace(_EXIF + order, _EXIF + b"--")
+    return data
+
+
+def _grey(
+    image: Image.Image, data: bytes, size: tuple[int, int], steps: OnTensors
+) -> NDArray[np.uint8]:
+    width, height = size
+    small = to_grey(reduced_image(image, data))
+    new, first = steps.resized(height, width), steps.offsets(height, width)
+    top, left = (start / side for start, side in zip(first, new, strict=True))
+    down, across = (kept / side for kept, side in zip(steps.crop, new, strict=True))
+    box = (
+        left * small.width,
+        top * small.height,
+        (left + across) * small.width,
+        (top + down) * small.height,
+    )
+    return np.asarray(small.resize((CELLS, CELLS), Image.Resampling.BOX, box))

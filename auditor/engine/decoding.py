@@ -161,7 +161,7 @@ class Decoder:
         """Return the pictures; None for those that cannot be decoded there."""
         import torch
 
-        sources = [torch.from_numpy(each.file) for each in files]
+        sources = [torch.from_numpy(np.require(each.file, requirements="W")) for each in files]
         try:
             return list(self._decode(sources, mode="RGB", device=self._device))
         except RuntimeError as error:

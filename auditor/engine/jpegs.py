@@ -61,8 +61,8 @@ def jpeg(image: Image.Image, data: bytes, steps: OnTensors) -> Jpeg | None:
     fits = min(width, height) >= FEWEST and width * height <= _MOST_PIXELS
     if not known or not fits or _is_stored_as_rgb(image):
         return None
-    file = np.frombuffer(_upright(data), np.uint8)
-    return Jpeg(file.copy(), width * height, _grey(image, data, (width, height), steps))
+    file = np.frombuffer(_upright(data) if "exif" in image.info else data, np.uint8)
+    return Jpeg(file, width * height, _grey(image, data, (width, height), steps))
 
 
 def _is_stored_as_rgb(image: Image.Image) -> bool:

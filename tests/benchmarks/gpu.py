@@ -373,7 +373,7 @@ def decoding(setting: Setting) -> None:
     decoder = Decoder(DEVICE, steps, inference._decoded)
     print(f"\n## Decoding on the device, {len(sent):,} JPEGs, batches of 512\n")
     batch = [sent[i % len(sent)] for i in range(512)]
-    sources = [torch.from_numpy(each.file) for each in batch[:128]]
+    sources = [torch.from_numpy(each.file.copy()) for each in batch[:128]]
 
     def several() -> int:
         begun = [decoder.start(batch) for _ in range(4)]

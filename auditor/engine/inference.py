@@ -201,7 +201,11 @@ class Inference(Observer):
         return batch
 
     def _fills(self, device: torch.device) -> bool:
-        return device.type == "cuda" and not self._wants_features
+        """Tell whether batches are of one size: not for graphs, which have sizes of their own."""
+        from auditor.models.graph import GraphModel
+
+        graph = isinstance(self.candidate.loaded.model, GraphModel)
+        return device.type == "cuda" and not graph and not self._wants_features
 
     def _compiles(self, device: torch.device) -> bool:
         """Tell whether to compile: on CUDA, if asked to or if it pays, and no layer is heard."""

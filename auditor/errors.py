@@ -24,6 +24,7 @@ __all__ = [
     "OptionError",
     "Unavailable",
     "did_you_mean",
+    "first_line",
 ]
 
 
@@ -100,6 +101,17 @@ class Unavailable(AuditorError):
         super().__init__(reason)
         self.reason = reason
         self.status: Literal["skip", "error"] = status
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of what somebody else's error says, to go on after it.
+
+    It is the error's name where it says nothing.
+
+    >>> first_line(RuntimeError("No such file.\nTraceback")), first_line(KeyboardInterrupt())
+    ('No such file', 'KeyboardInterrupt')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

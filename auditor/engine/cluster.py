@@ -13,7 +13,7 @@ from pathlib import Path
 from signal import SIGTERM
 from typing import Any, NamedTuple, Self
 
-from auditor.errors import AuditorError, InputError
+from auditor.errors import AuditorError, InputError, first_line
 
 __all__ = ["Cluster", "Need", "import_ray", "room"]
 
@@ -227,9 +227,9 @@ def _connect(ray: Any, address: str | None) -> None:
             logging_level="CRITICAL",
         )
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise InputError(
-            f"no Ray cluster at {where or 'this machine'}: {reason.rstrip('.')}; `ray start "
+            f"no Ray cluster at {where or 'this machine'}: {reason}; `ray start "
             "--head` makes one, [engine] address names it, auto finds that of this machine"
         ) from error
     finally:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.engine.agreement import change_of
 from auditor.engine.memory import out_of_memory
-from auditor.errors import Unavailable
+from auditor.errors import Unavailable, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -131,6 +131,4 @@ def _undisturbed() -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     """Return it without what is otherwise each time: parts that say otherwise are made again."""
-    if out_of_memory(error):
-        return "memory ran out"
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return "memory ran out" if out_of_memory(error) else first_line(error)

@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from auditor.engine.jpegs import CELLS, FEWEST, Jpeg
+from auditor.engine.jpegs import CELLS, FEWEST, Jpeg, torchcodec
 from auditor.engine.memory import out_of_memory, release
 from auditor.engine.precision import reproducible
 from auditor.engine.resizing import resized
-from auditor.errors import InputError
-from auditor.models.identity import installed_version
+from auditor.errors import InputError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +80,7 @@ class Decoder:
 
     def __str__(self) -> str:
         """Return what decodes which pictures, as a phrase."""
-        by = f"{_DECODERS[self._device.type]}, torchcodec {installed_version('torchcodec')}"
+        by = f"{_DECODERS[self._device.type]}, {torchcodec()}"
         return f"fast, JPEGs of {FEWEST} pixels and more on the device ({by})"
 
     def start(self, prepared: Sequence[Jpeg | Tensor]) -> Future[Tensor]:
@@ -205,7 +204,7 @@ def _parts(prepared: Sequence[Jpeg | Tensor]) -> Iterator[dict[int, Jpeg]]:
 
 def _status(error: BaseException) -> int | None:
     """Return the status of nvJPEG or CUDA that an error names."""
-    found = _STATUS.search(str(error).partition("\n")[0])
+    found = _STATUS.search(first_line(error))
     return int(found[1]) if found else None
 
 
@@ -234,9 +233,8 @@ def _torchcodecs(device: torch.device) -> Any:
         decode = import_module("torchcodec.decoders").decode_jpeg
         decode([smallest.getvalue()], device=device)
     except Exception as error:  # whatever an installation may lack
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"{setting}: torchcodec does not decode on {device}: {reason}; "
+            f"{setting}: torchcodec does not decode on {device}: {first_line(error)}; "
             'pip install "auditor[gpu]", or leave it out'
         ) from error
     return decode

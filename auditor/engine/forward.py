@@ -11,6 +11,7 @@ from auditor.engine.backends.choosing import Backend, chosen_backends
 from auditor.engine.casting import cast, is_batch_norm
 from auditor.engine.folding import fold_batch_norms
 from auditor.engine.precision import reproducible
+from auditor.errors import first_line
 
 if TYPE_CHECKING:
     import torch
@@ -123,7 +124,7 @@ class Forward:
             with reproducible():  # as it will run: what is compiled depends on torch's switches
                 model = backend.build(self._plain, input_size)
         except Exception as error:  # exporters and compilers raise whatever they like
-            self._refused.append(f"not {backend}: {_first_line(error)}")
+            self._refused.append(f"not {backend}: {first_line(error)}")
             return False
         return self._take(model, str(backend), f"not {backend}", drawn)
 
@@ -215,10 +216,6 @@ def _drawn(input_size: Size) -> torch.Tensor:
     import torch
 
     return torch.randn(TRIED, *input_size, generator=torch.Generator().manual_seed(_SEED))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 class _Agreement(NamedTuple):

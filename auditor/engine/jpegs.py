@@ -14,7 +14,7 @@ from auditor.overlap.decode import REDUCED_SIDE, file_kind, full_size, reduced_i
 if TYPE_CHECKING:
     from auditor.models.tensor_transform import OnTensors
 
-__all__ = ["CELLS", "FEWEST", "Jpeg", "jpeg", "what_prepares"]
+__all__ = ["CELLS", "FEWEST", "Jpeg", "jpeg", "torchcodec", "what_prepares"]
 
 FEWEST = 2 * REDUCED_SIDE
 """Pixels of the shorter side from which a picture is decoded at a fraction of its size, in grey,
@@ -29,9 +29,14 @@ _RGB = [ord(letter) for letter in "RGB"]
 _EXIF = b"Exif\0\0"
 
 
+def torchcodec() -> str:
+    """Return the name and the version of what decodes on a device."""
+    return f"torchcodec {installed_version('torchcodec')}"
+
+
 def what_prepares(setting: str) -> str:
-    """Return ``[engine] preprocessing``, with the version of what decodes on a device."""
-    return setting if setting != "device" else f"device, {installed_version('torchcodec')}"
+    """Return ``[engine] preprocessing``, with what decodes on a device."""
+    return f"device, {torchcodec()}" if setting == "device" else setting
 
 
 class Jpeg(NamedTuple):

@@ -28,7 +28,7 @@ from auditor.engine.showing import Plan, show_rows
 from auditor.engine.stumbles import Stumbles, portable
 from auditor.engine.threads import wait_passively
 from auditor.engine.workers import lookers
-from auditor.errors import AuditorError, InputError
+from auditor.errors import AuditorError, InputError, first_line
 from auditor.evidence.parts import Parts
 from auditor.models.identity import installed_version
 from auditor.progress import Progress
@@ -284,7 +284,7 @@ class _Pass:
             self._poison |= result
             return
         self._deaths[number] += 1
-        reason = str(result).strip().splitlines()[0]
+        reason = first_line(result)
         if self._deaths[number] < _GIVEN_UP:
             self._progress.say(f"a Ray actor died, another one does its part: {reason}")
             return

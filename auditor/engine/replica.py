@@ -17,7 +17,7 @@ from auditor.engine.link import Arrays, Link
 from auditor.engine.memory import free_memory, largest_batch, out_of_memory, release
 from auditor.engine.precision import reproducible
 from auditor.engine.ranking import ranked
-from auditor.errors import InputError
+from auditor.errors import InputError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -174,7 +174,7 @@ class Replica:
         return found
 
     def fill(self, batch: int) -> None:
-        """Fill up what comes in smaller batches: cuDNN takes seconds to plan for another size.
+        """Fill up what comes in smaller batches: cuDNN plans anew for another size.
 
         Not where layers are listened to.
 
@@ -238,7 +238,7 @@ class Replica:
         size = "×".join(map(str, self._preprocessing.input_size))
         return InputError(
             f"{self.device} ran out of memory, or failed, on one image of {size} "
-            f"({free_memory(self.device)}): {str(error).splitlines()[0]}; end what else uses it, "
+            f"({free_memory(self.device)}): {first_line(error)}; end what else uses it, "
             "or choose another [engine] device, or a smaller dtype"
         )
 

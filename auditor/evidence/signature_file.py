@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from auditor.config import Config
-from auditor.errors import InputError, Unavailable
+from auditor.errors import InputError, Unavailable, first_line
 from auditor.evidence.columns import telling, told
 from auditor.evidence.files import sha256_of, write_stream
 from auditor.evidence.provider import derive
@@ -89,7 +89,7 @@ class SignatureFile:
         except InputError:
             raise
         except Exception as error:  # a reader meets harmed bytes with any error there is
-            self._refuse(str(error).partition("\n")[0] or type(error).__name__)
+            self._refuse(first_line(error))
         if not unchanged:
             self._refuse("they are not what was written")
         return Signatures.from_table(table)

@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from auditor.errors import Unavailable
+from auditor.errors import Unavailable, first_line
 from auditor.models.stages import Stage, by_stage
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def measure_complexity(
     except Exception as error:  # a copy, a missing meta kernel, a branch on a value
         one, many = _run(model, input_size, batch, error)
         note = (
-            f"The model needs real numbers ({_first_line(error)}), so it was run on a black image "
+            f"The model needs real numbers ({first_line(error)}), so it was run on a black image "
             "and on noise, which cost the same; another image may take another path."
         )
         return _figures(model, one, many, batch, (note,))
@@ -180,14 +180,14 @@ def _run(
     """Run a model that cannot be traced, if it holds numbers to run with."""
     shape = "×".join(map(str, input_size))
     if any(parameter.is_meta for parameter in model.parameters()):
-        said = f"The model cannot be traced on an image of {shape}: {_first_line(traced)}"
+        said = f"The model cannot be traced on an image of {shape}: {first_line(traced)}"
         raise Unavailable(said, "error") from traced
     try:
         black = _pass(model, (1, *input_size))
         noise = _pass(model, (1, *input_size), noise=True)
         many = black if batch == 1 else _pass(model, (batch, *input_size))
     except Exception as error:  # the model may be the user's own code
-        said = f"The model does not run on an image of {shape}: {_first_line(error)}"
+        said = f"The model does not run on an image of {shape}: {first_line(error)}"
         raise Unavailable(said, "error") from error
     if (black.macs, black.activations) != (noise.macs, noise.activations):
         a, b = (f"{sum(ran.macs.values()):,}" for ran in (black, noise))
@@ -197,11 +197,6 @@ def _run(
             "error",
         )
     return black, many
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")
 
 
 def _figures(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor.errors import InputError
+from auditor.errors import InputError, first_line
 from auditor.models.archive import vetted
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def _program(path: Path) -> ExportedProgram:
         with _quiet():
             return torch.export.load(stream)
     except Exception as error:  # whatever another version of torch wrote
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"{path} cannot be loaded by torch {torch.__version__}: {first}; export it again"
+            f"{path} cannot be loaded by torch {torch.__version__}: {first_line(error)}; "
+            "export it again"
         ) from error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from auditor.errors import InputError
+from auditor.errors import InputError, first_line
 from auditor.models.labels import find_class_names
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def read_graph(path: Path) -> onnx.ModelProto:
     except FileNotFoundError:
         raise InputError(f"{path}: no such model file") from None
     except Exception as error:  # protobuf's errors are not its package's
-        raise InputError(f"{path} is not an ONNX file, or damaged: {_first_line(error)}") from error
+        raise InputError(f"{path} is not an ONNX file, or damaged: {first_line(error)}") from error
 
 
 def external_files(path: Path) -> list[Path]:
@@ -157,15 +157,11 @@ def _session(path: Path, provider: str) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=[provider])
     except Exception as error:  # its errors have no common base
-        raise InputError(f"ONNX Runtime cannot run {path}: {_first_line(error)}") from error
+        raise InputError(f"ONNX Runtime cannot run {path}: {first_line(error)}") from error
 
 
 def _not_installed(path: Path) -> str:
     return f"{path.name} needs ONNX Runtime: pip install onnx onnxruntime"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _only(path: Path, what: str, found: Sequence[Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -37,16 +38,21 @@ SIDE = 96
 CLASSES = tuple(f"class {n:03}" for n in range(1000))
 
 
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
-    """1,200 pictures of two classes: more than two stored parts."""
-    root, random = tmp_path_factory.mktemp("cuda"), np.random.default_rng(0)
-    for n in range(1200):
+def pictures(root: Path, count: int, sizes: Sequence[tuple[int, int]], **options: Any) -> Samples:
+    """Return coarse pictures of two classes, of each size in turn."""
+    random = np.random.default_rng(0)
+    for n in range(count):
         folder = root / CLASSES[n % 2]
         folder.mkdir(exist_ok=True)
-        coarse = random.integers(0, 256, (7, 8, 3), np.uint8)
-        Image.fromarray(coarse).resize((128, 112)).save(folder / f"{n:04}.jpg", quality=90)
+        coarse = Image.fromarray(random.integers(0, 256, (7, 8, 3), np.uint8))
+        coarse.resize(sizes[n % len(sizes)]).save(folder / f"{n:04}.jpg", quality=90, **options)
     return read_samples(root)
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    """1,200 pictures: more than two stored parts."""
+    return pictures(tmp_path_factory.mktemp("cuda"), 1200, [(128, 112)])
 
 
 def inference(samples: Samples, **engine: Any) -> Inference:
@@ -223,15 +229,9 @@ def test_what_cannot_be_decoded_there_is_decoded_here() -> None:
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Samples:
-    """700 pictures of several sizes, with all of their colour."""
-    root, random = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
-    for n in range(700):
-        folder = root / CLASSES[n % 2]
-        folder.mkdir(exist_ok=True)
-        coarse = Image.fromarray(random.integers(0, 256, (7, 8, 3), np.uint8))
-        size = ((320, 260), (256, 400), (500, 300), (260, 256))[n % 4]
-        coarse.resize(size).save(folder / f"{n:04}.jpg", quality=90, subsampling=0)
-    return read_samples(root)
+    """700 pictures with all of their colour, large enough to be decoded there."""
+    sizes = [(320, 260), (256, 400), (500, 300), (260, 256)]
+    return pictures(tmp_path_factory.mktemp("photographs"), 700, sizes, subsampling=0)
 
 
 def test_files_are_decoded_there_from_end_to_end(photographs: Samples, tmp_path: Path) -> None:

@@ -246,7 +246,10 @@ class Check(Table):
     version
         Raised when the decision rule changes; outcomes of different versions do not compare.
     level
-        What a failure does unless the policy says otherwise.
+        What a failure does unless the configuration says otherwise.
+    blocks_once
+        What has to be given for a check to block whose level is ``advise``, as a clause: "a
+        baseline is given". ``blocks_now`` tells whether it is.
     judges
         ``candidate``, or ``data`` where a pass says nothing of the candidate itself: an audit is
         not accepted on such passes alone.
@@ -256,6 +259,7 @@ class Check(Table):
     title: ClassVar[str]
     version: ClassVar[int] = 1
     level: ClassVar[Level] = "advise"
+    blocks_once: ClassVar[str] = ""
     judges: ClassVar[Literal["candidate", "data"]] = "candidate"
 
     run: ClassVar[Callable[..., Outcome]]
@@ -264,15 +268,19 @@ class Check(Table):
     """Confidence of each interval bound, one-sided."""
 
     def default_level(self, available: frozenset[str]) -> Level:
-        """Return the level without a policy's word.
+        """Return the level where the configuration names none.
 
         Parameters
         ----------
         available
             Names of the evidence that was given, such as ``baseline``.
         """
+        return "block" if self.blocks_once and self.blocks_now(available) else self.level
+
+    def blocks_now(self, available: frozenset[str]) -> bool:
+        """Tell whether what ``blocks_once`` names is given; parameter as for ``default_level``."""
         del available
-        return self.level
+        return False
 
     def not_run(self, reason: str) -> Outcome:
         """Return what becomes of the check where evidence that it needs was not given.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -30,8 +30,11 @@ from auditor.record import (
 )
 
 if TYPE_CHECKING:
+    from auditor.check import IntervalMethod
     from auditor.comparison import Comparison
+    from auditor.evidence.calibration import Calibration
     from auditor.evidence.confusion import Confusion
+    from auditor.evidence.deployment import Deployment
     from auditor.evidence.predictions import Predictions
     from auditor.evidence.properties import Properties
     from auditor.graph import Graph
@@ -108,14 +111,14 @@ def show(graph: Graph, results: Sequence[CheckResult], candidate: str) -> Exhibi
     """
     confusion = graph.get("confusion")
     return Exhibits(
-        metrics=_metrics(confusion, graph.get("test")),
-        per_class=_per_class(graph, confusion),
+        metrics=_metrics(confusion, graph.get("test"), results),
+        per_class=_per_class(graph, confusion, results),
         confusion=ConfusionExhibit(classes=confusion.classes, cells=tuple(confusion.cells())),
-        overlap=_overlap(graph),
+        overlap=_overlap(graph, results),
         efficiency=_efficiency(graph, confusion, results, candidate),
         training=_training(graph),
-        deployment=_deployment(graph),
-        calibration=_calibration(graph),
+        deployment=_deployment(graph, results),
+        calibration=_calibration(graph, results),
         operating=_operating(graph, results),
         baseline=_baseline(graph, results, candidate),
         latency=_latency(graph, results),
@@ -143,9 +146,25 @@ def _options(results: Sequence[CheckResult], id: str) -> Mapping[str, Any]:
     return {} if result is None else result.options
 
 
-def _metrics(confusion: Confusion, test: Predictions) -> tuple[MetricRow, ...]:
+class _Bounds(NamedTuple):
+    """How a check bounds what it measures; as it does unless told otherwise, where it is off."""
+
+    confidence: float
+    method: IntervalMethod
+
+    @classmethod
+    def of(cls, results: Sequence[CheckResult], id: str) -> _Bounds:
+        options = _options(results, id)
+        return cls(options.get("confidence", 0.95), options.get("interval", "exact"))
+
+
+def _metrics(
+    confusion: Confusion, test: Predictions, results: Sequence[CheckResult]
+) -> tuple[MetricRow, ...]:
+    confidence = _Bounds.of(results, "accuracy-paradox").confidence
+
     def bounds(figure: composite.Figure) -> stats.Interval | None:
-        return composite.interval(confusion, figure)
+        return composite.interval(confusion, figure, confidence)
 
     always = "accuracy of always naming the most frequent class"
     balanced, f1 = bounds(composite.BALANCED_ACCURACY), bounds(composite.MACRO_F1)
@@ -153,7 +172,7 @@ def _metrics(confusion: Confusion, test: Predictions) -> tuple[MetricRow, ...]:
     linked = "correlation of labels and predictions; 0 is chance"
     beyond = "agreement beyond chance; 0 is chance"
     return (
-        *_accuracies(confusion, test),
+        *_accuracies(confusion, test, _Bounds.of(results, "top1-accuracy")),
         _metric("no-information rate", confusion.no_information_rate, always),
         _metric(
             "balanced accuracy",
@@ -167,13 +186,13 @@ def _metrics(confusion: Confusion, test: Predictions) -> tuple[MetricRow, ...]:
     )
 
 
-def _accuracies(confusion: Confusion, test: Predictions) -> Iterator[MetricRow]:
+def _accuracies(confusion: Confusion, test: Predictions, bounds: _Bounds) -> Iterator[MetricRow]:
     n = confusion.n
     yield _metric(
         "top-1 accuracy",
         confusion.accuracy,
         "share of test images put into the right class",
-        interval=stats.proportion_interval(confusion.right, n) if n else None,
+        interval=stats.proportion_interval(confusion.right, n, *bounds) if n else None,
     )
     if n and test.top5 is not None and len(test.classes) > 5:
         hits = int((test.top5 == test.label[:, None]).any(axis=1).sum())
@@ -181,7 +200,7 @@ def _accuracies(confusion: Confusion, test: Predictions) -> Iterator[MetricRow]:
             "top-5 accuracy",
             hits / n,
             "share of test images whose class is among the first five",
-            interval=stats.proportion_interval(hits, n),
+            interval=stats.proportion_interval(hits, n, *bounds),
         )
 
 
@@ -195,14 +214,19 @@ def _metric(
     return MetricRow(name=name, value=value, unit=unit, interval=interval, explanation=explanation)
 
 
-def _per_class(graph: Graph, confusion: Confusion) -> tuple[ClassRow, ...]:
+def _per_class(
+    graph: Graph, confusion: Confusion, results: Sequence[CheckResult]
+) -> tuple[ClassRow, ...]:
     try:
         counts = graph.get("counts")
         rare, train = counts.rare(), counts.train
     except Unavailable:  # said by the checks that asked for it
         rare, train = frozenset(), None
-    recall = stats.proportion_intervals(confusion.correct, confusion.support)
-    precision = stats.proportion_intervals(confusion.correct, confusion.predicted)
+    right, named = confusion.correct, confusion.predicted
+    of_recall = _Bounds.of(results, "rare-class-recall")
+    of_precision = _Bounds.of(results, "precision-recall-gap")
+    recall = stats.proportion_intervals(right, confusion.support, *of_recall)
+    precision = stats.proportion_intervals(right, named, *of_precision)
     rows = [
         ClassRow(
             name=name,
@@ -230,7 +254,7 @@ def _pair(bounds: tuple[Any, Any], i: int) -> tuple[float, float]:
     return float(bounds[0][i]), float(bounds[1][i])
 
 
-def _overlap(graph: Graph) -> OverlapExhibit | None:
+def _overlap(graph: Graph, results: Sequence[CheckResult]) -> OverlapExhibit | None:
     from auditor.overlap.exhibit import show_overlap
 
     overlap = _if_had(graph, "overlap")
@@ -238,7 +262,8 @@ def _overlap(graph: Graph) -> OverlapExhibit | None:
         return None
     counts, groups, scenes = (_if_had(graph, name) for name in ("counts", "groups", "scenes"))
     rare = frozenset() if counts is None else counts.rare()
-    return show_overlap(overlap, graph.get("test"), groups, scenes, rare)
+    confidence = _Bounds.of(results, "split-overlap").confidence
+    return show_overlap(overlap, graph.get("test"), groups, scenes, rare, confidence)
 
 
 def _efficiency(
@@ -269,7 +294,7 @@ def _baseline(
     baseline = _if_had(graph, "baseline")
     if baseline is None:
         return None
-    confidence = _options(results, "baseline-regression").get("confidence", 0.95)
+    confidence = _Bounds.of(results, "baseline-regression").confidence
     try:
         pictures = pictures_of(_if_had(graph, "test_signatures"))
         comparison = compare(graph.get("test"), baseline, confidence, pictures=pictures)
@@ -303,26 +328,28 @@ def _gaps(values: Any) -> tuple[float | None, ...]:
     return tuple(float(v) if np.isfinite(v) else None for v in values)
 
 
-def _deployment(graph: Graph) -> DeploymentExhibit | None:
-    deployment = _if_had(graph, "deployment")
-    return None if deployment is None else deployment.exhibit()
+def _deployment(graph: Graph, results: Sequence[CheckResult]) -> DeploymentExhibit | None:
+    deployment: Deployment | None = _if_had(graph, "deployment")
+    if deployment is None:
+        return None
+    return deployment.exhibit(_Bounds.of(results, "accuracy-paradox").confidence)
 
 
-def _calibration(graph: Graph) -> CalibrationExhibit | None:
-    calibration = _if_had(graph, "calibration")
-    return None if calibration is None or not calibration.n else calibration.exhibit()
+def _calibration(graph: Graph, results: Sequence[CheckResult]) -> CalibrationExhibit | None:
+    calibration: Calibration | None = _if_had(graph, "calibration")
+    if calibration is None or not calibration.n:
+        return None
+    return calibration.exhibit(_Bounds.of(results, "calibration").confidence)
 
 
 def _operating(graph: Graph, results: Sequence[CheckResult]) -> OperatingExhibit | None:
     from auditor.operating import exhibit
 
-    judged = _result(results, "operating-point")
-    test, validation = _if_had(graph, "test"), _if_had(graph, "validation")
+    judged, validation = _result(results, "operating-point"), _if_had(graph, "validation")
     if judged is None or not judged.findings or validation is None:
         return None
-    options = judged.options
-    wanted = options["critical"], options["min_recall"], options["confidence"]
-    return exhibit(test, validation, *wanted)
+    critical, min_recall = judged.options["critical"], judged.options["min_recall"]
+    return exhibit(validation, critical, min_recall, judged.findings)
 
 
 def _latency(graph: Graph, results: Sequence[CheckResult]) -> LatencyExhibit | None:
@@ -331,12 +358,11 @@ def _latency(graph: Graph, results: Sequence[CheckResult]) -> LatencyExhibit | N
     latency = _if_had(graph, "latency")
     if latency is None:
         return None
-    options = _options(results, "latency")
-    tolerance = options.get("tolerance")
+    tolerance = _options(results, "latency").get("tolerance")
     return speed.show(
         latency,
         latency.tolerance if tolerance is None else tolerance,
-        options.get("confidence", 0.95),
+        _Bounds.of(results, "latency").confidence,
     )
 
 
@@ -347,7 +373,7 @@ def _cheaper(graph: Graph, results: Sequence[CheckResult]) -> BaselineExhibit | 
     cheaper = _if_had(graph, "cheaper")
     if cheaper is None:
         return None
-    confidence = _options(results, "cheaper-inference").get("confidence", 0.95)
+    confidence = _Bounds.of(results, "cheaper-inference").confidence
     try:
         comparison = compare_cheaper(graph.get("test"), cheaper, confidence)
     except NotComparable:  # said by the check

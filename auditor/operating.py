@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from auditor import stats
 from auditor.record import CurvePoint, OperatingExhibit
 
 if TYPE_CHECKING:
+    from auditor.check import Finding
     from auditor.evidence.predictions import Predictions
 
 __all__ = ["Counts", "Scores", "Threshold", "choose_threshold", "counted", "curve", "exhibit"]
@@ -145,35 +147,41 @@ def curve(validation: Scores) -> tuple[CurvePoint, ...]:
 
 
 def exhibit(
-    test: Predictions,
-    validation: Predictions,
-    critical: str,
-    min_recall: float,
-    confidence: float,
+    validation: Predictions, critical: str, min_recall: float, findings: Sequence[Finding]
 ) -> OperatingExhibit:
-    """Return what the report shows; both must have probabilities."""
-    chosen_on, scores = Scores.of(validation, critical), Scores.of(test, critical)
-    positives = int(scores.critical.sum())
-    threshold = choose_threshold(chosen_on, positives, min_recall, confidence)
+    """Return what the report shows: the curve, and the threshold and rates that were judged.
+
+    Parameters
+    ----------
+    validation
+        With probabilities.
+    critical, min_recall
+        Options of the ``operating-point`` check.
+    findings
+        What it found; of two that are alike the first, for the other one is of another view.
+    """
+    from auditor.checks.operating_point import ALARMS, AT
+
+    found = {(f.subject, f.metric): f for f in reversed(findings)}
+    threshold = found.get(("threshold", f"probability of {critical}"))
     shown = OperatingExhibit(
         critical=critical,
         wanted=min_recall,
-        curve=curve(chosen_on),
-        threshold=None if threshold is None else threshold.probability,
+        curve=curve(Scores.of(validation, critical)),
+        threshold=None if threshold is None else threshold.observed,
     )
     if threshold is None:
         return shown
-    found = scores.flagged(threshold.probability)
-    rates = {
-        "recall": (found.hits, found.positives),
-        "precision": (found.hits, found.hits + found.alarms),
-        "false_alarms": (found.alarms, found.negatives),
-    }
-    known = {name: (k, n) for name, (k, n) in rates.items() if n}
+    recall, precision, alarms = (
+        found[key] for key in ((critical, "recall"), (AT, "precision"), (AT, ALARMS))
+    )
     return shown.model_copy(
-        update={name: k / n for name, (k, n) in known.items()}
-        | {
-            f"{name}_interval": tuple(stats.proportion_interval(k, n, confidence))
-            for name, (k, n) in known.items()
+        update={
+            "recall": recall.observed,
+            "recall_interval": recall.interval,
+            "precision": precision.observed,
+            "precision_interval": precision.interval,
+            "false_alarms": alarms.observed,
+            "false_alarms_interval": alarms.interval,
         }
     )

@@ -65,7 +65,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from auditor.check import Check, Finding, Fraction, Level, Outcome, Status
+from auditor.check import Check, Finding, Fraction, Outcome, Status
 from auditor.wording import beside, listed, points, share
 
 if TYPE_CHECKING:
@@ -82,15 +82,16 @@ class BaselineRegression(Check):
     title = "The candidate is not worse than the baseline"
     version = 2
     level = "advise"
+    blocks_once = "a baseline is given"
 
     margin: Fraction = 0.005
     """Non-inferiority margin: how far the accuracy may lie below the baseline's."""
     class_margin: Fraction = 0.05
     """How far the recall of a class may fall."""
 
-    def default_level(self, available: frozenset[str]) -> Level:
-        """Block once there is something to hold the candidate to."""
-        return "block" if "baseline" in available else "advise"
+    def blocks_now(self, available: frozenset[str]) -> bool:
+        """Tell whether there is something to hold the candidate to."""
+        return "baseline" in available
 
     def run(
         self, test: Predictions, baseline: Baseline, test_signatures: Signatures | None = None

@@ -66,7 +66,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from auditor.check import Check, Finding, Fraction, Level, Outcome, Status, worst
+from auditor.check import Check, Finding, Fraction, Outcome, Status, worst
 from auditor.units import Bytes, Count, Macs
 from auditor.wording import count, listed
 
@@ -88,6 +88,7 @@ class Efficiency(Check):
     title = "The candidate is worth what it costs"
     version = 3
     level = "advise"
+    blocks_once = "a budget or a baseline is given"
 
     max_parameters: Count | None = None
     """Most parameters, such as "5.3 M"."""
@@ -108,9 +109,9 @@ class Efficiency(Check):
     audits: tuple[Path, ...] = ()
     """Audits of your own models on the same test images: ``audit.json`` or the folder of each."""
 
-    def default_level(self, available: frozenset[str]) -> Level:
-        """Block once there is something to hold the candidate to."""
-        return "block" if "baseline" in available or self._asked else "advise"
+    def blocks_now(self, available: frozenset[str]) -> bool:
+        """Tell whether there is something to hold the candidate to."""
+        return "baseline" in available or self._asked
 
     @property
     def _asked(self) -> bool:

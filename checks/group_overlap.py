@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from auditor.check import Check, Finding, Level, Outcome, Status
+from auditor.check import Check, Finding, Outcome, Status
 from auditor.wording import plural
 
 if TYPE_CHECKING:
@@ -51,12 +51,13 @@ class GroupOverlap(Check):
     id = "group-overlap"
     title = "No group crosses the splits"
     version = 2
-    level = "block"
+    level = "advise"
+    blocks_once = "groups are named ([overlap] groups)"
     judges = "data"
 
-    def default_level(self, available: frozenset[str]) -> Level:
-        """Block where groups are named; without them nothing is asked."""
-        return self.level if "groups" in available else "advise"
+    def blocks_now(self, available: frozenset[str]) -> bool:
+        """Tell whether groups are named; without them nothing is asked."""
+        return "groups" in available
 
     def run(self, groups: Groups) -> Outcome:
         """Name every group that both splits hold."""

@@ -62,7 +62,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from auditor.check import Check, Finding, Fraction, Level, Outcome, Status
+from auditor.check import Check, Finding, Fraction, Outcome, Status
 from auditor.efficiency.speed import Budget, by_the_wall, in_words, not_slower, times, too_noisy
 from auditor.units import Duration, Rate
 from auditor.wording import digits_apart, listed
@@ -80,6 +80,7 @@ class LatencyCheck(Check):
     title = "The candidate is quick enough"
     version = 2
     level = "advise"
+    blocks_once = "a budget or a baseline model is given"
 
     max_p50: Duration | None = None
     """Longest median time of a single image, such as "20 ms"; kept in seconds."""
@@ -90,9 +91,9 @@ class LatencyCheck(Check):
     tolerance: Fraction | None = None
     """Share by which it may be slower than the baseline; 0.10 on the CPU, 0.05 on a GPU."""
 
-    def default_level(self, available: frozenset[str]) -> Level:
-        """Block once there is something to hold the candidate to."""
-        return "block" if "baseline_model" in available or self._asked else "advise"
+    def blocks_now(self, available: frozenset[str]) -> bool:
+        """Tell whether there is something to hold the candidate to."""
+        return "baseline_model" in available or self._asked
 
     @property
     def _asked(self) -> bool:

@@ -122,7 +122,7 @@ class OperatingPoint(Check):
                 note=f"chosen on validation images; {positives:,} test images of {critical} like "
                 f"them show the recall with a probability of {share(threshold.chance)}",
             ),
-            *self._costs(_AT, found)[:-1],
+            *self._costs(AT, found)[:-1],
             *self._costs("where it is the largest", counted(scores.critical, named)),
         ]  # fmt: skip
         summary = self._summary(judged, alarms, found, threshold.probability, validation)
@@ -148,13 +148,13 @@ class OperatingPoint(Check):
 
         if not found.negatives:
             return Finding(
-                subject=_AT, metric=_ALARMS, limit=self.min_recall, n=0, higher_is_better=False,
+                subject=AT, metric=ALARMS, limit=self.min_recall, n=0, higher_is_better=False,
                 status=Status.INCONCLUSIVE, note="no test image of another class",
             )  # fmt: skip
         counts = found.alarms, found.negatives
         interval = stats.proportion_interval(*counts, self.confidence)
         return Finding.judged(
-            _AT, _ALARMS, found.alarms / found.negatives, interval, self.min_recall,
+            AT, ALARMS, found.alarms / found.negatives, interval, self.min_recall,
             n=found.negatives, higher_is_better=False,
             note=f"flagging {limit(self.min_recall)} of all images at random finds as many",
         )  # fmt: skip
@@ -163,7 +163,7 @@ class OperatingPoint(Check):
         rows = [
             ("recall", found.hits, found.positives, True),
             ("precision", found.hits, found.hits + found.alarms, True),
-            (_ALARMS, found.alarms, found.negatives, False),
+            (ALARMS, found.alarms, found.negatives, False),
         ]
         return [_rate(when, metric, k, n, self.confidence, up) for metric, k, n, up in rows]
 
@@ -202,8 +202,8 @@ class OperatingPoint(Check):
         )
 
 
-_AT = "at the threshold"
-_ALARMS = "false alarms among other images"
+AT = "at the threshold"
+ALARMS = "false alarms among other images"
 _NO_VALIDATION = (
     "no validation data was given ([data] validation or [predictions] validation), and a threshold "
     "is never chosen on the test set"

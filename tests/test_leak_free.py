@@ -70,6 +70,26 @@ def test_it_is_told_in_the_reports(run: Run, leaky: dict[str, Any], tmp_path: Pa
     assert Audit.read(tmp_path / "audit.json") == audit
 
 
+def test_the_report_shows_the_threshold_that_was_judged(
+    run: Run, leaky: dict[str, Any], image_folder: Folder
+) -> None:
+    leaky["data"]["validation"] = image_folder("validation", {"cat": 40, "dog": 40}, seed=3)
+    options = {"critical": "cat", "min_recall": 0.6, "level": "block"}
+    audit = run(**leaky, checks={"operating-point": options})
+    result, shown = audit.check("operating-point"), audit.exhibits.operating
+    assert result.leak_free is not None
+    assert result.leak_free.decides
+    assert shown is not None
+    threshold = next(f for f in result.findings if f.subject == "threshold")
+    assert shown.threshold == threshold.observed
+    assert "81.2% of 80 test images of cat" in result.leak_free.summary_with_overlap
+    assert shown.recall == result.findings[0].observed == 0.5
+    assert shown.recall_interval == result.findings[0].interval
+    section = html_report(audit).partition('id="operating"')[2].partition("</section>")[0]
+    assert "Judged without the 100 test images with a copy" in section
+    assert "Included:" not in section
+
+
 def test_where_nothing_changes_both_are_shown(run: Run, leaky: dict[str, Any]) -> None:
     audit = run(**leaky, checks={"top1-accuracy": {"min_accuracy": 0.95}})
     result = audit.check("top1-accuracy")

@@ -164,7 +164,11 @@ def _predictions(folder: Folder) -> Iterator[str]:
 def _check(check: type[Check]) -> Iterator[str]:
     yield f"[checks.{check.id}]"
     yield f"# {check.title}."
-    yield f"# level = {literal(check.level)}"
+    if check.blocks_once:
+        yield f"# Without a level it advises, and blocks once {check.blocks_once}."
+        yield _example('level = "block"')
+    else:
+        yield f"# level = {literal(check.level)}"
     yield from _further(check)
 
 

@@ -47,13 +47,13 @@ def _page(check: type[Check]) -> Iterator[str]:
     from auditor.render.docs import sections
 
     yield click.style(check.title, bold=True)
-    level = f"{_LEVELS[check.level]} unless auditor.toml says otherwise"
-    yield f"{check.id}, version {check.version}; {level}"
+    yield f"{check.id}, version {check.version}; {_level(check)}"
     for section in sections(check.documentation()):
         yield from _section(section)
     yield from _heading(f"Options of [checks.{check.id}]")
-    yield f'  level = "{check.level}"'
-    yield _indented('"block", "advise" or "off". What a failure does.')
+    yield "  level  (not set)" if check.blocks_once else f'  level = "{check.level}"'
+    counts = " Set, it counts whatever is given." if check.blocks_once else ""
+    yield _indented(f'"block", "advise" or "off". What a failure does.{counts}')
     for option in options_of(check):
         yield from _option(option)
     yield from _heading("Needs")
@@ -62,6 +62,13 @@ def _page(check: type[Check]) -> Iterator[str]:
 
 
 _LEVELS = {"block": "blocks", "advise": "advises", "off": "is off"}
+
+
+def _level(check: type[Check]) -> str:
+    level = _LEVELS[check.level]
+    if check.blocks_once:
+        return f"{level}, and blocks once {check.blocks_once}"
+    return f"{level} unless auditor.toml says otherwise"
 
 
 def _heading(text: str) -> Iterator[str]:

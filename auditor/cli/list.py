@@ -11,6 +11,7 @@ from auditor.terminal import say
 from auditor.wording import visible
 
 if TYPE_CHECKING:
+    from auditor.check import Check
     from auditor.registry import Registry
 
 __all__ = ["command"]
@@ -39,6 +40,7 @@ def _as_json(registry: Registry) -> str:
         {
             "id": check.id,
             "level": check.level,
+            "blocks_once": check.blocks_once,
             "title": check.title,
             "version": check.version,
             "needs": [name for name, required in check.needs().items() if required],
@@ -51,7 +53,11 @@ def _as_json(registry: Registry) -> str:
 
 def _as_table(registry: Registry) -> str:
     rows: list[tuple[str, str, str]]
-    rows = [(c.id, c.level, c.title) for c in registry.checks.values()]
+    rows = [(c.id, c.level, _title(c)) for c in registry.checks.values()]
     rows += [(c.id, "broken", visible(c.reason)) for c in registry.broken]
     longest = max(len(id) for id, _, _ in rows)
     return "\n".join(f"{id:<{longest}}  {level:<6}  {title}" for id, level, title in rows)
+
+
+def _title(check: type[Check]) -> str:
+    return f"{check.title}; blocks once {check.blocks_once}" if check.blocks_once else check.title

@@ -59,13 +59,13 @@ class Calibration:
         """Mean confidence; there must be a test image."""
         return float(self.bins.images @ self.bins.probability / self.n)
 
-    def exhibit(self) -> CalibrationExhibit:
-        """Return what the report shows."""
-        low, high = stats.proportion_intervals(self.bins.right, self.bins.images)
+    def exhibit(self, confidence: float = 0.95) -> CalibrationExhibit:
+        """Return what the report shows; the confidence is that of each bound, one-sided."""
+        low, high = stats.proportion_intervals(self.bins.right, self.bins.images, confidence)
         rows = zip(*self.bins, low, high, strict=True)
         return CalibrationExhibit(
             error=self.bins.error,
-            interval=self.bins.interval(),
+            interval=self.bins.interval(confidence),
             bins=tuple(
                 CalibrationBin(
                     images=int(n), right=int(k), confidence=float(p), interval=(float(a), float(b))

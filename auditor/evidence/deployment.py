@@ -160,9 +160,10 @@ class Deployment:
             totals[predicted] += PER * self.share[label] * cost
         return int(totals.argmin()), float(totals.min())
 
-    def exhibit(self) -> DeploymentExhibit:
-        """Return what the report shows."""
-        figures = (self.precision(), self.misses(), self.false_alarms())
+    def exhibit(self, confidence: float = 0.95) -> DeploymentExhibit:
+        """Return what the report shows; the confidence is that of each bound, one-sided."""
+        methods = (self.precision, self.misses, self.false_alarms)
+        figures = [method(confidence) for method in methods]
         rows = [
             DeploymentRow(
                 name=name,
@@ -177,21 +178,21 @@ class Deployment:
         ]
         rows.sort(key=lambda row: -(row.misses or 0.0) - (row.false_alarms or 0.0))
         return DeploymentExhibit(
-            metrics=tuple(self._metrics()),
+            metrics=tuple(self._metrics(confidence)),
             per_class=tuple(rows),
             unmeasured=self.unmeasured,
             method=_METHOD,
         )
 
-    def _metrics(self) -> Iterator[MetricRow]:
-        value, interval = self.accuracy().at(0)
+    def _metrics(self, confidence: float) -> Iterator[MetricRow]:
+        value, interval = self.accuracy(confidence).at(0)
         told = "expected share of production images put into the right class"
         yield MetricRow(name="expected accuracy", value=value, interval=interval, explanation=told)
         name, share = self.confusion.classes[self.commonest], float(self.share.max())
         told = f'accuracy of always naming the commonest class of production, "{name}"'
         yield MetricRow(name="largest share", value=share, explanation=told)
         if (constant := self.constant_cost()) is not None:
-            value, interval = self.cost().at(0)
+            value, interval = self.cost(confidence).at(0)
             told = f"expected cost of {PER:,} production images"
             yield MetricRow(
                 name="cost", value=value, unit="none", interval=interval, explanation=told

@@ -46,6 +46,7 @@ def show_overlap(
     groups: Groups | None = None,
     scenes: Scenes | None = None,
     rare: frozenset[str] = frozenset(),
+    confidence: float = 0.95,
 ) -> OverlapExhibit:
     """Return what the report shows.
 
@@ -59,9 +60,11 @@ def show_overlap(
         What else was looked at.
     rare
         Rare classes; they stand first.
+    confidence
+        Of each bound, one-sided.
     """
     pairs = overlap.pairs or ()
-    count = contaminated(overlap)
+    count = contaminated(overlap, confidence)
     shared = groups.shared if groups else ()
     return OverlapExhibit(
         compared=overlap.pairs is not None,
@@ -74,7 +77,7 @@ def show_overlap(
         within_test=_disagreeing(overlap, overlap.within_test, "test"),
         within_train=_disagreeing(overlap, overlap.within_train, "train"),
         tiers=tuple(_tiers(overlap)),
-        classes=tuple(_classes(overlap, test, rare)),
+        classes=tuple(_classes(overlap, test, rare, confidence)),
         within=tuple(_within(overlap)),
         groups=tuple(GroupRow(**group._asdict()) for group in shared[:_CLASSES]),
         total_groups=len(shared),
@@ -149,13 +152,13 @@ def _method(limit: Threshold) -> str:
 
 
 def _classes(
-    overlap: Overlap, test: Predictions | None, rare: frozenset[str]
+    overlap: Overlap, test: Predictions | None, rare: frozenset[str], confidence: float
 ) -> Iterator[OverlapClassRow]:
     first = strongest(overlap.pairs or ())
     if not first:
         return
     held = Counter(pair.test_label for pair in first.values())
-    judged = [] if test is None else without(test, overlap.test_images)
+    judged = [] if test is None else without(test, overlap.test_images, confidence)
     by_class = {row.name: row for row in judged[1:]}
     totals = [("all", overlap.test_signed, len(first), judged[0] if judged else None)]
     totals += [(c, overlap.classes.get(c, n), n, by_class.get(c)) for c, n in held.items() if c]

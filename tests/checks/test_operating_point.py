@@ -43,6 +43,11 @@ def _finding(outcome: Outcome, subject: str, metric: str) -> Finding:
     return next(f for f in outcome.findings if (f.subject, f.metric) == (subject, metric))
 
 
+def _measured(finding: Finding) -> tuple[float | None, tuple[float, float] | None]:
+    assert finding.interval is not None
+    return finding.observed, finding.interval
+
+
 def test_a_threshold_that_was_promised_and_holds_passes() -> None:
     test, validation = _split(600, 4000), _split(150, 2000, seed=1)
     outcome = CHECK.run(test, validation)
@@ -296,7 +301,20 @@ def test_from_saved_predictions_to_the_report(
     assert audit.check("operating-point").status is Status.PASS
     shown = audit.exhibits.operating
     assert shown is not None
-    assert shown.recall == audit.check("operating-point").findings[0].observed
+    findings = audit.check("operating-point").findings
+    outcome = Outcome.of(findings, "as it is")
+    threshold, alarms = (
+        _finding(outcome, *about)
+        for about in (
+            ("threshold", "probability of fraud"),
+            ("at the threshold", "false alarms among other images"),
+        )
+    )
+    precision = _finding(outcome, "at the threshold", "precision")
+    assert shown.threshold == threshold.observed
+    assert (shown.recall, shown.recall_interval) == _measured(outcome.findings[0])
+    assert (shown.precision, shown.precision_interval) == _measured(precision)
+    assert (shown.false_alarms, shown.false_alarms_interval) == _measured(alarms)
     page = html_report(audit)
     html5lib.HTMLParser(strict=True).parse(page)
     assert 'id="operating"' in page

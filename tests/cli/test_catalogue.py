@@ -21,12 +21,20 @@ def test_every_check_is_listed(cli: Cli) -> None:
     done = cli("list")
     assert done.returncode == 0
     lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
-    assert lines == [[c.id, c.level, c.title] for c in find_checks().checks.values()]
+    checks = [*find_checks().checks.values()]
+    assert [line[:2] for line in lines] == [[c.id, c.level] for c in checks]
+    for (_, _, said), check in zip(lines, checks, strict=True):
+        once = f"; blocks once {check.blocks_once}" if check.blocks_once else ""
+        assert said == check.title + once
+    assert sum("blocks once" in said for _, _, said in lines) == 4
 
 
 def test_the_list_as_json(cli: Cli) -> None:
     listed = json.loads(cli("list", "--json").stdout)
     assert [check["id"] for check in listed["checks"]] == list(find_checks().checks)
+    once = {check["id"]: check["blocks_once"] for check in listed["checks"]}
+    assert once["baseline-regression"] == "a baseline is given"
+    assert once["rare-class-recall"] == ""
     assert listed["broken"] == []
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from auditor.cli.draft import draft
 from auditor.cli.folder import look
-from auditor.config import Config, load_config
+from auditor.config import Config, ConfigSource, load_config
 from auditor.registry import configure, find_checks
 
 Cli = Callable[..., CompletedProcess[str]]
@@ -78,6 +78,8 @@ def test_a_folder_of_timm_is_audited_with_two_commands(
 
 
 COMMENTED = re.compile(r"# (\[|[a-z0-9_]+ = )")
+EVERYTHING = ("baseline", "baseline_model", "groups")
+"""Evidence that makes a check block, once it is given."""
 ALTERNATIVES = {"module", "address"}
 """Keys that do not go with what else stands in the file."""
 
@@ -102,7 +104,7 @@ def test_every_line_can_be_uncommented(cli: Cli, here: Path) -> None:
     checks = find_checks().checks
     assert config.checks.keys() == checks.keys()
     for id, check in config.checks.items():
-        assert check.level == checks[id].level
+        assert check.level == ("block" if checks[id].blocks_once else checks[id].level)
         assert check.options.keys() == checks[id].model_fields.keys()
         checks[id](**check.options)
 
@@ -130,10 +132,14 @@ def test_what_has_a_default_stands_there_with_it(cli: Cli, here: Path) -> None:
     end = next(n for n, line in enumerate(lines) if line.startswith("# The rest"))
     shown = [line[2:] if COMMENTED.match(line) else line for line in lines[start:end]]
     defaults = [line for n, line in enumerate(shown) if "(example)" not in shown[n - 1] + line]
-    for id, options in tomllib.loads("\n".join(defaults))["checks"].items():
-        cls = find_checks().checks[id]
-        options.pop("level")
-        assert cls(**options) == cls()
+    registry, source = find_checks(), ConfigSource()
+    written = Config.model_validate(tomllib.loads("\n".join(defaults))).checks
+    assert [*written] == [*registry.checks]
+    for given in [(), *((name,) for name in EVERYTHING), EVERYTHING]:
+        available = frozenset(given)
+        usual = configure(registry, {}, source, available)
+        assert configure(registry, written, source, available) == usual
+    assert {level for _, level in usual} == {"advise", "block"}
 
 
 def test_it_never_overwrites_unless_told(cli: Cli, here: Path) -> None:

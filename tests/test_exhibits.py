@@ -1,0 +1,101 @@
+"""What the report shows beside the checks is what the checks judged, bounds included."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from auditor.record import Audit
+
+Interval = tuple[float, float] | None
+
+LEVELS = pytest.mark.parametrize("confidence", [0.95, 0.999])
+
+
+def judged(audit: Audit, check: str) -> dict[tuple[str, str], Interval]:
+    """Return the first of each subject's intervals in each metric."""
+    findings = audit.check(check).findings
+    return {(f.subject, f.metric): f.interval for f in reversed(findings)}
+
+
+@pytest.fixture
+def scored(write: Callable[[str, str], Path]) -> Path:
+    """300 saved predictions of two classes, the second rare, with probabilities."""
+    random = np.random.default_rng(0)
+    lines = ["image,label,predicted,prob_a,prob_b"]
+    for n in range(300):
+        label = "b" if n < 60 else "a"
+        p = random.uniform(0.55, 0.99)
+        predicted = label if random.random() < 0.8 else "ab".replace(label, "")
+        a = p if predicted == "a" else 1 - p
+        lines.append(f"{n:03}.png,{label},{predicted},{a:.6f},{1 - a:.6f}")
+    return write("scored.csv", "\n".join(lines) + "\n")
+
+
+@LEVELS
+@pytest.mark.parametrize("method", ["exact", "wilson"])
+def test_bounds_are_those_of_the_checks(
+    run: Callable[..., Audit], scored: Path, confidence: float, method: str
+) -> None:
+    how: dict[str, Any] = {"confidence": confidence}
+    both = {**how, "interval": method}
+    checks = {
+        "top1-accuracy": both,
+        "accuracy-paradox": how,
+        "rare-class-recall": both | {"classes": ["b"]},
+        "precision-recall-gap": both,
+        "calibration": how,
+    }
+    deployment = {"prevalence": {"a": 0.9, "b": 0.1}}
+    audit = run(predictions={"test": scored}, checks=checks, deployment=deployment)
+    shown = audit.exhibits
+    metrics = {row.name: row.interval for row in shown.metrics}
+    assert metrics["top-1 accuracy"] == judged(audit, "top1-accuracy")["test", "top-1 accuracy"]
+    paradox = judged(audit, "accuracy-paradox")
+    assert metrics["balanced accuracy"] == paradox["test", "balanced accuracy"]
+    assert metrics["macro-F1"] == paradox["test", "macro-F1"]
+    assert metrics["MCC"] == paradox["test", "Matthews correlation"]
+    rows = {row.name: row for row in shown.per_class}
+    assert rows["b"].recall_interval == judged(audit, "rare-class-recall")["b", "recall"]
+    gap = judged(audit, "precision-recall-gap")
+    assert {name: row.precision_interval for name, row in rows.items()} == {
+        name: gap[name, "precision"] for name in "ab"
+    }
+    assert shown.calibration is not None
+    error = judged(audit, "calibration")["test", "expected calibration error"]
+    assert shown.calibration.interval == error
+    assert shown.deployment is not None
+    assert shown.deployment.metrics[0].interval == paradox["production", "expected accuracy"]
+
+
+@LEVELS
+def test_the_overlap_is_bounded_as_its_check_does(
+    run: Callable[..., Audit], image_folder: Callable[..., Path], confidence: float
+) -> None:
+    data = {name: image_folder(name, {"a": 20, "b": 20}) for name in ("train", "test")}
+    for n in range(5):
+        shutil.copy(data["train"] / f"a/{n:04}.png", data["test"] / f"a/copy-{n}.png")
+    audit = run(
+        data=data,
+        predictions={"test": _saved(data["test"])},
+        checks={"split-overlap": {"confidence": confidence}},
+    )
+    shown = audit.exhibits.overlap
+    assert shown is not None
+    told = judged(audit, "split-overlap")["test", "accuracy inflation by overlapping images"]
+    assert told is not None
+    assert shown.classes[0].interval == told
+
+
+def _saved(folder: Path) -> Path:
+    """Predict a for all images, of which half are."""
+    images = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    lines = [f"{image},{image[0]},a" for image in images]
+    saved = folder.parent / "saved.csv"
+    saved.write_text("\n".join(["image,label,predicted", *lines]) + "\n")
+    return saved

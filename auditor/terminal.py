@@ -13,7 +13,8 @@ __all__ = ["inert", "say"]
 # not stand in a log, so that what it parts comes together there.
 _COLOUR = r"\x1b\[[;?\d]*[a-zA-Z]"
 _COMMAND = re.compile(
-    rf"^(?:\s|{_COLOUR})*:(?=(?:{_COLOUR})*:)|#(?:{_COLOUR})*#(?=(?:\w|{_COLOUR})*\[)", re.MULTILINE
+    rf"^(?:[^\S\n]|{_COLOUR})*:(?=(?:{_COLOUR})*:)|#(?:{_COLOUR})*#(?=(?:\w|{_COLOUR})*\[)",
+    re.MULTILINE,
 )
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "points",
     "quantity",
     "roughly",
+    "setting",
     "share",
     "shorten",
     "size",
@@ -347,3 +348,14 @@ def digits_apart(
     while digits < _MOST_DIGITS and any(write(v, digits) == write(limit, digits) for v in known):
         digits += 1
     return digits
+
+
+def setting(value: object) -> str:
+    """Return a setting as a person would write it.
+
+    >>> setting((0.48500001, 0.5)), setting("bicubic")
+    ('(0.485, 0.5)', 'bicubic')
+    """
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(setting, value))})"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

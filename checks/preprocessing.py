@@ -42,6 +42,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from auditor.check import Check, Finding, Outcome, Status
+from auditor.wording import setting
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
@@ -94,20 +95,14 @@ def _departures(told: Mapping[str, Any]) -> Iterator[Finding]:
             unit="fields",
             higher_is_better=False,
             status=Status.SKIP if learnt else Status.FAIL,
-            note=f"{_said(used)} used{' as in training' * learnt}, {_said(own[name])} is its own"
-            + _trap(name, own[name]),
+            note=f"{setting(used)} used{' as in training' * learnt}, "
+            f"{setting(own[name])} is its own{_trap(name, own[name])}",
         )
 
 
 def _trap(name: str, own: Any) -> str:
     half = name in ("mean", "std") and set(own) == {0.5}
     return "; weights trained with AdvProp or on TPUs expect 0.5" if half else ""
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, list):
-        return f"({', '.join(map(_said, value))})"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _summary(judged: list[Finding], found: list[Finding]) -> str:

@@ -215,11 +215,12 @@ class EngineTable(Table):
     backend: Literal["auto", "torch", "onnxruntime", "openvino", "inductor"] = "auto"
     """What runs the model on a CPU in float32. ``auto`` takes OpenVINO, else ONNX Runtime, where it
     is installed, gives torch's predictions, and images × pixels of the input are 25 million or
-    more (500 images of 224 × 224); else torch."""
+    more (500 images of 224 × 224); else torch. On CUDA torch runs it: ``inductor`` compiles the
+    model, ``auto`` where a pass is of 4e15 multiply–adds or more."""
     preprocessing: Literal["fast", "device", "reference"] = "fast"
     """``reference`` prepares images exactly as timm does, with PIL; ``fast`` does the same on 8-bit
-    tensors, within a few grey levels; ``device`` decodes and resizes JPEGs of 256 pixels and more
-    on the GPU, whose decoders differ by more (``pip install "auditor[gpu]"``)."""
+    tensors, within a few grey levels; ``device`` decodes and resizes JPEGs of 256 pixels and more,
+    512 KiB and less, on the GPU, whose decoders differ by more (``pip install "auditor[gpu]"``)."""
     batch_size: int | None = Field(default=None, ge=1, examples=[64])
     """Images a forward pass; chosen by device where absent."""
     kind: Literal["local", "ray"] = "local"
@@ -246,7 +247,7 @@ class EngineTable(Table):
 
 
 class LatencyTable(Table):
-    """How forward passes are timed. Given, or where anything asks for it, the candidate is."""
+    """How forward passes are timed: where this table, a budget or a baseline model is given."""
 
     seconds: float = Field(default=20.0, gt=0)
     """How long to measure at each batch size; up to five times as long on a busy machine."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from auditor.engine.jpegs import CELLS, FEWEST, Jpeg, torchcodec
+from auditor.engine.jpegs import CELLS, FEWEST, MOST_BYTES, Jpeg, torchcodec
 from auditor.engine.memory import out_of_memory, release
 from auditor.engine.precision import reproducible
 from auditor.engine.resizing import resized
@@ -81,7 +81,8 @@ class Decoder:
     def __str__(self) -> str:
         """Return what decodes which pictures, as a phrase."""
         by = f"{_DECODERS[self._device.type]}, {torchcodec()}"
-        return f"fast, JPEGs of {FEWEST} pixels and more on the device ({by})"
+        kind = f"JPEGs of {FEWEST} pixels and more, {MOST_BYTES >> 10} KiB and less"
+        return f"fast, {kind}, on the device ({by})"
 
     def start(self, prepared: Sequence[Jpeg | Tensor]) -> Future[Tensor]:
         """Begin to make a batch; parameters and result are those of ``batch``."""

@@ -14,7 +14,7 @@ from auditor.overlap.decode import REDUCED_SIDE, file_kind, full_size, reduced_i
 if TYPE_CHECKING:
     from auditor.models.tensor_transform import OnTensors
 
-__all__ = ["CELLS", "FEWEST", "Jpeg", "jpeg", "torchcodec", "what_prepares"]
+__all__ = ["CELLS", "FEWEST", "MOST_BYTES", "Jpeg", "jpeg", "torchcodec", "what_prepares"]
 
 FEWEST = 2 * REDUCED_SIDE
 """Pixels of the shorter side from which a picture is decoded at a fraction of its size, in grey,
@@ -22,11 +22,17 @@ where that will do: smaller ones have been decoded here anyway."""
 CELLS = 4
 """Cells across and down of whose grey is known what it should be."""
 
+MOST_BYTES = 1 << 19
+"""Of a file: some 3,600 of them may wait for a GPU at once."""
 _MOST_PIXELS = 1 << 24
 """Larger pictures are few, and take memory from all others."""
 _YCC = 1
 _RGB = [ord(letter) for letter in "RGB"]
-_EXIF = b"Exif\0\0"
+_MARK, _APP1, _SCAN = 0xFF, b"\xff\xe1", b"\xff\xda"
+_LONE = {0x01, 0xFF, *range(0xD0, 0xDA)}
+"""Second bytes of markers that no length follows; before a picture they are rare."""
+_HEADER = (10, 14)
+"""Where EXIF tells its byte order, from the marker of its segment on."""
 
 
 def torchcodec() -> str:
@@ -64,9 +70,11 @@ def jpeg(image: Image.Image, data: bytes, steps: OnTensors) -> Jpeg | None:
     width, height = full_size(image) or image.size
     known = file_kind(image) in (("JPEG", "RGB"), ("JPEG", "L"))
     fits = min(width, height) >= FEWEST and width * height <= _MOST_PIXELS
-    if not known or not fits or _is_stored_as_rgb(image):
+    if not known or not fits or len(data) > MOST_BYTES or _is_stored_as_rgb(image):
         return None
-    file = np.frombuffer(_upright(data) if "exif" in image.info else data, np.uint8)
+    if (upright := _upright(data)) is None:
+        return None
+    file = np.frombuffer(upright, np.uint8)
     return Jpeg(file, width * height, _grey(image, data, (width, height), steps))
 
 
@@ -76,11 +84,22 @@ def _is_stored_as_rgb(image: Image.Image) -> bool:
     return image.info.get("adobe_transform", _YCC) != _YCC or ids == _RGB
 
 
-def _upright(data: bytes) -> bytes:
-    """Take away the EXIF orientation, which nothing but torchcodec applies, by its byte order."""
-    for order in (b"II", b"MM"):
-        data = data.replace(_EXIF + order, _EXIF + b"--")
-    return data
+def _upright(data: bytes) -> bytearray | None:
+    """Take away the EXIF orientation, which nothing but torchcodec applies, with EXIF's own header.
+
+    In each segment that may be EXIF, for decoders are less strict than Pillow in what is. None
+    where what stands before the picture cannot be followed.
+    """
+    file, at = bytearray(data), 2
+    while (marker := file[at : at + 2]) != _SCAN:
+        if len(marker) < 2 or marker[0] != _MARK or marker[1] in _LONE:
+            return None
+        end = at + 2 + int.from_bytes(file[at + 2 : at + 4])
+        if marker == _APP1:
+            start, stop = (min(at + place, end) for place in _HEADER)
+            file[start:stop] = bytes(stop - start)
+        at = end
+    return file
 
 
 def _grey(

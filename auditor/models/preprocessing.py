@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import InputError, did_you_mean
+from auditor.wording import setting
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -191,7 +192,7 @@ def differences(chosen: Preprocessing, model: nn.Module) -> tuple[str, ...]:
         return ()
     own = resolve(model, {}, {})
     return tuple(
-        f"{name} {_show(getattr(chosen, name))} instead of {_show(getattr(own, name))}"
+        f"{name} {setting(getattr(chosen, name))} instead of {setting(getattr(own, name))}"
         for name in _FIELDS
         if getattr(chosen, name) != getattr(own, name)
     )
@@ -300,9 +301,3 @@ def _require_word(name: str, word: str, known: tuple[str, ...]) -> None:
     if word not in known:
         listed = ", ".join(known)
         raise InputError(f'{name} "{word}" is not one of {listed}{did_you_mean(word, known)}')
-
-
-def _show(value: object) -> str:
-    if isinstance(value, tuple):
-        return f"({', '.join(map(_show, value))})"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

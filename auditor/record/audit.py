@@ -176,7 +176,8 @@ class Provenance(Record):
     forward: str | None = None
     """How the model was run: backend, memory format, what was folded."""
     transform: str | None = None
-    """How images were prepared: ``fast`` on 8-bit tensors, or ``reference``, timm's own way."""
+    """How images were prepared: ``fast`` on 8-bit tensors, ``reference``, timm's own way, or what
+    decoded them on the device."""
     seed: int | None = None
     packages: dict[str, str] = Field(default_factory=dict)
     evidence: dict[str, str] = Field(default_factory=dict)

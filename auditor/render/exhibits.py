@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from auditor.record import Audit, ConfusionExhibit, OverlapRow
+from auditor.record import Audit, ConfusionExhibit
 from auditor.render import confusion
 from auditor.render.calibration_plot import draw_calibration
 from auditor.render.confusion import Matrix, Pair
@@ -16,7 +16,7 @@ from auditor.render.latency_plot import draw_latency
 from auditor.render.operating_plot import draw_operating
 from auditor.render.training_plot import draw_training
 
-__all__ = ["ConfusionView", "Pictures", "labels_disagree", "pictures", "thumbnail"]
+__all__ = ["ConfusionView", "Pictures", "pictures", "thumbnail"]
 
 TABULATED_UP_TO = 40
 """Classes up to which the whole confusion matrix is shown as a table."""
@@ -67,11 +67,6 @@ def _confusion(exhibit: ConfusionExhibit) -> ConfusionView:
     matrix = confusion.most_confused(exhibit)
     errors = draw_errors(exhibit)
     return ConfusionView(matrix, draw_matrix(matrix), errors, pairs)
-
-
-def labels_disagree(pair: OverlapRow) -> bool:
-    """Tell whether two overlapping images carry different labels; one that is unknown is none."""
-    return "" not in (pair.test_label, pair.train_label) and pair.test_label != pair.train_label
 
 
 def thumbnail(uri: str | None) -> str | None:

@@ -192,6 +192,11 @@ def without_adobe(data: bytes) -> bytes:
     return data[:start] + data[start + 2 + int.from_bytes(data[start + 2 : start + 4]) :]
 
 
+def fill_bytes(data: bytes) -> bytes:
+    """Write one more byte before a marker, as is allowed and rare."""
+    return data[:2] + b"\xff" + data[2:]
+
+
 @pytest.mark.parametrize("reduced", [True, False])
 def test_what_would_come_out_otherwise_is_decoded_here(reduced: bool) -> None:
     rgb = encoded(drawn(), keep_rgb=True)
@@ -199,6 +204,8 @@ def test_what_would_come_out_otherwise_is_decoded_here(reduced: bool) -> None:
     others = {
         "small": encoded(drawn((300, 255))),
         "large": encoded(Image.new("L", (4097, 4096))),
+        "many bytes": encoded(drawn()) + bytes(1 << 19),
+        "another mark": fill_bytes(encoded(drawn())),
         "two": encoded(drawn(), "MPO", save_all=True, append_images=[drawn(seed=1)]),
         "rgb": rgb,
         "rgb by its components": without_adobe(rgb),
@@ -219,13 +226,17 @@ def test_an_orientation_is_not_applied(reduced: bool) -> None:
     """Whether Pillow can read it or not: nothing else here applies it."""
     plain = encoded(drawn())
     tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01%b\x06\0\0\0\0\0\0\0"
-    kinds = (b"\x03\0\x01\0\0\0", b"\0\0\x01\0\0\0", b"\x03\0\0\0\0\0")
-    blocks = [b"Exif\0\0" + tiff % kind for kind in kinds] + [b"Exif\0\0garbage", b"Exif\0\0II"]
+    big = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    usual, *odd = (b"\x03\0\x01\0\0\0", b"\0\0\x01\0\0\0", b"\x03\0\0\0\0\0")
+    heads = (b"Exif\0\0", b"Exif\0\xff", b"EXIF\0\0", b"123456")
+    blocks = [head + block for head in heads for block in (tiff % usual, big, b"XX" + big[2:])]
+    blocks += [b"Exif\0\0" + block for block in (*(tiff % kind for kind in odd), b"garbage", b"II")]
     files = [turned()]
     for block in blocks:
         segment = b"\xff\xe1" + (len(block) + 2).to_bytes(2) + block
         files += [plain[:2] + segment + plain[2:], plain[:20] + segment + plain[20:]]
-    assert off(decoder().batch([as_file(data, reduced=reduced) for data in files]), files) <= 2
+    made = Decoder(CPU, steps(), lambda _: pytest.fail("it was turned"))
+    assert off(made.batch([as_file(data, reduced=reduced) for data in files]), files) <= 2
 
 
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
@@ -275,6 +286,24 @@ def test_what_is_no_file_of_its_own_is_raised(message: str) -> None:
     made._decode = failing(made, files[1], message)
     with pytest.raises(RuntimeError, match=message):
         made.batch([as_file(data) for data in files])
+
+
+def test_a_batch_that_fails_ends_the_pass_and_says_where(
+    candidate: Any, samples: Samples, tmp_path: Path
+) -> None:
+    """Others wait behind it: none is lost, and another run ends as an undisturbed one."""
+    expected = gathered(Inference(candidate(), samples), samples, tmp_path / "undisturbed")
+    broken, store = Inference(candidate(), samples), Store(tmp_path / "resumed")
+    broken.batch_size = 2
+    made, bad = broken._replicas[0].decoder, samples.read("a/colour.jpg")
+    assert made is not None
+    made._decode = failing(made, bad, "nvjpegDecode failed: 6")
+    failed = observe_samples(samples, {"test": Observing("key", broken)}, store, Progress())
+    assert "failed on cpu with a batch of 2, a/cmyk.jpg to a/colour.jpg" in str(failed["test"])
+    assert "nvjpegDecode failed: 6" in str(failed["test"])
+    assert store.load("test") is None
+    found = gathered(Inference(candidate(), samples), samples, tmp_path / "resumed")
+    assert found.equals(expected)
 
 
 def test_a_picture_that_comes_out_otherwise_there_is_decoded_here() -> None:
@@ -354,7 +383,7 @@ def test_a_device_without_a_decoder_is_named() -> None:
 @pytest.mark.parametrize(
     ("given", "ran"),
     [
-        ({}, "fast, JPEGs of 256 pixels and more on the device (libjpeg, torchcodec "),
+        ({}, "fast, JPEGs of 256 pixels and more, 512 KiB and less, on the device (libjpeg, "),
         ({"interpolation": "lanczos"}, "reference"),
         ({"model": "grey"}, "fast"),
     ],

@@ -142,6 +142,29 @@ class Finding(BaseModel):
         )
 
     @classmethod
+    def unmeasured(
+        cls,
+        subject: str,
+        metric: str,
+        note: str,
+        limit: float | None = None,
+        *,
+        unit: str = "share",
+        higher_is_better: bool = True,
+    ) -> Self:
+        """Return an inconclusive finding where there is nothing to measure; the note says why."""
+        return cls(
+            subject=subject,
+            metric=metric,
+            limit=limit,
+            n=0,
+            unit=unit,
+            higher_is_better=higher_is_better,
+            status=Status.INCONCLUSIVE,
+            note=note,
+        )
+
+    @classmethod
     def rate(
         cls,
         subject: str,
@@ -165,14 +188,7 @@ class Finding(BaseModel):
         if n == 0:
             needed = stats.samples_for_perfect(minimum, confidence, interval)
             note = f"nothing to measure; {needed} samples, all right, would show it"
-            return cls(
-                subject=subject,
-                metric=metric,
-                limit=minimum,
-                n=0,
-                status=Status.INCONCLUSIVE,
-                note=note,
-            )
+            return cls.unmeasured(subject, metric, note, minimum)
         bounds = stats.proportion_interval(successes, n, confidence, interval)
         finding = cls.judged(subject, metric, successes / n, bounds, minimum, n=n)
         if finding.status is Status.INCONCLUSIVE:

@@ -120,10 +120,12 @@ class AccuracyParadox(Check):
 
         rate, accuracy = confusion.no_information_rate, confusion.accuracy
         if rate is None or accuracy is None:
-            return _unknown("test", "accuracy above the no-information rate", "no test images")
+            return Finding.unmeasured(
+                "test", "accuracy above the no-information rate", "no test images"
+            )
         if rate == 1.0:
             why = "all test images are of one class, so chance cannot be told"
-            return _unknown("test", "accuracy above the no-information rate", why)
+            return Finding.unmeasured("test", "accuracy above the no-information rate", why)
         p = stats.chance_p_value(confusion.right, confusion.n, rate)
         counts = confusion.right, confusion.n
         interval = stats.proportion_interval(*counts, self.confidence, self.interval)
@@ -149,7 +151,7 @@ class AccuracyParadox(Check):
         accuracy, balanced = confusion.accuracy, confusion.balanced_accuracy
         interval = composite.interval(confusion, composite.ACCURACY_GAP, self.confidence)
         if accuracy is None or balanced is None or interval is None:
-            return _unknown("test", "accuracy minus balanced accuracy", "no test images")
+            return Finding.unmeasured("test", "accuracy minus balanced accuracy", "no test images")
         surely, maybe = self._missed(confusion)
         status = decide(interval, self.max_gap, higher_is_better=False)
         if not surely:
@@ -222,7 +224,8 @@ class AccuracyParadox(Check):
 
     def _absent(self, confusion: Confusion) -> list[Finding]:
         return [
-            _unknown(name, "recall", "no test image of this class") for name in confusion.absent
+            Finding.unmeasured(name, "recall", "no test image of this class")
+            for name in confusion.absent
         ]
 
     def _summary(self, confusion: Confusion, findings: list[Finding]) -> str:
@@ -276,10 +279,6 @@ def _named(what: str, names: list[str] | tuple[str, ...]) -> str:
     return f"{what}: {listed(names)}" if names else ""
 
 
-def _unknown(subject: str, metric: str, why: str) -> Finding:
-    return Finding(subject=subject, metric=metric, n=0, status=Status.INCONCLUSIVE, note=why)
-
-
 def _shown(confusion: Confusion, confidence: float) -> list[Finding]:
     from auditor import composite
 
@@ -311,7 +310,7 @@ def _in_production(deployment: Deployment, confidence: float) -> Finding:
     value, interval = estimate.at(0)
     if value is None or interval is None:
         lacking = _named("no test image of", deployment.unmeasured)
-        return _unknown("production", metric, lacking)
+        return Finding.unmeasured("production", metric, lacking)
     index, limit = constant or (deployment.commonest, float(deployment.share.max()))
     return Finding.judged(
         "production",

@@ -65,10 +65,9 @@ class Calibration(Check):
         """Judge the expected calibration error."""
         error, interval = calibration.bins.error, calibration.bins.interval(self.confidence)
         if error is None or interval is None:
-            finding = Finding(
-                subject="test", metric=_METRIC, limit=self.max_ece, n=0, higher_is_better=False,
-                status=Status.INCONCLUSIVE, note="no test image",
-            )  # fmt: skip
+            finding = Finding.unmeasured(
+                "test", _METRIC, "no test image", self.max_ece, higher_is_better=False
+            )
             return Outcome.of([finding], "There is no test image, so calibration is not known.")
         finding = Finding.judged(
             "test",

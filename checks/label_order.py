@@ -90,13 +90,7 @@ class LabelOrder(Check):
         from auditor.renaming import best_renaming, cycles
 
         if not len(test):
-            finding = Finding(
-                subject="test",
-                metric=_METRIC,
-                n=0,
-                status=Status.INCONCLUSIVE,
-                note="no test image",
-            )
+            finding = Finding.unmeasured("test", _METRIC, "no test image")
             return Outcome.of([finding], "There is no test image, so no order can be told.")
         first, second = _halves(test)
         best = best_renaming(first)

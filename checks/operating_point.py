@@ -147,10 +147,8 @@ class OperatingPoint(Check):
         from auditor import stats
 
         if not found.negatives:
-            return Finding(
-                subject=AT, metric=ALARMS, limit=self.min_recall, n=0, higher_is_better=False,
-                status=Status.INCONCLUSIVE, note="no test image of another class",
-            )  # fmt: skip
+            why = "no test image of another class"
+            return Finding.unmeasured(AT, ALARMS, why, self.min_recall, higher_is_better=False)
         counts = found.alarms, found.negatives
         interval = stats.proportion_interval(*counts, self.confidence)
         return Finding.judged(

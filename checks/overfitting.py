@@ -82,13 +82,7 @@ class Overfitting(Check):
 
         if not len(learnt) or not len(seen):
             empty = "training images" if len(seen) else "test images without overlap"
-            return Finding(
-                subject="train against test",
-                metric="accuracy gap",
-                n=0,
-                status=Status.INCONCLUSIVE,
-                note=f"there are no {empty}",
-            )
+            return Finding.unmeasured("train against test", "accuracy gap", f"there are no {empty}")
         counts = (int(learnt.correct.sum()), len(learnt), int(seen.correct.sum()), len(seen))
         interval = stats.difference_interval(*counts, self.confidence)
         return Finding(

@@ -249,14 +249,8 @@ def _unseen(
 ) -> Iterator[Finding]:
     """Yield what was not compared and therefore cannot pass."""
     for note in _unread(overlap, test, known, max_share):
-        yield Finding(
-            subject="test",
-            metric="contaminated test images",
-            limit=max_share,
-            n=0,
-            higher_is_better=False,
-            status=Status.INCONCLUSIVE,
-            note=note,
+        yield Finding.unmeasured(
+            "test", "contaminated test images", note, max_share, higher_is_better=False
         )
 
 

@@ -12,16 +12,17 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 
 from auditor.check import Check, Level
-from auditor.config import CheckTable, ConfigSource, explained
+from auditor.config import CheckTable, Config, ConfigSource, beside, explained
 from auditor.errors import InputError, did_you_mean
 
-__all__ = ["BrokenCheck", "ConfiguredCheck", "Registry", "configure", "find_checks"]
+__all__ = ["BrokenCheck", "ConfiguredCheck", "Registry", "configure", "find_checks", "placed"]
 
 _GROUP = "auditor.checks"
 
@@ -106,6 +107,37 @@ def _loaded(value: object) -> type[Check]:
             raise TypeError(f"{value.__name__}.level is {value.level!r}, not a level")
         return value
     raise TypeError(f"{value!r} is not a subclass of auditor.Check")
+
+
+def placed(config: Config, registry: Registry, source: ConfigSource) -> Config:
+    """Resolve the paths among the checks' options against the folder of the file, as all others."""
+    if source.path is None:
+        return config
+    checks = {
+        id: CheckTable(level=table.level, **_placed(registry.checks.get(id), table, source.path))
+        for id, table in config.checks.items()
+    }
+    return config.model_copy(update={"checks": checks})
+
+
+def _placed(cls: type[Check] | None, table: CheckTable, file: Path) -> dict[str, Any]:
+    fields = {} if cls is None else cls.model_fields
+    paths = {name for name, field in fields.items() if _is_path(field.annotation)}
+    return {
+        name: _beside(file, value) if name in paths else value
+        for name, value in table.options.items()
+    }
+
+
+def _is_path(annotation: Any) -> bool:
+    return annotation is Path or any(map(_is_path, get_args(annotation)))
+
+
+def _beside(file: Path, value: Any) -> Any:
+    """Resolve a path, or each of a list; what is neither is complained of where it is validated."""
+    if isinstance(value, list):
+        return [_beside(file, each) for each in value]
+    return beside(file, value) if isinstance(value, str) else value
 
 
 def configure(

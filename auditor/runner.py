@@ -25,6 +25,7 @@ from auditor.registry import (
     Registry,
     configure,
     find_checks,
+    placed,
     unknown,
 )
 
@@ -129,6 +130,7 @@ def judge(
     started = time.monotonic()
     source = source or ConfigSource()
     registry = find_checks()
+    config = placed(config, registry, source)
     configured = _configured(config, source, registry)
     graph = _begun(config, source, configured, progress, gathering=gathering)
     results = [_run(check, level, graph, source) for check, level in configured]
@@ -169,7 +171,9 @@ def gather(
         As ``judge``.
     """
     source = source or ConfigSource()
-    configured = _configured(config, source, find_checks())
+    registry = find_checks()
+    config = placed(config, registry, source)
+    configured = _configured(config, source, registry)
     graph = _begun(config, source, configured, progress, gathering=True)
     if shard is not None:
         names, lost = graph.gather_share(shard)

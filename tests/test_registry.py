@@ -235,3 +235,47 @@ def test_of_two_providers_of_one_name_ours_stays(
     )
     plug_in(source, providers={"mine": "{}"})
     assert audit().check("top1-accuracy").status is Status.PASS
+
+
+REFERENCE = """
+from pathlib import Path
+
+from auditor import Check, Finding, Outcome
+from auditor.evidence.predictions import Predictions
+
+
+class Reference(Check):
+    id = "reference"
+    title = "The reference files are there"
+
+    file: Path | None = None
+    more: tuple[Path, ...] = ()
+    name: str = ""
+
+    def run(self, test: Predictions) -> Outcome:
+        found = [Finding.fact(str(p), "there", p.is_file(), 1, unit="files", higher_is_better=True)
+                 for p in (self.file, *self.more)]
+        return Outcome.of(found, self.name)
+"""
+
+
+def test_paths_among_a_plug_ins_options_lie_beside_the_file(
+    run: Callable[..., Audit], saved: Callable[..., Path], plug_in: Callable[..., str]
+) -> None:
+    plug_in(REFERENCE, checks={"reference": "{}:Reference"})
+    predictions = saved(GOOD)
+    place = predictions.parent / "project"
+    place.mkdir()
+    for name in ("ref.csv", "other.csv"):
+        (place / name).touch()
+    path = place / "auditor.toml"
+    path.write_text(
+        '[predictions]\ntest = "../predictions.csv"\n'
+        '[checks.reference]\nfile = "ref.csv"\nmore = ["./other.csv"]\nname = "ref.csv"\n'
+    )
+    result = run(path).check("reference")
+    assert result.status is Status.PASS
+    assert result.summary == "ref.csv"
+    assert [f.subject for f in result.findings] == [
+        str(place / n) for n in ("ref.csv", "other.csv")
+    ]

@@ -1,7 +1,7 @@
 """``auditor.toml`` → ``Config``. Every complaint names the file, the line and the next step."""
 
 from auditor.config.complaints import explained
-from auditor.config.load import FLAGS, load_config
+from auditor.config.load import FLAGS, beside, load_config
 from auditor.config.source import ConfigSource
 from auditor.config.tables import (
     BaselineTable,
@@ -39,6 +39,7 @@ __all__ = [
     "PredictionsTable",
     "Preset",
     "Waiver",
+    "beside",
     "explained",
     "load_config",
 ]

@@ -17,7 +17,7 @@ from auditor.config.source import ConfigSource
 from auditor.config.tables import Config, Waiver
 from auditor.errors import InputError, did_you_mean
 
-__all__ = ["FLAGS", "load_config"]
+__all__ = ["FLAGS", "beside", "load_config"]
 
 
 def load_config(
@@ -78,24 +78,15 @@ def _absolute(content: dict[str, Any], path: Path | None) -> dict[str, Any]:
         for field in fields:
             value = values.get(field)
             if isinstance(value, str) and value and _names_file(field, value):
-                place = path.parent / Path(value).expanduser()
-                values[field] = os.path.normpath(place)
-    _place_audits(content, path.parent)
+                values[field] = beside(path, value)
     if isinstance(content.get("output", {}), dict):
         content.setdefault("output", {}).setdefault("directory", str(path.parent / "audit"))
     return content
 
 
-def _place_audits(content: dict[str, Any], folder: Path) -> None:
-    """Resolve the list of audits that a check's option names."""
-    checks = content.get("checks")
-    options = checks.get("efficiency") if isinstance(checks, dict) else None
-    if not isinstance(options, dict):
-        return
-    audits = options.get("audits")
-    if isinstance(audits, list) and all(isinstance(each, str) for each in audits):
-        places = (folder / Path(each).expanduser() for each in audits)
-        options["audits"] = [os.path.normpath(place) for place in places]
+def beside(file: Path, path: str) -> str:
+    """Resolve a path that a file names against the file's folder."""
+    return os.path.normpath(file.parent / Path(path).expanduser())
 
 
 def _names_file(field: str, value: str) -> bool:

@@ -32,7 +32,7 @@ def command(audit: Path, prune: bool) -> int:
 
     Exit status: 0, or 2 where no evidence is there.
     """
-    from auditor.cli.judging import writing
+    from auditor.cli.output import writing
     from auditor.errors import InputError
     from auditor.evidence.store import EVIDENCE, Store
 

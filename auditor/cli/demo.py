@@ -25,7 +25,7 @@ def command(output: Path) -> int:
     On scikit-learn's handwritten digits: needs no network and no file of yours. Takes a minute
     or two, and seconds when repeated.
     """
-    from auditor.cli.judging import writing
+    from auditor.cli.output import writing
     from auditor.demo import run_demo
     from auditor.progress import Progress
 

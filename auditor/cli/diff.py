@@ -45,7 +45,7 @@ def command(baseline: Path, candidate: Path, output: Path | None) -> int:
     Exit status: 0 compared, whatever the difference; 2 the command or the input is wrong; 3 not
     comparable, with the reason.
     """  # noqa: D301
-    from auditor.cli.judging import writing
+    from auditor.cli.output import writing
     from auditor.comparison.diff import diff
     from auditor.evidence.baseline import read_baseline
 

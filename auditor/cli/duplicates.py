@@ -32,7 +32,7 @@ def command(images: Path, output: Path, max_share: float, fast: bool) -> int:
     command or the input is wrong, 3 undecided.
     """  # noqa: D301
     from auditor.cli.copies import told, write_report
-    from auditor.cli.judging import writing
+    from auditor.cli.output import writing
     from auditor.overlap.lists import write_within
     from auditor.overlap.standalone import look_within
     from auditor.progress import Progress

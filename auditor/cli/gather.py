@@ -48,7 +48,7 @@ def command(config: Path | None, shard: str | None, **flags: Any) -> int:
 
     Exit status: 0 gathered, 2 the command or the input is wrong.
     """  # noqa: D301
-    from auditor.cli.judging import writing
+    from auditor.cli.output import writing
     from auditor.engine.shards import Shard
 
     share = None if shard is None else Shard.parse(shard)

@@ -31,7 +31,7 @@ def command(directory: Path, force: bool) -> None:
     """
     from auditor.cli.draft import draft
     from auditor.cli.folder import look
-    from auditor.cli.judging import writing
+    from auditor.cli.output import writing
     from auditor.errors import InputError
     from auditor.registry import find_checks
 

@@ -69,7 +69,7 @@ def command(
     Exit status: 0 compared, whatever the gain; 2 the command or the input is wrong; 3 a rung cannot
     be compared, with the reason.
     """  # noqa: D301
-    from auditor.cli.judging import writing
+    from auditor.cli.output import writing
     from auditor.ladder import climb
     from auditor.ladder.gathering import gather
     from auditor.progress import Progress

@@ -35,7 +35,7 @@ def command(folders: tuple[Path, ...], output: Path) -> int:
 
     Exit status: 0 merged, 2 a shard is missing or of something else.
     """  # noqa: D301
-    from auditor.cli.judging import writing
+    from auditor.cli.output import writing
     from auditor.engine.shares import merge
     from auditor.evidence.store import EVIDENCE, Store
 

@@ -54,7 +54,7 @@ def command(
     3 undecided.
     """  # noqa: D301
     from auditor.cli.copies import told
-    from auditor.cli.judging import writing
+    from auditor.cli.output import writing
     from auditor.overlap.standalone import compare
     from auditor.progress import Progress
 

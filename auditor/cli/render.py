@@ -31,7 +31,7 @@ def command(audit: Path, output: Path | None, formats: tuple[str, ...]) -> None:
 
     Exit status: 0 written, 2 the command or the input is wrong.
     """  # noqa: D301
-    from auditor.cli.judging import writing
+    from auditor.cli.output import writing
     from auditor.evidence.audited import read_audit
     from auditor.render import render
 

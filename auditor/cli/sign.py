@@ -39,7 +39,7 @@ def command(images: Path, output: Path | None, views: bool, fast: bool) -> None:
 
     Exit status: 0 written, 2 the command or the input is wrong.
     """  # noqa: D301
-    from auditor.cli.judging import writing
+    from auditor.cli.output import writing
     from auditor.evidence.signature_file import SUFFIX
     from auditor.overlap.signed import sign_images
     from auditor.progress import Progress

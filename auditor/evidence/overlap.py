@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -238,44 +238,38 @@ def overlap(
     train_samples: Samples | None,
 ) -> Overlap:
     """Search the training images for every test image, and both splits for copies."""
-    open_test, open_train = _opener(test_samples), _opener(train_samples)
+    openers = {"test": _opener(test_samples), "train": _opener(train_samples)}
     test = test_signatures.split()
-    copies = find_duplicates(test, open_test, overlap_settings)
-    within_test = copies.pairs
-    counted = Counter(test_signatures.labels)
+    copies = find_duplicates(test, openers["test"], overlap_settings)
+    alone = Overlap(
+        pairs=None,
+        within_test=copies.pairs,
+        test_signed=len(test.images),
+        thumbnails={},
+        test_unread=_unread(test_signatures),
+        set_apart=copies.set_apart,
+        capped=copies.capped,
+        classes=Counter(test_signatures.labels),
+    )
     if train_signatures is None:
-        small = _thumbnails({"test": open_test}, (), within_test, ())
-        return Overlap(
-            None,
-            within_test,
-            len(test.images),
-            small,
-            test_unread=_unread(test_signatures),
-            set_apart=copies.set_apart,
-            capped=copies.capped,
-            classes=counted,
-        )
+        return replace(alone, thumbnails=_thumbnails(openers, (), copies.pairs, ()))
     train = train_signatures.split()
-    found = find_overlap(test, train, open_test, open_train, overlap_settings)
+    found = find_overlap(test, train, openers["test"], openers["train"], overlap_settings)
     many = len(train.images) > COMPARED_WITHIN
     alike = repeated(train) if many else train
-    within_train = find_duplicates(alike, open_train, overlap_settings).pairs
-    openers = {"test": open_test, "train": open_train}
-    return Overlap(
+    within_train = find_duplicates(alike, openers["train"], overlap_settings).pairs
+    return replace(
+        alone,
         pairs=found.pairs,
-        within_test=within_test,
-        within_train=within_train,
-        test_signed=len(test.images),
-        train_signed=len(train.images),
-        test_unread=_unread(test_signatures),
-        train_unread=_unread(train_signatures),
-        thumbnails=_thumbnails(openers, found.pairs, within_test, within_train),
-        exact_within_train=many,
-        classes=counted,
         near=found.near,
         transformed=found.transformed,
         set_apart=found.set_apart,
         capped=found.capped,
+        within_train=within_train,
+        train_signed=len(train.images),
+        train_unread=_unread(train_signatures),
+        thumbnails=_thumbnails(openers, found.pairs, copies.pairs, within_train),
+        exact_within_train=many,
     )
 
 

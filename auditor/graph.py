@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -81,11 +81,24 @@ class Graph:
 
     def derived_from(self, name: str) -> frozenset[str]:
         """Return what is computed in memory from a piece of evidence, directly or not."""
-        found: frozenset[str] = frozenset()
         computed = [p for p in self._providers.values() if p.kind == "derive"]
-        while more := {p.name for p in computed if p.needs.keys() & {name, *found}} - found:
-            found |= more
-        return found
+        return _resting_on({name}, computed)
+
+    def look_again(self) -> None:
+        """Outdate evidence that lacks an image which can be read now, and what rests on it."""
+        observing = [p for p in self._providers.values() if p.samples and self.asked_for(p.name)]
+        if lacking := {provider.name for provider in observing if self._lacks_an_image(provider)}:
+            self.store.outdate(lacking | _resting_on(lacking, self._providers.values()))
+
+    def _lacks_an_image(self, provider: Provider) -> bool:
+        from auditor.engine.known import can_be_read_now
+
+        try:
+            file = self.store.find(provider.name, self._key(provider))
+            samples: Samples | None = self.get(str(provider.samples), required=False)
+        except (Exception, SystemExit):  # said where it is asked for
+            return False
+        return file is not None and samples is not None and can_be_read_now(file, samples)
 
     def replacing(self, name: str, value: Any) -> Graph:
         """Return a view in which one piece of evidence is another, and what derives from it too.
@@ -211,15 +224,24 @@ class Graph:
         self, asked: Provider, observers: Mapping[str, Observing], shard: Shard
     ) -> None:
         from auditor.engine.observation import task_of
+        from auditor.engine.shards import PART
         from auditor.engine.shares import write_share
+        from auditor.wording import plural
 
         for name, crash in self._look(asked, observers, shard).items():
             if isinstance(crash, AuditorError):
                 raise crash
             raise InputError(f"{name} failed: {type(crash).__name__}: {crash}") from crash
         samples: Samples = self.get(str(asked.samples))
-        for name, each in observers.items():
-            write_share(task_of(name, samples, each, self.store, shard), samples, each, shard)
+        tasks = {n: task_of(n, samples, each, self.store, shard) for n, each in observers.items()}
+        for name, task in tasks.items():
+            write_share(task, samples, observers[name], shard)
+        most = max((task.part_count for task in tasks.values()), default=0)
+        if tasks and not shard.parts(most):
+            self.progress.say(
+                f"no image of {samples.source} falls to shard {shard}: its {len(samples):,} images "
+                f"make {plural(most, 'part')} of {PART}, which are not divided"
+            )
 
     def _look(
         self, asked: Provider, observers: Mapping[str, Observing], shard: Shard | None = None
@@ -360,6 +382,14 @@ class Graph:
         if hasattr(value, "identity"):
             return str(value.identity)
         return repr([(need, self._identity(need)) for need in sorted(provider.needs)])
+
+
+def _resting_on(names: Collection[str], among: Collection[Provider]) -> frozenset[str]:
+    """Return which of some providers are made from evidence of these names, directly or not."""
+    found: frozenset[str] = frozenset()
+    while more := {p.name for p in among if p.needs.keys() & {*names, *found}} - found:
+        found |= more
+    return found
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from auditor.check import Check, Level, Outcome, Status
 from auditor.config import Config, ConfigSource, load_config
 from auditor.engine.threads import wait_passively
 from auditor.errors import ConfigError, InputError, OptionError, Unavailable
+from auditor.evidence.locks import held
 from auditor.evidence.provider import find_providers
 from auditor.evidence.store import EVIDENCE, Store
 from auditor.graph import Graph
@@ -76,19 +77,21 @@ class Judged(NamedTuple):
     def write(self) -> list[Path]:
         """Write the audit, its reports, and the lists that they name; return the files.
 
-        Those of an earlier audit go first: beside this one they would contradict it.
+        Those of an earlier audit go first: beside this one they would contradict it. So would those
+        of one that is written at the same time, which waits.
         """
         from auditor.overlap.lists import LISTS
         from auditor.render import FORMATS, render
 
         output = self.graph.config.output
         directory = output.directory
-        directory.mkdir(parents=True, exist_ok=True)
-        for name in (*(each.filename for each in FORMATS.values()), *LISTS):
-            (directory / name).unlink(missing_ok=True)
-        self.audit.write(directory / "audit.json")
-        reports = render(self.audit, directory, output.formats)
-        return [*reports, *self._lists(directory), directory / "audit.json"]
+        with held(evidence_directory(self.graph.config) / ".locks" / "reports.lock"):
+            directory.mkdir(parents=True, exist_ok=True)
+            for name in (*(each.filename for each in FORMATS.values()), *LISTS):
+                (directory / name).unlink(missing_ok=True)
+            self.audit.write(directory / "audit.json")
+            reports = render(self.audit, directory, output.formats)
+            return [*reports, *self._lists(directory), directory / "audit.json"]
 
     def _lists(self, directory: Path) -> list[Path]:
         """Write what repairs the split, where an overlap was looked for: from what was judged."""
@@ -206,6 +209,8 @@ def _begun(
         raise source.complain((), message)
     _require_another_folder(config, source)
     graph = _graph(config, configured, progress or Progress(), gathering=gathering)
+    if gathering:
+        graph.look_again()
     for name in ("baseline", *(("baseline_model", "training_log") if gathering else ())):
         graph.get(name, required=False)  # what is wrong is said before the work, not after
     _require_known_classes(graph, source)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from auditor.check import Status
+from auditor.config import load_config
 from auditor.errors import InputError
 from auditor.record import SCHEMA_VERSION, Audit
+from auditor.runner import judge
 
 PRESETS = ("sign-off", "pull-request")
 Run = Callable[..., Audit]
@@ -530,3 +533,26 @@ class TestDocument:
     def test_an_unknown_check_is_a_key_error(self, audit: Audit) -> None:
         with pytest.raises(KeyError):
             audit.check("nothing")
+
+
+def test_two_audits_of_one_folder_leave_the_files_of_one(
+    saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A rejected audit beside another's green JUnit would open a gate."""
+    predictions = saved({"a": {"a": 90, "b": 10}, "b": {"b": 100}})
+    both = []
+    for least in (0.8, 0.99):
+        tables = {
+            "predictions": {"test": predictions},
+            "checks": {"top1-accuracy": {"min_accuracy": least}},
+            "output": {"directory": tmp_path / "out"},
+        }
+        both.append(judge(load_config(None, tables)[0]))
+    for _ in range(4):
+        with ThreadPoolExecutor(2) as pool:
+            for written in [pool.submit(each.write) for each in both]:
+                written.result()
+        audit = Audit.read(tmp_path / "out" / "audit.json")
+        for name in ("report.html", "junit.xml"):
+            assert audit.digest
+            assert audit.digest in (tmp_path / "out" / name).read_text()

@@ -39,7 +39,7 @@ def command(config: Path | None, shard: str | None, **flags: Any) -> int:
     interrupted run goes on where it was.
 
     Several machines share the work: each gathers a shard, with the same auditor.toml, into a
-    folder of its own or into a common one.
+    folder of its own or into a common one. A machine is given 512 neighbouring images at a time.
 
     \b
     auditor gather --shard 1/2 --output part1      on one machine

@@ -72,8 +72,8 @@ def surviving(work: Callable[[], int]) -> int:
 
 
 def _flush() -> None:
-    """Print what waits; who listens no more does not change what was found."""
-    for stream in (sys.stdout, sys.stderr):
+    """Print what waits; who listens no more, or never did, does not change what was found."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         with suppress(OSError, ValueError):
             stream.flush()
 

@@ -7,14 +7,16 @@ a module. Ours are asked first, then those of other packages (entry-point group
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib.metadata import entry_points
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
 from auditor.data.folder import read_folder
 from auditor.data.manifest import read_manifest
-from auditor.data.samples import Samples
+from auditor.data.samples import Reader, Samples
 from auditor.data.tables import is_table
 from auditor.errors import InputError
 
@@ -84,15 +86,63 @@ def _built_in(path: Path) -> Source | None:
 def _plugged_in(path: Path) -> Source | None:
     claiming: dict[str, Source] = {}
     for entry in sorted(entry_points(group=_GROUP), key=lambda e: e.name):
-        try:
+        with _blamed(entry, path):
             source: Source = entry.load()
             if source.claims(path):
-                claiming[entry.name] = source
-        except (Exception, SystemExit) as error:
-            raise InputError(
-                f"the plug-in {entry.name} ({entry.value}) failed on {path}: "
-                f"{type(error).__name__}: {error}; repair or uninstall it"
-            ) from error
+                claiming[entry.name] = _PlugIn(entry, source)
     if len(claiming) > 1:
         raise InputError(f"{path}: claimed by the plug-ins {', '.join(claiming)}; uninstall one")
     return next(iter(claiming.values()), None)
+
+
+@contextmanager
+def _blamed(entry: EntryPoint, path: Path) -> Iterator[None]:
+    """Say of whatever a plug-in fails with whose failure it is."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"the plug-in {entry.name} ({entry.value}) failed on {path}: "
+            f"{type(error).__name__}: {error}; repair or uninstall it"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _PlugIn:
+    """A source of another package, held to what a source promises."""
+
+    entry: EntryPoint
+    source: Source
+
+    def claims(self, path: Path) -> bool:
+        return self.source.claims(path)
+
+    def read(self, path: Path, classes: Sequence[str] | None) -> Samples:
+        with _blamed(self.entry, path):
+            samples = self.source.read(path, classes)
+            if not isinstance(samples, Samples):
+                raise TypeError(f"read returned {type(samples).__name__}, not Samples")
+        if samples.reader is None:
+            return samples
+        return replace(samples, reader=_PlugInReader(self.entry.name, samples.reader))
+
+
+@dataclass(frozen=True)
+class _PlugInReader:
+    """Makes whatever fails on an image an error of that image alone."""
+
+    name: str
+    reader: Reader
+
+    def read(self, image: str) -> bytes:
+        try:
+            return self.reader.read(image)
+        except (OSError, InputError):
+            raise
+        except Exception as error:
+            raise OSError(f"the plug-in {self.name}: {type(error).__name__}: {error}") from error
+
+    def stamp(self, image: str) -> object:
+        return self.reader.stamp(image)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from auditor.data.samples import Samples
-from auditor.engine.known import DIGEST, LOOKS, Known
+from auditor.engine.known import DIGEST, LOOKS, Known, without_looks
 from auditor.engine.looking import Seen
 from auditor.engine.shards import PART
 from auditor.engine.stumbles import Stumbles
@@ -142,7 +142,9 @@ def _table(task: Task, samples: Samples, batch: Sequence[Seen], columns: Columns
     both = [found, pa.table({"image": _names(samples, lost), "error": errors})]
     rows = np.array([seen.row for seen in (*shown, *lost)], np.int64)
     table = pa.concat_tables(both, promote_options="default").take(np.argsort(rows))
-    return described(table, samples, np.sort(rows), task.observer)
+    table = described(table, samples, np.sort(rows), task.observer)
+    unread = {samples.images[seen.row] for seen in lost if seen.unread}
+    return without_looks(table, unread) if unread else table
 
 
 def _names(samples: Samples, batch: Sequence[Seen]) -> pa.Array:

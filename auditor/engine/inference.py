@@ -341,12 +341,22 @@ class Inference(Observer):
             "transform": str(self._replicas[0].decoder or self.candidate.transform),
             "forward": str(self._replicas[0]),
             "device": describe_devices([replica.device for replica in self._replicas]),
-            "dtype": self._dtype,
+            "dtype": self._numbers,
             "threads": torch.get_num_threads(),
             "probabilities_kept": self._keep_all,
             **batches,
             **({"features": self._refused or "kept"} if self._wants_features else {}),
         }
+
+    @property
+    def _numbers(self) -> str:
+        """In what the model computes: a graph brings its own, whatever was asked for."""
+        from auditor.models.graph import GraphModel
+
+        model = self.candidate.loaded.model
+        if isinstance(model, GraphModel) and model.numbers != "float32":
+            return f"{model.numbers}, as exported"
+        return self._dtype
 
     def accepts(self, about: Mapping[str, Any]) -> bool:
         """Tell whether rows that were made earlier, as described, are as good as new ones."""

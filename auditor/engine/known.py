@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -18,10 +18,18 @@ from numpy.typing import NDArray
 from auditor.data.samples import Samples
 from auditor.evidence.provider import Observer
 
-__all__ = ["DIGEST", "LOOKS", "Known", "digest_of", "known_rows"]
+__all__ = [
+    "DIGEST",
+    "LOOKS",
+    "Known",
+    "can_be_read_now",
+    "digest_of",
+    "known_rows",
+    "without_looks",
+]
 
 LOOKS = ("file.size", "file.stamp")
-"""Columns that say how a file looked when its row was made."""
+"""Columns that say how a file looked when its row was made; null where it could not be read."""
 DIGEST = "file.digest"
 """Column with what was in it."""
 
@@ -121,6 +129,30 @@ def known_rows(path: Path, samples: Samples, observer: Observer, method: str) ->
     if observer.by_label:
         place = _of_one_label(index, samples, place)
     return Known(file, place, samples.images) if (place >= 0).any() else None
+
+
+def without_looks(table: pa.Table, unread: Collection[str]) -> pa.Table:
+    """Leave out of a table how those files looked that the system did not give."""
+    known = pc.invert(pc.is_in(table["image"], pa.array(unread, pa.string())))
+    for name in LOOKS:
+        column = pc.if_else(known, table[name], pa.scalar(None, table[name].type))
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table
+
+
+def can_be_read_now(path: Path, samples: Samples) -> bool:
+    """Tell whether an image can be read that the system did not give when evidence was stored.
+
+    Parameters
+    ----------
+    path
+        The evidence.
+    samples
+        The split it was made from.
+    """
+    lost = (pc.field("error").is_valid()) & (pc.field(LOOKS[1]).is_null())
+    images = pq.read_table(path, columns=["image"], filters=lost)["image"].to_pylist()
+    return any(_digest(samples, image) for image in images)
 
 
 def _by_look(index: pa.Table, samples: Samples) -> NDArray[np.int64]:

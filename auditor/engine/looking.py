@@ -36,6 +36,8 @@ class Seen(NamedTuple):
     crashed: dict[str, BaseException]
     digest: bytes | None = None
     error: str | None = None
+    unread: bool = False
+    """Whether the system did not give the file as it was listed: another time it may."""
 
 
 class Threads:
@@ -101,10 +103,11 @@ def _opened(samples: Samples, wanted: Wanted, here: bool) -> Seen:
         size, stamp = samples.look(image)
         listed = samples.looks[row].tolist()
         if size != listed[0] or (here and stamp != listed[1]):  # a copy has its own times
-            return Seen(row, {}, {}, error="it changed while the data was read")
+            changed = "it changed while the data was read"
+            return Seen(row, {}, {}, error=changed, unread=True)
         picture = open_image(data, reduced=not wanted.whole)
     except OSError as error:
-        return Seen(row, {}, {}, error=(error.strerror or str(error)).lower())
+        return Seen(row, {}, {}, error=(error.strerror or str(error)).lower(), unread=True)
     except Unreadable as error:
         return Seen(row, {}, {}, error=str(error))
     seen = Seen(row, {}, {}, digest_of(data))

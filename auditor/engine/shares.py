@@ -151,10 +151,16 @@ def _require_one_pass(places: Sequence[_Place]) -> None:
         for field, said in _SAME.items():
             if getattr(place.share, field) != getattr(first.share, field):
                 raise InputError(
-                    f"{place} was gathered {said} than {first}; nothing was merged: gather again "
-                    f"what is out of date, or leave it out{_file_of_one(place, first)}"
+                    f"{place} was gathered {said} than {first}{_in_what(place, first)}; nothing "
+                    "was merged: gather again what is out of date, or leave it out"
+                    f"{_file_of_one(place, first)}"
                 )
         _require_one_way(place, first)
+
+
+def _in_what(place: _Place, other: _Place) -> str:
+    said = difference(place.share.about, other.share.about, MAY_DIFFER)
+    return f" ({said})" if said else ""
 
 
 def _file_of_one(place: _Place, other: _Place) -> str:

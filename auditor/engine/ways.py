@@ -72,8 +72,12 @@ def difference(
         Names that do not matter.
     """
     for name in sorted({*one, *other} - {*may_differ}):
-        if one.get(name) != other.get(name):
-            return f"{name} is {_brief(one.get(name))} and {_brief(other.get(name))}"
+        here, there = one.get(name), other.get(name)
+        if here == there:
+            continue
+        if isinstance(here, Mapping) and isinstance(there, Mapping):
+            return f"{name}: {difference(here, there, ())}"
+        return f"{name} is {_brief(here)} and {_brief(there)}"
     return None
 
 

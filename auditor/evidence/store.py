@@ -170,6 +170,13 @@ class Store:
         for folder in self.directory.glob(f"{name}.parts/{key[:_SHORT]}*"):
             Parts(folder).remove()
 
+    def outdate(self, names: Iterable[str]) -> None:
+        """Let evidence answer to no key, so that it is made again; its rows may serve for that."""
+        with self._changing():
+            for name in names:
+                if "file" in (entry := self._entries.get(name, {})):
+                    self._entries[name] = entry | {"key": ""}
+
     def save_unavailable(self, name: str, reason: Unavailable) -> None:
         """Remember why evidence could not be had, for those who judge it elsewhere."""
         self._used.pop(name, None)

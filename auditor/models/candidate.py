@@ -198,7 +198,8 @@ class LoadedModel:
     weights
         Where its weights came from.
     weights_digest
-        SHA-256, in hex, of the file with the weights; of its tensors where there is none.
+        SHA-256, in hex, of the file with the weights, as ``whole.weights_digest`` tells it where
+        that is the whole model; of its tensors where there is none.
     notes
         What a reviewer must know, one sentence each.
     content
@@ -228,7 +229,6 @@ def load(spec: CandidateSpec) -> LoadedModel:
 
     from auditor.models import architecture
     from auditor.models.checkpoint import read_checkpoint
-    from auditor.models.content import digest_tensors
     from auditor.models.fitting import fit_weights
     from auditor.models.outputs import settle_outputs
 
@@ -242,7 +242,6 @@ def load(spec: CandidateSpec) -> LoadedModel:
     is_timms = spec.file is None and spec.module is None
     output_notes = () if is_timms else settle_outputs(model, steps.input_size, spec.name)
     classes, class_notes = _class_names(model, checkpoint, outputs)
-    weights = spec.checkpoint or spec.file
     return LoadedModel(
         model=model,
         num_classes=outputs,
@@ -250,7 +249,7 @@ def load(spec: CandidateSpec) -> LoadedModel:
         classes=classes,
         architecture=built.name,
         weights=_weights(spec, checkpoint, built),
-        weights_digest=digest_file(weights) if weights else digest_tensors(model),
+        weights_digest=_digest(spec, model),
         notes=(
             *(checkpoint.notes if checkpoint else ()),
             *built.notes,
@@ -260,6 +259,15 @@ def load(spec: CandidateSpec) -> LoadedModel:
         ),
         content=_content(spec, model, steps, classes) if spec.changes_unseen else None,
     )
+
+
+def _digest(spec: CandidateSpec, model: nn.Module) -> str:
+    from auditor.models import whole
+    from auditor.models.content import digest_tensors
+
+    if spec.file is not None:
+        return whole.weights_digest(spec.file)
+    return digest_file(spec.checkpoint) if spec.checkpoint else digest_tensors(model)
 
 
 def _content(

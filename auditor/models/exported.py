@@ -27,7 +27,7 @@ def load_exported(path: Path) -> GraphModel:
     InputError
         The file is no such program, could run code when it is loaded, or does not take images.
     """
-    from auditor.models.graph import GraphModel
+    from auditor.models.graph import GraphModel, named_types
 
     program = _program(path)
     taken = _taken(path, program)
@@ -35,7 +35,9 @@ def load_exported(path: Path) -> GraphModel:
         module: Any = program.module(check_guards=False)  # checks are code that the file brings
     except TypeError:
         raise InputError(f"{path.name} needs torch 2.9 or later") from None
-    return GraphModel(path.name, module, taken)
+    tensors = [each for each in program.state_dict.values() if each.is_floating_point()]
+    weights = ((str(each.dtype).removeprefix("torch."), each.numel()) for each in tensors)
+    return GraphModel(path.name, module, taken, numbers=named_types(weights))
 
 
 def _program(path: Path) -> ExportedProgram:

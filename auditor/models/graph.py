@@ -5,7 +5,8 @@ torch is imported here at once, so import this module where a model is loaded an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,7 +16,10 @@ from torch.nn import functional
 
 from auditor.errors import InputError
 
-__all__ = ["GraphInput", "GraphModel"]
+__all__ = ["GraphInput", "GraphModel", "named_types"]
+
+_FEW = 0.01
+"""Share of the weights below which a type is not named."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class GraphModel(nn.Module):
         Class names in the order of the outputs, if the file has them.
     way
         What runs it, as a phrase.
+    numbers
+        Of what type its weights are, as a phrase: ``float16``.
     """
 
     def __init__(
@@ -88,10 +94,11 @@ class GraphModel(nn.Module):
         taken: GraphInput,
         classes: tuple[str, ...] | None = None,
         way: str = "torch, as exported",
+        numbers: str = "float32",
     ) -> None:
         super().__init__()
         self.file, self.run, self.taken, self.file_classes = file, run, taken, classes
-        self.way = way
+        self.way, self.numbers = way, numbers
         self.training = False
 
     def forward(self, images: Tensor) -> Tensor:
@@ -140,3 +147,23 @@ class GraphModel(nn.Module):
                 '[engine] dtype at "float32"'
             )
         return self if device is None else super().to(device)
+
+
+def named_types(weights: Iterable[tuple[str, int]]) -> str:
+    """Return the types of which weights are, the most frequent first; float32 where there are none.
+
+    Parameters
+    ----------
+    weights
+        The type of each tensor, and its values.
+
+    Examples
+    --------
+    >>> named_types([("int8", 900), ("float32", 100), ("int64", 2)])
+    'int8 and float32'
+    """
+    values = Counter[str]()
+    for kind, count in weights:
+        values[kind] += count
+    many = [kind for kind, count in values.most_common() if count >= _FEW * values.total()]
+    return " and ".join(many) or "float32"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OnnxGraph", "external_files", "load_onnx", "only_cpu", "read_graph"]
 
+_NUMBERS = {"float": "float32", "double": "float64"}
+"""What ONNX calls otherwise than torch."""
 _FLOATS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 
 
@@ -89,13 +92,22 @@ def load_onnx(path: Path) -> GraphModel:
         ONNX Runtime is not installed, the file is no graph that it can run, or the graph does not
         take images as numbers with a fraction.
     """
-    from auditor.models.graph import GraphModel
+    from auditor.models.graph import GraphModel, named_types
 
     external_files(path)
     graph = OnnxGraph(path)
     described = read_graph(path)
     way = f"ONNX Runtime {graph.version}, as exported"
-    return GraphModel(path.name, graph, _taken(path, graph.taken), _classes(described), way)
+    taken, classes = _taken(path, graph.taken), _classes(described)
+    return GraphModel(path.name, graph, taken, classes, way, named_types(_weights(described)))
+
+
+def _weights(model: onnx.ModelProto) -> Iterator[tuple[str, int]]:
+    import onnx
+
+    for tensor in model.graph.initializer:
+        name = onnx.TensorProto.DataType.Name(tensor.data_type).lower()
+        yield _NUMBERS.get(name, name), math.prod(tensor.dims)
 
 
 def read_graph(path: Path) -> onnx.ModelProto:

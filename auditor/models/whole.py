@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,14 @@ if TYPE_CHECKING:
     from auditor.models.graph import GraphModel
     from auditor.models.preprocessing import Preprocessing
 
-__all__ = ["MODEL_FILES", "identity_of", "open_whole", "preprocessing_of", "size_of"]
+__all__ = [
+    "MODEL_FILES",
+    "identity_of",
+    "open_whole",
+    "preprocessing_of",
+    "size_of",
+    "weights_digest",
+]
 
 MODEL_FILES = (".onnx", ".pt2")
 """How the files are called that hold a whole model."""
@@ -57,21 +65,31 @@ def preprocessing_of(
 
 def identity_of(path: Path) -> str:
     """Return the SHA-256, in hex, of all bytes of the model and what runs them."""
-    files = [path]
-    facts: dict[str, object] = {}
+    facts: dict[str, object] = {"files": [digest_file(file) for file in _files(path)]}
     if path.suffix.lower() == ".onnx":
-        from auditor.models.onnx import external_files
-
-        files += external_files(path)
         facts["onnxruntime"] = installed_version("onnxruntime")
-    facts["files"] = [digest_file(file) for file in files]
     return digest_facts(facts)
+
+
+def weights_digest(path: Path) -> str:
+    """Return the file's SHA-256, in hex; where weights lie beside it, that of all of their digests.
+
+    Those are in hex, one a line, the file's first and the others in the order of their names.
+    """
+    first, *beside = map(digest_file, _files(path))
+    lines = "".join(f"{digest}\n" for digest in (first, *beside))
+    return hashlib.sha256(lines.encode()).hexdigest() if beside else first
 
 
 def size_of(path: Path) -> int:
     """Return the bytes of the model on disk."""
+    return sum(file.stat().st_size for file in _files(path))
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the file, and those beside it that hold its weights."""
     if path.suffix.lower() != ".onnx":
-        return path.stat().st_size
+        return [path]
     from auditor.models.onnx import external_files
 
-    return sum(file.stat().st_size for file in (path, *external_files(path)))
+    return [path, *external_files(path)]

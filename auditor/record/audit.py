@@ -45,7 +45,7 @@ class CandidateInfo(Record):
     weights: str | None = None
     """Where the weights came from, as a sentence."""
     weights_digest: str | None = None
-    """SHA-256 of the checkpoint file."""
+    """SHA-256 of the checkpoint file; of the digests of all files where weights lie beside it."""
     preprocessing: str | None = None
     parameters: int | None = None
     macs: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,11 @@ class ZipImages:
     changed: int
 
     def read(self, image: str) -> bytes:
-        with zipfile.ZipFile(self.path) as archive:
-            return archive.read(image)
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                return archive.read(image)
+        except (KeyError, zipfile.BadZipFile, zlib.error) as error:
+            raise OSError(f"{self.path.name}: {error}") from error  # the rest goes on
 
     def stamp(self, image: str) -> object:
         return self.changed, image

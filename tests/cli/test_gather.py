@@ -227,3 +227,11 @@ def test_the_examples_of_the_help_are_true(project: Project, cli: Cli) -> None:
     for line in lines[:3]:
         for words in line.split(" && "):
             assert cli(*words.split()[1:]).returncode in ((0, 3) if "run" in words else (0,))
+
+
+def test_a_shard_without_images_says_so(project: Project, cli: Cli) -> None:
+    done = cli("gather", "--shard", "1/2", "--output", "part1")
+    said = " ".join(done.stderr.split())
+    assert "no image of test falls to shard 1/2: its 24 images make 1 part of 512" in said
+    assert project.looked() == 0
+    assert "falls to shard" not in cli("gather", "--shard", "2/2", "--output", "part2").stderr

@@ -167,6 +167,17 @@ def test_who_ends_the_process_after_the_verdict_does_not_change_it() -> None:
     assert subprocess.run(python(code), check=False).returncode == 0
 
 
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_a_stream_that_was_closed_at_the_start_does_not_change_it(closed: str) -> None:
+    code = """
+        import sys
+        from auditor.cli.survival import surviving
+        sys.exit(surviving(lambda: 1))
+    """
+    words = ["sh", "-c", f'exec "$@" {closed}>&-', "sh", *python(code)]
+    assert subprocess.run(words, check=False).returncode == 1
+
+
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL"])
 def test_who_dies_after_the_verdict_does_not_change_it(name: str) -> None:
     code = """

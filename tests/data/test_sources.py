@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -62,6 +63,14 @@ def test_the_example_reads_class_folders_in_a_zip(
     )
     assert packed.classes == plain.classes
     assert all(packed.read(image) == plain.read(image) for image in plain.images)
+    content = bytearray((tmp_path / "test.zip").read_bytes())
+    start = content.index(plain.read(plain.images[0])[:64])
+    content[start + 60] ^= 1
+    (tmp_path / "harmed.zip").write_bytes(content)
+    harmed = read_samples(tmp_path / "harmed.zip")
+    with pytest.raises(OSError, match=r"harmed.zip: "):
+        harmed.read(plain.images[0])
+    assert harmed.read(plain.images[1]) == plain.read(plain.images[1])
     (tmp_path / "bad.zip").write_bytes(b"PK")
     with pytest.raises(InputError, match=r"bad.zip: not a ZIP file"):
         read_samples(tmp_path / "bad.zip")
@@ -81,6 +90,35 @@ def test_a_broken_plug_in_is_named(
     plug_in(source, sources={"broken": "{}"})
     with pytest.raises(InputError, match=r"the plug-in broken .* failed on .*repair or uninstall"):
         read_samples(tmp_path / "x.twice")
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        ("raise KeyError('x')", r"the plug-in odd .* failed on .*KeyError: 'x'; repair or uninst"),
+        ("return 3", r"the plug-in odd .* failed on .*read returned int, not Samples"),
+        ("raise InputError('no index')", r"^no index$"),
+    ],
+)
+def test_a_plug_in_that_cannot_list_is_named(
+    plug_in: Callable[..., str], tmp_path: Path, read: str, said: str
+) -> None:
+    claims = "def claims(path):\n    return True\n"
+    source = f"from auditor import InputError\n{claims}def read(path, classes):\n    {read}\n"
+    plug_in(source, sources={"odd": "{}"})
+    with pytest.raises(InputError, match=said):
+        read_samples(tmp_path / "x.odd")
+
+
+def test_what_a_plug_in_fails_with_on_an_image_is_that_images_error(
+    plug_in: Callable[..., str], tmp_path: Path
+) -> None:
+    broken = SOURCE.replace("return (image * 2)", "return {'1': b'11'}[image]; (image * 2)")
+    plug_in(broken, sources={"twice": "{}"})
+    samples = pickle.loads(pickle.dumps(read_samples(tmp_path / "x.twice")))
+    assert samples.read("1") == b"11"
+    with pytest.raises(OSError, match="the plug-in twice: KeyError: '2'"):
+        samples.read("2")
 
 
 def test_what_no_source_knows(tmp_path: Path) -> None:

@@ -289,10 +289,11 @@ def test_a_description_that_cannot_be_is_named(
     ("other", "said"),
     [
         ({"method": "another"}, "by another model, version or settings"),
+        ({"method": "another", "dtype": "bfloat16"}, "by another model, version or settings"),
         ({"samples": replace(split(), labels=("a",) * N)}, "from other data"),
         ({"samples": split([f"{n:04}" for n in range(1, N)])}, "from other data"),
     ],
-    ids=["model", "labels", "images"],
+    ids=["model", "dtype", "labels", "images"],
 )
 def test_shares_of_another_pass_are_refused(
     shard: Gather, tmp_path: Path, other: dict[str, Any], said: str
@@ -301,6 +302,7 @@ def test_shares_of_another_pass_are_refused(
     text = refused(tmp_path, [first, second])
     assert f"shard 2/2 in {second} was gathered {said} than shard 1/2 in {first}" in text
     assert "gather again" in text
+    assert ('(dtype is "bfloat16" and null); nothing' in text) == ("dtype" in other)
 
 
 def test_a_share_that_is_gathered_again_takes_its_own_place(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -123,7 +124,7 @@ def test_what_is_known_of_it(network: Network, write_onnx: Write) -> None:
     assert loaded.num_classes == 3
     assert loaded.preprocessing.input_size == (3, SIDE, SIDE)
     assert loaded.architecture == loaded.weights == "model.onnx"
-    assert loaded.weights_digest
+    assert loaded.weights_digest == hashlib.sha256(path.read_bytes()).hexdigest()
     (note,) = loaded.notes
     assert "names no preprocessing of its own" in note
     assert "the rest assumed: ImageNet's defaults" in note
@@ -249,6 +250,9 @@ def test_weights_beside_it_belong_to_it(network: Network, write_onnx: Write) -> 
     path = write_onnx(network, external="weights.bin")
     spec = CandidateSpec(model=str(path))
     first, beside = spec.identity(), path.with_name("weights.bin")
+    digest = load(spec).weights_digest
+    lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}\n" for file in (path, beside)]
+    assert digest == hashlib.sha256("".join(lines).encode()).hexdigest()
     images = torch.randn(2, 3, SIDE, SIDE)
     with torch.inference_mode():
         torch.testing.assert_close(scores(path, images), network(images), atol=1e-5, rtol=0)
@@ -256,6 +260,7 @@ def test_weights_beside_it_belong_to_it(network: Network, write_onnx: Write) -> 
     content[3] ^= 1
     beside.write_bytes(content)
     assert spec.identity() != first
+    assert load(spec).weights_digest != digest
     beside.unlink()
     with pytest.raises(InputError, match=r"its weights are in weights.bin, which is not beside"):
         load(spec)
@@ -382,6 +387,7 @@ def test_an_audit_of_a_file_named_in_the_configuration(
     config = write("auditor.toml", '[candidate]\nmodel = "model.onnx"\n[data]\ntest = "test"\n')
     audit = run(config)
     assert audit.candidate.name == "model.onnx"
+    assert audit.provenance.dtype == "float32"
     assert audit.check("top1-accuracy").findings[0].observed == 1.0
     assert audit.check("rare-class-recall").status in (
         Status.PASS,
@@ -390,3 +396,16 @@ def test_an_audit_of_a_file_named_in_the_configuration(
     )
     assert audit.candidate.macs == 4 * 8 * 8 * 27 + 4 * 2
     assert np.isclose(audit.candidate.parameters or 0, 3 * 9 * 4 + 4 + 4 * 2 + 2)
+
+
+def test_an_audit_says_in_what_a_graph_computes(
+    run: Callable[..., Audit], image_folder: Callable[..., Path], write_onnx: Write
+) -> None:
+    """Asked for or not, what was exported in half precision runs in it."""
+    path = write_onnx(Network(2).half(), dtype=TensorProto.FLOAT16, end="Cast")
+    model = onnx.load(str(path))
+    model.graph.node[-1].attribute.append(helper.make_attribute("to", TensorProto.FLOAT))
+    onnx.save(model, str(path))
+    test = image_folder("test", {"a": 4, "b": 4})
+    audit = run(data={"test": test}, candidate={"model": str(path)})
+    assert audit.provenance.dtype == "float16, as exported"

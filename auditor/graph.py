@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from auditor.config import Config
 from auditor.data.samples import Samples
 from auditor.errors import AuditorError, InputError, Unavailable
-from auditor.evidence.provider import Observer, Provider, Stored
-from auditor.evidence.store import Store
 from auditor.progress import Progress
+from auditor.provider import Observer, Provider, Stored
+from auditor.store import Store
 
 if TYPE_CHECKING:
     from auditor.engine.observation import Observing
@@ -223,9 +223,9 @@ class Graph:
     def _look_at_share(
         self, asked: Provider, observers: Mapping[str, Observing], shard: Shard
     ) -> None:
+        from auditor.engine.merging import write_share
         from auditor.engine.observation import task_of
         from auditor.engine.shards import PART
-        from auditor.engine.shares import write_share
         from auditor.wording import plural
 
         for name, crash in self._look(asked, observers, shard).items():

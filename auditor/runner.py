@@ -13,12 +13,10 @@ from auditor.check import Check, Level, Outcome, Status
 from auditor.config import Config, ConfigSource, load_config
 from auditor.engine.threads import wait_passively
 from auditor.errors import ConfigError, InputError, OptionError, Unavailable
-from auditor.evidence.locks import held
-from auditor.evidence.provider import find_providers
-from auditor.evidence.store import EVIDENCE, Store
 from auditor.graph import Graph
 from auditor.policy import apply_waivers, decide_verdict, describe_policy
 from auditor.progress import Progress
+from auditor.provider import find_providers
 from auditor.record import Audit, CheckResult
 from auditor.registry import (
     BrokenCheck,
@@ -29,6 +27,8 @@ from auditor.registry import (
     placed,
     unknown,
 )
+from auditor.store import EVIDENCE, Store
+from auditor.store.locks import held
 
 if TYPE_CHECKING:
     from auditor.engine.shards import Shard

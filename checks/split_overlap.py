@@ -176,23 +176,21 @@ def _listed(pair: OverlapPair, status: Status) -> Finding:
 
 
 def _conflicts(overlap: Overlap) -> list[Finding]:
-    from auditor.overlap.contamination import conflicting
-
     return [
         _two_labels(pair, "labels of one picture", Status.FAIL, f"as {pair.train_image}")
-        for pair in filter(conflicting, overlap.within_test)
+        for pair in overlap.within_test
+        if pair.conflicting
     ]
 
 
 def _relabelled(first: Mapping[str, OverlapPair]) -> list[Finding]:
     """Show the pictures that the training data holds under another label."""
-    from auditor.overlap.contamination import conflicting
-
     return [
         _two_labels(
             pair, "labels in both splits", Status.SKIP, f"in training as {pair.train_image}"
         )
-        for pair in filter(conflicting, first.values())
+        for pair in first.values()
+        if pair.conflicting
     ]
 
 
@@ -211,12 +209,10 @@ def _two_labels(pair: OverlapPair, metric: str, status: Status, where: str) -> F
 
 
 def _within_train(overlap: Overlap) -> Iterator[Finding]:
-    from auditor.overlap.contamination import conflicting
-
     if not overlap.within_train or not overlap.train_signed:
         return
     repeats = overlap.repeats_train
-    conflicts = sum(map(conflicting, overlap.within_train))
+    conflicts = sum(pair.conflicting for pair in overlap.within_train)
     yield Finding(
         subject="train",
         metric="copies of other training images",

@@ -17,10 +17,10 @@ from auditor.data.folder import read_folder
 from auditor.data.samples import Samples
 from auditor.errors import InputError, Unavailable
 from auditor.evidence.counts import TrainCounts
-from auditor.evidence.provider import Observer, Provider, derive, gather, observe
-from auditor.evidence.store import Store
 from auditor.graph import Graph
 from auditor.progress import Progress
+from auditor.provider import Observer, Provider, derive, gather, observe
+from auditor.store import Store
 
 Make = Callable[..., Graph]
 

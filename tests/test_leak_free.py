@@ -15,14 +15,14 @@ from auditor.config import Config
 from auditor.errors import Unavailable
 from auditor.evidence.overlap import Overlap, OverlapPair
 from auditor.evidence.predictions import Predictions
-from auditor.evidence.provider import Provider, derive, gather
-from auditor.evidence.store import Store
 from auditor.graph import Graph
 from auditor.overlap.signed import sign_images
 from auditor.progress import Progress
+from auditor.provider import Provider, derive, gather
 from auditor.record import Audit, CheckResult
 from auditor.render.html import html_report
 from auditor.render.markdown import markdown
+from auditor.store import Store
 
 Run = Callable[..., Audit]
 Folder = Callable[..., Path]

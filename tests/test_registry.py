@@ -12,7 +12,7 @@ import pytest
 import auditor.checks
 from auditor.check import Check, Status
 from auditor.errors import InputError
-from auditor.evidence.provider import find_providers
+from auditor.provider import find_providers
 from auditor.record import Audit
 from auditor.registry import find_checks
 
@@ -51,7 +51,7 @@ class EnoughImages(Check):
 PROVIDER = """
 from auditor import Check, Finding, Outcome, Status
 from auditor.evidence.predictions import Predictions
-from auditor.evidence.provider import derive
+from auditor.provider import derive
 
 
 @derive
@@ -230,9 +230,7 @@ def test_a_provider_that_does_not_load_is_named(
 def test_of_two_providers_of_one_name_ours_stays(
     audit: Callable[..., Audit], plug_in: Callable[..., str]
 ) -> None:
-    source = (
-        "from auditor.evidence.provider import derive\n\n@derive\ndef confusion():\n    return 1\n"
-    )
+    source = "from auditor.provider import derive\n\n@derive\ndef confusion():\n    return 1\n"
     plug_in(source, providers={"mine": "{}"})
     assert audit().check("top1-accuracy").status is Status.PASS
 

@@ -11,7 +11,7 @@ from auditor.terminal import say
 from auditor.wording import size
 
 if TYPE_CHECKING:
-    from auditor.evidence.store import Store
+    from auditor.store import Store
 
 __all__ = ["command"]
 
@@ -34,7 +34,7 @@ def command(audit: Path, prune: bool) -> int:
     """
     from auditor.cli.output import writing
     from auditor.errors import InputError
-    from auditor.evidence.store import EVIDENCE, Store
+    from auditor.store import EVIDENCE, Store
 
     folder = audit / EVIDENCE
     if not folder.is_dir():

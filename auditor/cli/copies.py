@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.cli.layout import hanging, headline, paragraphs, terminal_width, titled, wrapped
-from auditor.overlap.contamination import conflicting, tier
+from auditor.overlap.contamination import tier
 from auditor.render.html import html_overlap
 from auditor.wording import plural, share, visible
 from auditor.writing import write_texts
@@ -78,7 +78,7 @@ def _within(report: OverlapReport) -> Iterator[str]:
 
 def _pairs(pairs: Sequence[OverlapRow]) -> Iterator[str]:
     for pair in pairs[:_SHOWN]:
-        labels = f"; {pair.test_label}, {pair.train_label}" if conflicting(pair) else ""
+        labels = f"; {pair.test_label}, {pair.train_label}" if pair.conflicting else ""
         yield hanging(f"{pair.test_image} = {pair.train_image}: {tier(pair)}{labels}")
     if len(pairs) > _SHOWN:
         yield "  and more in the report"

@@ -36,8 +36,8 @@ def command(folders: tuple[Path, ...], output: Path) -> int:
     Exit status: 0 merged, 2 a shard is missing or of something else.
     """  # noqa: D301
     from auditor.cli.output import writing
-    from auditor.engine.shares import merge
-    from auditor.evidence.store import EVIDENCE, Store
+    from auditor.engine.merging import merge
+    from auditor.store import EVIDENCE, Store
 
     evidence = output / EVIDENCE
     with writing(output):

@@ -69,7 +69,7 @@ def thumbnails(exhibit: BaselineExhibit, read: Callable[[str], bytes]) -> Baseli
 
 
 def _pictured(row: FlipRow, read: Callable[[str], bytes]) -> FlipRow:
-    from auditor.overlap.decode import Unreadable, open_image
+    from auditor.data.decode import Unreadable, open_image
     from auditor.overlap.thumbnail import thumbnail
 
     name = PurePosixPath(row.image)

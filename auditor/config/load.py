@@ -90,7 +90,7 @@ def beside(file: Path, path: str) -> str:
 
 
 def _names_file(field: str, value: str) -> bool:
-    from auditor.models.whole import MODEL_FILES
+    from auditor.models.single_file import MODEL_FILES
 
     return field != "model" or value.lower().endswith(MODEL_FILES)
 

@@ -16,8 +16,8 @@ from auditor.engine.looking import Seen
 from auditor.engine.shards import PART
 from auditor.engine.stumbles import Stumbles
 from auditor.engine.ways import saying
-from auditor.evidence.parts import Parts
-from auditor.evidence.provider import Observer
+from auditor.provider import Observer
+from auditor.store.parts import Parts
 
 __all__ = ["BATCH", "Collector", "Task", "described"]
 

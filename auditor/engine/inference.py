@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.data.classes import require_known
+from auditor.data.decode import Unreadable, full_size, open_image, to_rgb
 from auditor.data.samples import Samples
 from auditor.engine.compiling import pays
 from auditor.engine.decoding import Decoder
@@ -23,10 +24,9 @@ from auditor.engine.replica import Replica
 from auditor.engine.shards import PART
 from auditor.engine.steadiness import require_steady
 from auditor.errors import InputError, Unavailable
-from auditor.evidence.columns import matrix
-from auditor.evidence.provider import Observer
 from auditor.models.handle import Candidate
-from auditor.overlap.decode import Unreadable, full_size, open_image, to_rgb
+from auditor.provider import Observer
+from auditor.store.columns import matrix
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from auditor.data.decode import REDUCED_SIDE, file_kind, full_size, reduced_image, to_grey
 from auditor.models.identity import installed_version
-from auditor.overlap.decode import REDUCED_SIDE, file_kind, full_size, reduced_image, to_grey
 
 if TYPE_CHECKING:
     from auditor.models.tensor_transform import OnTensors

@@ -16,7 +16,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from auditor.data.samples import Samples
-from auditor.evidence.provider import Observer
+from auditor.provider import Observer
 
 __all__ = [
     "DIGEST",

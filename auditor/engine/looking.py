@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Self
 
+from auditor.data.decode import Unreadable, open_image
 from auditor.data.samples import Samples
 from auditor.engine.journal import NoJournal
 from auditor.engine.known import digest_of
-from auditor.evidence.provider import Observer
-from auditor.overlap.decode import Unreadable, open_image
+from auditor.provider import Observer
 
 __all__ = ["Seen", "Threads", "Wanted", "look"]
 

@@ -16,14 +16,14 @@ import numpy as np
 
 from auditor.config import EngineTable
 from auditor.data.samples import Samples
+from auditor.engine.assembling import whole
 from auditor.engine.collecting import Task
 from auditor.engine.known import digest_of, known_rows
 from auditor.engine.shards import Shard
 from auditor.engine.showing import Plan, show
-from auditor.engine.whole import whole
-from auditor.evidence.provider import Observer
-from auditor.evidence.store import Store
 from auditor.progress import Progress
+from auditor.provider import Observer
+from auditor.store import Store
 
 __all__ = ["Observing", "observe_samples", "task_of"]
 

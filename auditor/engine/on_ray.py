@@ -29,9 +29,9 @@ from auditor.engine.stumbles import Stumbles, portable
 from auditor.engine.threads import wait_passively
 from auditor.engine.workers import lookers
 from auditor.errors import AuditorError, InputError, first_line
-from auditor.evidence.parts import Parts
 from auditor.models.identity import installed_version
 from auditor.progress import Progress
+from auditor.store.parts import Parts
 
 __all__ = ["show_on_ray"]
 

@@ -15,7 +15,7 @@ from auditor.data.samples import Samples
 from auditor.engine.journal import NoJournal
 from auditor.engine.looking import Wanted, look
 from auditor.errors import AuditorError
-from auditor.evidence.provider import Observer
+from auditor.provider import Observer
 
 __all__ = ["deadly", "environment", "main"]
 

@@ -22,7 +22,7 @@ from auditor.engine.journal import NoJournal
 from auditor.engine.looking import Seen, Wanted, look
 from auditor.engine.stumbles import portable
 from auditor.engine.threads import wait_passively
-from auditor.evidence.provider import Observer
+from auditor.provider import Observer
 
 __all__ = ["Order", "Reply", "main", "unpacked"]
 

@@ -28,7 +28,7 @@ from auditor.engine.journal import NoJournal
 from auditor.engine.looking import Seen, Threads, Wanted
 from auditor.engine.probing import deadly, environment
 from auditor.engine.worker import Order, Reply, unpacked
-from auditor.evidence.provider import Observer
+from auditor.provider import Observer
 
 __all__ = ["Processes", "lookers"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import Unavailable
-from auditor.evidence.store import EVIDENCE
 from auditor.record import Audit
+from auditor.store import EVIDENCE
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,7 +10,7 @@ from auditor.comparison.comparable import Pictures
 from auditor.config import Config
 from auditor.errors import Unavailable
 from auditor.evidence.audited import open_stored, read_audit, read_pictures, read_predictions
-from auditor.evidence.provider import derive
+from auditor.provider import derive
 from auditor.record import Audit
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from auditor import stats
 from auditor.composite import Reliability
 from auditor.config import Config
 from auditor.errors import Unavailable
-from auditor.evidence.provider import derive
+from auditor.provider import derive
 from auditor.record import CalibrationBin, CalibrationExhibit
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from auditor.data.samples import Samples
 from auditor.errors import Unavailable
 from auditor.evidence.inputs import SavedPredictions
 from auditor.evidence.predictions import Predictions
-from auditor.evidence.provider import Observer, derive, observe
+from auditor.provider import Observer, derive, observe
 
 if TYPE_CHECKING:
     from auditor.comparison import Comparison

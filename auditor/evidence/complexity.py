@@ -6,8 +6,6 @@ import copy
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from auditor.evidence.columns import telling, told
-from auditor.evidence.provider import gather
 from auditor.models.complexity import (
     ComplexityFigures,
     Memory,
@@ -16,6 +14,8 @@ from auditor.models.complexity import (
     measure_complexity,
 )
 from auditor.models.stages import Stage
+from auditor.provider import gather
+from auditor.store.columns import telling, told
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,7 +140,7 @@ def cost_of(model: nn.Module, path: Path, size: tuple[int, int, int]) -> Complex
     Parameters
     ----------
     model, path
-        From :func:`auditor.models.whole.open_whole`, and its file.
+        From :func:`auditor.models.single_file.open_whole`, and its file.
     size
         Channels, height, width.
 
@@ -152,7 +152,7 @@ def cost_of(model: nn.Module, path: Path, size: tuple[int, int, int]) -> Complex
     from torch import nn
 
     from auditor.models.graph import GraphModel
-    from auditor.models.whole import size_of
+    from auditor.models.single_file import size_of
 
     assert isinstance(model, GraphModel)
     stored = size_of(path)

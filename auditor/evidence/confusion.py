@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.evidence.provider import derive
+from auditor.provider import derive
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from auditor.data.classes import require_known
-from auditor.evidence.columns import telling, told
-from auditor.evidence.provider import derive, gather
+from auditor.provider import derive, gather
+from auditor.store.columns import telling, told
 
 if TYPE_CHECKING:
     import pyarrow as pa

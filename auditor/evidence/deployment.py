@@ -35,7 +35,7 @@ from auditor import stats
 from auditor.config import Config
 from auditor.errors import ConfigError, Unavailable, did_you_mean
 from auditor.evidence.confusion import Confusion
-from auditor.evidence.provider import derive
+from auditor.provider import derive
 from auditor.record import DeploymentExhibit, DeploymentRow, MetricRow
 from auditor.wording import listed
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from auditor.config import Config
 from auditor.data.samples import Samples
 from auditor.errors import ConfigError, Unavailable, did_you_mean
-from auditor.evidence.columns import telling, told
-from auditor.evidence.provider import derive, gather
+from auditor.provider import derive, gather
+from auditor.store.columns import telling, told
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -18,8 +18,8 @@ from auditor.data.saved import SavedTable, classes_together, read_saved
 from auditor.data.sources import read_samples
 from auditor.errors import InputError, Unavailable
 from auditor.evidence.counts import rare_classes
-from auditor.evidence.provider import derive
 from auditor.evidence.signature_file import is_signature_file
+from auditor.provider import derive
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions

@@ -14,8 +14,8 @@ from auditor.config import CheckTable, Config
 from auditor.data.classes import ClassList
 from auditor.engine.timings import Clock, Timings
 from auditor.errors import Unavailable
-from auditor.evidence.columns import telling, told
-from auditor.evidence.provider import derive, gather
+from auditor.provider import derive, gather
+from auditor.store.columns import telling, told
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.evidence.properties import NAMES, NUMBERS
-from auditor.evidence.provider import Observer
+from auditor.provider import Observer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +65,7 @@ class Measuring(Observer):
 
     def prepare(self, image: Image.Image, data: bytes) -> Measured:
         """Measure one image."""
-        from auditor.overlap.decode import reduced_image
+        from auditor.data.decode import reduced_image
 
         # Whoever looks beside, as signatures are made.
         return measure(reduced_image(image, data) if self.reduced else image, data)
@@ -97,7 +97,7 @@ def measure(image: Image.Image, data: bytes) -> Measured:
     Parameters
     ----------
     image
-        The decoded picture, from :func:`auditor.overlap.decode.open_image`.
+        The decoded picture, from :func:`auditor.data.decode.open_image`.
     data
         The file it was decoded from.
 
@@ -106,7 +106,7 @@ def measure(image: Image.Image, data: bytes) -> Measured:
     Measured
         Its size, luma, sharpness and kind of file.
     """
-    from auditor.overlap.decode import file_kind, full_size, to_grey
+    from auditor.data.decode import file_kind, full_size, to_grey
 
     size, grey = full_size(image), _reduced(to_grey(image))
     mean, deviation = _luma(grey)

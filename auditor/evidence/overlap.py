@@ -9,14 +9,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from auditor.config import Config
-from auditor.evidence.columns import telling, told
-from auditor.evidence.provider import derive, gather
+from auditor.data.decode import open_image
 from auditor.overlap.clusters import clusters, joining, repeated
-from auditor.overlap.contamination import conflicting, strongest
-from auditor.overlap.decode import open_image
+from auditor.overlap.contamination import strongest
 from auditor.overlap.overlap import find_duplicates, find_overlap
 from auditor.overlap.result import OverlapPair, OverlapSettings, Threshold
 from auditor.overlap.thumbnail import thumbnail
+from auditor.provider import derive, gather
+from auditor.store.columns import telling, told
 from auditor.wording import plural
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def most_telling(pairs: Iterable[OverlapPair]) -> list[OverlapPair]:
     order = ("transformed", "near-duplicate", "same-pixels", "same-bytes")
     found = sorted(
         strongest(pairs).values(),
-        key=lambda p: (not conflicting(p), order.index(p.kind), p.similarity, p.test_image),
+        key=lambda p: (not p.conflicting, order.index(p.kind), p.similarity, p.test_image),
     )
     return found[:SHOWN]
 
@@ -292,7 +292,7 @@ def _thumbnails(
     for pair in most_telling(across):
         wanted |= {("test", pair.test_image), ("train", pair.train_image)}
     for split, pairs in (("test", within_test), ("train", within_train)):
-        for pair in most_telling(filter(conflicting, pairs)):
+        for pair in most_telling(pair for pair in pairs if pair.conflicting):
             wanted |= {(split, pair.test_image), (split, pair.train_image)}
     return {
         f"{split}/{image}": thumbnail(opener(image))

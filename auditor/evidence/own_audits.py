@@ -8,7 +8,7 @@ from pathlib import Path
 from auditor.config import Config
 from auditor.errors import InputError, OptionError, Unavailable
 from auditor.evidence.baseline import Baseline, read_baseline
-from auditor.evidence.provider import derive
+from auditor.provider import derive
 
 __all__ = ["OwnAudits", "own_audits"]
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.data.samples import Samples
-from auditor.evidence.columns import matrix, matrix_of, telling, told, with_lost, without_lost
 from auditor.evidence.inputs import SavedPredictions
-from auditor.evidence.provider import Observer, observe
+from auditor.provider import Observer, observe
+from auditor.store.columns import matrix, matrix_of, telling, told, with_lost, without_lost
 
 if TYPE_CHECKING:
     import pyarrow as pa

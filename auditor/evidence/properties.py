@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from auditor.data.samples import Samples
 from auditor.errors import Unavailable
-from auditor.evidence.columns import telling, told, with_lost, without_lost
-from auditor.evidence.provider import Observer, observe
 from auditor.evidence.signatures import SigningSettings
+from auditor.provider import Observer, observe
 from auditor.record import PropertyRow
+from auditor.store.columns import telling, told, with_lost, without_lost
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.config import Config
+from auditor.data.decode import open_image
 from auditor.data.samples import Samples
 from auditor.errors import Unavailable
-from auditor.evidence.columns import telling, told
 from auditor.evidence.overlap import Overlap
-from auditor.evidence.provider import derive, gather
-from auditor.overlap.decode import open_image
 from auditor.overlap.thumbnail import thumbnail
+from auditor.provider import derive, gather
+from auditor.store.columns import telling, told
 
 if TYPE_CHECKING:
     import pyarrow as pa

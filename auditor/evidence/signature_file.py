@@ -14,11 +14,11 @@ import numpy as np
 
 from auditor.config import Config
 from auditor.errors import InputError, Unavailable, first_line
-from auditor.evidence.columns import telling, told
-from auditor.evidence.files import sha256_of, write_stream
-from auditor.evidence.provider import derive
 from auditor.evidence.signatures import VERSION, Signatures, SigningSettings
 from auditor.overlap.soft import SOFT_BYTES
+from auditor.provider import derive
+from auditor.store.columns import telling, told
+from auditor.store.files import sha256_of, write_stream
 from auditor.writing import appearing
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from auditor.config import Config
 from auditor.data.samples import Samples
 from auditor.errors import Unavailable
-from auditor.evidence.columns import matrix, matrix_of, telling, told, with_lost, without_lost
-from auditor.evidence.provider import derive, observe
 from auditor.overlap.soft import SOFT_BYTES
+from auditor.provider import derive, observe
+from auditor.store.columns import matrix, matrix_of, telling, told, with_lost, without_lost
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from auditor.evidence.provider import Observer
 from auditor.evidence.signatures import SigningSettings
 from auditor.overlap.soft import SOFT_BYTES
+from auditor.provider import Observer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +39,7 @@ class Signing(Observer):
 
     def prepare(self, image: Image.Image, data: bytes) -> Impression:
         """Return what one image's signature is made of."""
-        from auditor.overlap.decode import reduced_image
+        from auditor.data.decode import reduced_image
         from auditor.overlap.signature import impression
 
         # Whoever looks beside: hashes and digests of whole and of reduced pictures do not compare.

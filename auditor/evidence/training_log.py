@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from auditor.data.tables import column_names, read_table, require_columns
 from auditor.errors import InputError, Unavailable
-from auditor.evidence.provider import derive, gather
+from auditor.provider import derive, gather
 
 if TYPE_CHECKING:
     import pyarrow as pa

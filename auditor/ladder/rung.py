@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from auditor.errors import Unavailable
 from auditor.evidence.audited import open_stored, read_audit, read_pictures, read_predictions
-from auditor.evidence.provider import Stored
+from auditor.provider import Stored
 from auditor.record import Audit
 
 if TYPE_CHECKING:

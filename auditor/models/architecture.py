@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from auditor.errors import InputError, did_you_mean
 from auditor.models.factory import call_factory
 from auditor.models.scaling import build_efficientnet
-from auditor.models.whole import open_whole
+from auditor.models.single_file import open_whole
 
 if TYPE_CHECKING:
     from torch import nn

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from auditor.errors import InputError, did_you_mean
 from auditor.models.architecture import is_hub_name
 from auditor.models.candidate import CandidateSpec
-from auditor.models.whole import MODEL_FILES
+from auditor.models.single_file import MODEL_FILES
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from auditor.errors import InputError
 from auditor.models.identity import digest_facts, digest_file, installed_version
 from auditor.models.scaling import check_scaling, compound
-from auditor.models.whole import MODEL_FILES, identity_of
+from auditor.models.single_file import MODEL_FILES, identity_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -198,8 +198,8 @@ class LoadedModel:
     weights
         Where its weights came from.
     weights_digest
-        SHA-256, in hex, of the file with the weights, as ``whole.weights_digest`` tells it where
-        that is the whole model; of its tensors where there is none.
+        SHA-256, in hex, of the file with the weights, and of those beside it (see ``single_file``);
+        of its tensors where there is none.
     notes
         What a reviewer must know, one sentence each.
     content
@@ -262,11 +262,11 @@ def load(spec: CandidateSpec) -> LoadedModel:
 
 
 def _digest(spec: CandidateSpec, model: nn.Module) -> str:
-    from auditor.models import whole
+    from auditor.models import single_file
     from auditor.models.content import digest_tensors
 
     if spec.file is not None:
-        return whole.weights_digest(spec.file)
+        return single_file.weights_digest(spec.file)
     return digest_file(spec.checkpoint) if spec.checkpoint else digest_tensors(model)
 
 
@@ -290,7 +290,7 @@ def _preprocessing(
     if spec.file is None:
         return resolve(model, checkpoint.args if checkpoint else {}, asdict(spec))
     from auditor.models.graph import GraphModel
-    from auditor.models.whole import preprocessing_of
+    from auditor.models.single_file import preprocessing_of
 
     assert isinstance(model, GraphModel)
     return preprocessing_of(model, spec, asdict(spec))

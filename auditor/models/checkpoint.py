@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from auditor.errors import InputError
 from auditor.models.fitting import is_dense_fraction
 from auditor.models.labels import find_class_names
-from auditor.models.whole import MODEL_FILES
+from auditor.models.single_file import MODEL_FILES
 
 if TYPE_CHECKING:
     from torch import Tensor

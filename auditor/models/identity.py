@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from auditor.errors import InputError
-from auditor.evidence.files import sha256_of
+from auditor.store.files import sha256_of
 
 __all__ = ["digest_facts", "digest_file", "installed_version"]
 

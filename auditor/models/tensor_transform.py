@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from auditor.overlap.decode import to_pixels
+from auditor.data.decode import to_pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image

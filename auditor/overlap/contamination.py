@@ -27,7 +27,6 @@ __all__ = [
     "Contaminated",
     "Inflation",
     "Without",
-    "conflicting",
     "contaminated",
     "inflation",
     "strongest",
@@ -130,11 +129,6 @@ def tier(pair: OverlapPair | OverlapRow) -> str:
     how = [pair.transform] if pair.transform else []
     how += [] if pair.verified else ["by its signature alone"]
     return f"{pair.kind} ({', '.join(how)})" if how else pair.kind
-
-
-def conflicting(pair: OverlapPair | OverlapRow) -> bool:
-    """Tell whether two copies carry different labels; a label that is not known is none."""
-    return bool(pair.test_label and pair.train_label) and pair.test_label != pair.train_label
 
 
 def contaminated(overlap: Overlap, confidence: float = 0.95) -> Contaminated:

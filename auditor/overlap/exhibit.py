@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from auditor.evidence.overlap import most_telling
-from auditor.overlap.contamination import EXACT, conflicting, contaminated, strongest, without
+from auditor.overlap.contamination import EXACT, contaminated, strongest, without
 from auditor.overlap.overlap import PARTNERS
 from auditor.record import (
     GroupRow,
@@ -73,7 +73,7 @@ def show_overlap(
         test_images=count.flagged,
         share=count.share,
         interval=count.interval if count.total else None,
-        conflicts=sum(map(conflicting, strongest(pairs).values())),
+        conflicts=sum(pair.conflicting for pair in strongest(pairs).values()),
         within_test=_disagreeing(overlap, overlap.within_test, "test"),
         within_train=_disagreeing(overlap, overlap.within_train, "train"),
         tiers=tuple(_tiers(overlap)),
@@ -89,7 +89,7 @@ def show_overlap(
 def _disagreeing(
     overlap: Overlap, pairs: Iterable[OverlapPair], split: str
 ) -> tuple[OverlapRow, ...]:
-    telling = most_telling(filter(conflicting, pairs))
+    telling = most_telling(pair for pair in pairs if pair.conflicting)
     return tuple(_rows(overlap, telling, split, split))
 
 
@@ -192,7 +192,7 @@ def _within(overlap: Overlap) -> Iterator[WithinRow]:
             images=images,
             repeated=repeats.images,
             largest=repeats.largest,
-            conflicts=sum(map(conflicting, pairs)),
+            conflicts=sum(pair.conflicting for pair in pairs),
             verified=repeats.verified,
         )
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.overlap.clusters import clusters
-from auditor.overlap.contamination import conflicting
 from auditor.overlap.result import OverlapPair
 from auditor.writing import appearing
 
@@ -62,7 +61,7 @@ def _conflicts(path: Path, overlap: Overlap) -> list[Path]:
         "test-test": overlap.within_test,
         "train-train": overlap.within_train,
     }
-    found = [(side, pair) for side, pairs in sides.items() for pair in filter(conflicting, pairs)]
+    found = [(side, pair) for side, pairs in sides.items() for pair in pairs if pair.conflicting]
     if not found:
         path.unlink(missing_ok=True)  # of an earlier run
         return []

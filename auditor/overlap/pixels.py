@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-from auditor.overlap.decode import to_rgb
+from auditor.data.decode import to_rgb
 from auditor.overlap.dihedral import UPRIGHT, Orientation, oriented
 
 __all__ = ["Likeness", "Prepared", "compare", "laid", "prepare"]

@@ -63,6 +63,11 @@ class OverlapPair(NamedTuple):
     verified: bool = True
     """Whether the pixels were looked at."""
 
+    @property
+    def conflicting(self) -> bool:
+        """Whether the two carry different labels; a label that is not known is none."""
+        return "" not in (self.test_label, self.train_label) and self.test_label != self.train_label
+
 
 @dataclass(frozen=True)
 class Threshold:

@@ -20,7 +20,7 @@ import xxhash
 from numpy.typing import NDArray
 from PIL import Image
 
-from auditor.overlap.decode import full_size, to_grey, to_pixels, to_rgb
+from auditor.data.decode import full_size, to_grey, to_pixels, to_rgb
 from auditor.overlap.soft import soft_hashes
 from auditor.overlap.views import view_thumbnails
 
@@ -73,7 +73,7 @@ def impression(image: Image.Image, data: bytes, views: bool = False) -> Impressi
     Parameters
     ----------
     image
-        The decoded picture, from :func:`auditor.overlap.decode.open_image`.
+        The decoded picture, from :func:`auditor.data.decode.open_image`.
     data
         The file it was decoded from.
     views

@@ -13,12 +13,12 @@ from auditor.data.images import read_images
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.threads import wait_passively
 from auditor.errors import InputError
-from auditor.evidence.locks import held
 from auditor.evidence.signature_file import SignatureFile, is_signature_file, write_signatures
 from auditor.evidence.signatures import VERSION, Signatures, SigningSettings
 from auditor.evidence.signing import Signing
-from auditor.evidence.store import Store
 from auditor.progress import Progress
+from auditor.store import Store
+from auditor.store.locks import held
 
 if TYPE_CHECKING:
     import pyarrow as pa

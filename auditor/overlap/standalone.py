@@ -19,15 +19,14 @@ from auditor.config import Config
 from auditor.data.images import read_images, refuse_nested
 from auditor.engine.threads import wait_passively
 from auditor.errors import InputError
-from auditor.evidence.provider import find_providers
 from auditor.evidence.signature_file import is_signature_file
 from auditor.evidence.signatures import Signatures
-from auditor.evidence.store import EVIDENCE, Store
 from auditor.graph import Graph
-from auditor.overlap.contamination import conflicting
 from auditor.overlap.exhibit import show_overlap
 from auditor.progress import Progress
+from auditor.provider import find_providers
 from auditor.record import OverlapReport, SourceInfo
+from auditor.store import EVIDENCE, Store
 from auditor.wording import beside, plural
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ def look_within(
 
 def _judged(overlap: Overlap, max_share: float, blind: str) -> tuple[Status, str]:
     repeated, n, lost = overlap.repeats_test.images, overlap.test_signed, overlap.test_unread
-    conflicts = sum(map(conflicting, overlap.within_test))
+    conflicts = sum(pair.conflicting for pair in overlap.within_test)
     if not n:
         return Status.INCONCLUSIVE, "No image could be read."
     labels = f"; two labels on {plural(conflicts, 'pair')} of copies" if conflicts else ""

@@ -6,7 +6,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from auditor.overlap.decode import to_rgb
+from auditor.data.decode import to_rgb
 
 __all__ = ["thumbnail"]
 

@@ -37,6 +37,11 @@ class OverlapRow(Record):
     test_thumbnail: str | None = None
     train_thumbnail: str | None = None
 
+    @property
+    def conflicting(self) -> bool:
+        """Whether the two carry different labels; a label that is not known is none."""
+        return "" not in (self.test_label, self.train_label) and self.test_label != self.train_label
+
 
 class TierRow(Record):
     """One way in which pictures are copies of one another."""

@@ -10,7 +10,6 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from auditor import wording
-from auditor.overlap.contamination import conflicting
 from auditor.policy import shown_status
 from auditor.record import Audit
 from auditor.render import docs, exhibits, glyph, standing
@@ -65,7 +64,6 @@ def _environment() -> Environment:
     )
     environment.globals.update(_GLOBALS)
     environment.filters.update(_FILTERS)
-    environment.tests["disagreeing"] = conflicting
     return environment
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.data.decode import open_image
 from auditor.data.sources import read_samples
 from auditor.overlap.candidates import Crowd, nearest
-from auditor.overlap.decode import open_image
 from auditor.overlap.signature import impression, signatures
 from auditor.overlap.soft import crowding
 

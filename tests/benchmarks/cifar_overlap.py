@@ -20,7 +20,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from auditor.overlap.decode import open_image
+from auditor.data.decode import open_image
 from auditor.overlap.overlap import find_overlap
 from auditor.overlap.result import OverlapPair, OverlapSearch, OverlapSettings
 from auditor.overlap.signature import Signature, impression, signatures

@@ -36,6 +36,7 @@ import torch
 
 from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
+from auditor.data.decode import open_image
 from auditor.data.samples import Samples
 from auditor.data.sources import read_samples
 from auditor.engine import decoding as engine_decoding
@@ -50,11 +51,10 @@ from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.replica import Replica, memory_format
 from auditor.engine.workers import lookers
 from auditor.evidence.predictions import Predictions
-from auditor.evidence.store import Store
 from auditor.models.device import choose_device, describe_device
 from auditor.models.handle import Candidate
-from auditor.overlap.decode import open_image
 from auditor.progress import Progress
+from auditor.store import Store
 
 DTYPES = ("float32", "bfloat16", "float16")
 FORMS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from auditor.data.decode import open_image
 from auditor.data.sources import read_samples
-from auditor.overlap.decode import open_image
 from auditor.overlap.signature import Signature, impression, signatures
 
 BATCH = 64

@@ -38,12 +38,12 @@ from auditor.engine.backends.choosing import BACKENDS
 from auditor.engine.inference import Inference
 from auditor.engine.observation import Observing, observe_samples
 from auditor.evidence.measuring import Measuring
-from auditor.evidence.provider import Observer
 from auditor.evidence.signatures import SigningSettings
 from auditor.evidence.signing import Signing
-from auditor.evidence.store import Store
 from auditor.models.handle import Candidate
 from auditor.progress import Progress
+from auditor.provider import Observer
+from auditor.store import Store
 
 DEFAULT, BEST = "timm: NCHW, batch 256", "timm: channels_last, batch 8"
 OURS = "auditor (ONNX Runtime, as installed)"

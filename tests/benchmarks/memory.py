@@ -73,9 +73,9 @@ def one(images: int) -> None:
     from auditor.engine.observation import Observing, observe_samples
     from auditor.evidence.signatures import SigningSettings
     from auditor.evidence.signing import Signing
-    from auditor.evidence.store import Store
     from auditor.models.handle import Candidate
     from auditor.progress import Progress
+    from auditor.store import Store
 
     torch.manual_seed(0)
     classes = tuple(f"class {k:04}" for k in range(CLASSES))

@@ -28,8 +28,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
+from auditor.data.decode import open_image
 from auditor.data.sources import read_samples
-from auditor.overlap.decode import open_image
 from auditor.overlap.overlap import find_overlap
 from auditor.overlap.search import near_pairs
 from auditor.overlap.signature import impression, signatures

@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
+from auditor.data.decode import open_image, to_rgb
 from auditor.data.sources import read_samples
-from auditor.overlap.decode import open_image, to_rgb
 from auditor.overlap.overlap import find_overlap
 from auditor.overlap.result import OverlapSettings
 from auditor.overlap.signature import impression, signatures

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.data.decode import open_image
 from auditor.data.sources import read_samples
-from auditor.overlap.decode import open_image
 from auditor.overlap.search import near_pairs
 from auditor.overlap.signature import impression, signatures
 

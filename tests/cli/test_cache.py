@@ -13,7 +13,7 @@ from subprocess import CompletedProcess
 import pyarrow as pa
 import pytest
 
-from auditor.evidence.store import GENERATIONS, Store
+from auditor.store import GENERATIONS, Store
 
 Cli = Callable[..., CompletedProcess[str]]
 
@@ -21,7 +21,7 @@ KEYS = [letter * 64 for letter in "abcdef"]
 HOLDING = """
 import sys
 from pathlib import Path
-from auditor.evidence.locks import held
+from auditor.store.locks import held
 
 with held(Path(sys.argv[1])):
     print("held", flush=True)

@@ -9,8 +9,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from auditor.evidence.store import Store
 from auditor.record import Audit
+from auditor.store import Store
 
 Cli = Callable[..., CompletedProcess[str]]
 

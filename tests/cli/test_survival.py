@@ -14,7 +14,7 @@ from subprocess import PIPE
 
 import pytest
 
-from auditor.evidence.store import Store
+from auditor.store import Store
 
 DEADLY = """
 import os, pathlib, signal

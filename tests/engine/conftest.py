@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from auditor.evidence.provider import Observer
+from auditor.provider import Observer
 
 
 class Widths(Observer):

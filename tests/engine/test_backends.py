@@ -248,7 +248,7 @@ def test_an_audit_predicts_the_same_by_any_backend(
     image_folder: Callable[..., Path], module: Callable[..., str], run: Any, tmp_path: Path
 ) -> None:
     from auditor.evidence.predictions import Predictions
-    from auditor.evidence.store import Store
+    from auditor.store import Store
 
     test = image_folder("test", {"red": 20, "blue": 20})
     name = module(

@@ -19,9 +19,9 @@ from auditor.data.samples import Samples
 from auditor.engine.inference import Inference
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.shards import PART
-from auditor.evidence.store import Store
 from auditor.models.handle import Candidate
 from auditor.progress import Progress
+from auditor.store import Store
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
@@ -157,7 +157,7 @@ def test_short_batches_are_filled_up(
 
 
 def prepared(inference: Inference, images: Sequence[str]) -> list[Any]:
-    from auditor.overlap.decode import open_image
+    from auditor.data.decode import open_image
 
     files = [inference.samples.read(image) for image in images]
     return [inference.prepare(open_image(file), file) for file in files]

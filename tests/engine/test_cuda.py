@@ -16,6 +16,7 @@ from torchvision.transforms import InterpolationMode
 
 from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
+from auditor.data.decode import open_image
 from auditor.data.samples import Samples
 from auditor.data.sources import read_samples
 from auditor.engine.decoding import Decoder
@@ -24,12 +25,11 @@ from auditor.engine.jpegs import CELLS, Jpeg, jpeg
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.precision import reproducible
 from auditor.errors import InputError
-from auditor.evidence.store import Store
 from auditor.models.handle import Candidate
 from auditor.models.preprocessing import Preprocessing
 from auditor.models.tensor_transform import OnTensors
-from auditor.overlap.decode import open_image
 from auditor.progress import Progress
+from auditor.store import Store
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 

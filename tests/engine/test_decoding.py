@@ -21,6 +21,7 @@ from PIL import Image
 
 from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
+from auditor.data.decode import open_image, to_rgb
 from auditor.data.samples import Samples
 from auditor.data.sources import read_samples
 from auditor.engine import decoding, jpegs, workers
@@ -29,12 +30,11 @@ from auditor.engine.inference import Inference
 from auditor.engine.jpegs import Jpeg, jpeg
 from auditor.engine.observation import Observing, observe_samples
 from auditor.errors import InputError
-from auditor.evidence.store import Store
 from auditor.models.handle import Candidate
 from auditor.models.preprocessing import Preprocessing
 from auditor.models.tensor_transform import OnTensors
-from auditor.overlap.decode import open_image, to_rgb
 from auditor.progress import Progress
+from auditor.store import Store
 
 CPU = torch.device("cpu")
 CLASSES = ("a", "b")

@@ -16,9 +16,9 @@ from auditor.engine import features
 from auditor.engine.inference import Inference
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.shards import PART
-from auditor.evidence.store import Store
 from auditor.models.handle import Candidate
 from auditor.progress import Progress
+from auditor.store import Store
 
 MODELS = """
 class Pixels(nn.Module):

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 import auditor
 from auditor.engine.forward import Forward
 from auditor.evidence.predictions import Predictions
-from auditor.evidence.store import Store
 from auditor.record import Audit
 from auditor.render.html import html_report
+from auditor.store import Store
 
 CPU = torch.device("cpu")
 SIZE = (3, 16, 16)

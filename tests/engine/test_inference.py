@@ -15,6 +15,7 @@ import torch
 
 from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
+from auditor.data.decode import open_image
 from auditor.data.folder import read_folder
 from auditor.data.samples import Samples
 from auditor.engine.forward import Forward
@@ -22,7 +23,6 @@ from auditor.engine.inference import Inference
 from auditor.engine.replica import Replica
 from auditor.errors import InputError
 from auditor.models.handle import Candidate
-from auditor.overlap.decode import open_image
 
 CPU = torch.device("cpu")
 CLASSES = tuple("abcdefg")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from auditor.engine.journal import CRASHED
-from auditor.evidence.store import Store
+from auditor.store import Store
 
 N = 40
 SOURCE = '''
@@ -31,8 +31,8 @@ from auditor.config import EngineTable
 from auditor.data.samples import Samples
 from auditor.engine.observation import Observing, observe_samples
 from auditor.errors import AuditorError
-from auditor.evidence.provider import Observer
-from auditor.evidence.store import Store
+from auditor.provider import Observer
+from auditor.store import Store
 from auditor.progress import Progress
 
 

@@ -20,8 +20,8 @@ from PIL import Image
 from auditor.data.folder import read_folder
 from auditor.data.samples import Samples
 from auditor.engine.observation import Observing, observe_samples
-from auditor.evidence.store import Store
 from auditor.progress import Progress
+from auditor.store import Store
 from tests.engine.conftest import Widths
 
 METHOD = "by eye"

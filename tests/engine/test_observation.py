@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from auditor.data.decode import full_size
 from auditor.data.folder import read_folder
 from auditor.data.samples import Samples
 from auditor.engine.observation import Observing, observe_samples
 from auditor.errors import InputError
-from auditor.evidence.store import Store
-from auditor.overlap.decode import full_size
 from auditor.progress import Progress
+from auditor.store import Store
 from tests.engine.conftest import Widths
 
 

@@ -24,8 +24,8 @@ from auditor.engine import cluster as clusters
 from auditor.engine.cluster import Need, import_ray, room
 from auditor.engine.observation import Observing, observe_samples
 from auditor.errors import InputError
-from auditor.evidence.store import Store
 from auditor.progress import Progress
+from auditor.store import Store
 
 EYES = '''
 import os
@@ -37,7 +37,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from auditor.errors import ConfigError
-from auditor.evidence.provider import Observer
+from auditor.provider import Observer
 
 
 class Eye(Observer):

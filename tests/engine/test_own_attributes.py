@@ -12,9 +12,9 @@ from auditor.data.classes import ClassList
 from auditor.data.folder import read_folder
 from auditor.engine.inference import Inference
 from auditor.engine.observation import Observing, observe_samples
-from auditor.evidence.store import Store
 from auditor.models.handle import Candidate
 from auditor.progress import Progress
+from auditor.store import Store
 
 MODELS = """
 class Own(ByColour):

@@ -17,8 +17,8 @@ from auditor.data.folder import read_folder
 from auditor.data.samples import Samples
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.shards import PART
-from auditor.evidence.store import Store
 from auditor.progress import Progress
+from auditor.store import Store
 from tests.engine.conftest import Widths
 
 N = 2 * PART + 76

@@ -17,9 +17,9 @@ from auditor.engine.inference import Inference
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.precision import reproducible
 from auditor.engine.timing import Subject, time_models
-from auditor.evidence.store import Store
 from auditor.models.handle import Candidate
 from auditor.progress import Progress
+from auditor.store import Store
 
 SWITCHES: dict[str, Callable[[], None]] = {
     "nothing": lambda: None,

@@ -14,20 +14,20 @@ from hypothesis import strategies as st
 
 from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
+from auditor.data.decode import open_image
 from auditor.data.folder import read_folder
 from auditor.data.samples import Samples
+from auditor.engine.assembling import about_of
 from auditor.engine.collecting import Task
 from auditor.engine.inference import Inference
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.shards import PART
 from auditor.engine.ways import LAST_BITS, MAY_DIFFER, difference, joined, said_by, saying
-from auditor.engine.whole import about_of
 from auditor.errors import InputError
-from auditor.evidence.parts import Parts
-from auditor.evidence.store import Store
 from auditor.models.handle import Candidate
-from auditor.overlap.decode import open_image
 from auditor.progress import Progress
+from auditor.store import Store
+from auditor.store.parts import Parts
 from tests.engine.conftest import Widths
 
 values = st.integers(-5, 5) | st.text(max_size=500) | st.lists(st.text(max_size=9))

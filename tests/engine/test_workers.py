@@ -24,8 +24,8 @@ from auditor.engine.looking import Seen, Threads, Wanted
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.workers import Processes, lookers
 from auditor.errors import InputError
-from auditor.evidence.store import Store
 from auditor.progress import Progress
+from auditor.store import Store
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there is no memfd here")
 
@@ -46,7 +46,7 @@ from PIL import Image
 
 from auditor.data.samples import Samples
 from auditor.errors import InputError
-from auditor.evidence.provider import Observer
+from auditor.provider import Observer
 
 N = 320
 

@@ -17,14 +17,14 @@ from PIL import Image, ImageFilter, ImageStat
 from scipy import ndimage
 from sklearn.datasets import load_sample_images
 
+from auditor.data.decode import open_image
 from auditor.data.folder import read_folder
 from auditor.engine.observation import Observing, observe_samples
 from auditor.evidence.measuring import Measured, Measuring, measure
 from auditor.evidence.properties import Properties
-from auditor.evidence.store import Store
-from auditor.overlap.decode import open_image
 from auditor.progress import Progress
 from auditor.record import Audit
+from auditor.store import Store
 
 Folder = Callable[..., Path]
 LOOKING = ("split-overlap", "overfitting", "baseline-regression", "efficiency")

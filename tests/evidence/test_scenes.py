@@ -11,9 +11,9 @@ from sklearn.neighbors import NearestNeighbors
 from auditor.check import Status
 from auditor.evidence import scenes as module_of_scenes
 from auditor.evidence.scenes import ScenePair, Scenes, nearest
-from auditor.evidence.store import Store
 from auditor.record import Audit
 from auditor.render.html import html_report
+from auditor.store import Store
 
 Run = Callable[..., Audit]
 

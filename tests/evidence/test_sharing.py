@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.errors import Unavailable
-from auditor.evidence.files import read_open, read_table
 from auditor.evidence.signatures import SigningSettings
-from auditor.evidence.store import GENERATIONS, Store
 from auditor.overlap.standalone import compare
+from auditor.store import GENERATIONS, Store
+from auditor.store.files import read_open, read_table
 
 KEYS = [f"{n:064}"[::-1] for n in range(1, 9)]
 METHOD = "by model"
@@ -129,7 +129,7 @@ SAVING = """
 import sys
 from pathlib import Path
 import pyarrow as pa
-from auditor.evidence.store import Store
+from auditor.store import Store
 
 folder, me = Path(sys.argv[1]), int(sys.argv[2])
 for n in range(12):
@@ -219,7 +219,7 @@ class TestTogether:
         for key in (KEYS[0], None):
             store = Store(folder)
             assert store.load("test", KEYS[0]) == table(0)
-            monkeypatch.setattr("auditor.evidence.store.read_open", late)
+            monkeypatch.setattr("auditor.store.store.read_open", late)
             assert store.load("test", key) == table(0)
             assert Store(folder).load("test") == table(1)
 

@@ -9,7 +9,6 @@ from PIL import Image
 
 from auditor.overlap import candidates, device
 from auditor.overlap.candidates import NEAREST, RADIUS, Candidates, Crowd, nearest
-from auditor.overlap.contamination import conflicting
 from auditor.overlap.dihedral import ORIENTATIONS, UPRIGHT, Orientation, oriented, oriented_soft
 from auditor.overlap.overlap import find_duplicates, find_overlap
 from auditor.overlap.soft import crowding, low_bits, unit_rows
@@ -158,7 +157,7 @@ def test_two_labels_are_seen_wherever_a_split_is_searched(
     monkeypatch.setattr(candidates, "fits", lambda rows, device: True)
     there = find_duplicates(labelled, None)
     pairs = [
-        {(pair.test_image, pair.train_image) for pair in found.pairs if conflicting(pair)}
+        {(pair.test_image, pair.train_image) for pair in found.pairs if pair.conflicting}
         for found in (here, there)
     ]
     assert pairs[0] == pairs[1]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
-from auditor.overlap.decode import open_image
+from auditor.data.decode import open_image
 from auditor.overlap.overlap import PARTNERS, find_duplicates, find_overlap
 from auditor.overlap.result import OverlapPair
 from auditor.overlap.splits import SplitSignatures

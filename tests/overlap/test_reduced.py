@@ -13,16 +13,16 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from auditor.data.decode import open_image, reduced_image
 from auditor.data.folder import read_folder
 from auditor.engine.observation import Observing, observe_samples
 from auditor.evidence.measuring import Measuring
-from auditor.evidence.provider import Observer
 from auditor.evidence.signatures import SigningSettings
 from auditor.evidence.signing import Signing
-from auditor.evidence.store import Store
-from auditor.overlap.decode import open_image, reduced_image
 from auditor.overlap.signature import Signature, impression, signatures
 from auditor.progress import Progress
+from auditor.provider import Observer
+from auditor.store import Store
 from tests.overlap.conftest import signature
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from auditor.overlap.decode import open_image
+from auditor.data.decode import open_image
 from auditor.overlap.soft import SCALE, SOFT_BYTES
 from tests.overlap.conftest import signature
 

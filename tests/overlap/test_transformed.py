@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auditor.overlap.decode import open_image
+from auditor.data.decode import open_image
 from auditor.overlap.overlap import find_overlap
 from auditor.overlap.result import OverlapPair, OverlapSettings
 from auditor.overlap.splits import SplitSignatures

@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageFile, ImageStat
 from PIL.PngImagePlugin import PngInfo
 from sklearn.datasets import load_sample_image
 
-from auditor.overlap.decode import (
+from auditor.data.decode import (
     REDUCED_SIDE,
     Unreadable,
     file_kind,

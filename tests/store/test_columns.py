@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from auditor.evidence.columns import matrix, matrix_of, telling, told, with_lost, without_lost
+from auditor.store.columns import matrix, matrix_of, telling, told, with_lost, without_lost
 
 TYPES = (np.int8, np.float16, np.float32, np.int64)
 

@@ -18,14 +18,14 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from auditor.data.samples import Samples
+from auditor.engine.assembling import about_of
 from auditor.engine.collecting import Task
 from auditor.engine.observation import Observing
 from auditor.engine.shards import Shard
 from auditor.engine.ways import MAY_DIFFER, difference, joined
-from auditor.engine.whole import about_of
 from auditor.errors import InputError
-from auditor.evidence.parts import Parts
-from auditor.evidence.store import Store
+from auditor.store import Store
+from auditor.store.parts import Parts
 from auditor.writing import write_text
 
 __all__ = ["Share", "merge", "write_share"]

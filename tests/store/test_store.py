@@ -24,14 +24,14 @@ from auditor.evidence.complexity import Complexity
 from auditor.evidence.counts import TrainCounts
 from auditor.evidence.overlap import Overlap, OverlapPair, Unread
 from auditor.evidence.predictions import Predictions
-from auditor.evidence.provider import Stored
 from auditor.evidence.signatures import Signatures
-from auditor.evidence.store import Store
 from auditor.evidence.training_log import TrainingLog
 from auditor.models.complexity import Memory, Uncounted
 from auditor.models.stages import Stage
+from auditor.provider import Stored
 from auditor.record import Audit
 from auditor.runner import judge
+from auditor.store import Store
 
 KEY = "k" * 64
 HARMED_ENTRIES = (

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 
 from auditor.errors import NotWritten
-from auditor.evidence.locks import held, held_if_free
-from auditor.evidence.store import Store
+from auditor.store import Store
+from auditor.store.locks import held, held_if_free
 
 TABLE = pa.table({"x": [1]})
 
@@ -67,7 +67,7 @@ def test_another_failure_names_the_place(tmp_path: Path, monkeypatch: pytest.Mon
 HOLDING = """
 import sys
 from pathlib import Path
-from auditor.evidence.locks import held
+from auditor.store.locks import held
 
 with held(Path(sys.argv[1])):
     print("held", flush=True)

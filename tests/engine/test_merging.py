@@ -17,12 +17,12 @@ import pytest
 from PIL import Image
 
 from auditor.data.samples import Samples
+from auditor.engine.merging import merge, write_share
 from auditor.engine.observation import Observing, observe_samples, task_of
 from auditor.engine.shards import PART, Shard
-from auditor.engine.shares import merge, write_share
 from auditor.errors import InputError
-from auditor.evidence.store import Store
 from auditor.progress import Progress
+from auditor.store import Store
 from tests.engine.conftest import Widths
 
 N = 2 * PART + 76

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from auditor.errors import Unavailable
-from auditor.evidence.files import read_open, sha256_of, sha256_of_open, write_stream
-from auditor.evidence.locks import held, held_if_free
-from auditor.evidence.manifest import EARLIER, Entry, Manifest
-from auditor.evidence.parts import Parts, remove_if_empty
+from auditor.store.files import read_open, sha256_of, sha256_of_open, write_stream
+from auditor.store.locks import held, held_if_free
+from auditor.store.manifest import EARLIER, Entry, Manifest
+from auditor.store.parts import Parts, remove_if_empty
 from auditor.writing import appearing, write_text
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor.evidence.files import is_unharmed, read_table, schema_of, write_stream
+from auditor.store.files import is_unharmed, read_table, schema_of, write_stream
 from auditor.writing import appearing
 
 if TYPE_CHECKING:

@@ -17,7 +17,9 @@ images are listed and not judged.
 How to fix
 ----------
 Repair or replace the files, or remove them from the test set on purpose. Each is listed with the
-decoder's reason. To accept them, raise ``max_share``.
+decoder's reason. To accept them, raise ``max_share``. What the system did not give, such as a
+file on a mount that was gone, is asked for again by the next ``auditor run``; what it gave and
+nobody can decode, or what killed the process, when the file changes.
 
 Limits
 ------

@@ -186,8 +186,11 @@ class Finding(BaseModel):
         from auditor import stats
 
         if n == 0:
-            needed = stats.samples_for_perfect(minimum, confidence, interval)
-            note = f"nothing to measure; {needed} samples, all right, would show it"
+            note = stats.NEVER
+            if minimum < 1:
+                needed = stats.samples_for_perfect(minimum, confidence, interval)
+                note = f"{needed} samples, all right, would show it"
+            note = f"nothing to measure; {note}"
             return cls.unmeasured(subject, metric, note, minimum)
         bounds = stats.proportion_interval(successes, n, confidence, interval)
         finding = cls.judged(subject, metric, successes / n, bounds, minimum, n=n)

@@ -12,7 +12,7 @@ from auditor import leak_free
 from auditor.check import Check, Level, Outcome, Status
 from auditor.config import Config, ConfigSource, load_config
 from auditor.engine.threads import wait_passively
-from auditor.errors import ConfigError, InputError, OptionError, Unavailable
+from auditor.errors import InputError, OptionError, Unavailable
 from auditor.graph import Graph
 from auditor.policy import apply_waivers, decide_verdict, describe_policy
 from auditor.progress import Progress
@@ -26,6 +26,12 @@ from auditor.registry import (
     find_checks,
     placed,
     unknown,
+)
+from auditor.requirements import (
+    require_another_folder,
+    require_known_classes,
+    require_same_subject,
+    require_something_to_judge,
 )
 from auditor.store import EVIDENCE, Store
 from auditor.store.locks import held
@@ -204,31 +210,18 @@ def _begun(
 ) -> Graph:
     """Return the graph, once what is wrong with the input at first sight was said."""
     wait_passively()
-    if gathering and config.data.test is None and config.predictions.test is None:
-        message = "nothing to judge: give [data] test with a model, or [predictions] test"
-        raise source.complain((), message)
-    _require_another_folder(config, source)
+    require_another_folder(config, source)
+    if gathering:
+        require_something_to_judge(config, source)
     graph = _graph(config, configured, progress or Progress(), gathering=gathering)
     if gathering:
         graph.look_again()
+    else:
+        require_same_subject(config, graph, source)
     for name in ("baseline", *(("baseline_model", "training_log") if gathering else ())):
         graph.get(name, required=False)  # what is wrong is said before the work, not after
-    _require_known_classes(graph, source)
+    require_known_classes(graph, source)
     return graph
-
-
-def _require_another_folder(config: Config, source: ConfigSource) -> None:
-    """Refuse a baseline that this audit would replace: the next one would be held to itself."""
-    given = None if config.baseline is None else config.baseline.audit
-    if given is None:
-        return
-    folder = given if given.is_dir() else given.parent
-    if folder.resolve() == config.output.directory.resolve():
-        raise source.complain(
-            ("baseline", "audit"),
-            f"{given} lies where this audit is written to, so that the next one would be compared "
-            "with this one, whatever its verdict; keep the baseline elsewhere, or give --output",
-        )
 
 
 def _decided(
@@ -288,19 +281,6 @@ def _properties_of_what_is_seen(config: Config, graph: Graph) -> list[str]:
     signed = {split for split in ("test", "train") if graph.asked_for(f"{split}_signatures")}
     predicted = {"test"} if config.predictions.test is None else set()
     return [f"{split}_properties" for split in sorted(signed | predicted)]
-
-
-def _require_known_classes(graph: Graph, source: ConfigSource) -> None:
-    """Stop where ``[deployment]`` does not fit the classes, or ``[overlap] groups`` the data."""
-    try:
-        if graph.config.deployment is not None:
-            graph.get("deployment")
-        if graph.asked_for("groups"):
-            graph.get("groups", required=False)
-    except ConfigError as error:
-        raise source.complain(error.place, str(error)) from None
-    except Unavailable:  # said by the checks that ask for the predictions
-        return
 
 
 def _require_test(graph: Graph) -> None:

@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from auditor.check import IntervalMethod
 
 __all__ = [
+    "NEVER",
     "Interval",
     "benjamini_hochberg",
     "binomial_cdf",
     "chance_p_value",
     "difference_interval",
+    "difference_intervals",
     "excess_p_value",
+    "fewest_images",
     "holm",
     "proportion_interval",
     "proportion_intervals",
@@ -36,8 +39,10 @@ __all__ = [
     "samples_to_settle",
     "shortfall_p_values",
     "what_would_settle",
+    "what_would_settle_gap",
 ]
 
+NEVER = "no number of images shows 100%; ask for less"
 _COUNTED_EXACTLY = 20_000
 _MOST_SAMPLES = 10_000_000
 
@@ -97,11 +102,25 @@ def difference_interval(
 
     Newcombe, Statistics in Medicine 17 (1998), method 10.
     """
+    counts = (np.array([count]) for count in (successes_a, n_a, successes_b, n_b))
+    low, high = difference_intervals(*counts, confidence=confidence)
+    return Interval(float(low[0]), float(high[0]))
+
+
+def difference_intervals(
+    successes_a: NDArray[np.integer],
+    n_a: NDArray[np.integer],
+    successes_b: NDArray[np.integer],
+    n_b: NDArray[np.integer],
+    *,
+    confidence: float = 0.95,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the bounds of ``difference_interval`` for many at once."""
     p, q = successes_a / n_a, successes_b / n_b
-    successes, n = np.array([successes_a, successes_b]), np.array([n_a, n_b])
-    (p_low, q_low), (p_high, q_high) = proportion_intervals(successes, n, confidence, "wilson")
+    p_low, p_high = proportion_intervals(successes_a, n_a, confidence, "wilson")
+    q_low, q_high = proportion_intervals(successes_b, n_b, confidence, "wilson")
     down, up = np.hypot(p - p_low, q_high - q), np.hypot(p_high - p, q - q_low)
-    return Interval(float(p - q - down), float(p - q + up))
+    return p - q - down, p - q + up
 
 
 def binomial_cdf(
@@ -229,7 +248,7 @@ def samples_for_perfect(
     (14, 11)
     """
     if minimum >= 1.0:
-        return _MOST_SAMPLES
+        raise ValueError("no number of samples shows a rate of 1")
     if minimum <= 0.0:
         return 1
     if method == "wilson":
@@ -278,6 +297,8 @@ def what_would_settle(
     Below the limit that is a failure, which must hold among ``family`` rates tested together; the
     most that Holm may ask of one of them is Bonferroni's level.
     """
+    if limit >= 1.0:
+        return NEVER
     rate = successes / n
     strict = 1 - (1 - confidence) / family if rate < limit else confidence
     total = samples_to_settle(rate, limit, strict, method)
@@ -287,6 +308,58 @@ def what_would_settle(
         return f"the rate stands on the limit; {best} more, all right, would settle it"
     more = max(total - n, 1)
     return f"about {more:,} more samples at this rate would settle it; {best} if all are right"
+
+
+def fewest_images(
+    settled: Callable[[NDArray[np.int64]], NDArray[np.bool_]], start: int
+) -> int | None:
+    """Return about how many images more than ``start`` settle it; None where ten million do not.
+
+    Parameters
+    ----------
+    settled
+        Tells of numbers of images, shape (m,), whether each would do.
+    start
+        Images there are.
+    """
+    low, high = start, _MOST_SAMPLES
+    for space in (np.geomspace, np.linspace, np.linspace):  # by powers, then within the step found
+        totals = np.unique(np.rint(space(low + 1, high, 50)).astype(np.int64))
+        found = np.flatnonzero(settled(totals))
+        if not found.size:
+            return None
+        low, high = int(totals[max(found[0] - 1, 0)]), int(totals[found[0]])
+    return high - start
+
+
+def what_would_settle_gap(
+    bounds: Callable[[NDArray[np.int64]], tuple[NDArray[np.float64], NDArray[np.float64]]],
+    limit: float,
+    start: int,
+    what: str = "images",
+) -> str:
+    """Say in one sentence how many more images an inconclusive gap between two rates needs.
+
+    Parameters
+    ----------
+    bounds
+        Those of the gap, were there so many images at the rates that were seen.
+    limit
+        The largest gap that is allowed.
+    start
+        Images there are.
+    what
+        What they are called.
+    """
+
+    def settled(n: NDArray[np.int64]) -> NDArray[np.bool_]:
+        low, high = bounds(n)
+        return np.asarray((high <= limit) | (low > limit))
+
+    more = fewest_images(settled, start)
+    if more is None:
+        return f"no number of {what} like these would settle it"
+    return f"about {more:,} more {what} at these rates would settle it"
 
 
 def _extra_if_all_right(

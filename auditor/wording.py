@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
+from decimal import ROUND_DOWN, Context, Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "share",
     "shorten",
     "size",
+    "threshold",
     "visible",
 ]
 
@@ -348,6 +350,23 @@ def digits_apart(
     while digits < _MOST_DIGITS and any(write(v, digits) == write(limit, digits) for v in known):
         digits += 1
     return digits
+
+
+def threshold(probability: float) -> str:
+    """Return a threshold in so many digits, rounded down, that it flags the same images.
+
+    Between the two is no probability of float32, which has 24 bits.
+
+    >>> threshold(0.99990522861), threshold(0.5770000219345093), threshold(0.25)
+    ('0.999905228', '0.577', '0.25')
+    """
+    exact = Decimal(probability)
+    for digits in range(3, 18):
+        below = Context(digits, ROUND_DOWN).plus(exact)
+        if exact - below <= exact / (1 << 24):
+            break
+    text = f"{below:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def setting(value: object) -> str:

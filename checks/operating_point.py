@@ -57,6 +57,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
+from auditor import wording
 from auditor.check import Check, Finding, Outcome, Status
 from auditor.errors import OptionError, did_you_mean
 from auditor.wording import beside, limit, share
@@ -174,7 +175,8 @@ class OperatingPoint(Check):
         validation: Predictions,
     ) -> str:
         head = (
-            f"Flagged from a probability of {threshold:.3g} on, chosen on {len(validation):,} "
+            f"Flagged from a probability of {wording.threshold(threshold)} on, chosen on "
+            f"{len(validation):,} "
             "validation images,"
         )
         if judged.observed is None:

@@ -40,10 +40,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from auditor.check import Check, Finding, Fraction, Outcome, Status, decide
+from auditor.check import Check, Finding, Fraction, Outcome, Status
 from auditor.wording import beside, quantity, share
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from auditor.evidence.overlap import Overlap
     from auditor.evidence.predictions import Predictions
     from auditor.evidence.training_log import TrainingLog
@@ -84,18 +86,33 @@ class Overfitting(Check):
             empty = "training images" if len(seen) else "test images without overlap"
             return Finding.unmeasured("train against test", "accuracy gap", f"there are no {empty}")
         counts = (int(learnt.correct.sum()), len(learnt), int(seen.correct.sum()), len(seen))
-        interval = stats.difference_interval(*counts, self.confidence)
-        return Finding(
-            subject="train against test",
-            metric="accuracy gap",
-            observed=counts[0] / counts[1] - counts[2] / counts[3],
-            limit=self.max_gap,
-            interval=interval,
+        finding = Finding.judged(
+            "train against test",
+            "accuracy gap",
+            counts[0] / counts[1] - counts[2] / counts[3],
+            stats.difference_interval(*counts, self.confidence),
+            self.max_gap,
             n=min(counts[1], counts[3]),
             unit="points",
             higher_is_better=False,
-            status=decide(interval, self.max_gap, higher_is_better=False),
         )
+        if finding.status is not Status.INCONCLUSIVE:
+            return finding
+        return finding.model_copy(update={"note": self._what_would_settle(*counts)})
+
+    def _what_would_settle(self, right: int, trained: int, hits: int, tested: int) -> str:
+        """Say how many more test images it takes, where training images grow with them."""
+        from auditor import stats
+
+        def bounds(n: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            scale = n / tested
+            learnt, images, seen = (
+                np.rint(k * scale).astype(np.int64) for k in (right, trained, hits)
+            )
+            return stats.difference_intervals(learnt, images, seen, n, confidence=self.confidence)
+
+        what = "test images, with training images in proportion,"
+        return stats.what_would_settle_gap(bounds, self.max_gap, tested, what)
 
     def _log(self, log: TrainingLog) -> Finding | None:
         known = np.isfinite(log.eval_loss) & np.isfinite(log.train_loss)

@@ -48,11 +48,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status, decide
+from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status
 from auditor.wording import beside, listed
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from auditor.evidence.confusion import Confusion
+
+    Counts = NDArray[np.integer]
+    Floats = NDArray[np.float64]
 
 
 _GAP = "gap between precision and recall"
@@ -114,19 +119,30 @@ class PrecisionRecallGap(Check):
         return [*rates, self._gap(name, right, named, there)] if named and there else rates
 
     def _gap(self, name: str, right: int, named: int, there: int) -> Finding:
-        gap = abs(right / named - right / there)
-        interval = _size_interval(right, named, there, self.confidence)
-        return Finding(
-            subject=name,
-            metric=_GAP,
-            observed=gap,
-            limit=self.max_gap,
-            interval=interval,
+        low, high = _sizes(*map(np.atleast_1d, (right, named, there)), confidence=self.confidence)
+        finding = Finding.judged(
+            name,
+            _GAP,
+            abs(right / named - right / there),
+            (float(low[0]), float(high[0])),
+            self.max_gap,
             n=min(named, there),
             unit="points",
             higher_is_better=False,
-            status=decide(interval, self.max_gap, higher_is_better=False),
         )
+        if finding.status is not Status.INCONCLUSIVE:
+            return finding
+        return finding.model_copy(update={"note": self._what_would_settle(right, named, there)})
+
+    def _what_would_settle(self, right: int, named: int, there: int) -> str:
+        from auditor import stats
+
+        def bounds(n: Counts) -> tuple[Floats, Floats]:
+            scale = n / there
+            hits, calls = (np.rint(k * scale).astype(np.int64) for k in (right, named))
+            return _sizes(hits, calls, n, confidence=self.confidence)
+
+        return stats.what_would_settle_gap(bounds, self.max_gap, there)
 
     def _summary(self, findings: list[Finding], n_classes: int) -> str:
         failed: dict[str, list[Finding]] = {}
@@ -145,13 +161,15 @@ class PrecisionRecallGap(Check):
         return f"Precision and recall are high and close in all {n_classes} classes."
 
 
-def _size_interval(right: int, named: int, there: int, confidence: float) -> tuple[float, float]:
+def _sizes(
+    right: Counts, named: Counts, there: Counts, *, confidence: float
+) -> tuple[Floats, Floats]:
     """Return bounds of |precision - recall|: those of the difference, folded at zero."""
     from auditor import stats
 
-    low, high = stats.difference_interval(right, named, right, there, confidence)
-    inside = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
-    return inside, float(np.max(np.abs([low, high])))
+    low, high = stats.difference_intervals(right, named, right, there, confidence=confidence)
+    sizes = np.abs([low, high])
+    return np.where((low <= 0) & (high >= 0), 0.0, sizes.min(0)), sizes.max(0)
 
 
 def _said(name: str, failures: list[Finding]) -> str:

@@ -12,6 +12,7 @@ from scipy.stats import binom, binomtest, false_discovery_control
 from statsmodels.stats.proportion import proportion_confint
 
 from auditor import stats
+from auditor.check import Finding
 
 CONFIDENCE = st.sampled_from([0.6, 0.8, 0.9, 0.95, 0.975, 0.99, 0.999])
 COUNTS = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -238,6 +239,21 @@ def test_what_would_settle_names_both_numbers() -> None:
     extra = int(text.split("; ")[1].split()[0])
     assert stats.proportion_interval(9 + extra, 10 + extra).low >= 0.80
     assert stats.proportion_interval(8 + extra, 9 + extra).low < 0.80
+
+
+def test_no_number_of_images_shows_a_rate_of_one() -> None:
+    assert stats.what_would_settle(600, 600, 1.0, 0.95) == stats.NEVER
+    found = Finding.rate("owl", "recall", 0, 0, 1.0, 0.95)
+    assert found.note == f"nothing to measure; {stats.NEVER}"
+
+
+@given(st.integers(1, 400), st.integers(1, 400), st.data())
+def test_differences_at_once_are_those_one_by_one(n: int, m: int, data: st.DataObject) -> None:
+    a, b = data.draw(st.integers(0, n)), data.draw(st.integers(0, m))
+    counts = (np.array(pair) for pair in ((a, b), (n, m), (b, a), (m, n)))
+    low, high = stats.difference_intervals(*counts, confidence=0.9)
+    assert stats.difference_interval(a, n, b, m, 0.9) == (low[0], high[0])
+    assert stats.difference_interval(b, m, a, n, 0.9) == (low[1], high[1])
 
 
 def test_what_would_settle_on_the_limit() -> None:

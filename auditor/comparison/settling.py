@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from auditor.comparison.paired import mid_p, paired_intervals
 from auditor.comparison.result import Change
 from auditor.comparison.side import Counts
+from auditor.stats import fewest_images
 
-__all__ = ["fewest_images", "images_to_settle", "what_would_settle"]
-
-_MOST_IMAGES = 10_000_000
+__all__ = ["images_to_settle", "what_would_settle"]
 
 
 def images_to_settle(
@@ -51,26 +48,6 @@ def images_to_settle(
         return np.asarray((low >= -margin) | worse)
 
     return fewest_images(settled, start)
-
-
-def fewest_images(settled: Callable[[Counts], NDArray[np.bool_]], start: int) -> int | None:
-    """Return about how many images more than ``start`` settle it; None where ten million do not.
-
-    Parameters
-    ----------
-    settled
-        Tells of numbers of images, shape (m,), whether each would do.
-    start
-        Images there are.
-    """
-    low, high = start, _MOST_IMAGES
-    for space in (np.geomspace, np.linspace, np.linspace):  # by powers, then within the step found
-        totals = np.unique(np.rint(space(low + 1, high, 50)).astype(np.int64))
-        found = np.flatnonzero(settled(totals))
-        if not found.size:
-            return None
-        low, high = int(totals[max(found[0] - 1, 0)]), int(totals[found[0]])
-    return high - start
 
 
 def what_would_settle(change: Change, margin: float, confidence: float) -> str:

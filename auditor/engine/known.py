@@ -150,6 +150,8 @@ def can_be_read_now(path: Path, samples: Samples) -> bool:
     samples
         The split it was made from.
     """
+    if LOOKS[1] not in pq.read_schema(path).names:  # no image was looked at
+        return False
     lost = (pc.field("error").is_valid()) & (pc.field(LOOKS[1]).is_null())
     images = pq.read_table(path, columns=["image"], filters=lost)["image"].to_pylist()
     return any(_digest(samples, image) for image in images)

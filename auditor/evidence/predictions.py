@@ -178,6 +178,10 @@ def _indices(table: pa.Table, name: str, classes: Sequence[str]) -> NDArray[np.i
     if table.num_rows == 0:  # no image could be read, and a pass then knows no such column
         return np.zeros(0, np.int64)
     found = pc.index_in(table[name].cast(pa.string()), value_set=pa.array(classes, pa.string()))
+    if found.null_count:
+        from auditor.errors import Unavailable
+
+        raise Unavailable(f"stored predictions hold a {name} that is no class of theirs", "error")
     values: NDArray[np.int64] = found.to_numpy().astype(np.int64)
     return values
 

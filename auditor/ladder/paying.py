@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.comparison.paired import paired_intervals
-from auditor.comparison.settling import fewest_images
 from auditor.ladder.significance import holm, p_above, p_below
+from auditor.stats import fewest_images
 
 if TYPE_CHECKING:
     from auditor.comparison import Change, Comparison

@@ -124,6 +124,7 @@ _FILTERS: dict[str, Any] = {
     "roughly": wording.roughly,
     "sections": docs.sections,
     "shorten": wording.shorten,
+    "threshold": wording.threshold,
     "thumbnail": exhibits.thumbnail,
     "visible": lambda value: wording.visible(str(value)),
     "worst_first": standing.worst_first,

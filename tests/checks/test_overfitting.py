@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -40,6 +41,33 @@ def test_a_candidate_that_generalises_passes(side: Side) -> None:
 
 def test_better_on_test_than_on_training_passes(side: Side) -> None:
     assert Overfitting().run(side(900, 100), side(990, 10), None, None).status is Status.PASS
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [((192, 8), (186, 14)), ((500, 0), (93, 7)), ((90, 10), (87, 13))]
+)
+def test_it_says_how_many_images_would_settle_it(
+    side: Side, train: tuple[int, int], test: tuple[int, int]
+) -> None:
+    outcome = Overfitting().run(side(*train), side(*test), None, None)
+    assert outcome.status is Status.INCONCLUSIVE
+    found = re.match(r"about ([\d,]+) more test images, with training", outcome.findings[0].note)
+    assert found is not None
+    more, n = int(found[1].replace(",", "")), sum(test)
+
+    def settled(total: float) -> bool:
+        seen, learnt = round(total * test[0] / n), round(total * train[0] / n)
+        images = round(total), round(total * sum(train) / n)
+        sides = side(learnt, images[1] - learnt), side(seen, images[0] - seen)
+        return Overfitting().run(*sides, None, None).status is not Status.INCONCLUSIVE
+
+    assert settled(1.2 * (n + more))
+    assert not settled(n + 0.8 * more)
+
+
+def test_a_gap_on_the_limit_is_settled_by_no_number(side: Side) -> None:
+    outcome = Overfitting().run(side(100, 0), side(95, 5), None, None)
+    assert outcome.findings[0].note.startswith("no number of test images")
 
 
 @pytest.mark.parametrize(("train", "test"), [((1, 0), (1, 0)), ((1, 0), (0, 1)), ((50, 0), (1, 0))])

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 
-from auditor.check import Status
+from auditor.check import Finding, Status
 from auditor.checks.precision_recall_gap import PrecisionRecallGap
 from auditor.evidence.confusion import Confusion
 
@@ -78,6 +79,20 @@ def test_the_gap_is_judged_on_its_size_either_way(confusion: Make) -> None:
         assert gap.interval is not None
         assert 0 <= gap.interval[0] <= gap.observed <= gap.interval[1]
         assert gap.status is Status.FAIL
+
+
+def test_it_says_how_many_images_would_settle_a_gap(confusion: Make) -> None:
+    def gap(times: int) -> Finding:
+        table = {"a": {"a": 18 * times}, "b": {"a": 2 * times, "b": 20 * times}}
+        findings = PrecisionRecallGap().run(confusion(table)).findings
+        return next(f for f in findings if f.subject == "a" and f.metric.startswith("gap"))
+
+    assert gap(1).status is Status.INCONCLUSIVE
+    found = re.match(r"about ([\d,]+) more images at these rates", gap(1).note)
+    assert found is not None
+    times = 1 + int(found[1].replace(",", "")) / 18
+    assert gap(round(1.1 * times)).status is not Status.INCONCLUSIVE
+    assert gap(round(0.9 * times)).status is Status.INCONCLUSIVE
 
 
 def test_it_advises() -> None:

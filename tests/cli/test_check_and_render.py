@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 Cli = Callable[..., CompletedProcess[str]]
@@ -112,3 +115,72 @@ def test_an_audit_that_cannot_be_rendered(
     done = cli("render", "audit/audit.json")
     assert done.returncode == 2
     assert f"auditor: audit/audit.json: {said}" in done.stderr or said in done.stderr
+
+
+def test_saved_predictions_of_data_at_hand_are_judged_again(
+    cli: Cli, here: Path, image_folder: Callable[..., Path]
+) -> None:
+    """No image was looked at for them, so none can be asked for again."""
+    image_folder("test", {"a": 30, "b": 30})
+    rows = [f"{c}/{n:04}.png,{c},{c}" for c in "ab" for n in range(30)]
+    (here / "p.csv").write_text("\n".join(["image,label,predicted", *rows]) + "\n")
+    done = [cli("run", "--predictions", "p.csv", "--test", "test") for _ in range(2)]
+    assert [each.returncode for each in done] == [0, 0], done[1].stderr
+    assert done[0].stdout == done[1].stdout
+
+
+def test_check_judges_nothing_in_the_name_of_other_predictions(
+    cli: Cli, here: Path, good: str, fraud: str, write: Callable[[str, str], Path]
+) -> None:
+    write("auditor.toml", f'[predictions]\ntest = "{good}"\n')
+    assert cli("run").returncode == 0
+    config = write("auditor.toml", f'[predictions]\ntest = "{fraud}"\n')
+    done = cli("check")
+    assert done.returncode == 2
+    said = f"{config.name}:2: {fraud} is not what the stored evidence was made from"
+    assert said in " ".join(done.stderr.split())
+    (here / fraud).unlink()
+    assert "is not what the stored" in cli("check").stderr  # by its name
+    write("auditor.toml", f'[predictions]\ntest = "elsewhere/{good}"\n')
+    assert cli("check").returncode == 0
+
+
+def test_check_judges_nothing_in_the_name_of_other_weights(
+    cli: Cli, here: Path, image_folder: Callable[..., Path], write: Callable[[str, str], Path]
+) -> None:
+    import timm
+    from safetensors.torch import save_file
+
+    image_folder("test", {"a": 4, "b": 4})
+    for name in ("one", "other"):
+        model = timm.create_model("test_efficientnet", num_classes=2)
+        save_file(model.state_dict(), here / f"{name}.safetensors")
+    candidate = '[candidate]\nmodel = "test_efficientnet"\ncheckpoint = "{}.safetensors"\n'
+    rest = '[data]\ntest = "test"\n[engine]\ndevice = "cpu"\n'
+    write("auditor.toml", candidate.format("one") + rest)
+    ran, checked = cli("run"), cli("check")
+    assert (checked.returncode, checked.stdout) == (ran.returncode, ran.stdout)
+    write("auditor.toml", candidate.format("other") + rest)
+    done = cli("check")
+    assert done.returncode == 2
+    said = "auditor.toml:3: other.safetensors does not hold the weights"
+    assert said in " ".join(done.stderr.split())
+    (here / "other.safetensors").unlink()
+    assert cli("check").returncode == ran.returncode
+
+
+def test_a_class_that_stored_predictions_do_not_know_is_an_error(
+    cli: Cli, here: Path, good: str
+) -> None:
+    cli("run", "--predictions", good)
+    file, manifest = (here / "audit/evidence" / name for name in ("test.parquet", "manifest.json"))
+    table = pq.read_table(file)
+    names = pa.array(["zebra", None, *table["predicted"].to_pylist()[2:]], pa.string())
+    place = table.column_names.index("predicted")
+    pq.write_table(table.set_column(place, "predicted", names), file)
+    content = json.loads(manifest.read_text())
+    content["evidence"]["test"]["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    manifest.write_text(json.dumps(content))
+    done = cli("check")
+    assert done.returncode == 2
+    assert "hold a predicted that is no class of theirs" in " ".join(done.stderr.split())

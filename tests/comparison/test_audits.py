@@ -98,7 +98,7 @@ def test_an_identical_candidate_passes(run: Run, kept: Run, saved: Saved, tmp_pa
     assert (shown.changed, shown.overall.lost, shown.overall.won) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("given", ["a", "a/audit.json", "a/../a"])
+@pytest.mark.parametrize("given", ["a", "a/audit.json", "a/../a", "alias", "links"])
 def test_an_audit_never_replaces_its_own_baseline(
     kept: Run, saved: Saved, tmp_path: Path, given: str
 ) -> None:
@@ -106,6 +106,10 @@ def test_an_audit_never_replaces_its_own_baseline(
     path = saved(GOOD)
     before = kept(tmp_path / "a", predictions={"test": path})
     path.write_text(path.read_text().replace("cat-cat-00001,cat,cat", "cat-cat-00001,cat,dog"))
+    (tmp_path / "alias").symlink_to("a")
+    (tmp_path / "links").mkdir()
+    for name in ("audit.json", "evidence"):
+        (tmp_path / "links" / name).symlink_to(f"../a/{name}")
     with pytest.raises(InputError, match=r"lies where this audit is written to.*--output"):
         kept(tmp_path / "a", predictions={"test": path}, baseline={"audit": tmp_path / given})
     assert Audit.read(tmp_path / "a" / "audit.json") == before
@@ -198,3 +202,9 @@ def test_a_picture_saved_again_without_loss_is_the_same(
     assert again.read_bytes() != before
     audit = run(baseline={"audit": tmp_path / "old"}, **given)
     assert audit.check("baseline-regression").status is Status.PASS
+
+
+def test_a_model_to_time_beside_no_model_is_refused(run: Run, saved: Saved) -> None:
+    """Told to compare times, an audit of saved predictions must not be accepted without."""
+    with pytest.raises(InputError, match=r"\[baseline\] model is timed beside the candidate"):
+        run(predictions={"test": saved(GOOD)}, baseline={"model": "resnet18"})

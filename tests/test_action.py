@@ -35,6 +35,7 @@ def step(action: dict[str, Any], tmp_path: Path) -> Step:
     def run(policy: str = "") -> subprocess.CompletedProcess[str]:
         given = {"CONFIG": "auditor.toml", "OUTPUT": "my audit", "POLICY": policy}
         given["GITHUB_STEP_SUMMARY"] = str(tmp_path / "step.md")
+        given["GITHUB_OUTPUT"] = str(tmp_path / "outputs")
         given["PATH"] = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
         return subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
@@ -67,17 +68,21 @@ def test_the_verdict_is_the_exit_status_and_in_the_summary(
 
 def test_an_earlier_verdict_is_never_published(step: Step, few: Path, tmp_path: Path) -> None:
     step()
-    (tmp_path / "step.md").unlink()
+    assert (tmp_path / "outputs").read_text() == "written=true\n"
+    for name in ("step.md", "outputs"):
+        (tmp_path / name).write_text("")
     (tmp_path / "auditor.toml").write_text("[candidat]\n")
     assert step().returncode == 2
-    assert not (tmp_path / "step.md").exists()
-    assert not [name for name in REPORTS if (tmp_path / "my audit" / name).exists()]
+    assert (tmp_path / "step.md").read_text() == ""
+    assert (tmp_path / "outputs").read_text() == ""
+    assert all((tmp_path / "my audit" / name).exists() for name in REPORTS)  # they are not ours
 
 
 def test_the_report_becomes_an_artifact_whatever_was_decided(action: dict[str, Any]) -> None:
     last = action["runs"]["steps"][-1]
     assert last["uses"].startswith("actions/upload-artifact@")
-    assert last["if"] == "always()"
+    assert last["if"] == "always() && steps.audit.outputs.written == 'true'"
+    assert action["runs"]["steps"][1]["id"] == "audit"
     assert last["with"]["path"].splitlines()[0] == "${{ inputs.output }}"
 
 

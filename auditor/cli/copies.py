@@ -70,9 +70,10 @@ def _within(report: OverlapReport) -> Iterator[str]:
     for row in report.exhibit.within:
         if row.repeated and report.train:
             how = "" if row.verified else ", by signatures alone"
+            least = "at least " if row.cut and row.conflicts else ""
             yield hanging(
                 f"{row.split}: {row.repeated:,} of {plural(row.images, 'image')} repeat another "
-                f"one{how}; {plural(row.conflicts, 'pair')} with two labels"
+                f"one{how}; {least}{plural(row.conflicts, 'pair')} with two labels"
             )
 
 

@@ -99,7 +99,8 @@ def look(root: Path) -> Folder:
 
 
 def _bases(root: Path) -> list[Path]:
-    return [root / name for name in _DATA if (root / name).is_dir()]
+    here = {path.name.lower(): path for path in sorted(root.iterdir(), reverse=True)} | {"": root}
+    return [here[name] for name in _DATA if name in here and here[name].is_dir()]
 
 
 def _split(
@@ -141,18 +142,24 @@ def _class_folders(folder: Path) -> int:
 
 
 def _is_manifest(path: Path) -> bool:
+    return {"image", "label"} <= _columns(path)
+
+
+def _columns(path: Path) -> set[str]:
+    """Return the columns of a table; none where it is not one."""
     from auditor.data.tables import column_names
     from auditor.errors import InputError
 
     try:
-        return {"image", "label"} <= set(column_names(path))
+        return set(column_names(path))
     except InputError:
-        return False
+        return set()
 
 
 def _table(root: Path, names: Sequence[str]) -> Path | None:
     places = (base / f"{name}{end}" for base in _bases(root) for name in names for end in _TABLES)
-    return next((path for path in places if path.is_file() and _is_manifest(path)), None)
+    needed = {"image", "label", "predicted"}
+    return next((path for path in places if path.is_file() and needed <= _columns(path)), None)
 
 
 def _class_file(folders: Sequence[Path]) -> Path | None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from auditor.cli.layout import hanging, headline, paragraphs, titled, wrapped
+from auditor.cli.options import FiniteRange
 from auditor.terminal import say
 from auditor.wording import plural, points, quantity, share
 from auditor.writing import write_texts
 
 if TYPE_CHECKING:
     from auditor.ladder import Ladder
-    from auditor.ladder.record import RungRow
+    from auditor.ladder.record import NotCompared, RungRow
 
 __all__ = ["command"]
 
@@ -31,7 +32,7 @@ _COLOURS = {"pays": "green", "does not pay": "red", "not shown": "yellow"}
 @click.argument("rungs", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--min-gain",
-    type=click.FloatRange(0, 100),
+    type=FiniteRange(0, 100),
     default=0.5,
     show_default=True,
     metavar="POINTS",
@@ -39,7 +40,7 @@ _COLOURS = {"pays": "green", "does not pay": "red", "not shown": "yellow"}
 )
 @click.option(
     "--confidence",
-    type=click.FloatRange(0.5, 1, min_open=True, max_open=True),
+    type=FiniteRange(0.5, 1, min_open=True, max_open=True),
     default=0.95,
     show_default=True,
     help="Of every claim, one-sided.",
@@ -98,8 +99,14 @@ def _parts(found: Ladder) -> Iterator[str]:
     colour, sign = _COLOURS.get(found.state, "yellow"), _SIGNS.get(found.state, "?")
     yield headline(f"{sign} {found.summary}", colour)
     yield "\n".join(hanging(remark) for remark in found.remarks)
-    left = [f"{rung.name} ({rung.path}): {rung.reason}" for rung in found.not_compared]
+    left = [f"{_placed(rung)}: {rung.reason}" for rung in found.not_compared]
     yield titled("Not compared", map(hanging, left))
+
+
+def _placed(rung: NotCompared) -> str:
+    """Return its name and its place, which is in the name where others have the same."""
+    place = f" ({rung.path})"
+    return rung.name if rung.name.endswith(place) else rung.name + place
 
 
 def _subject(found: Ladder) -> str:

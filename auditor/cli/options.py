@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,7 @@ __all__ = [
     "FORMAT",
     "FORMATS",
     "PRESETS",
+    "FiniteRange",
     "candidate_options",
     "configured",
     "file_to_use",
@@ -105,6 +107,19 @@ def judging_options(command: Command) -> Command:
     return command
 
 
+class FiniteRange(click.FloatRange):
+    """A range of numbers, to which NaN does not belong: nothing exceeds it, so all would pass."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number; complain of any other value."""
+        found: float = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return found
+
+
 def search_options(folder: str, max_share: str) -> Callable[[Command], Command]:
     """Add the options of every command that looks for copies without a model.
 
@@ -124,7 +139,7 @@ def search_options(folder: str, max_share: str) -> Callable[[Command], Command]:
     )
     share = click.option(
         "--max-share",
-        type=click.FloatRange(0, 1),
+        type=FiniteRange(0, 1),
         default=0.0,
         show_default=True,
         help=max_share,

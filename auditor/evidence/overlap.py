@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from auditor.config import Config
 from auditor.data.decode import open_image
 from auditor.overlap.clusters import clusters, joining, repeated
 from auditor.overlap.contamination import strongest
-from auditor.overlap.overlap import find_duplicates, find_overlap
+from auditor.overlap.overlap import PARTNERS, find_duplicates, find_overlap
 from auditor.overlap.result import OverlapPair, OverlapSettings, Threshold
 from auditor.overlap.thumbnail import thumbnail
 from auditor.provider import derive, gather
@@ -120,6 +121,18 @@ class Overlap:
     def test_images(self) -> frozenset[str]:
         """Test images with a copy in the training data."""
         return frozenset(pair.test_image for pair in self.pairs or ())
+
+    @cached_property
+    def is_cut(self) -> bool:
+        """Whether a picture has as many others of a kind as are listed of it, and perhaps more."""
+        across = ((pair.test_image, pair.kind) for pair in self.pairs or ())
+        within = (
+            (split, pair.train_image, pair.kind)  # which is listed with those before it
+            for split, pairs in (("test", self.within_test), ("train", self.within_train))
+            for pair in pairs
+        )
+        listed = Counter[tuple[str, ...]](chain(across, within))
+        return max(listed.values(), default=0) >= PARTNERS
 
     @cached_property
     def repeats_test(self) -> Repeats:

@@ -74,7 +74,7 @@ class SignatureFile:
             raise InputError(
                 f"{self.path}: signed with {_said(found.settings)}, and [overlap] asks for "
                 f"{_said(settings)}; signatures of the two do not compare, so {_AGAIN}, or set "
-                "[overlap] to match"
+                "[overlap], or the options --views and --fast, to match"
             )
         return found
 

@@ -41,6 +41,7 @@ class SigningSettings(NamedTuple):
 
 
 _EXACT = SigningSettings()
+_META = "meta."
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,9 @@ class Signatures:
         Soft hashes of the stored views, int8, shape (n, views, 256); None where not asked for.
     settings
         How they were made.
+    listing
+        ``image``, ``label`` and further columns of all images, the unreadable ones too; None where
+        there is no more than what is above.
     """
 
     images: tuple[str, ...]
@@ -77,6 +81,15 @@ class Signatures:
     unreadable: Mapping[str, str] = field(default_factory=dict)
     views: NDArray[np.int8] | None = None
     settings: SigningSettings = _EXACT
+    listing: pa.Table | None = None
+
+    def manifest(self) -> pa.Table:
+        """Return every image of the split with its label and further columns, as a manifest."""
+        import pyarrow as pa
+
+        if self.listing is not None:
+            return self.listing
+        return pa.table({"image": list(self.images), "label": list(self.labels)})
 
     def split(self) -> SplitSignatures:
         """Return what the overlap search takes."""
@@ -117,7 +130,7 @@ class Signatures:
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
         """Return what ``to_table`` or a pass over the images wrote."""
-        about = told(table)
+        about, listing = told(table), _listing(table)
         table, unreadable = without_lost(table)
         names = ("image", "label", "bytes_digest", "pixels_digest")
         absent = not set(names) <= set(table.column_names)  # no image could be read
@@ -133,7 +146,19 @@ class Signatures:
             unreadable=unreadable,
             views=_hashes(table, "views") if about.get("views") else None,
             settings=SigningSettings(about.get("views", False), about.get("hash_mode", "exact")),
+            listing=listing,
         )
+
+
+def _listing(table: pa.Table) -> pa.Table | None:
+    """Return the columns of a manifest, of the images whose label is known."""
+    import pyarrow.compute as pc
+
+    if "label" not in table.column_names:
+        return None
+    kept = ["image", "label", *(n for n in table.column_names if n.startswith(_META))]
+    listing = table.select(kept).filter(pc.is_valid(table["label"]))
+    return listing.rename_columns([name.removeprefix(_META) for name in kept])
 
 
 def _numbers(table: pa.Table, name: str, dtype: Any) -> Any:

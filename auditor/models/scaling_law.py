@@ -30,6 +30,8 @@ _BASE_CHANNELS = (32, 16, 24, 40, 80, 112, 192, 320, 1280)
 """Of B0: stem, seven stages, head."""
 _BASE_REPEATS = (1, 2, 2, 3, 3, 4, 1)
 _BASE_SIDE = 224
+_LEAST = 1e-3
+"""Multiplier below which nothing is told apart."""
 _SIDE_STEP = 4  # pixels; the coarsest grid on which all published resolutions lie
 
 
@@ -170,7 +172,7 @@ def _depth(repeats: Sequence[int]) -> tuple[float, float] | None:
 
 
 def _exponents(name: str, multipliers: tuple[float, float]) -> tuple[float, float]:
-    low, high = (math.log(m) / math.log(_GROWTH[name]) for m in multipliers)
+    low, high = (math.log(max(m, _LEAST)) / math.log(_GROWTH[name]) for m in multipliers)
     return low, high
 
 

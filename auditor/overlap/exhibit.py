@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from auditor.evidence.overlap import most_telling
@@ -193,6 +192,7 @@ def _within(overlap: Overlap) -> Iterator[WithinRow]:
             repeated=repeats.images,
             largest=repeats.largest,
             conflicts=sum(pair.conflicting for pair in pairs),
+            cut=overlap.is_cut,
             verified=repeats.verified,
         )
 
@@ -217,7 +217,7 @@ def _notes(overlap: Overlap) -> Iterator[str]:
             f"{plural(overlap.capped, 'picture')} had more look-alikes than were compared: only "
             "the nearest were."
         )
-    if _most_partners(overlap) >= PARTNERS:
+    if overlap.is_cut:
         yield (
             f"A picture is listed with at most {PARTNERS} others of a kind: of more copies the "
             "lists hold some of the pairs, not all."
@@ -240,14 +240,3 @@ def _notes(overlap: Overlap) -> Iterator[str]:
         )
     if any(pair.kind not in EXACT for pair in pairs):
         yield "Near-duplicates and transformed copies are found by their looks: look at them."
-
-
-def _most_partners(overlap: Overlap) -> int:
-    """Return with how many others of a kind a picture is listed, at most."""
-    across = ((pair.test_image, pair.kind) for pair in overlap.pairs or ())
-    within = (
-        (split, pair.train_image, pair.kind)  # which is listed with those before it
-        for split, pairs in (("test", overlap.within_test), ("train", overlap.within_train))
-        for pair in pairs
-    )
-    return max(Counter[tuple[str, ...]](chain(across, within)).values(), default=0)

@@ -12,6 +12,8 @@ from auditor.overlap.result import OverlapPair
 from auditor.writing import appearing
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from auditor.evidence.overlap import Overlap
     from auditor.evidence.signatures import Signatures
 
@@ -40,7 +42,7 @@ def write_across(directory: Path, overlap: Overlap, test: Signatures) -> list[Pa
     pairs, clean, conflicts = (directory / name for name in LISTS)
     return [
         write_pairs(pairs, overlap.pairs or ()),
-        write_without(clean, test.images, test.labels, overlap.test_images),
+        write_without(clean, test.manifest(), overlap.test_images),
         *_conflicts(conflicts, overlap),
     ]
 
@@ -50,7 +52,7 @@ def write_within(directory: Path, overlap: Overlap, signed: Signatures) -> list[
     pairs = overlap.within_test
     return [
         write_pairs(directory / "duplicates.csv", pairs),
-        write_keep(directory / "keep.csv", signed.images, signed.labels, pairs),
+        write_keep(directory / "keep.csv", signed.manifest(), pairs),
         *_conflicts(directory / LISTS[-1], overlap),
     ]
 
@@ -82,27 +84,25 @@ def write_pairs(path: Path, pairs: Iterable[OverlapPair]) -> Path:
     return _write(path, PAIR_COLUMNS, rows)
 
 
-def write_without(
-    path: Path, images: Sequence[str], labels: Sequence[str], left_out: Collection[str]
-) -> Path:
+def write_without(path: Path, split: pa.Table, left_out: Collection[str]) -> Path:
     """Write a manifest of a split's images without some of them.
+
+    Those that could not be read are listed: leaving them out is not for us to decide.
 
     Parameters
     ----------
     path
         A CSV file; it is a manifest where it is put into the split's root.
-    images, labels
-        The split.
+    split
+        ``image``, ``label`` and further columns.
     left_out
         Images that are not listed.
     """
-    pairs = zip(images, labels, strict=True)
-    return _write(path, ("image", "label"), (pair for pair in pairs if pair[0] not in left_out))
+    rows = zip(*(split[name].to_pylist() for name in split.column_names), strict=True)
+    return _write(path, split.column_names, (row for row in rows if row[0] not in left_out))
 
 
-def write_keep(
-    path: Path, images: Sequence[str], labels: Sequence[str], pairs: Sequence[OverlapPair]
-) -> Path:
+def write_keep(path: Path, split: pa.Table, pairs: Sequence[OverlapPair]) -> Path:
     """Write a manifest with one image of each picture, the first by name.
 
     Of copies with different labels none is listed: which label is right, nobody has said.
@@ -111,17 +111,17 @@ def write_keep(
     ----------
     path
         A CSV file.
-    images, labels
-        The split.
+    split
+        ``image``, ``label`` and further columns.
     pairs
         Its copies.
     """
-    label = dict(zip(images, labels, strict=True))
+    label = dict(zip(split["image"].to_pylist(), split["label"].to_pylist(), strict=True))
     left_out: set[str] = set()
     for copies in clusters(pairs):
         agree = len({label[image] for image in copies} - {""}) <= 1
         left_out.update(copies[1:] if agree else copies)
-    return write_without(path, images, labels, left_out)
+    return write_without(path, split, left_out)
 
 
 def write_conflicts(path: Path, pairs: Iterable[tuple[str, OverlapPair]]) -> Path:

@@ -119,7 +119,8 @@ def _judged(overlap: Overlap, max_share: float, blind: str) -> tuple[Status, str
     conflicts = sum(pair.conflicting for pair in overlap.within_test)
     if not n:
         return Status.INCONCLUSIVE, "No image could be read."
-    labels = f"; two labels on {plural(conflicts, 'pair')} of copies" if conflicts else ""
+    least = "at least " * overlap.is_cut
+    labels = f"; two labels on {least}{plural(conflicts, 'pair')} of copies" if conflicts else ""
     how = overlap.repeats_test.how
     share = beside(repeated / n, max_share, digits=1)
     text = f"{repeated:,} of {n:,} images ({share}) repeat another one{how}{labels}"

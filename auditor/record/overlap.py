@@ -86,7 +86,9 @@ class WithinRow(Record):
     largest: int
     """Copies of the picture that is there most often."""
     conflicts: int
-    """Pairs of copies with different labels."""
+    """Pairs of copies with different labels, of those that are listed."""
+    cut: bool = False
+    """Whether there may be more than are listed."""
     verified: bool = True
     """Whether the pixels were looked at."""
 

@@ -250,7 +250,8 @@ def test_unreadable_files_are_listed_and_equal_nothing(cli: Cli, here: Path) -> 
     said = " ".join(done.stdout.split())
     assert "not settled: 8 images could not be read, first bomb.png" in said
     assert rows(here / "duplicates" / "duplicates.csv") == []
-    assert [row["image"] for row in rows(here / "duplicates" / "keep.csv")] == ["one.png"]
+    kept = [row["image"] for row in rows(here / "duplicates" / "keep.csv")]
+    assert sorted(kept) == sorted(path.name for path in (here / "images").iterdir())
     assert "images, 1 image, 8 unreadable" in done.stdout
     assert "bomb.png: too large" in done.stdout
     page = (here / "duplicates" / "duplicates.html").read_text()
@@ -279,6 +280,50 @@ def test_unreadable_test_images_leave_it_undecided(
         assert done.returncode == status, done.stderr
         summary = " ".join(done.stdout.partition("\n\n")[0].split())
         assert (undecided.format(what) in summary) == (status == 3)
+
+
+def test_a_clean_list_hides_nothing_that_could_not_be_read(
+    cli: Cli, splits: tuple[Path, Path], here: Path
+) -> None:
+    """Put in the place of the test set, it must not lift what failed, nor lose the patients."""
+    train, test = splits
+    plant(train, test)
+    (test / "cat" / "short.jpg").write_bytes(broken()["short.jpg"])
+    images = sorted(path.relative_to(test).as_posix() for path in test.rglob("*.*"))
+    lines = [f"{image},{image[:3]},p{n}" for n, image in enumerate(images)]
+    (test / "all.csv").write_text("\n".join(["image,label,patient", *lines]) + "\n")
+    assert cli("overlap", "train", "test/all.csv").returncode == 1
+    clean = rows(here / "overlap" / "clean_test.csv")
+    copies = ["cat/0003.png", "dog/0005.png"]
+    expected = [line for line in lines if line.split(",")[0] not in copies]
+    assert sorted(",".join(row.values()) for row in clean) == sorted(expected)
+    shutil.copy(here / "overlap" / "clean_test.csv", test)
+    again = cli("overlap", "train", "test/clean_test.csv")
+    assert again.returncode == 3
+    assert "1 test image could not be read, cat/short.jpg" in " ".join(again.stdout.split())
+
+
+@pytest.mark.parametrize("words", [("overlap", "train", "test"), ("duplicates", "test")])
+def test_a_share_that_is_no_number_is_refused(
+    cli: Cli, splits: tuple[Path, Path], words: tuple[str, ...]
+) -> None:
+    """Nothing exceeds it, so that everything would pass."""
+    plant(*splits)
+    for value in ("nan", "inf"):
+        done = cli(*words, "--max-share", value)
+        assert done.returncode == 2
+        assert "--max-share" in done.stderr
+
+
+def test_as_many_two_labels_as_are_listed_are_said_to_be_the_least(cli: Cli, here: Path) -> None:
+    picture = gallery()["one.png"]
+    for name in ("dog/0.png", *(f"cat/{n}.png" for n in range(9))):
+        (here / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / "images" / name).write_bytes(picture)
+    done = cli("duplicates", "images")
+    assert done.returncode == 1
+    assert re.search(r"two labels on at least \d pairs? of copies", " ".join(done.stdout.split()))
+    assert "≥ " in (here / "duplicates" / "duplicates.html").read_text()
 
 
 def test_a_failure_is_one_whatever_could_not_be_read(cli: Cli, splits: tuple[Path, Path]) -> None:

@@ -299,3 +299,15 @@ def test_images_in_few_files_are_found(
     done = cli("init")
     assert f"test         {named} ({said})" in done.stdout
     assert load(here)["data"]["test"] == named
+
+
+def test_a_manifest_is_no_predictions_and_folders_may_be_written_large(
+    cli: Cli, here: Path, image_folder: Callable[..., Path], write: Callable[[str, str], Path]
+) -> None:
+    image_folder("Data/Train", {"a": 1, "b": 1})
+    image_folder("Data/Test", {"a": 1, "b": 1})
+    write("predictions.csv", "image,label\na.jpg,a\n")
+    cli("init")
+    config = load(here)
+    assert config["data"] == {"train": "Data/Train", "test": "Data/Test"}
+    assert config["predictions"] == {}

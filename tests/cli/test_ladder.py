@@ -205,3 +205,10 @@ def test_the_page_needs_no_torch(
     done = process("ladder", *folders, "--output", "out", **without_torch)
     assert done.returncode == 0, done.stderr
     assert Path("out/ladder.html").exists()
+
+
+@pytest.mark.parametrize("words", [("--min-gain", "nan"), ("--confidence", "nan")])
+def test_what_is_no_number_is_refused(cli: Cli, words: tuple[str, str]) -> None:
+    done = cli("ladder", "a", "b", *words)
+    assert done.returncode == 2
+    assert "nan" in done.stderr

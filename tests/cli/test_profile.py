@@ -176,3 +176,9 @@ def test_a_whole_model_is_counted_by_the_audit(cli: Cli, here: Path, name: str) 
     done = cli("profile", name)
     assert done.returncode == 2
     assert f"`auditor run --model {name}` counts it" in done.stderr
+
+
+def test_the_smallest_picture_is_no_riddle(cli: Cli) -> None:
+    done = cli("profile", "efficientnet_b0", "--input-size", "1")
+    assert "math domain" not in done.stderr
+    assert done.returncode == 0, done.stderr

@@ -150,11 +150,12 @@ def can_be_read_now(path: Path, samples: Samples) -> bool:
     samples
         The split it was made from.
     """
-    if LOOKS[1] not in pq.read_schema(path).names:  # no image was looked at
+    file = pq.ParquetFile(path)
+    if LOOKS[1] not in file.schema_arrow.names:  # no image was looked at
         return False
-    lost = (pc.field("error").is_valid()) & (pc.field(LOOKS[1]).is_null())
-    images = pq.read_table(path, columns=["image"], filters=lost)["image"].to_pylist()
-    return any(_digest(samples, image) for image in images)
+    table = file.read(columns=["image", "error", LOOKS[1]])
+    lost = pc.and_(pc.is_valid(table["error"]), pc.is_null(table[LOOKS[1]]))
+    return any(_digest(samples, image) for image in table["image"].filter(lost).to_pylist())
 
 
 def _by_look(index: pa.Table, samples: Samples) -> NDArray[np.int64]:

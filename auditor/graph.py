@@ -88,7 +88,7 @@ class Graph:
         """Outdate evidence that lacks an image which can be read now, and what rests on it."""
         observing = [p for p in self._providers.values() if p.samples and self.asked_for(p.name)]
         if lacking := {provider.name for provider in observing if self._lacks_an_image(provider)}:
-            self.store.outdate(lacking | _resting_on(lacking, self._providers.values()))
+            self.store.outdate(lacking, _resting_on(lacking, self._providers.values()))
 
     def _lacks_an_image(self, provider: Provider) -> bool:
         from auditor.engine.known import can_be_read_now

@@ -9,12 +9,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -110,34 +111,48 @@ def _loaded(value: object) -> type[Check]:
 
 
 def placed(config: Config, registry: Registry, source: ConfigSource) -> Config:
-    """Resolve the paths among the checks' options against the folder of the file, as all others."""
+    """Resolve the paths among the checks' options that the file names against its folder.
+
+    Those that were laid over it are relative to the working directory.
+    """
     if source.path is None:
         return config
-    checks = {
-        id: CheckTable(level=table.level, **_placed(registry.checks.get(id), table, source.path))
-        for id, table in config.checks.items()
-    }
-    return config.model_copy(update={"checks": checks})
+    told, tables = tomllib.loads(source.text).get("checks", {}), dict(config.checks)
+    for id, cls in registry.checks.items():
+        if id in told and id in tables:
+            options = _placed(cls, tables[id].options, told[id], source.path)
+            tables[id] = CheckTable(level=tables[id].level, **options)
+    return config.model_copy(update={"checks": tables})
 
 
-def _placed(cls: type[Check] | None, table: CheckTable, file: Path) -> dict[str, Any]:
-    fields = {} if cls is None else cls.model_fields
-    paths = {name for name, field in fields.items() if _is_path(field.annotation)}
-    return {
-        name: _beside(file, value) if name in paths else value
-        for name, value in table.options.items()
+def _placed(
+    cls: type[Check], options: Mapping[str, Any], told: Mapping[str, Any], file: Path
+) -> dict[str, Any]:
+    """Return the options, those that are paths and as the file told them beside it."""
+    kinds = {name: field.annotation for name, field in cls.model_fields.items()}
+    paths = {
+        n for n, v in options.items() if n in kinds and v == told.get(n) and _is_path(kinds[n])
     }
+    return {n: _beside(file, v, _words(kinds[n])) if n in paths else v for n, v in options.items()}
 
 
 def _is_path(annotation: Any) -> bool:
     return annotation is Path or any(map(_is_path, get_args(annotation)))
 
 
-def _beside(file: Path, value: Any) -> Any:
+def _words(annotation: Any) -> set[str]:
+    """Return what may be said in the place of a path."""
+    if get_origin(annotation) is Literal:
+        return set(get_args(annotation))
+    return set[str]().union(*map(_words, get_args(annotation)))
+
+
+def _beside(file: Path, value: Any, words: Collection[str]) -> Any:
     """Resolve a path, or each of a list; what is neither is complained of where it is validated."""
     if isinstance(value, list):
-        return [_beside(file, each) for each in value]
-    return beside(file, value) if isinstance(value, str) else value
+        return [_beside(file, each, words) for each in value]
+    is_path = isinstance(value, str) and value and value not in words
+    return beside(file, value) if is_path else value
 
 
 def configure(

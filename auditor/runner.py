@@ -91,8 +91,7 @@ class Judged(NamedTuple):
 
         output = self.graph.config.output
         directory = output.directory
-        with held(evidence_directory(self.graph.config) / ".locks" / "reports.lock"):
-            directory.mkdir(parents=True, exist_ok=True)
+        with held(directory / ".reports.lock"):
             for name in (*(each.filename for each in FORMATS.values()), *LISTS):
                 (directory / name).unlink(missing_ok=True)
             self.audit.write(directory / "audit.json")
@@ -214,12 +213,12 @@ def _begun(
     if gathering:
         require_something_to_judge(config, source)
     graph = _graph(config, configured, progress or Progress(), gathering=gathering)
+    for name in ("baseline", *(("baseline_model", "training_log") if gathering else ())):
+        graph.get(name, required=False)  # what is wrong is said before the work, not after
     if gathering:
         graph.look_again()
     else:
         require_same_subject(config, graph, source)
-    for name in ("baseline", *(("baseline_model", "training_log") if gathering else ())):
-        graph.get(name, required=False)  # what is wrong is said before the work, not after
     require_known_classes(graph, source)
     return graph
 

@@ -44,11 +44,12 @@ Society B 57 (1995).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status
+from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status, decide
 from auditor.wording import beside, listed
 
 if TYPE_CHECKING:
@@ -120,29 +121,23 @@ class PrecisionRecallGap(Check):
 
     def _gap(self, name: str, right: int, named: int, there: int) -> Finding:
         low, high = _sizes(*map(np.atleast_1d, (right, named, there)), confidence=self.confidence)
-        finding = Finding.judged(
-            name,
-            _GAP,
-            abs(right / named - right / there),
-            (float(low[0]), float(high[0])),
-            self.max_gap,
+        interval = float(low[0]), float(high[0])
+        status = decide(interval, self.max_gap, higher_is_better=False)
+        note = ""
+        if status is Status.INCONCLUSIVE:
+            note = _what_would_settle(right, named, there, self.max_gap, self.confidence)
+        return Finding(
+            subject=name,
+            metric=_GAP,
+            observed=abs(right / named - right / there),
+            limit=self.max_gap,
+            interval=interval,
             n=min(named, there),
             unit="points",
             higher_is_better=False,
+            status=status,
+            note=note,
         )
-        if finding.status is not Status.INCONCLUSIVE:
-            return finding
-        return finding.model_copy(update={"note": self._what_would_settle(right, named, there)})
-
-    def _what_would_settle(self, right: int, named: int, there: int) -> str:
-        from auditor import stats
-
-        def bounds(n: Counts) -> tuple[Floats, Floats]:
-            scale = n / there
-            hits, calls = (np.rint(k * scale).astype(np.int64) for k in (right, named))
-            return _sizes(hits, calls, n, confidence=self.confidence)
-
-        return stats.what_would_settle_gap(bounds, self.max_gap, there)
 
     def _summary(self, findings: list[Finding], n_classes: int) -> str:
         failed: dict[str, list[Finding]] = {}
@@ -159,6 +154,20 @@ class PrecisionRecallGap(Check):
                 "test images to tell."
             )
         return f"Precision and recall are high and close in all {n_classes} classes."
+
+
+@lru_cache(maxsize=65_536)  # thousands of classes share a few counts
+def _what_would_settle(
+    right: int, named: int, there: int, max_gap: float, confidence: float
+) -> str:
+    from auditor import stats
+
+    def bounds(n: Counts) -> tuple[Floats, Floats]:
+        scale = n / there
+        hits, calls = (np.rint(k * scale).astype(np.int64) for k in (right, named))
+        return _sizes(hits, calls, n, confidence=confidence)
+
+    return stats.what_would_settle_gap(bounds, max_gap, there)
 
 
 def _sizes(

@@ -237,6 +237,7 @@ def test_of_two_providers_of_one_name_ours_stays(
 
 REFERENCE = """
 from pathlib import Path
+from typing import Literal
 
 from auditor import Check, Finding, Outcome
 from auditor.evidence.predictions import Predictions
@@ -246,13 +247,15 @@ class Reference(Check):
     id = "reference"
     title = "The reference files are there"
 
-    file: Path | None = None
+    file: Literal["auto"] | Path | None = None
     more: tuple[Path, ...] = ()
     name: str = ""
 
     def run(self, test: Predictions) -> Outcome:
-        found = [Finding.fact(str(p), "there", p.is_file(), 1, unit="files", higher_is_better=True)
-                 for p in (self.file, *self.more)]
+        found = [
+            Finding.fact(str(p), "there", Path(p).is_file(), 1, unit="files", higher_is_better=True)
+            for p in (self.file, *self.more)
+        ]
         return Outcome.of(found, self.name)
 """
 
@@ -274,6 +277,10 @@ def test_paths_among_a_plug_ins_options_lie_beside_the_file(
     result = run(path).check("reference")
     assert result.status is Status.PASS
     assert result.summary == "ref.csv"
+    laid_over = run(path, checks={"reference": {"file": "project/ref.csv", "more": []}})
+    assert laid_over.check("reference").status is Status.PASS  # from the working directory
+    path.write_text(path.read_text().replace('file = "ref.csv"', 'file = "auto"'))
+    assert run(path).check("reference").findings[0].subject == "auto"
     assert [f.subject for f in result.findings] == [
         str(place / n) for n in ("ref.csv", "other.csv")
     ]

@@ -83,7 +83,7 @@ class Collector:
         self._taken = 0
         self._begun: deque[_Begun] = deque()
         self._chunks: list[pa.Table] = []
-        self._crashed = False
+        self._again = False
 
     def add(self, seen: Seen) -> None:
         """Take the next image that the observer wants."""
@@ -124,12 +124,12 @@ class Collector:
         """Wait for the oldest batch; store its part where it was the last of it."""
         begun = self._begun.popleft()
         self._chunks.append(_table(self.task, self._samples, begun.batch, begun.columns()))
-        self._crashed |= any(self.task.name in seen.crashed for seen in begun.batch)
+        self._again |= any(self.task.name in s.crashed or s.unread for s in begun.batch)
         if sum(len(chunk) for chunk in self._chunks) == len(self.task.rows_of(begun.part)):
             table = pa.concat_tables(self._chunks, promote_options="default")
             made = saying(table, self.task.observer.about())
-            self.task.parts.save(begun.part, made, again=self._crashed)
-            self._chunks, self._crashed = [], False
+            self.task.parts.save(begun.part, made, again=self._again)
+            self._chunks, self._again = [], False
 
 
 def _table(task: Task, samples: Samples, batch: Sequence[Seen], columns: Columns) -> pa.Table:

@@ -41,8 +41,9 @@ class SavedPredictions:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 over the file and the class list."""
-        digest = hashlib.sha256(repr(self.classes).encode())
+        """SHA-256 over the file and the class names, wherever they stand."""
+        names = None if self.classes is None else self.classes.names
+        digest = hashlib.sha256(repr(names).encode())
         digest.update(_bytes(self.path))
         return digest.hexdigest()
 

@@ -139,13 +139,13 @@ def _nothing() -> pa.Table:
     return pa.schema({**texts, **numbers}).empty_table()
 
 
-@observe(Properties, samples="test_samples", version=2)
+@observe(Properties, samples="test_samples", version=3)
 def test_properties(signing: SigningSettings, test_samples: Samples | None) -> Observer:
     """Measure every test image."""
     return _measured("test", signing, test_samples)
 
 
-@observe(Properties, samples="train_samples", version=2)
+@observe(Properties, samples="train_samples", version=3)
 def train_properties(signing: SigningSettings, train_samples: Samples | None) -> Observer:
     """Measure every training image."""
     return _measured("train", signing, train_samples)

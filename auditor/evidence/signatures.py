@@ -151,13 +151,18 @@ class Signatures:
 
 
 def _listing(table: pa.Table) -> pa.Table | None:
-    """Return the columns of a manifest, of the images whose label is known."""
+    """Return a manifest of the images whose label is known, if it says more than the readable ones.
+
+    Of an unreadable image signatures that were saved know no label.
+    """
     import pyarrow.compute as pc
 
     if "label" not in table.column_names:
         return None
     kept = ["image", "label", *(n for n in table.column_names if n.startswith(_META))]
     listing = table.select(kept).filter(pc.is_valid(table["label"]))
+    if len(kept) == 2 and len(listing) == table["error"].null_count:
+        return None
     return listing.rename_columns([name.removeprefix(_META) for name in kept])
 
 
@@ -177,6 +182,8 @@ def _hashes(table: pa.Table, name: str) -> NDArray[np.int8]:
 
 VERSION = 5
 """Of the stored form, in the store and in files; raised when what is stored changes its meaning."""
+_PASSES = 1
+"""Added to it in the store; raised when rows of a pass alone change their meaning."""
 
 
 @derive
@@ -185,7 +192,7 @@ def signing(config: Config) -> SigningSettings:
     return SigningSettings(config.overlap.views, config.overlap.hash_mode)
 
 
-@observe(Signatures, samples="test_samples", version=VERSION)
+@observe(Signatures, samples="test_samples", version=VERSION + _PASSES)
 def test_signatures(
     signing: SigningSettings,
     test_signature_file: SignatureFile | None,
@@ -195,7 +202,7 @@ def test_signatures(
     return _signed("test", signing, test_signature_file, test_samples)
 
 
-@observe(Signatures, samples="train_samples", version=VERSION)
+@observe(Signatures, samples="train_samples", version=VERSION + _PASSES)
 def train_signatures(
     signing: SigningSettings,
     train_signature_file: SignatureFile | None,

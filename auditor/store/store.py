@@ -40,6 +40,7 @@ GENERATIONS = 4
 
 _MANIFEST = "manifest.json"
 _WRITING = "-writing"
+_OUTDATED = "outdated-"
 _SHORT = 16
 """Characters of a key that tell it apart in the name of a folder."""
 
@@ -170,12 +171,23 @@ class Store:
         for folder in self.directory.glob(f"{name}.parts/{key[:_SHORT]}*"):
             Parts(folder).remove()
 
-    def outdate(self, names: Iterable[str]) -> None:
-        """Let evidence answer to no key, so that it is made again; its rows may serve for that."""
+    def outdate(self, names: Iterable[str], resting: Iterable[str] = ()) -> None:
+        """Let evidence answer to no key, so that it is made again; its rows may serve for that.
+
+        Parameters
+        ----------
+        names
+            What is current.
+        resting
+            What was made from it: what is set aside of that is no better.
+        """
+        resting = set(resting)
         with self._changing():
-            for name in names:
+            for name in {*names, *resting}:
                 if "file" in (entry := self._entries.get(name, {})):
-                    self._entries[name] = entry | {"key": ""}
+                    self._entries[name] = _outdated(entry)
+            for name in resting & self._earlier.keys():
+                self._earlier[name] = [_outdated(entry) for entry in self._earlier[name]]
 
     def save_unavailable(self, name: str, reason: Unavailable) -> None:
         """Remember why evidence could not be had, for those who judge it elsewhere."""
@@ -373,3 +385,7 @@ class Store:
 
     def _read_manifest(self) -> None:
         self._entries, self._earlier = Manifest.read(self._manifest)
+
+
+def _outdated(entry: Entry) -> Entry:
+    return entry | {"key": f"{_OUTDATED}{entry['key'].removeprefix(_OUTDATED)}"}

@@ -184,3 +184,21 @@ def test_a_class_that_stored_predictions_do_not_know_is_an_error(
     done = cli("check")
     assert done.returncode == 2
     assert "hold a predicted that is no class of theirs" in " ".join(done.stderr.split())
+
+
+def test_check_knows_files_by_what_is_in_them(
+    cli: Cli, here: Path, good: str, write: Callable[[str, str], Path]
+) -> None:
+    """Another name of a file, or a split that nobody asks for, makes no other subject."""
+    text = (here / good).read_text()
+    write("train.csv", text.replace("cat-", "train-").replace("dog-", "train-dog-"))
+    write("val.csv", text)
+    config = '[predictions]\ntest = "{}"\ntrain = "{}"\n'
+    write("auditor.toml", config.format(good, "train.csv"))
+    ran = cli("run")
+    (here / "train.csv").rename(here / "training.csv")
+    (here / good).rename(here / "other.csv")
+    write("auditor.toml", config.format("other.csv", "training.csv"))
+    assert cli("check").returncode == ran.returncode
+    write("auditor.toml", config.format("other.csv", "training.csv") + 'validation = "val.csv"\n')
+    assert cli("check").returncode == ran.returncode

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,3 +72,20 @@ def test_it_ends_as_if_nothing_had_been(
     mended = run(**data).provenance.evidence
     undisturbed = run(**data, output={"directory": tmp_path / "other"}).provenance.evidence
     assert mended == undisturbed
+
+
+def test_what_rested_on_less_does_not_come_back(
+    run: Run, data: dict[str, Any], image_folder: Callable[..., Path], stale: Callable[[bool], None]
+) -> None:
+    """What is set aside is known by its inputs' keys, which an image that is read again keeps."""
+    train = image_folder("train", {"cat": 5, "dog": 5}, seed=1)
+    shutil.copy(data["data"]["test"] / "dog/0003.png", train / "dog/copy.png")
+    data["data"]["train"] = train
+    stale(True)
+    for transforms in (True, False):
+        found = run(**data, overlap={"transforms": transforms}).check("split-overlap")
+        assert found.status is not Status.FAIL
+    stale(False)
+    for transforms in (False, True):
+        found = run(**data, overlap={"transforms": transforms}).check("split-overlap")
+        assert found.status is Status.FAIL, found.summary

@@ -440,3 +440,27 @@ class TestJudgingAgain:
         config = load_config(None, {"output": {"directory": tmp_path / "new"}})[0]
         with pytest.raises(InputError, match="auditor run"):
             judge(config, gathering=False)
+
+
+def test_what_is_outdated_serves_though_the_next_pass_fails(tmp_path: Path) -> None:
+    store, table = Store(tmp_path), pa.table({"image": ["a"]})
+    store.save_stream("seen", "k" * 64, [table], table.schema, {}, "method")
+    store.outdate(["seen"])
+    assert store.find("seen", "k" * 64) is None
+    assert store.load("seen") is not None  # it can be judged as it is
+    store.save_unavailable("seen", Unavailable("the pass failed", "error"))
+    again = Store(tmp_path)
+    assert again.like("seen", "method") is not None
+    assert again.find("seen", "k" * 64) is None
+    again.outdate(["seen"])
+    again.save_stream("seen", "k" * 64, [table], table.schema, {}, "method")
+    assert again.find("seen", "k" * 64) is not None
+
+
+def test_what_is_set_aside_of_what_rested_on_it_does_not_come_back(tmp_path: Path) -> None:
+    store, table = Store(tmp_path), pa.table({"image": ["a"]})
+    for key in ("1", "2"):
+        store.save("rests", key * 64, table, {})
+    store.outdate(["seen"], ["rests"])
+    assert store.find("rests", "1" * 64) is None
+    assert store.find("rests", "2" * 64) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +13,7 @@ from auditor import leak_free
 from auditor.check import Check, Level, Outcome, Status
 from auditor.config import Config, ConfigSource, load_config
 from auditor.engine.threads import wait_passively
-from auditor.errors import InputError, OptionError, Unavailable
+from auditor.errors import InputError, NotWritten, OptionError, Unavailable
 from auditor.graph import Graph
 from auditor.policy import apply_waivers, decide_verdict, describe_policy
 from auditor.progress import Progress
@@ -91,7 +92,11 @@ class Judged(NamedTuple):
 
         output = self.graph.config.output
         directory = output.directory
-        with held(directory / ".reports.lock"):
+        with ExitStack() as locks:
+            with suppress(NotWritten):  # evidence may be judged that nobody may write to
+                evidence = evidence_directory(self.graph.config)
+                locks.enter_context(held(evidence / ".locks" / "reports.lock"))
+            directory.mkdir(parents=True, exist_ok=True)
             for name in (*(each.filename for each in FORMATS.values()), *LISTS):
                 (directory / name).unlink(missing_ok=True)
             self.audit.write(directory / "audit.json")

@@ -50,7 +50,7 @@ class GroupOverlap(Check):
 
     id = "group-overlap"
     title = "No group crosses the splits"
-    version = 2
+    version = 3
     level = "advise"
     blocks_once = "groups are named ([overlap] groups)"
     judges = "data"

@@ -64,6 +64,8 @@ if TYPE_CHECKING:
 
 _SEED = 0
 _SHOWN = 5
+_EXPLAINS = 0.9
+"""Share of what the best renaming gains from which an order of folders is what happened."""
 
 
 class Suspect(NamedTuple):
@@ -131,13 +133,22 @@ class LabelOrder(Check):
     def _outcome(
         self, test: Predictions, suspects: list[Suspect], findings: list[Finding]
     ) -> Outcome:
-        from auditor.renaming import best_renaming
+        from auditor.renaming import best_renaming, renaming_gain
 
         failed = [f.subject for f in findings if f.status is Status.FAIL]
         if not failed:
             return Outcome.of(findings, _unmoved(findings))
-        named = next((s for s in suspects[:-1] if s.subject in failed), None)
-        renaming = named.renaming if named else best_renaming(test)
+
+        def gained(renaming: Renaming) -> int:
+            gain = renaming_gain(test, renaming)
+            return gain.won - gain.lost
+
+        best = best_renaming(test)
+        orders = [suspect for suspect in suspects[:-1] if suspect.subject in failed]
+        named = max(orders, key=lambda suspect: gained(suspect.renaming), default=None)
+        if named and gained(named.renaming) < _EXPLAINS * gained(best):
+            named = None
+        renaming = named.renaming if named else best
         moved = list(_moved(test, renaming))
         summary = _summary(test, renaming, named.subject if named else "", moved)
         return Outcome.of([*findings, *moved], summary)

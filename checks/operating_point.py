@@ -72,7 +72,7 @@ class OperatingPoint(Check):
 
     id = "operating-point"
     title = "The critical class is found from a threshold chosen beforehand"
-    version = 2
+    version = 3
     level = "advise"
 
     critical: str | None = None
@@ -82,6 +82,8 @@ class OperatingPoint(Check):
 
     def run(self, test: Predictions, validation: Predictions | None) -> Outcome:
         """Choose on validation, judge on test."""
+        from auditor.evidence.given_twice import given_twice
+
         if self.critical is None:
             why = "no critical class was named ([checks.operating-point] critical)"
             return Outcome(status=Status.SKIP, summary=why)
@@ -95,6 +97,12 @@ class OperatingPoint(Check):
         for split, given in (("validation", validation), ("test", test)):
             if given.probabilities is None:
                 return _no_probabilities(split, given)
+        if given_twice(validation, test):
+            text = (
+                "the validation images are the test images, and what is chosen on the test set "
+                "cannot be judged on it"
+            )
+            return Outcome(status=Status.ERROR, summary=text)
         return self._judge(self.critical, test, validation)
 
     def _judge(self, critical: str, test: Predictions, validation: Predictions) -> Outcome:

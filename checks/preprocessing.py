@@ -13,11 +13,11 @@ twins of the same architecture ImageNet's.
 
 How it decides
 --------------
-The preprocessing that the audit used is compared, field by field, with timm's ``pretrained_cfg`` of
-the model; the size and crop that it recommends for testing are as good as those it was trained
-with. A field that departs because ``[candidate]`` says so fails. One that departs because the
-checkpoint's training arguments say so is shown and not judged: the weights were trained with it.
-Nothing is estimated, so there is no interval.
+The preprocessing that the audit used is compared, field by field, with what the checkpoint's
+training arguments say, else with timm's ``pretrained_cfg`` of the model; the size and crop that it
+recommends for testing are as good as those it was trained with. A field that departs because
+``[candidate]`` says so fails. Where training departed from the model's own, that is shown and not
+judged: the weights were trained with it. Nothing is estimated, so there is no interval.
 
 How to fix
 ----------
@@ -53,6 +53,7 @@ class Preprocessing(Check):
 
     id = "preprocessing"
     title = "Images are prepared as the model expects them"
+    version = 2
     level = "advise"
 
     def run(self, test: Predictions) -> Outcome:
@@ -82,11 +83,16 @@ def _why_not(about: Mapping[str, Any]) -> str:
 
 
 def _departures(told: Mapping[str, Any]) -> Iterator[Finding]:
-    own = told["own"]
+    from auditor.models.preprocessing import alike
+
+    own, trained = told["own"], told["trained"]
     for name, used in told["used"].items():
-        if used in (own[name], own.get(f"test_{name}")):
+        learnt = name in trained and alike(used, trained[name])
+        tested = alike(used, own.get(f"test_{name}"))
+        if tested or (alike(used, own[name]) and (learnt or name not in trained)):
             continue
-        learnt = name in told["trained"]
+        whose = "the training run's" if name in trained and not learnt else "its own"
+        right = trained[name] if name in trained and not learnt else own[name]
         yield Finding(
             subject=name,
             metric="departs from the model's own",
@@ -96,7 +102,7 @@ def _departures(told: Mapping[str, Any]) -> Iterator[Finding]:
             higher_is_better=False,
             status=Status.SKIP if learnt else Status.FAIL,
             note=f"{setting(used)} used{' as in training' * learnt}, "
-            f"{setting(own[name])} is its own{_trap(name, own[name])}",
+            f"{setting(right)} is {whose}{_trap(name, right)}",
         )
 
 

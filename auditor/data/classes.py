@@ -30,6 +30,11 @@ def class_list(given: Sequence[str] | Path) -> ClassList:
     return ClassList(_checked(tuple(given), "classes"), "as given in the configuration")
 
 
+def stored_classes(names: tuple[str, ...], where: str) -> ClassList:
+    """Return the classes that a candidate's file names; ``InputError`` where one stands twice."""
+    return ClassList(_checked(names, where), "as stored in the checkpoint")
+
+
 def _lines(path: Path) -> tuple[str, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -44,7 +49,10 @@ def _checked(names: tuple[str, ...], where: str) -> tuple[str, ...]:
         raise InputError(f"{where}: {len(names)} class; a classifier needs at least two")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise InputError(f'{where}: the class "{twice}" stands twice')
+        raise InputError(
+            f'{where}: the class "{twice}" stands twice; give [candidate] classes, each with a '
+            "name of its own"
+        )
     return names
 
 

@@ -29,11 +29,12 @@ def ranked(
     Returns
     -------
     dict
-        ``finite``, bool (n,): whether every logit is; ``top5``, int64 (n, min(5, K)), best first;
-        ``true_probability``, float32 (n,); ``probabilities``, float32 (n, K), if kept. On CUDA they
-        stay there.
+        ``finite``, bool (n,): whether every logit is, in float32; ``top5``, int64 (n, min(5, K)),
+        best first; ``true_probability``, float32 (n,); ``probabilities``, float32 (n, K), if kept.
+        On CUDA they stay there.
     """
-    scores = logits.float().softmax(dim=1)
+    logits = logits.float()
+    scores = logits.softmax(dim=1)
     if scores.device.type not in ("cpu", "cuda"):  # MPS lacks some of what follows
         scores = scores.cpu()
     label = label.to(scores.device, non_blocking=True)

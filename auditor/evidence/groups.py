@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
+from unicodedata import normalize
 
 from auditor.config import Config
 from auditor.data.samples import Samples
@@ -176,5 +177,5 @@ def _alike(test: Iterable[str], train: Iterable[str]) -> list[str]:
 
 
 def _loosely(group: str) -> str:
-    """Return a name without case and without the zeros that a number begins with."""
-    return re.sub(r"(?<![\d.])0+(?=\d)", "", group.casefold())
+    """Return a name as it is seen, without case and the zeros that a number begins with."""
+    return re.sub(r"(?<![\d.])0+(?=\d)", "", normalize("NFKC", group).casefold())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from auditor.data.classes import ClassList
+from auditor.data.classes import ClassList, stored_classes
 from auditor.engine.backends.choosing import what_decides
 from auditor.engine.jpegs import what_prepares
 from auditor.errors import InputError
@@ -98,7 +98,7 @@ class Candidate:
         if self.given is not None:
             return self.given
         if self.loaded.classes is not None:
-            return ClassList(self.loaded.classes, "as stored in the checkpoint")
+            return stored_classes(self.loaded.classes, self.name)
         if self.found is None or len(self.found.names) != outputs:
             has = "no classes" if self.found is None else f"{len(self.found.names)} classes"
             raise InputError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
     from auditor.models.tensor_transform import OnTensors
 
-__all__ = ["Preprocessing", "differences", "own_configuration", "resolve", "side_by_side"]
+__all__ = [
+    "Preprocessing",
+    "alike",
+    "differences",
+    "own_configuration",
+    "resolve",
+    "side_by_side",
+]
 
 _FIELDS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
 _CALLED = dict.fromkeys(("img_size", "in_chans", "chans"), "input_size")
@@ -51,6 +58,8 @@ class Preprocessing:
         Who said so, as a phrase.
     trained
         The fields that the training run's arguments decided.
+    learnt
+        What those arguments say, field by field, whether it is used or not.
 
     Raises
     ------
@@ -66,6 +75,7 @@ class Preprocessing:
     crop_mode: str
     source: str
     trained: tuple[str, ...] = ()
+    learnt: tuple[tuple[str, object], ...] = ()
 
     def __post_init__(self) -> None:
         _require_word("interpolation", self.interpolation, _INTERPOLATIONS)
@@ -164,6 +174,20 @@ def resolve(
     InputError
         The training arguments or the overrides do not describe a transform.
     """
+    return replace(_resolved(model, args, overrides), learnt=_learnt(model, args))
+
+
+def _learnt(model: nn.Module, args: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
+    try:
+        alone = _resolved(model, args, {})
+    except InputError:  # the user may have said better
+        return ()
+    return tuple((name, getattr(alone, name)) for name in alone.trained)
+
+
+def _resolved(
+    model: nn.Module, args: Mapping[str, object], overrides: Mapping[str, object]
+) -> Preprocessing:
     said = {name: overrides[name] for name in _FIELDS if overrides.get(name) is not None}
     trained = _trained(args, said)
     config = {**_timm_config(trained, own_configuration(model)), **said}
@@ -194,15 +218,25 @@ def differences(chosen: Preprocessing, model: nn.Module) -> tuple[str, ...]:
     return tuple(
         f"{name} {setting(getattr(chosen, name))} instead of {setting(getattr(own, name))}"
         for name in _FIELDS
-        if getattr(chosen, name) != getattr(own, name)
+        if not alike(getattr(chosen, name), getattr(own, name))
     )
+
+
+def alike(one: object, other: object) -> bool:
+    """Tell whether two settings are one, but for how floats were stored: 1e-4 is no grey level."""
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, abs_tol=1e-4)
+    return one == other
 
 
 def side_by_side(chosen: Preprocessing, model: nn.Module) -> dict[str, Any]:
     """Return the chosen preprocessing and the model's own as JSON values.
 
     ``own`` is None where the model names none. The size and crop that timm recommends for testing
-    stand in it as ``test_input_size`` and ``test_crop_pct``, where there are any.
+    stand in it as ``test_input_size`` and ``test_crop_pct``, where there are any. ``trained`` has
+    what the training run's arguments say, by field.
     """
     config = own_configuration(model)
     tested = {f"test_{name}": config.get(f"test_{name}") for name in ("input_size", "crop_pct")}
@@ -211,7 +245,7 @@ def side_by_side(chosen: Preprocessing, model: nn.Module) -> dict[str, Any]:
         "used": _facts(chosen),
         "own": own if config else None,
         "source": chosen.source,
-        "trained": list(chosen.trained),
+        "trained": {name: _json(value) for name, value in chosen.learnt},
     }
 
 

@@ -76,6 +76,18 @@ def test_natural_order_read_as_plain_is_named() -> None:
     assert "then 100.0% of 600 test images are right, not 8.3%" in outcome.summary
 
 
+def test_of_two_orders_that_fail_the_one_is_named_that_explains_it() -> None:
+    """Read as if one class was moved, another order than the plain one is what it is in."""
+    natural = ("apple", "bee", "cat2", "cat10", "Dog")
+    read = ("Dog", "apple", "bee", "cat2", "cat10")
+    label = np.random.default_rng(0).integers(0, 5, 500)
+    predicted = np.array([natural.index(read[k]) for k in label])  # outputs in natural order
+    outcome = LabelOrder().run(_predictions(read, label, predicted))
+    assert outcome.status is Status.FAIL
+    assert "natural order" in outcome.summary
+    assert "100.0% of 500 test images are right" in outcome.summary
+
+
 def test_its_clean_twin_passes() -> None:
     label = np.arange(600) % 12
     for classes in (ITEMS, sorted(ITEMS)):

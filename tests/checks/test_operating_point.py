@@ -135,9 +135,14 @@ def _said(fraud: int, normal: int, found: float, of_fraud: float, of_normal: flo
     return Predictions(("fraud", "normal"), images, label, (score < 0.5) * 1, probabilities=scores)
 
 
+def _elsewhere(split: Predictions) -> Predictions:
+    """Call the images otherwise, as those of another split are called."""
+    return replace(split, images=tuple(f"validation/{image}" for image in split.images))
+
+
 @pytest.mark.parametrize("said", [(0.8, 0.0, 0.0), (0.0, 0.5, 0.5)], ids=["latent", "constant"])
 def test_a_threshold_that_flags_everything_fails(said: tuple[float, float, float]) -> None:
-    outcome = CHECK.run(_said(200, 1800, *said), _said(200, 1800, *said))
+    outcome = CHECK.run(_said(200, 1800, *said), _elsewhere(_said(200, 1800, *said)))
     assert outcome.status is Status.FAIL
     assert outcome.findings[0].status is Status.PASS
     assert "no fewer than flagging 90% of all at random gives" in outcome.summary
@@ -145,7 +150,7 @@ def test_a_threshold_that_flags_everything_fails(said: tuple[float, float, float
 
 def test_its_twin_that_scores_the_rest_above_normal_passes() -> None:
     twin = _said(200, 1800, 0.8, 0.1, 0.0)
-    outcome = CHECK.run(twin, twin)
+    outcome = CHECK.run(twin, _elsewhere(twin))
     assert outcome.status is Status.PASS
     assert "at 0 false alarms in 10,000 other images." in outcome.summary
 
@@ -255,6 +260,13 @@ def test_the_threshold_is_the_highest_that_can_be_expected_to_show_the_recall(
     assert found.chance == pytest.approx(chance(k), abs=1e-9)
     assert k == of_validation or found.chance >= 0.95
     assert k == least or chance(k - 1) < 0.95
+
+
+def test_the_test_images_are_no_validation_images() -> None:
+    test = _split(600, 4000)
+    outcome = CHECK.run(test, replace(test, about={"source": "a copy"}))
+    assert outcome.status is Status.ERROR
+    assert "the validation images are the test images" in outcome.summary
 
 
 def test_few_validation_images_tell_how_likely_the_test_images_were_to_show_it() -> None:

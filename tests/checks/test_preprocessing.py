@@ -59,6 +59,28 @@ def test_what_the_user_says_is_judged_though_the_training_run_said_something() -
     assert "crop_pct" not in outcome.summary
 
 
+def test_what_the_weights_were_trained_with_is_the_measure() -> None:
+    """Of a checkpoint trained with 0.5, ImageNet's mean is the mistake, whatever its model had."""
+    args = {"mean": [0.5] * 3, "std": [0.5] * 3, "img_size": 64}
+    said = {**IMAGENET, "input_size": 160}
+    planted = Preprocessing().run(_told("tf_efficientnet_b0.in1k", args, {**said}))
+    assert planted.status is Status.FAIL
+    notes = {f.subject: f.note for f in planted.findings if f.status is Status.FAIL}
+    assert notes.keys() == {"preprocessing", "mean", "std", "input_size"}
+    assert notes["mean"].startswith("(0.485, 0.456, 0.406) used, (0.5, 0.5, 0.5) is the training ")
+    repeated = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "input_size": 64}
+    clean = Preprocessing().run(_told("tf_efficientnet_b0.in1k", args, {**repeated}))
+    assert clean.status is Status.PASS
+    assert "training run, which changed" in clean.summary
+
+
+def test_what_float32_stores_otherwise_is_the_same() -> None:
+    stored = torch.tensor(IMAGENET["mean"]).tolist()
+    assert tuple(stored) != IMAGENET["mean"]
+    told = _told("tf_efficientnet_b0.in1k", {}, {"mean": tuple(stored)})
+    assert Preprocessing().run(told).summary == "The preprocessing is the model's own."
+
+
 def test_the_size_recommended_for_testing_is_its_own_too() -> None:
     name = "efficientnet_b2.ra_in1k"
     config = timm.get_pretrained_cfg(name)

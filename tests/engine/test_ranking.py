@@ -47,3 +47,9 @@ def test_all_probabilities_are_kept_only_where_they_are_wanted() -> None:
     found = ranked(logits, torch.tensor([0, 1]), probabilities=False)
     assert "probabilities" not in found
     assert found["finite"].tolist() == [False, True]
+
+
+def test_what_float32_cannot_hold_is_not_finite() -> None:
+    logits = torch.tensor([[1e50, 0.0], [1.0, 0.0]], dtype=torch.float64)
+    found = ranked(logits, torch.tensor([0, 0]), probabilities=True)
+    assert found["finite"].tolist() == [False, True]

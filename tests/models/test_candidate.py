@@ -16,8 +16,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from auditor.config import CandidateTable, EngineTable
 from auditor.errors import InputError
 from auditor.models import CandidateSpec, load
+from auditor.models.handle import Candidate
 from auditor.models.identity import digest_file
 from auditor.models.scaling import build_efficientnet
 
@@ -478,3 +480,12 @@ def test_nothing_heavy_is_imported_before_it_is_needed(save: Saver) -> None:
         assert not {{"torch", "timm", "numpy", "PIL"}} & set(sys.modules)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
+def test_class_names_that_stand_twice_in_a_checkpoint_are_refused(save: Saver) -> None:
+    """Else two outputs would be one class, and either of them right."""
+    path = save(classes=["a", "b", "c", "dog", "dog"])
+    table = CandidateTable(model=TINY, checkpoint=path, name="twins")
+    candidate = Candidate(table, EngineTable(), None, None)
+    with pytest.raises(InputError, match=r'twins: the class "dog" stands twice; give \[candidate'):
+        _ = candidate.classes

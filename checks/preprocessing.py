@@ -15,7 +15,7 @@ How it decides
 --------------
 The preprocessing that the audit used is compared, field by field, with what the checkpoint's
 training arguments say, else with timm's ``pretrained_cfg`` of the model; the size and crop that it
-recommends for testing are as good as those it was trained with. A field that departs because
+recommends for testing are as good, unless training departed from it. A field that departs because
 ``[candidate]`` says so fails. Where training departed from the model's own, that is shown and not
 judged: the weights were trained with it. Nothing is estimated, so there is no interval.
 
@@ -88,11 +88,12 @@ def _departures(told: Mapping[str, Any]) -> Iterator[Finding]:
     own, trained = told["own"], told["trained"]
     for name, used in told["used"].items():
         learnt = name in trained and alike(used, trained[name])
-        tested = alike(used, own.get(f"test_{name}"))
-        if tested or (alike(used, own[name]) and (learnt or name not in trained)):
+        as_published = alike(trained.get(name, own[name]), own[name])
+        if as_published and (alike(used, own[name]) or alike(used, own.get(f"test_{name}"))):
             continue
-        whose = "the training run's" if name in trained and not learnt else "its own"
-        right = trained[name] if name in trained and not learnt else own[name]
+        whose, right = "its own", own[name]
+        if not learnt and not as_published:
+            whose, right = "the training run's", trained[name]
         yield Finding(
             subject=name,
             metric="departs from the model's own",

@@ -177,12 +177,22 @@ def resolve(
     return replace(_resolved(model, args, overrides), learnt=_learnt(model, args))
 
 
+_CHANNELS = ("in_chans", "chans")
+"""Arguments that tell how many channels an image has."""
+
+
 def _learnt(model: nn.Module, args: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
-    try:
-        alone = _resolved(model, args, {})
-    except InputError:  # the user may have said better
-        return ()
-    return tuple((name, getattr(alone, name)) for name in alone.trained)
+    """Return what each argument says by itself; how many channels there are is no size."""
+    found: dict[str, object] = {}
+    for name, value in _trained(args, {}).items():
+        if name in _CHANNELS:
+            continue
+        try:
+            alone = _resolved(model, {name: value}, {})
+        except InputError:  # of this one alone; the user may have said better
+            continue
+        found |= {field: getattr(alone, field) for field in alone.trained}
+    return tuple(sorted(found.items()))
 
 
 def _resolved(
@@ -274,7 +284,7 @@ def _apply(mode: str, steps: Callable[[Image], Tensor], image: Image) -> Tensor:
 
 
 def _trained(args: Mapping[str, object], said: Mapping[str, object]) -> dict[str, object]:
-    names = [name for name in (*_FIELDS, "in_chans", "chans") if name not in said]
+    names = [name for name in (*_FIELDS, *_CHANNELS) if name not in said]
     names += [] if "input_size" in said else ["img_size"]
     trained = {name: args[name] for name in names if _is_set(args.get(name))}
     if isinstance(trained.get("input_size"), int):

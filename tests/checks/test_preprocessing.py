@@ -74,6 +74,28 @@ def test_what_the_weights_were_trained_with_is_the_measure() -> None:
     assert "training run, which changed" in clean.summary
 
 
+@pytest.mark.parametrize("bad", [{"interpolation": "random"}, {"mean": "0.5 0.5 0.5"}])
+def test_an_argument_that_says_nothing_takes_none_of_the_others(bad: dict[str, object]) -> None:
+    said = {"interpolation": "bicubic", **IMAGENET}
+    outcome = Preprocessing().run(_told("tf_efficientnet_b0.in1k", {"img_size": 64, **bad}, said))
+    assert outcome.status is Status.PASS
+    assert "training run, which changed input_size" in outcome.summary
+    other = _told("tf_efficientnet_b0.in1k", {"img_size": 64, **bad}, {**said, "input_size": 224})
+    notes = {f.subject: f.note for f in Preprocessing().run(other).findings}
+    assert "(3, 64, 64) is the training run's" in notes["input_size"]
+
+
+def test_the_published_test_size_is_none_of_weights_that_were_trained_otherwise() -> None:
+    name = "efficientnet_b2.ra_in1k"  # 256, and 288 for testing
+    for said, size, status in (
+        ("img_size", 64, Status.FAIL),
+        ("img_size", 256, Status.PASS),
+        ("in_chans", 3, Status.PASS),
+    ):
+        outcome = Preprocessing().run(_told(name, {said: size}, {"input_size": 288}))
+        assert outcome.status is status, said
+
+
 def test_what_float32_stores_otherwise_is_the_same() -> None:
     stored = torch.tensor(IMAGENET["mean"]).tolist()
     assert tuple(stored) != IMAGENET["mean"]

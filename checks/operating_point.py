@@ -39,9 +39,10 @@ Limits
 ------
 That false alarms are fewer than at random says nothing of what they cost: look at their number. The
 validation images must not have been trained on; images that overlap between the splits are not left
-out, and a copy of the test set under other names is not noticed. The fewer images of the class there are, in either split, the lower is the threshold that can
-be expected to show the recall, and the more are the false alarms. Precision is that at the shares
-of the test set; ``[deployment]`` tells it for production, at the largest probability.
+out, and a copy of the test set under other names is not noticed. The fewer images of the class
+there are, in either split, the lower is the threshold that can be expected to show the recall, and
+the more are the false alarms. Precision is that at the shares of the test set; ``[deployment]``
+tells it for production, at the largest probability.
 
 References
 ----------

@@ -76,7 +76,7 @@ def test_what_the_weights_were_trained_with_is_the_measure() -> None:
 
 @pytest.mark.parametrize("bad", [{"interpolation": "random"}, {"mean": "0.5 0.5 0.5"}])
 def test_an_argument_that_says_nothing_takes_none_of_the_others(bad: dict[str, object]) -> None:
-    said = {"interpolation": "bicubic", **IMAGENET}
+    said: dict[str, object] = {"interpolation": "bicubic", **IMAGENET}
     outcome = Preprocessing().run(_told("tf_efficientnet_b0.in1k", {"img_size": 64, **bad}, said))
     assert outcome.status is Status.PASS
     assert "training run, which changed input_size" in outcome.summary

@@ -223,10 +223,8 @@ class Graph:
     def _look_at_share(
         self, asked: Provider, observers: Mapping[str, Observing], shard: Shard
     ) -> None:
-        from auditor.engine.merging import write_share
+        from auditor.engine.merging import why_nothing, write_share
         from auditor.engine.observation import task_of
-        from auditor.engine.shards import PART
-        from auditor.wording import plural
 
         for name, crash in self._look(asked, observers, shard).items():
             if isinstance(crash, AuditorError):
@@ -236,12 +234,8 @@ class Graph:
         tasks = {n: task_of(n, samples, each, self.store, shard) for n, each in observers.items()}
         for name, task in tasks.items():
             write_share(task, samples, observers[name], shard)
-        most = max((task.part_count for task in tasks.values()), default=0)
-        if tasks and not shard.parts(most):
-            self.progress.say(
-                f"no image of {samples.source} falls to shard {shard}: its {len(samples):,} images "
-                f"make {plural(most, 'part')} of {PART}, which are not divided"
-            )
+        if tasks and (said := why_nothing(shard, samples, tasks.values())):
+            self.progress.say(said)
 
     def _look(
         self, asked: Provider, observers: Mapping[str, Observing], shard: Shard | None = None

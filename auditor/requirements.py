@@ -78,8 +78,9 @@ def require_same_subject(config: Config, graph: Graph, source: ConfigSource) -> 
     """
     for split in ("test", "train", "validation"):
         path: Path | None = getattr(config.predictions, split)
-        judged = path is not None and graph.asked_for(split)
-        if path is not None and judged and (said := _other_predictions(path, split, graph)):
+        if path is None or not graph.asked_for(split):
+            continue
+        if said := _other_predictions(path, split, graph):
             raise source.complain(("predictions", split), said)
     key = "checkpoint" if config.candidate.checkpoint else "model"
     if said := _other_weights(config, _about(graph, "test").get("candidate") or {}):

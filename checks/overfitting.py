@@ -103,6 +103,7 @@ class Overfitting(Check):
     def _what_would_settle(self, right: int, trained: int, hits: int, tested: int) -> str:
         """Say how many more test images it takes, where training images grow with them."""
         from auditor import stats
+        from auditor.settling import what_would_settle_gap
 
         def bounds(n: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
             scale = n / tested
@@ -112,7 +113,7 @@ class Overfitting(Check):
             return stats.difference_intervals(learnt, images, seen, n, confidence=self.confidence)
 
         what = "test images, with training images in proportion,"
-        return stats.what_would_settle_gap(bounds, self.max_gap, tested, what)
+        return what_would_settle_gap(bounds, self.max_gap, tested, what)
 
     def _log(self, log: TrainingLog) -> Finding | None:
         known = np.isfinite(log.eval_loss) & np.isfinite(log.train_loss)

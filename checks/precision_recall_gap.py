@@ -160,14 +160,14 @@ class PrecisionRecallGap(Check):
 def _what_would_settle(
     right: int, named: int, there: int, max_gap: float, confidence: float
 ) -> str:
-    from auditor import stats
+    from auditor.settling import what_would_settle_gap
 
     def bounds(n: Counts) -> tuple[Floats, Floats]:
         scale = n / there
         hits, calls = (np.rint(k * scale).astype(np.int64) for k in (right, named))
         return _sizes(hits, calls, n, confidence=confidence)
 
-    return stats.what_would_settle_gap(bounds, max_gap, there)
+    return what_would_settle_gap(bounds, max_gap, there)
 
 
 def _sizes(

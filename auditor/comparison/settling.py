@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from auditor.comparison.paired import mid_p, paired_intervals
 from auditor.comparison.result import Change
 from auditor.comparison.side import Counts
-from auditor.stats import fewest_images
+from auditor.settling import fewest_images
 
 __all__ = ["images_to_settle", "what_would_settle"]
 

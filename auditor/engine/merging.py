@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -21,11 +21,12 @@ from auditor.data.samples import Samples
 from auditor.engine.assembling import about_of
 from auditor.engine.collecting import Task
 from auditor.engine.observation import Observing
-from auditor.engine.shards import Shard
+from auditor.engine.shards import PART, Shard
 from auditor.engine.ways import MAY_DIFFER, difference, joined
 from auditor.errors import InputError
 from auditor.store import Store
 from auditor.store.parts import Parts
+from auditor.wording import plural
 from auditor.writing import write_text
 
 __all__ = ["Share", "merge", "write_share"]
@@ -95,6 +96,17 @@ def write_share(task: Task, samples: Samples, each: Observing, shard: Shard) -> 
     for earlier in file.parent.parent.glob(f"*/share-{shard.number}-of-*.json"):
         if earlier != file:  # of other data, another model, or another number of shards
             earlier.unlink(missing_ok=True)
+
+
+def why_nothing(shard: Shard, samples: Samples, tasks: Iterable[Task]) -> str:
+    """Say why no image falls to a share, as a sentence; nothing where one does."""
+    parts = max(task.part_count for task in tasks)
+    if shard.parts(parts):
+        return ""
+    return (
+        f"no image of {samples.source} falls to shard {shard}: its {len(samples):,} images make "
+        f"{plural(parts, 'part')} of {PART}, which are not divided"
+    )
 
 
 def merge(folders: Sequence[Path], store: Store) -> dict[str, int]:

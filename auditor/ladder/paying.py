@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from auditor.comparison.paired import paired_intervals
 from auditor.ladder.significance import holm, p_above, p_below
-from auditor.stats import fewest_images
+from auditor.settling import fewest_images
 
 if TYPE_CHECKING:
     from auditor.comparison import Change, Comparison

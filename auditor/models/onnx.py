@@ -14,6 +14,7 @@ from auditor.models.labels import find_class_names
 
 if TYPE_CHECKING:
     import onnx
+    import torch
     from torch import Tensor
 
     from auditor.models.graph import GraphInput, GraphModel
@@ -25,8 +26,13 @@ _NUMBERS = {"float": "float32", "double": "float64"}
 _FLOATS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 
 
+_ON_CUDA = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+"""As torch runs a model here: float32 is float32, and what runs a convolution is not found by
+timing, which would choose another kernel, and other last bits, each time."""
+
+
 class OnnxGraph:
-    """An ONNX Runtime session on one device.
+    """An ONNX Runtime session on each device that it is asked to run on.
 
     Parameters
     ----------
@@ -35,9 +41,12 @@ class OnnxGraph:
     """
 
     def __init__(self, path: Path) -> None:
+        import torch
+
         self.path = path
-        self._sessions: dict[str, Any] = {"cpu": _session(path, "CPUExecutionProvider")}
-        taken, given = self._sessions["cpu"].get_inputs(), self._sessions["cpu"].get_outputs()
+        session = _session(path, "CPUExecutionProvider", {})
+        self._sessions: dict[torch.device, Any] = {torch.device("cpu"): session}
+        taken, given = session.get_inputs(), session.get_outputs()
         self.taken = _only(path, "inputs", taken)
         self.given = _only(path, "outputs", [o for o in given if len(o.shape) == 2] or given)
 
@@ -52,7 +61,7 @@ class OnnxGraph:
         """Return the graph's scores, on the device of the images."""
         import torch
 
-        session = self._on(images.device.type)
+        session = self._on(images.device)
         scores = session.run([self.given.name], {self.taken.name: images.cpu().numpy()})[0]
         return torch.from_numpy(scores).to(images.device)
 
@@ -60,17 +69,18 @@ class OnnxGraph:
         """Share the session, which nothing changes."""
         return self
 
-    def _on(self, device: str) -> Any:
+    def _on(self, device: torch.device) -> Any:
         import onnxruntime
 
         if device not in self._sessions:
-            provider = {"cuda": "CUDAExecutionProvider"}.get(device, device)
+            provider = {"cuda": "CUDAExecutionProvider"}.get(device.type, device.type)
             if provider not in onnxruntime.get_available_providers():
                 raise InputError(
-                    f"The ONNX Runtime that is installed cannot run {self.path.name} on {device}; "
-                    'say [engine] device = "cpu", or install onnxruntime-gpu'
+                    f"The ONNX Runtime that is installed cannot run {self.path.name} on "
+                    f'{device.type}; say [engine] device = "cpu", or install onnxruntime-gpu'
                 )
-            self._sessions[device] = _session(self.path, provider)
+            settings = _ON_CUDA | {"device_id": str(device.index or 0)}
+            self._sessions[device] = _session(self.path, provider, settings)
         return self._sessions[device]
 
 
@@ -155,7 +165,7 @@ def external_files(path: Path) -> list[Path]:
     return files
 
 
-def _session(path: Path, provider: str) -> Any:
+def _session(path: Path, provider: str, settings: Mapping[str, str]) -> Any:
     import torch
 
     try:
@@ -167,9 +177,18 @@ def _session(path: Path, provider: str) -> Any:
     options.intra_op_num_threads = torch.get_num_threads()  # what the record says of threads
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=[provider])
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=[(provider, dict(settings))], enable_fallback=0
+        )
     except Exception as error:  # its errors have no common base
         raise InputError(f"ONNX Runtime cannot run {path}: {first_line(error)}") from error
+    if provider not in session.get_providers():  # it goes on without what does not load
+        raise InputError(
+            f"ONNX Runtime did not load its {provider}, and would run {path.name} elsewhere; "
+            "install the onnxruntime-gpu that is made for this CUDA and cuDNN, or say [engine] "
+            'device = "cpu"'
+        )
+    return session
 
 
 def _not_installed(path: Path) -> str:

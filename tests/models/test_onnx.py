@@ -7,7 +7,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -23,6 +23,7 @@ from auditor.evidence.complexity import cost_of
 from auditor.models import CandidateSpec, load
 from auditor.models.complexity import measure_complexity
 from auditor.models.handle import Candidate
+from auditor.models.onnx import load_onnx
 from auditor.record import Audit
 
 Write = Callable[..., Path]
@@ -367,6 +368,40 @@ def test_the_device_is_one_that_onnx_runtime_has(network: Network, write_onnx: W
     )
     has_gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     assert (auto, cuda) == ("auto" if has_gpu else "cpu", "cuda")
+
+
+class _On:
+    """Images that say where they lie."""
+
+    def __init__(self, device: str) -> None:
+        self.device = torch.device(device)
+
+    def cpu(self) -> Tensor:
+        return torch.zeros(1, 3, SIDE, SIDE)
+
+
+def test_a_gpu_that_does_not_load_is_not_replaced_by_the_cpu(
+    network: Network, write_onnx: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ONNX Runtime does where its libraries are made for another CUDA: it only warns."""
+    import onnxruntime
+
+    asked: list[Any] = []
+
+    class Warned(onnxruntime.InferenceSession):  # type: ignore[misc]  # it has no types
+        def __init__(self, path: str, options: Any, providers: Any, **others: Any) -> None:
+            asked.append(providers[0])
+            super().__init__(path, options, providers=["CPUExecutionProvider"], **others)
+
+    graph = load_onnx(write_onnx(network)).run
+    there = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Warned)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
+    exact = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+    for index in ("0", "1"):
+        with pytest.raises(InputError, match=r"did not load its CUDA.*onnxruntime-gpu.*device"):
+            graph(cast(Tensor, _On(f"cuda:{index}")))
+        assert asked[-1] == ("CUDAExecutionProvider", exact | {"device_id": index})
 
 
 def test_an_audit_of_a_file_named_in_the_configuration(

@@ -48,12 +48,15 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def choose_devices(wanted: str) -> tuple[torch.device, ...]:
-    """Return every device that work is shared among: all of CUDA's, where they are not told apart.
+    """Return every device that work is shared among: all of CUDA's that are called as the first.
+
+    Another card would answer in other last bits, and whoever is slower would be waited for.
 
     Parameters
     ----------
     wanted
-        As for ``choose_device``; ``auto`` and ``cuda`` take every CUDA device, ``cuda:1`` that one.
+        As for ``choose_device``; ``auto`` and ``cuda`` take every CUDA device of the first one's
+        kind, ``cuda:1`` that one.
 
     Raises
     ------
@@ -65,7 +68,9 @@ def choose_devices(wanted: str) -> tuple[torch.device, ...]:
     first = choose_device(wanted)
     if wanted not in ("auto", "cuda") or first.type != "cuda":
         return (first,)
-    return tuple(torch.device(name) for name in _present() if name.startswith("cuda"))
+    every = [torch.device(name) for name in _present() if name.startswith("cuda")]
+    name = torch.cuda.get_device_name
+    return tuple(device for device in every if name(device) == name(every[0]))
 
 
 def describe_devices(devices: Sequence[torch.device]) -> str:

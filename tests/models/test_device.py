@@ -41,7 +41,20 @@ def test_work_is_shared_among_all_that_are_alike(wanted: str) -> None:
     devices = choose_devices(wanted)
     assert devices[0].type == choose_device(wanted).type
     several = wanted == "auto" and torch.cuda.is_available()
-    assert len(devices) == (torch.cuda.device_count() if several else 1)
+    names = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+    assert len(devices) == (names.count(names[0]) if several else 1)
+
+
+@pytest.mark.parametrize("wanted", ["auto", "cuda"])
+def test_work_is_not_shared_with_another_kind_of_gpu(
+    monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    cards = ["NVIDIA H100", "Quadro P400", "NVIDIA H100"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(cards))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: cards[device.index])
+    assert [device.index for device in choose_devices(wanted)] == [0, 2]
+    assert choose_devices("cuda:1") == (torch.device("cuda:1"),)
 
 
 def test_an_absent_device_is_not_replaced_by_others() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,19 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["MUST_AGREE", "describe_hardware", "describe_state", "different", "way_of"]
+__all__ = [
+    "MUST_AGREE",
+    "describe_hardware",
+    "describe_state",
+    "different",
+    "usable_cores",
+    "way_of",
+]
 
 MUST_AGREE = ("device", "processor", "cores", "threads", "dtype", "backend", "torch")
 """Facts that must be equal before two stored times may stand beside each other."""
 
+_GROUPS = Path("/sys/fs/cgroup")
 _QUERY = "clocks.sm,clocks.max.sm,pstate,power.draw,temperature.gpu"
 
 
@@ -42,7 +51,7 @@ def describe_hardware(device: torch.device, dtype: str, way: str = "") -> dict[s
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "processor": processor_name(),
-        "cores": str(_cores()),
+        "cores": str(usable_cores()),
         "threads": str(torch.get_num_threads()),
         "dtype": dtype,
         "backend": f"{way or way_of(None, device, dtype)}{_libraries(device)}",
@@ -50,11 +59,23 @@ def describe_hardware(device: torch.device, dtype: str, way: str = "") -> dict[s
     }
 
 
-def _cores() -> int:
-    """Return the processors that this process may use."""
+def usable_cores() -> int:
+    """Return the processors that this process may use: a container's may be few of a machine's."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    return min([count, *map(math.ceil, _quotas())])
+
+
+def _quotas() -> Iterator[float]:
+    """Yield how many processors' time the control groups of this process have (cgroup v2)."""
+    ours = re.search(r"^0::/(.*)$", _read(Path("/proc/self/cgroup")), re.MULTILINE)
+    group = _GROUPS / (ours[1] if ours else "")
+    for folder in (group, *group.parents):
+        quota, _, period = _read(folder / "cpu.max").partition(" ")
+        if quota.isdecimal() and period.isdecimal():  # else "max", or no such file
+            yield int(quota) / int(period)
 
 
 def way_of(model: nn.Module | None, device: torch.device, dtype: str) -> str:
@@ -91,7 +112,7 @@ def describe_state(device: torch.device) -> dict[str, str]:
     """Return clocks and power state, as far as they can be read: name → text."""
     found = {"processor clock": _processor_clock(), "governor": _read(_GOVERNOR)}
     if device.type == "cuda":
-        found["GPU clock, highest clock, state, power, °C"] = _gpu_state(device.index or 0)
+        found["GPU clock, highest clock, state, power, °C"] = _gpu_state(device)
     return {name: text for name, text in found.items() if text}
 
 
@@ -110,16 +131,28 @@ def _processor_clock() -> str:
     return f"{max(map(float, clocks)):.0f} MHz" if clocks else ""
 
 
-def _gpu_state(index: int) -> str:
+def _gpu_state(device: torch.device) -> str:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ""
-    command = [tool, f"--id={index}", f"--query-gpu={_QUERY}", "--format=csv,noheader"]
+    command = [tool, f"--id={_name_for_nvidia(device)}", f"--query-gpu={_QUERY}"]
+    command.append("--format=csv,noheader")
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
+
+
+def _name_for_nvidia(device: torch.device) -> str:
+    """Return what the driver calls a device: torch counts those that it is shown, from the fastest.
+
+    The driver counts all of them, by their place on the bus.
+    """
+    import torch
+
+    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    return str(device.index or 0) if uuid is None else f"GPU-{uuid}"
 
 
 def different(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:

@@ -24,6 +24,7 @@ from typing import Any, Self
 import numpy as np
 
 from auditor.data.samples import Samples
+from auditor.engine.hardware import usable_cores
 from auditor.engine.journal import NoJournal
 from auditor.engine.looking import Seen, Threads, Wanted
 from auditor.engine.probing import deadly, environment
@@ -60,11 +61,11 @@ def lookers(
     observers
         Name → who prepares images.
     workers
-        How many; the number of cores where None.
+        How many; as many as this process may use cores where None.
     images
         How many are to be looked at.
     """
-    count = workers or os.cpu_count() or 1
+    count = workers or usable_cores()
     threads = Threads(samples, count)
     if count < _FROM_CORES or images < _FROM_IMAGES or not hasattr(os, "memfd_create"):
         return threads

@@ -19,6 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from auditor.settling import fewest_images
+from auditor.wording import plural
+
 if TYPE_CHECKING:
     from auditor.check import IntervalMethod
 
@@ -42,7 +45,6 @@ __all__ = [
 
 NEVER = "no number of images shows 100%; ask for less"
 _COUNTED_EXACTLY = 20_000
-_MOST_SAMPLES = 10_000_000
 
 
 class Interval(NamedTuple):
@@ -96,9 +98,14 @@ def proportion_intervals(
 def difference_interval(
     successes_a: int, n_a: int, successes_b: int, n_b: int, confidence: float = 0.95
 ) -> Interval:
-    """Return Newcombe's hybrid-score bounds of ``a/n_a - b/n_b``, two independent proportions.
+    """Return the bounds of ``a/n_a - b/n_b``, two independent proportions.
 
-    Newcombe, Statistics in Medicine 17 (1998), method 10.
+    The exact (Clopper–Pearson) bounds of the two are combined by the method of variance estimates
+    recovery: the distances of each rate to its bound, squared and summed (Zou and Donner,
+    Statistics in Medicine 27, 2008). With Wilson's bounds in their place it is Newcombe's interval,
+    which is too sure of rates near 100%: at confidence 0.95 one of its bounds may miss in 20%
+    instead of 5%. By enumeration these miss in at most 6.7% where each side has 20 images, and in
+    5.4% where it has 100 (3.7% and 2.0% at 0.99).
     """
     counts = (np.array([count]) for count in (successes_a, n_a, successes_b, n_b))
     low, high = difference_intervals(*counts, confidence=confidence)
@@ -115,8 +122,8 @@ def difference_intervals(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the bounds of ``difference_interval`` for many at once."""
     p, q = successes_a / n_a, successes_b / n_b
-    p_low, p_high = proportion_intervals(successes_a, n_a, confidence, "wilson")
-    q_low, q_high = proportion_intervals(successes_b, n_b, confidence, "wilson")
+    p_low, p_high = proportion_intervals(successes_a, n_a, confidence)
+    q_low, q_high = proportion_intervals(successes_b, n_b, confidence)
     down, up = np.hypot(p - p_low, q_high - q), np.hypot(p_high - p, q - q_low)
     return p - q - down, p - q + up
 
@@ -174,8 +181,8 @@ def excess_p_value(
 ) -> float:
     """Return the one-sided p-value of "a/n_a - b/n_b is at most ``margin``", two proportions.
 
-    It is the least 1 - confidence at which Newcombe's lower bound clears the margin, from 1e-12 up
-    to 0.5.
+    It is the least 1 - confidence at which the lower bound of ``difference_interval`` clears the
+    margin, from 1e-12 up to 0.5.
     """
     from scipy import optimize
 
@@ -256,12 +263,16 @@ def samples_for_perfect(
 
 @lru_cache(maxsize=4096)
 def samples_to_settle(
-    rate: float, limit: float, confidence: float = 0.95, method: IntervalMethod = "exact"
+    rate: float,
+    limit: float,
+    confidence: float = 0.95,
+    method: IntervalMethod = "exact",
+    beyond: int = 0,
 ) -> int | None:
-    """Return the total samples at which the bounds around ``rate`` first clear ``limit``.
+    """Return the total samples at which the bounds around ``rate`` clear ``limit``.
 
-    By the interval itself up to 20,000 samples, by the normal approximation beyond; None where the
-    rate stands on the limit and no number would do.
+    The first beyond those there are; if it takes over 20,000 more, about the first. None where ten
+    million would not do. Successes are rounded to the side that is harder to settle.
 
     Examples
     --------
@@ -270,15 +281,13 @@ def samples_to_settle(
     """
 
     def settled(n: NDArray[np.int64]) -> NDArray[np.bool_]:
-        right = np.floor(rate * n + 1e-9).astype(np.int64)
-        return _shown(right, n, limit, confidence, method, at_least=rate >= limit)
+        right = np.floor(rate * n + 1e-9) if rate >= limit else np.ceil(rate * n - 1e-9)
+        return _shown(right.astype(np.int64), n, limit, confidence, method, at_least=rate >= limit)
 
-    if found := _first(settled):
-        return found
-    gap = abs(rate - limit)
-    z = float(special.ndtri(confidence))
-    total = z**2 * rate * (1 - rate) / gap**2 if gap else np.inf
-    return int(np.ceil(total)) if total < _MOST_SAMPLES else None
+    if found := _first(lambda more: settled(beyond + more)):
+        return beyond + found
+    more = fewest_images(settled, beyond + _COUNTED_EXACTLY)
+    return None if more is None else beyond + _COUNTED_EXACTLY + more
 
 
 @lru_cache(maxsize=4096)
@@ -299,13 +308,13 @@ def what_would_settle(
         return NEVER
     rate = successes / n
     strict = 1 - (1 - confidence) / family if rate < limit else confidence
-    total = samples_to_settle(rate, limit, strict, method)
+    total = samples_to_settle(rate, limit, strict, method, n)
     extra = _extra_if_all_right(successes, n, limit, confidence, method)
     best = f"{extra:,}" if extra else f"more than {_COUNTED_EXACTLY:,}"
     if total is None:
         return f"the rate stands on the limit; {best} more, all right, would settle it"
-    more = max(total - n, 1)
-    return f"about {more:,} more samples at this rate would settle it; {best} if all are right"
+    what = plural(total - n, "more sample")
+    return f"about {what} at this rate would settle it; {best} if all are right"
 
 
 def _extra_if_all_right(

@@ -30,9 +30,9 @@ classes that were mostly right and are never right now.
 The test set as a whole and the family of classes share 1 - ``confidence`` equally, so that of
 equal models no more than that fail.
 
-On test sets without a common image it compares two samples: Newcombe's interval, and Fisher's exact
-test for classes. What may not be compared is inconclusive, with the reason: predictions that are
-missing or are not those audited, other classes, test sets that overlap in part, other labels,
+On test sets without a common image it compares two samples: exact bounds combined, and Fisher's
+exact test for classes. What may not be compared is inconclusive, with the reason: predictions that
+are missing or are not those audited, other classes, test sets that overlap in part, other labels,
 other pictures under the same names, another version of this check.
 
 It blocks once a baseline is given.
@@ -55,8 +55,7 @@ held to the interval, as any other: on few images that settles nothing.
 References
 ----------
 Fagerland, Lydersen and Laake, BMC Medical Research Methodology 13:91 (2013), mid-p; Zou and Donner,
-Statistics in Medicine 27 (2008), the interval; Tarone, Biometrics 46 (1990); Newcombe, Statistics
-in Medicine 17 (1998), method 10.
+Statistics in Medicine 27 (2008), the intervals; Tarone, Biometrics 46 (1990).
 """
 
 from __future__ import annotations

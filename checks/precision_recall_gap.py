@@ -15,7 +15,7 @@ How it decides
 For each class, precision and recall against ``min_precision`` and ``min_recall`` by their
 Clopper–Pearson intervals, or Wilson's with ``interval = "wilson"``, and the size of their
 difference against ``max_gap``. The interval of the difference is found from the two Wilson
-intervals by squares and sums, as Newcombe does for independent proportions; the two share their
+exact bounds by squares and sums, as for independent proportions; the two share their
 true positives, which makes it somewhat too wide and so slower to pass and slower to fail. A class
 that is never predicted has no precision: that is inconclusive here, and its recall of zero fails by
 itself.
@@ -38,8 +38,8 @@ frequent the classes are in the test set.
 
 References
 ----------
-Newcombe, Statistics in Medicine 17 (1998); Benjamini and Hochberg, Journal of the Royal Statistical
-Society B 57 (1995).
+Zou and Donner, Statistics in Medicine 27 (2008); Benjamini and Hochberg, Journal of the Royal
+Statistical Society B 57 (1995).
 """
 
 from __future__ import annotations

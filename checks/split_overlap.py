@@ -52,7 +52,7 @@ References
 ----------
 Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions (2010); Barz and
 Denzler, Journal of Imaging 6 (2020), on duplicates in CIFAR; Elias and Gygi, Nature Methods 4
-(2007), on decoys; Newcombe, Statistics in Medicine 17 (1998), on the interval.
+(2007), on decoys; Zou and Donner, Statistics in Medicine 27 (2008), on the interval.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ def test_p_values_are_the_duals_of_the_bounds(
 
 
 @given(RATES.filter(lambda rates: len(rates) > 1), st.floats(0, 0.5))
-def test_the_p_value_of_a_gap_is_the_dual_of_newcombes_bound(
+def test_the_p_value_of_a_gap_is_the_dual_of_its_bound(
     rates: list[tuple[int, int]], margin: float
 ) -> None:
     counts = (*rates[0], *rates[1])

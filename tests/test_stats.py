@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from auditor import stats
 from auditor.check import Finding
+from tests.references import difference_bounds
 
 CONFIDENCE = st.sampled_from([0.6, 0.8, 0.9, 0.95, 0.975, 0.99, 0.999])
 COUNTS = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -118,37 +121,47 @@ def test_more_samples_at_one_rate_narrow(counts: tuple[int, int], times: int, c:
     assert many.high <= few.high
 
 
-def _newcombe(a: int, n: int, b: int, m: int, c: float) -> tuple[float, float]:
-    p, q = a / n, b / m
-    (l1, u1), (l2, u2) = (
-        proportion_confint(k, size, alpha=2 * (1 - c), method="wilson")
-        for k, size in ((a, n), (b, m))
-    )
-    low = p - q - math.sqrt((p - l1) ** 2 + (u2 - q) ** 2)
-    return low, p - q + math.sqrt((u1 - p) ** 2 + (q - l2) ** 2)
-
-
 @given(FEW, FEW, CONFIDENCE)
-def test_newcombe_equals_the_formula(a: tuple[int, int], b: tuple[int, int], c: float) -> None:
+def test_the_bounds_of_a_difference(a: tuple[int, int], b: tuple[int, int], c: float) -> None:
     found = stats.difference_interval(*a, *b, c)
-    assert found == pytest.approx(_newcombe(*a, *b, c), abs=1e-9)
+    assert found == pytest.approx(difference_bounds(*a, *b, c), abs=1e-7)
 
 
 @given(FEW, FEW)
-def test_newcombe_turns_with_its_sides(a: tuple[int, int], b: tuple[int, int]) -> None:
+def test_the_bounds_turn_with_the_sides(a: tuple[int, int], b: tuple[int, int]) -> None:
     there, back = stats.difference_interval(*a, *b), stats.difference_interval(*b, *a)
     assert there == pytest.approx((-back.high, -back.low), abs=1e-9)
     assert there.low <= a[0] / a[1] - b[0] / b[1] <= there.high
 
 
-def test_newcombe_published_values() -> None:
-    # Newcombe (1998), table II, method 10: 56/70 - 48/80 and 9/10 - 3/10, two-sided 95%
-    assert stats.difference_interval(56, 70, 48, 80, 0.975) == pytest.approx(
-        (0.0524, 0.3339), abs=1e-4
+@pytest.mark.parametrize(
+    ("n", "m", "confidence", "missed"),
+    [
+        (20, 20, 0.95, 0.068),
+        (100, 100, 0.95, 0.055),
+        (2000, 52, 0.95, 0.053),
+        (20, 20, 0.99, 0.038),
+    ],
+)
+def test_the_bounds_of_a_difference_hold(n: int, m: int, confidence: float, missed: float) -> None:
+    """Every outcome counted, for rates up to the ends; Newcombe's would miss in up to a fifth."""
+    a, b = np.meshgrid(np.arange(n + 1), np.arange(m + 1), indexing="ij")
+    low, high = stats.difference_intervals(
+        a, np.full_like(a, n), b, np.full_like(b, m), confidence=confidence
     )
-    assert stats.difference_interval(9, 10, 3, 10, 0.975) == pytest.approx(
-        (0.1705, 0.8090), abs=1e-4
-    )
+    rates = [0.0, 0.001, 0.01, 0.02, 0.05, 0.2, 0.5, 0.8, 0.95, 0.98, 0.99, 0.999, 1.0]
+    chance = [[binom.pmf(np.arange(size + 1), size, p) for p in rates] for size in (n, m)]
+    worst = 0.0
+    for (p, left), (q, right) in product(*(zip(rates, side, strict=True) for side in chance)):
+        for off in (low > p - q + 1e-12, high < p - q - 1e-12):
+            worst = max(worst, float(left @ off @ right))
+    assert worst <= missed
+
+
+def test_two_thousand_of_two_thousand_and_52_of_52_do_not_show_five_points() -> None:
+    # With the true gap at 5 points 52 of 52 happens in 6.9%: more than the 5% that are allowed.
+    assert stats.difference_interval(2000, 2000, 52, 52, 0.95).high > 0.05
+    assert stats.difference_interval(2000, 2000, 59, 59, 0.95).high < 0.05
 
 
 @pytest.mark.parametrize(("right", "p"), [(975, 0.20), (980, 0.033)])
@@ -179,12 +192,16 @@ def test_wilson_needs_its_own_number_of_perfect_samples(minimum: float, confiden
     assert stats.proportion_interval(n - 1, n - 1, confidence, "wilson").low < minimum
 
 
+def _right(rate: float, limit: float, n: int) -> int:
+    return math.floor(rate * n + 1e-9) if rate >= limit else math.ceil(rate * n - 1e-9)
+
+
 @given(st.floats(0.05, 1.0), st.floats(0.05, 0.99), CONFIDENCE)
 def test_samples_to_settle_settle_with_wilson(rate: float, limit: float, c: float) -> None:
     n = stats.samples_to_settle(rate, limit, c, "wilson")
     assume(n is not None and n <= 20_000)
     assert n is not None
-    low, high = stats.proportion_interval(math.floor(rate * n + 1e-9), n, c, "wilson")
+    low, high = stats.proportion_interval(_right(rate, limit, n), n, c, "wilson")
     assert low >= limit if rate >= limit else high < limit
 
 
@@ -222,7 +239,7 @@ def test_samples_to_settle_settle(rate: float, limit: float, c: float) -> None:
     n = stats.samples_to_settle(rate, limit, c)
     assume(n is not None and n <= 20_000)
     assert n is not None
-    low, high = stats.proportion_interval(math.floor(rate * n + 1e-9), n, c)
+    low, high = stats.proportion_interval(_right(rate, limit, n), n, c)
     assert low >= limit if rate >= limit else high < limit
 
 
@@ -239,6 +256,31 @@ def test_what_would_settle_names_both_numbers() -> None:
     extra = int(text.split("; ")[1].split()[0])
     assert stats.proportion_interval(9 + extra, 10 + extra).low >= 0.80
     assert stats.proportion_interval(8 + extra, 9 + extra).low < 0.80
+
+
+@given(
+    st.integers(2, 60_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),
+    st.floats(-1.2, 1.2),
+    CONFIDENCE,
+)
+@example((173, 200), 1.3, 0.95)
+@example((85, 100), 1.3, 0.95)
+@example((29_500, 30_000), 1.0, 0.95)
+def test_so_many_more_samples_settle_it(counts: tuple[int, int], z: float, c: float) -> None:
+    """A limit so many standard errors above the rate, or below it."""
+    k, n = counts
+    limit = k / n + z * math.sqrt((k + 1) * (n - k + 1)) / n**1.5
+    assume(0 < limit < 1)
+    low, high = stats.proportion_interval(k, n, c)
+    assume(low < limit <= high)
+    text = stats.what_would_settle(k, n, limit, c)
+    found = re.match(r"about ([\d,]+) more sample", text)
+    if found is None:
+        assert "stands on the limit" in text
+        return
+    total = n + int(found[1].replace(",", ""))
+    low, high = stats.proportion_interval(_right(k / n, limit, total), total, c)
+    assert low >= limit - 1e-9 if k / n >= limit else high < limit + 1e-9
 
 
 def test_no_number_of_images_shows_a_rate_of_one() -> None:

@@ -20,7 +20,7 @@ __all__ = ["two_sample"]
 
 
 def two_sample(before: Predictions, test: Predictions, confidence: float) -> Comparison:
-    """Compare two models on different images: Newcombe's intervals, Fisher's exact tests.
+    """Compare two models on different images: exact bounds combined, Fisher's exact tests.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def two_sample(before: Predictions, test: Predictions, confidence: float) -> Com
         n_before=n_old,
         right_after=right_new,
         n_after=n_new,
-        intervals=[_newcombe(row, confidence) for row in rows],
+        intervals=[_bounds(row, confidence) for row in rows],
         p_worse=p_worse,
         p_better=np.array([_fisher(row, "greater") for row in rows]),
         p_best=np.zeros(len(rows)),
@@ -48,7 +48,7 @@ def two_sample(before: Predictions, test: Predictions, confidence: float) -> Com
     return corrected(table, test.classes, confidence)
 
 
-def _newcombe(row: Sequence[int], confidence: float) -> tuple[float, float]:
+def _bounds(row: Sequence[int], confidence: float) -> tuple[float, float]:
     a, n, b, m = map(int, row)
     return stats.difference_interval(a, n, b, m, confidence) if n and m else (-1.0, 1.0)
 

@@ -28,7 +28,7 @@ Rare classes
     with Holm's correction over all classes and steps. Without a rare class, all classes are
     followed.
 Overfitting
-    The train–test gap with Newcombe's interval, as the check ``overfitting`` has it. A step's
+    The train–test gap as the check ``overfitting`` has it, the classes in the same shares. A step's
     change of the gap is the gain on the training images minus the gain on the test images; both are
     paired and bounded as above, and the two samples are independent, so their bounds are combined
     by Zou and Donner's method once more. A bigger model **overfits more** if that is surely above
@@ -48,8 +48,7 @@ References
 Tan and Le, EfficientNet, ICML 2019, section 3 (compound scaling doubles the multiply–adds);
 McNemar, Psychometrika 12 (1947); Fagerland, Lydersen and Laake, BMC Medical Research Methodology
 13:91 (2013), mid-p; Zou and Donner, Statistics in Medicine 27 (2008), bounds of a difference from
-bounds of its parts; Newcombe, Statistics in Medicine 17 (1998), method 10; Holm, Scandinavian
-Journal of Statistics 6 (1979).
+bounds of its parts; Holm, Scandinavian Journal of Statistics 6 (1979).
 """
 
 from auditor.ladder.climb import climb

@@ -6,16 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from auditor import stats
 from auditor.comparison import Change, NotComparable, compare
 from auditor.evidence.baseline import Baseline
+from auditor.generalisation import TrainTestGap
 from auditor.ladder.paying import paired_bounds
 from auditor.ladder.record import GapChange
 from auditor.ladder.rung import Rung
 from auditor.ladder.significance import holm, p_above, p_below
-from auditor.stats import Interval
 
-__all__ = ["gap_changes", "gap_interval", "gap_of_step"]
+__all__ = ["gap_changes", "gap_of_rung", "gap_of_step"]
 
 
 class Both(NamedTuple):
@@ -37,12 +36,11 @@ class Both(NamedTuple):
         return self.difference - down, self.difference + up
 
 
-def gap_interval(rung: Rung, confidence: float) -> Interval | None:
-    """Return Newcombe's bounds of training minus test accuracy; None where one is missing."""
+def gap_of_rung(rung: Rung, confidence: float) -> TrainTestGap | None:
+    """Return how far training accuracy runs ahead of test accuracy; None where one is missing."""
     if not rung.train or not rung.test:
         return None
-    (a, n), (b, m) = ((int(s.correct.sum()), len(s)) for s in (rung.train, rung.test))
-    return stats.difference_interval(a, n, b, m, confidence)
+    return TrainTestGap.of(rung.train, rung.test, confidence)
 
 
 def gap_of_step(before: Rung, after: Rung, test: Change) -> Both | str:

@@ -49,6 +49,7 @@ class RungRow(Record):
     worst_interval: Bounds
     worst_images: int
     train_accuracy: float | None = None
+    """At the test images' class shares."""
     train_images: int | None = None
     gap: float | None = None
     """Training accuracy minus test accuracy."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from auditor import composite, stats
 from auditor.evidence.confusion import Confusion
-from auditor.ladder.gap import gap_interval
+from auditor.ladder.gap import gap_of_rung
 from auditor.ladder.latency import latency_of
 from auditor.ladder.record import RungRow
 from auditor.ladder.rung import Rung
@@ -32,9 +32,7 @@ def row(rung: Rung, followed: Sequence[str], confidence: float) -> RungRow:
     audit, found = rung.audit, Confusion.of(rung.test)
     worst = _worst(found, followed)
     recall = int(found.correct[worst]), int(found.support[worst])
-    gap = gap_interval(rung, confidence)
-    train = rung.train if rung.train is not None and len(rung.train) else None
-    learnt = None if train is None else float(train.correct.mean())
+    gap = gap_of_rung(rung, confidence)
     return RungRow(
         name=rung.name,
         path=rung.path,
@@ -49,10 +47,10 @@ def row(rung: Rung, followed: Sequence[str], confidence: float) -> RungRow:
         worst_recall=recall[0] / recall[1],
         worst_interval=stats.proportion_interval(*recall, confidence),
         worst_images=recall[1],
-        train_accuracy=learnt,
-        train_images=None if train is None else len(train),
-        gap=None if learnt is None else learnt - found.right / found.n,
-        gap_interval=gap,
+        train_accuracy=gap.learnt if gap else None,
+        train_images=gap.trained if gap else None,
+        gap=gap.difference if gap else None,
+        gap_interval=gap.interval if gap else None,
         gap_missing="" if gap else rung.missing.get("train", "no training image was predicted"),
         parameters=audit.candidate.parameters,
         macs=audit.candidate.macs,

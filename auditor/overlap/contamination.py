@@ -176,7 +176,7 @@ def inflation(
     -----
     With a share s of overlapping images, accuracy on all minus accuracy on the others is
     s · (accuracy on the overlapping − accuracy on the others): two independent proportions, whose
-    difference has Newcombe's bounds.
+    difference has the bounds of ``auditor.stats.difference_interval``.
     """
     return _inflation(test.correct, _held(test, overlapping), confidence)
 

@@ -12,6 +12,7 @@ from auditor.checks.overfitting import Overfitting
 from auditor.evidence.overlap import Overlap, OverlapPair
 from auditor.evidence.predictions import Predictions
 from auditor.evidence.training_log import TrainingLog
+from tests.references import gap_bounds
 
 Side = Callable[[int, int], Predictions]
 
@@ -37,6 +38,49 @@ def test_a_memorising_candidate_fails(side: Side) -> None:
 
 def test_a_candidate_that_generalises_passes(side: Side) -> None:
     assert Overfitting().run(side(960, 40), side(950, 50), None, None).status is Status.PASS
+
+
+Rows = dict[str, dict[str, int]]
+BALANCED: Rows = {"a": {"a": 1000}, "b": {"b": 800, "a": 200}}
+
+
+def test_frequent_easy_classes_hide_no_gap(predictions: Callable[..., Predictions]) -> None:
+    """Recall falls by 6 points and by 10; pooled, test accuracy is higher than training's."""
+    train = predictions(BALANCED, ["a", "b"])
+    test = predictions({"a": {"a": 7990, "b": 510}, "b": {"b": 1050, "a": 450}}, ["a", "b"])
+    assert test.correct.mean() > train.correct.mean()
+    outcome = Overfitting().run(train, test, None, None)
+    assert outcome.status is Status.FAIL
+    assert outcome.findings[0].observed == pytest.approx(0.85 * 0.06 + 0.15 * 0.10)
+    assert outcome.findings[0].interval == pytest.approx(
+        gap_bounds([(0.85, 1000, 1000), (0.15, 800, 1000)], 9040, 10_000), abs=1e-7
+    )
+    assert "Training accuracy is 97.0% at the test images' class shares, test" in outcome.summary
+    assert [f.observed for f in outcome.findings[1:]] == pytest.approx([0.9, 0.904, 0.97])
+
+
+def test_frequent_hard_classes_are_no_gap(predictions: Callable[..., Predictions]) -> None:
+    test = predictions({"a": {"a": 500}, "b": {"b": 1600, "a": 400}}, ["a", "b"])
+    train = predictions(BALANCED, ["a", "b"])
+    assert Overfitting().run(train, test, None, None).status is Status.PASS
+
+
+def test_classes_are_known_by_name(predictions: Callable[..., Predictions]) -> None:
+    test = predictions({"b": {"b": 800, "a": 200}, "a": {"a": 1000}}, ["b", "a"])
+    outcome = Overfitting().run(predictions(BALANCED, ["a", "b"]), test, None, None)
+    assert outcome.status is Status.PASS
+    assert outcome.findings[0].observed == pytest.approx(0)
+
+
+@pytest.mark.parametrize(("strange", "status"), [(4, Status.PASS), (400, Status.INCONCLUSIVE)])
+def test_a_class_that_was_not_trained_on_may_be_anything(
+    predictions: Callable[..., Predictions], strange: int, status: Status
+) -> None:
+    test = predictions({"a": {"a": 3200, "c": 800}, "c": {"a": strange}}, ["a", "c"])
+    train = predictions({"a": {"a": 1600, "c": 400}}, ["a", "c"])
+    outcome = Overfitting().run(train, test, None, None)
+    assert outcome.status is status
+    assert "of the test images are of classes without training images" in outcome.summary
 
 
 def test_better_on_test_than_on_training_passes(side: Side) -> None:

@@ -125,7 +125,7 @@ def test_many_failures_uphold_each_other(confusion: Make) -> None:
     assert _status(found, "low0", "recall") is Status.FAIL
 
 
-def test_a_gap_is_corrected_by_newcombes_p_value(confusion: Make) -> None:
+def test_a_gap_is_corrected_by_its_own_p_value(confusion: Make) -> None:
     gaps = {k: _status(confusion(_one_low(k, 30, 22)), "low", GAP) for k in (1, 60)}
     assert gaps == {1: Status.FAIL, 60: Status.INCONCLUSIVE}
 

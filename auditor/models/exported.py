@@ -12,6 +12,7 @@ from auditor.errors import InputError, first_line
 from auditor.models.archive import vetted
 
 if TYPE_CHECKING:
+    import torch
     from torch.export import ExportedProgram
 
     from auditor.models.graph import GraphInput, GraphModel
@@ -35,6 +36,7 @@ def load_exported(path: Path) -> GraphModel:
         module: Any = program.module(check_guards=False)  # checks are code that the file brings
     except TypeError:
         raise InputError(f"{path.name} needs torch 2.9 or later") from None
+    _free(module)
     tensors = [each for each in program.state_dict.values() if each.is_floating_point()]
     weights = ((str(each.dtype).removeprefix("torch."), each.numel()) for each in tensors)
     return GraphModel(path.name, module, taken, numbers=named_types(weights))
@@ -82,6 +84,30 @@ def _taken(path: Path, program: ExportedProgram) -> GraphInput:
     (fewest, most), *sizes = (_range(program, size) for size in value.shape)
     channels, height, width = (low if low == high else None for low, high in sizes)
     return GraphInput(fewest, most, channels, height, width)
+
+
+def _free(module: torch.fx.GraphModule) -> None:
+    """Free what a program computes with from the device that it was exported on.
+
+    Tensors that stand in its code move with the module, and those that it makes are made where its
+    input is.
+    """
+    import torch
+
+    for name, value in [*vars(module).items()]:
+        if isinstance(value, torch.Tensor):
+            delattr(module, name)
+            module.register_buffer(name, value, persistent=False)
+    graph = module.graph
+    (images,) = graph.find_nodes(op="placeholder")
+    with graph.inserting_after(images):
+        there = graph.call_function(getattr, (images, "device"))
+    for node in graph.nodes:
+        if "device" in node.kwargs:
+            node.update_kwarg("device", there)
+        elif node.target is torch.ops.aten.to.device:
+            node.update_arg(1, there)
+    module.recompile()
 
 
 def _range(program: ExportedProgram, size: Any) -> tuple[int, int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import pickle
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from auditor.errors import InputError
 from auditor.evidence.complexity import cost_of
@@ -81,6 +83,36 @@ def test_it_answers_as_the_module_does(
     with torch.inference_mode():
         found = model(images.contiguous(memory_format=layout))
         torch.testing.assert_close(found, network(images), atol=1e-5, rtol=0)
+
+
+class Own(nn.Module):
+    """Computes with tensors that stand in its code, that it makes, and that it puts somewhere."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores = images.mean(dim=(2, 3)) * torch.tensor([1.0, 2.0, 3.0]) + torch.arange(3)
+        return scores + torch.ones(3, device="cpu").to(images.device)
+
+
+def test_what_a_program_makes_goes_to_the_device_with_it(tmp_path: Path) -> None:
+    """``meta`` stands for any other device."""
+    network, made = Own(), list[torch.device]()
+    model = load(CandidateSpec(model=str(export(network, tmp_path / "own.pt2", 2, True)))).model
+    images = torch.randn(5, 3, SIDE, SIDE)
+
+    class Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            found = func(*args, **(kwargs or {}))
+            made.extend(each.device for each in [found] if isinstance(each, Tensor))
+            return found
+
+    torch.testing.assert_close(model(images), network(images))
+    moved = copy.deepcopy(model).to("meta")
+    with Noting():  # type: ignore[no-untyped-call]
+        assert moved(images.to("meta")).device.type == "meta"
+    assert {device.type for device in made} == {"meta"}
+    torch.testing.assert_close(model(-images), network(-images))
 
 
 def test_what_is_known_of_it(exported: dict[str, Path]) -> None:

@@ -50,10 +50,10 @@ def test_it_says_where_scaling_stops(page: str) -> None:
 
 
 def test_the_plot_carries_its_numbers(page: str) -> None:
-    (alt,) = re.findall(r'<img src="[^"]+" [^>]*alt="([^"]*)"', page)
+    (alt,) = re.findall(r'<img class="day" [^>]*alt="([^"]*)"', page)
     assert "b0: 10 MACs, 70.0%, 100.0% on training images" in alt
     assert "b2 does not pay" in alt
-    (drawing,) = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)"', page)
+    (drawing,) = re.findall(r'<img class="day" src="data:image/svg\+xml;base64,([^"]+)"', page)
     svg = base64.b64decode(drawing).decode()
     assert "step pays" in svg
     assert "100" in svg

@@ -100,6 +100,21 @@ def test_every_figure_says_its_numbers_and_every_table_its_subject(page: str) ->
         assert len(widths) == 1, all_text(table)[:80]
 
 
+def test_a_figure_follows_the_page_to_paper(page: str) -> None:
+    """When it prints, a browser keeps the choice of <picture>, and applies the styles anew."""
+    document = parsed(page)
+    assert not list(document.iter("picture"))
+    for figure in document.iter("figure"):
+        day, night = figure.iter("img")
+        assert (day.get("class"), night.get("class")) == ("day", "night")
+        assert day.get("alt") == night.get("alt")
+        assert day.get("src") != night.get("src")
+    style = next(element for element in document.iter() if element.tag == "style").text or ""
+    dark = re.findall(r"@media ([^{]*) \{\s*\.day \{ display: none; \}", style)
+    assert dark == ["screen and (prefers-color-scheme: dark)"]
+    assert re.search(r"^\.night \{ display: none; \}$", style, re.MULTILINE)
+
+
 def test_the_verdict_is_a_word_in_the_banner(audit: Audit, page: str) -> None:
     banner = next(e for e in parsed(page).iter() if e.get("class") == f"verdict {audit.verdict}")
     assert VERDICT[audit.verdict].word in all_text(banner)

@@ -83,7 +83,8 @@ def decide_verdict(results: Sequence[CheckResult], preset: Preset) -> tuple[Verd
         return "undecided", f"{_of(unsettled, total, verb)}."
     if not any(r.judges == "candidate" for r in blocking if counts_as(r) is Status.PASS):
         return "undecided", "No blocking check of the candidate passed, so nothing was shown."
-    return "accepted", _accepted(ids, [r.id for r in blocking if r.waived], total)
+    noted = _accepted(ids, [r.id for r in blocking if r.waived], total) + _advising(results)
+    return "accepted", f"{noted}."
 
 
 def counts_as(result: CheckResult) -> Status:
@@ -112,7 +113,16 @@ def _accepted(ids: dict[Status, list[str]], waived: list[str], total: int) -> st
         text += f"; failed and waived: {', '.join(waived)}"
     if skipped := [id for id in ids[Status.SKIP] if id not in waived]:
         text += f"; not run: {', '.join(skipped)}"
-    return text + "."
+    return text
+
+
+def _advising(results: Sequence[CheckResult]) -> str:
+    """Name what would have stopped the candidate if it blocked."""
+    text = ""
+    for state, verb in (("fail", "failing"), ("error", "could not be run")):
+        if ids := [r.id for r in results if r.level == "advise" and shown_status(r) == state]:
+            text += f"; advising and {verb}: {', '.join(ids)}"
+    return text
 
 
 def _of(some: list[str], total: int, verb: str) -> str:

@@ -87,7 +87,7 @@ class RareClassRecall(Check):
         chosen = set(self.classes) or counts.rare(self.rarity)
         rare = [name for name in confusion.classes if name in chosen or name in self.per_class]
         findings = self._corrected([self._judge(name, confusion, len(rare)) for name in rare])
-        return Outcome.of(findings, self._summary(findings, len(confusion.classes)))
+        return Outcome.of(findings, self._summary(findings) if findings else _nothing(counts))
 
     def _require_known(self, known: tuple[str, ...]) -> None:
         for option in ("classes", "per_class"):
@@ -113,9 +113,7 @@ class RareClassRecall(Check):
             name, "recall", right, n, minimum, self.confidence, self.interval, family=family
         )
 
-    def _summary(self, findings: list[Finding], n_classes: int) -> str:
-        if not findings:
-            return f"None of the {n_classes} classes is rare, so there was nothing to judge."
+    def _summary(self, findings: list[Finding]) -> str:
         failed = [f for f in findings if f.status is Status.FAIL]
         open_ = [f for f in findings if f.status is Status.INCONCLUSIVE]
         if failed or open_:
@@ -124,6 +122,16 @@ class RareClassRecall(Check):
             return f"{text}." if failed else f"Too few test images to tell: {text}."
         lowest = min(findings, key=lambda f: f.observed or 0.0)
         return f"Every rare class is recognised; the lowest: {_said(lowest)}."
+
+
+def _nothing(counts: ClassCounts) -> str:
+    among = "test images (no training images were given)"
+    if counts.train is not None:
+        among = "training images"
+    return (
+        f"None of the {len(counts.classes):,} classes is rare among the {among}; name those that "
+        "matter in [checks.rare-class-recall] classes."
+    )
 
 
 def _said(finding: Finding) -> str:

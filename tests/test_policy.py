@@ -104,6 +104,22 @@ def test_what_was_not_settled_or_skipped_is_said() -> None:
     assert "not run: d" in summary
 
 
+def test_an_accepted_candidate_is_told_what_advises_against_it() -> None:
+    results = [
+        _result(Status.PASS, id="good"),
+        _result(Status.FAIL, "advise", id="gap"),
+        _result(Status.ERROR, "advise", id="broken"),
+        apply_waivers(_result(Status.FAIL, "advise", id="c"), [_waiver()], TODAY),
+        *(_result(s, "advise", id="fine") for s in (Status.PASS, Status.SKIP)),
+        _result(Status.FAIL, "off", id="silent"),
+    ]
+    _, summary = decide_verdict(results, "sign-off")
+    assert summary == (
+        "1 of 1 blocking checks passes; advising and failing: gap; "
+        "advising and could not be run: broken."
+    )
+
+
 class TestWaivers:
     def _verdict(
         self, result: CheckResult, *waivers: Waiver, preset: Preset = "sign-off"

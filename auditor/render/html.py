@@ -97,6 +97,7 @@ def _json(value: object) -> str:
 _GLOBALS: dict[str, object] = {
     "STATUS": wording.STATUS,
     "VERDICT": wording.VERDICT,
+    "advising": standing.advising,
     "blockers": standing.blockers,
     "blocks": standing.blocks,
     "by_urgency": standing.by_urgency,

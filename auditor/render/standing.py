@@ -12,6 +12,7 @@ from auditor.wording import listed
 
 __all__ = [
     "Unseen",
+    "advising",
     "blockers",
     "blocks",
     "by_urgency",
@@ -47,6 +48,15 @@ def blocks(check: CheckResult, audit: Audit) -> bool:
 def blockers(audit: Audit) -> list[CheckResult]:
     """Return the checks that block, failures first."""
     return [check for check in by_urgency(audit) if blocks(check, audit)]
+
+
+def advising(audit: Audit) -> list[CheckResult]:
+    """Return the checks that would block if they did not merely advise, failures first."""
+    return [
+        check
+        for check in by_urgency(audit)
+        if check.level == "advise" and shown_status(check) in ("fail", "error")
+    ]
 
 
 def by_urgency(audit: Audit) -> list[CheckResult]:

@@ -78,6 +78,17 @@ def test_without_a_rare_class_there_is_nothing_to_judge(confusion: Make) -> None
     assert outcome.findings == ()
 
 
+def test_where_nothing_is_rare_it_says_by_which_images_and_what_to_do(confusion: Make) -> None:
+    found = confusion({"a": {"a": 50}, "b": {"b": 50}})
+    by_test, by_train = (
+        _judged(RareClassRecall(), found, t).summary for t in (None, {"a": 5, "b": 5})
+    )
+    assert "rare among the test images (no training images were given)" in by_test
+    assert "rare among the training images;" in by_train
+    for summary in (by_test, by_train):
+        assert "name those that matter in [checks.rare-class-recall] classes" in summary
+
+
 def test_what_is_rare_is_what_training_saw_little_of(confusion: Make) -> None:
     found = confusion({"a": {"a": 100}, "b": {"a": 100}})
     assert _judged(RareClassRecall(), found).status is Status.SKIP

@@ -163,6 +163,18 @@ def test_an_accepted_audit_says_what_was_not_looked_at(accepted: Audit, rejected
     assert "test/dog/broken.png" in all_text(by_id(parsed(report(rejected)), "unseen"))
 
 
+def test_an_accepted_audit_links_what_advises_against_it(make_audit: Any, make_check: Any) -> None:
+    checks = [
+        make_check("good"),
+        make_check("gap", Status.FAIL, "advise"),
+        make_check("broken", Status.ERROR, "advise"),
+        make_check("fine", Status.PASS, "advise"),
+    ]
+    blocks = by_id(parsed(report(make_audit("accepted", checks))), "blocks")
+    assert [a.get("href") for a in blocks.iter("a")] == ["#check-gap", "#check-broken"]
+    assert "✗ fail It only advises" in all_text(blocks)
+
+
 def test_an_undecided_audit_without_blocking_checks_explains_itself(make_audit: Any) -> None:
     audit = make_audit("undecided", summary="Undecided: no check that blocks ran.")
     text = all_text(by_id(parsed(report(audit)), "blocks"))

@@ -58,6 +58,8 @@ def read_saved(path: Path, given: ClassList | None = None) -> SavedTable:
     classes = given or _classes_of(path, scored, label, said or [])
     scores = _probabilities(path, table, scored, classes) if scored else None
     predicted = _argmax(scores) if said is None else _indices(path, "predicted", said, classes)
+    if scores is not None:
+        _require_one_order(path, scores, predicted)
     known = {"image", "label", "predicted", *scored}
     metadata = metadata_of(table, [name for name in names if name not in known])
     return SavedTable(
@@ -170,6 +172,19 @@ def _what_to_save(row: NDArray[np.float32]) -> str:
         ": they are written with too few decimals, or are no softmax outputs; save softmax "
         f"outputs with at least {_DECIMALS} decimals"
     )
+
+
+def _require_one_order(
+    path: Path, scores: NDArray[np.float32], predicted: NDArray[np.int64]
+) -> None:
+    """Refuse probabilities under other names: a moved threshold contradicts few of them."""
+    given = scores[np.arange(len(predicted)), predicted]
+    contradicted = int((given < scores.max(axis=1)).sum())
+    if contradicted > len(predicted) / 2:
+        raise InputError(
+            f'{path}: "predicted" is not the most probable class in {contradicted:,} of '
+            f"{len(predicted):,} rows; do the prob_ columns stand in the order of the classes?"
+        )
 
 
 def _argmax(scores: NDArray[np.float32] | None) -> NDArray[np.int64]:

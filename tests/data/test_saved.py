@@ -166,6 +166,18 @@ def test_an_unknown_class_has_its_line_and_a_suggestion(write: Write, column: st
     assert 'did you mean "cat"?' in str(caught.value)
 
 
+def test_probabilities_in_another_order_are_refused(write: Write) -> None:
+    rows = "".join(f"{i}.png,cat,cat,0.1,0.9\n{i}.jpg,dog,dog,0.8,0.2\n" for i in range(5))
+    with pytest.raises(InputError, match='"predicted" is not the most probable class in 10 of 10'):
+        read_saved(write("image,label,predicted,prob_cat,prob_dog\n" + rows))
+
+
+def test_a_moved_threshold_is_nobodys_error(write: Write) -> None:
+    rows = "".join(f"{i}.png,fraud,fraud,0.6,0.4\n{i}.jpg,ok,ok,0.9,0.1\n" for i in range(5))
+    found = read_saved(write("image,label,predicted,prob_ok,prob_fraud\n" + rows))
+    assert found.predicted.tolist() == [1, 0] * 5
+
+
 def test_a_missing_and_an_unknown_probability_column(write: Write) -> None:
     path = write("p.csv", SCORED + "x,cat,0.5,0.5\n")
     with pytest.raises(InputError, match='no column "prob_fox"'):

@@ -169,12 +169,12 @@ def test_an_unknown_class_has_its_line_and_a_suggestion(write: Write, column: st
 def test_probabilities_in_another_order_are_refused(write: Write) -> None:
     rows = "".join(f"{i}.png,cat,cat,0.1,0.9\n{i}.jpg,dog,dog,0.8,0.2\n" for i in range(5))
     with pytest.raises(InputError, match='"predicted" is not the most probable class in 10 of 10'):
-        read_saved(write("image,label,predicted,prob_cat,prob_dog\n" + rows))
+        read_saved(write("p.csv", "image,label,predicted,prob_cat,prob_dog\n" + rows))
 
 
 def test_a_moved_threshold_is_nobodys_error(write: Write) -> None:
     rows = "".join(f"{i}.png,fraud,fraud,0.6,0.4\n{i}.jpg,ok,ok,0.9,0.1\n" for i in range(5))
-    found = read_saved(write("image,label,predicted,prob_ok,prob_fraud\n" + rows))
+    found = read_saved(write("p.csv", "image,label,predicted,prob_ok,prob_fraud\n" + rows))
     assert found.predicted.tolist() == [1, 0] * 5
 
 

@@ -15,13 +15,13 @@ How it decides
 On the same images (same names, same labels) it counts the lost, which only the baseline had right,
 and the won, which only the candidate has. The accuracy difference has an interval that needs no
 assumption of many flips: the exact bounds of the two shares, combined. Wholly at or above
-``-margin`` passes (non-inferiority). Wholly below fails, if McNemar's test agrees. Across it is
-inconclusive, with the number of images that would settle it. An identical candidate passes: every
-image predicted as by the baseline, its label given the same probability, to what devices differ by.
-That it is the same model is then a fact and needs no interval.
+``-margin`` passes (non-inferiority). Wholly below fails, if McNemar's test with mid-p agrees.
+Across it is inconclusive, with the number of images that would settle it. An identical candidate
+passes: every image predicted as by the baseline, its label given the same probability, to what
+devices differ by. That it is the same model is then a fact and needs no interval.
 
-A class fails whose recall fell by more than ``class_margin`` and significantly: one-sided exact
-McNemar with mid-p, Holm over the family of all classes in which the flipped images could show
+A class fails whose recall fell by more than ``class_margin`` and significantly: McNemar's exact
+test, one-sided, Holm over the family of all classes in which the flipped images could show
 anything (Tarone). A class with such a drop is inconclusive if only Benjamini and Hochberg's
 correction finds it, or if it has too few images to ever tell; other drops are shown and not judged.
 Of many classes with too few images, ten that fell and ten that rose at least, those that fell are
@@ -65,10 +65,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status
-from auditor.wording import beside, listed, points, share
+from auditor.wording import beside, points, share
 
 if TYPE_CHECKING:
-    from auditor.comparison import Change, Comparison
+    from auditor.comparison import Comparison
     from auditor.evidence.baseline import Baseline
     from auditor.evidence.predictions import Predictions
     from auditor.evidence.signatures import Signatures
@@ -79,7 +79,7 @@ class BaselineRegression(Check):
 
     id = "baseline-regression"
     title = "The candidate is not worse than the baseline"
-    version = 2
+    version = 3
     level = "advise"
     blocks_once = "a baseline is given"
 
@@ -98,6 +98,7 @@ class BaselineRegression(Check):
         """Compare the candidate with the baseline, overall and class by class."""
         from auditor.comparison import NotComparable, compare
         from auditor.comparison.comparable import pictures_of, require_version
+        from auditor.comparison.finding import of_classes
 
         try:
             require_version(baseline.audit, self.id, self.version)
@@ -105,9 +106,7 @@ class BaselineRegression(Check):
             comparison = compare(test, baseline, self.confidence, pictures=pictures)
         except NotComparable as reason:
             return self._not_comparable(str(reason))
-        chance = comparison.falls_like_chance(self.class_margin)
-        of_classes = [self._of_class(change, chance) for change in comparison.moved]
-        findings = [*self._overall(comparison), *of_classes]
+        findings = [*self._overall(comparison), *of_classes(comparison, self.class_margin)]
         return Outcome.of(findings, self._summary(comparison, findings, baseline))
 
     def _not_comparable(self, reason: str) -> Outcome:
@@ -138,35 +137,8 @@ class BaselineRegression(Check):
             note += what_would_settle(change, self.margin, self.confidence)
         yield shown(change, "accuracy difference", self.margin, status, note)
 
-    def _of_class(self, change: Change, chance: bool) -> Finding:
-        from auditor.comparison.finding import flipped, shown
-
-        status, note = Status.SKIP, flipped(change)
-        if change.interval.low >= -self.class_margin:
-            status = Status.PASS
-        elif change.difference < -self.class_margin:
-            status, why = self._fallen(change, chance)
-            note += f"; {why}"
-        return shown(change, "recall difference", self.class_margin, status, note)
-
-    def _fallen(self, change: Change, chance: bool) -> tuple[Status, str]:
-        """Judge a class that fell by more than the margin, where others may by chance."""
-        level = (1 - self.confidence) / 2
-        if change.p_worse <= level:
-            return Status.FAIL, f"p = {change.p_worse:.2g} after Holm"
-        if change.q_worse <= level:
-            return Status.INCONCLUSIVE, f"suspect: q = {change.q_worse:.2g}, but not after Holm"
-        if change.blind:
-            few, died = f"{change.n_after:,} images are too few to tell", change.died
-            return (
-                (Status.SKIP, f"{few}, and as many such classes rose")
-                if chance and not died
-                else (Status.INCONCLUSIVE, few)
-            )
-        return Status.SKIP, "not significant among the classes"
-
     def _summary(self, comparison: Comparison, findings: list[Finding], baseline: Baseline) -> str:
-        from auditor.comparison.finding import flipped
+        from auditor.comparison.finding import flipped, said_of_classes
 
         overall, name = comparison.overall, _called(baseline)
         if comparison.identical:
@@ -183,7 +155,7 @@ class BaselineRegression(Check):
             f"({points(overall.difference, 2)}, at worst {low}) on {images}"
         )
         text += f", {flipped(overall)}" if comparison.paired else _OTHER_IMAGES
-        return f"{text}{_classes(fallen, comparison)}."
+        return f"{text}{said_of_classes(fallen, comparison)}."
 
 
 def _called(baseline: Baseline) -> str:
@@ -199,18 +171,3 @@ _HEADS = {
     Status.INCONCLUSIVE: "It is not settled whether it is worse than",
 }
 _OTHER_IMAGES = ", which are not the baseline's: the difference may be that of the images"
-
-
-def _classes(fallen: list[Finding], comparison: Comparison) -> str:
-    said = [f"{f.subject} fell by {_drop(f)}" for f in fallen if f.status is Status.FAIL]
-    text = f"; {listed(said, noun='class')}" if said else ""
-    open_ = [f"{f.subject} ({_drop(f)})" for f in fallen if f.status is Status.INCONCLUSIVE]
-    text += f"; not settled whether by chance lower: {listed(open_, noun='class')}" if open_ else ""
-    gained = [change.name for change in comparison.better]
-    return f"{text}; better: {listed(gained)}" if gained else text
-
-
-def _drop(fallen: Finding) -> str:
-    assert fallen.observed is not None
-    assert fallen.limit is not None
-    return beside(fallen.observed, fallen.limit, "points", 2).removeprefix("−")

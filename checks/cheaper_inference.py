@@ -16,9 +16,10 @@ The same pass over the test images runs the candidate twice, in float32 and in t
 ``[engine] cheaper``: each file is decoded once. The two are compared image by image as a candidate
 with its baseline. The accuracy difference, by McNemar's exact test with mid-p and an interval that
 needs no assumption of many flips, passes if it lies wholly at or above ``-margin``, and fails if it
-lies wholly below and the test agrees. A class fails whose recall fell by more than
-``class_margin`` and significantly, by Holm over the classes in which a flip could show. The share
-of predictions that changed is shown and not judged: one wrong class for another does no harm.
+lies wholly below and the test agrees. Classes are judged as by ``baseline-regression``: one whose
+recall fell by more than ``class_margin`` fails if that is significant, and is inconclusive if it is
+suspect or if the class has too few images to tell. The share of predictions that changed is shown
+and not judged: one wrong class for another does no harm.
 
 Without ``[engine] cheaper`` there is nothing to ask, and it is skipped.
 
@@ -45,10 +46,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status
-from auditor.wording import beside, listed, share
+from auditor.wording import beside, share
 
 if TYPE_CHECKING:
-    from auditor.comparison import Change, Comparison
+    from auditor.comparison import Comparison
     from auditor.evidence.cheaper import CheaperDtype
     from auditor.evidence.predictions import Predictions
 
@@ -58,6 +59,7 @@ class CheaperInference(Check):
 
     id = "cheaper-inference"
     title = "Cheaper inference would do as well"
+    version = 2
     level = "advise"
 
     margin: Fraction = 0.005
@@ -68,6 +70,7 @@ class CheaperInference(Check):
     def run(self, cheaper_dtype: CheaperDtype, test: Predictions, cheaper: Predictions) -> Outcome:
         """Compare the predictions in the cheaper dtype with those in float32."""
         from auditor.comparison import NotComparable
+        from auditor.comparison.finding import of_classes
         from auditor.evidence.cheaper import compare_cheaper
 
         try:
@@ -77,7 +80,7 @@ class CheaperInference(Check):
         findings = [
             self._overall(comparison),
             _changed(comparison, self.confidence),
-            *(finding for change in comparison.worse if (finding := self._of_class(change))),
+            *of_classes(comparison, self.class_margin),
         ]
         return Outcome.of(findings, _summary(comparison, findings, cheaper_dtype.name, self.margin))
 
@@ -90,14 +93,6 @@ class CheaperInference(Check):
         if status is Status.INCONCLUSIVE:
             note += what_would_settle(change, self.margin, self.confidence)
         return shown(change, "accuracy difference", self.margin, status, note)
-
-    def _of_class(self, change: Change) -> Finding | None:
-        from auditor.comparison.finding import flipped, shown
-
-        if change.difference >= -self.class_margin:
-            return None
-        note = f"{flipped(change)}; p = {change.p_worse:.2g} after Holm"
-        return shown(change, "recall difference", self.class_margin, Status.FAIL, note)
 
 
 def _changed(comparison: Comparison, confidence: float) -> Finding:
@@ -123,13 +118,14 @@ _HEADS = {
 
 
 def _summary(comparison: Comparison, findings: list[Finding], dtype: str, margin: float) -> str:
+    from auditor.comparison.finding import said_of_classes
+
     whole, n = comparison.overall, comparison.overall.n_after
-    head = _HEADS[findings[0].status]
-    fallen = [f.subject for f in findings if f.status is Status.FAIL and f.subject != whole.name]
-    if fallen:
-        head = f"would do worse for {listed(fallen)}"
+    fallen = [f for f in findings[2:] if f.status in (Status.FAIL, Status.INCONCLUSIVE)]
+    head = _HEADS[Outcome.of(findings, "").status]
     return (
         f"{dtype} {head}: {comparison.changed:,} of {n:,} predictions change, {whole.lost:,} lost "
         f"and {whole.won:,} won; accuracy {share(whole.before, 2)} → {share(whole.after, 2)} "
-        f"(at worst {beside(whole.interval.low, -margin, 'points', 2)})."
+        f"(at worst {beside(whole.interval.low, -margin, 'points', 2)})"
+        f"{said_of_classes(fallen, comparison)}."
     )

@@ -22,7 +22,7 @@ right after.
    wins something by luck alone, even for a model that guesses. So it is chosen on one half of the
    test images, drawn with a fixed seed, and judged on the other half, where that luck does not
    count. Each cycle of classes in it is judged by itself, too, so that two classes that have
-   changed places are found among a thousand.
+   changed places are found among a thousand; one that gains nothing for sure is passed over.
 
 A renaming whose gain in accuracy is surely above ``max_gain`` fails, with the paired interval of
 Zou and Donner and with Bonferroni's correction for the number of renamings judged; McNemar's exact
@@ -56,7 +56,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status, decide
-from auditor.wording import listed, share
+from auditor.wording import listed, plural, share
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
@@ -81,6 +81,7 @@ class LabelOrder(Check):
 
     id = "label-order"
     title = "The outputs stand in the order of the classes"
+    version = 2
     level = "block"
     judges = "data"
 
@@ -97,12 +98,12 @@ class LabelOrder(Check):
         first, second = _halves(test)
         best = best_renaming(first)
         parts = cycles(best)
-        suspects = [*_orders(test), Suspect("best renaming", best, second if parts else test)]
+        suspects = [*_orders(test), Suspect(_BEST, best, second if parts else test)]
         parts = parts if len(parts) > 1 else []
         confidence = 1 - (1 - self.confidence) / (len(suspects) + len(parts))
         findings = [self._judge(suspect, confidence) for suspect in suspects]
         single = [self._judge(_part(part, second), confidence) for part in parts]
-        findings += [finding for finding in single if finding.status is Status.FAIL]
+        findings += [finding for finding in single if _speaks_for_itself(finding)]
         return self._outcome(test, suspects, findings)
 
     def _judge(self, suspect: Suspect, confidence: float) -> Finding:
@@ -113,7 +114,8 @@ class LabelOrder(Check):
         n = gain.n if moves else len(suspect.judged_on)
         interval = _interval(gain, n, confidence)
         note = (
-            f"{gain.won:,} images won, {gain.lost:,} lost; McNemar's exact p = {gain.p_value:.2g}"
+            f"{plural(gain.won, 'image')} won, {gain.lost:,} lost; McNemar's exact p = "
+            f"{gain.p_value:.2g}"
         )
         return Finding(
             subject=suspect.subject,
@@ -154,7 +156,13 @@ class LabelOrder(Check):
         return Outcome.of([*findings, *moved], summary)
 
 
-_METRIC = "accuracy gained by renaming"
+_METRIC, _BEST = "accuracy gained by renaming", "best renaming"
+
+
+def _speaks_for_itself(cycle: Finding) -> bool:
+    """Tell whether a cycle is surely better renamed, if not surely by as much as counts."""
+    gains = cycle.interval is not None and cycle.interval[0] > 0
+    return cycle.status is Status.FAIL or (cycle.status is Status.INCONCLUSIVE and gains)
 
 
 def _halves(test: Predictions) -> tuple[Predictions, Predictions]:
@@ -222,4 +230,7 @@ def _summary(test: Predictions, renaming: Renaming, order: str, moved: list[Find
 def _unmoved(findings: list[Finding]) -> str:
     if all(finding.status is Status.PASS for finding in findings):
         return "No renaming of the outputs makes the candidate much better."
+    if parts := [f.subject for f in findings if f.subject != _BEST and _speaks_for_itself(f)]:
+        said = listed(parts, _SHOWN, "; ")
+        return f"It is not settled by how much renaming these would help: {said}."
     return "There are too few test images to tell whether classes have changed places."

@@ -83,8 +83,11 @@ class PrecisionRecallGap(Check):
 
     def run(self, confusion: Confusion) -> Outcome:
         """Judge every class."""
+        tested = int((confusion.predicted > 0).sum() + (confusion.support > 0).sum())
+        tested += int(((confusion.predicted > 0) & (confusion.support > 0)).sum())
         findings = self._corrected(
-            [f for i in range(len(confusion.classes)) for f in self._class(i, confusion)], confusion
+            [f for i in range(len(confusion.classes)) for f in self._class(i, confusion, tested)],
+            confusion,
         )
         return Outcome.of(findings, self._summary(findings, len(confusion.classes)))
 
@@ -109,13 +112,13 @@ class PrecisionRecallGap(Check):
         sizes = sorted((int(named), int(there)))  # the larger rate has the smaller divisor
         return stats.excess_p_value(int(right), sizes[0], int(right), sizes[1], self.max_gap)
 
-    def _class(self, i: int, confusion: Confusion) -> list[Finding]:
+    def _class(self, i: int, confusion: Confusion, tested: int) -> list[Finding]:
         name, right = confusion.classes[i], int(confusion.correct[i])
         named, there = int(confusion.predicted[i]), int(confusion.support[i])
         how = self.confidence, self.interval
         rates = [
-            Finding.rate(name, "precision", right, named, self.min_precision, *how),
-            Finding.rate(name, "recall", right, there, self.min_recall, *how),
+            Finding.rate(name, "precision", right, named, self.min_precision, *how, family=tested),
+            Finding.rate(name, "recall", right, there, self.min_recall, *how, family=tested),
         ]
         return [*rates, self._gap(name, right, named, there)] if named and there else rates
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from auditor.check import Finding, Status, decide
 from auditor.comparison.result import Change, Comparison
-from auditor.wording import share
+from auditor.wording import beside, listed, share
 
-__all__ = ["flipped", "held_to", "shown"]
+__all__ = ["flipped", "held_to", "of_classes", "said_of_classes", "shown"]
 
 
 def held_to(comparison: Comparison, margin: float) -> Status:
@@ -29,6 +31,65 @@ def held_to(comparison: Comparison, margin: float) -> Status:
     if status is Status.FAIL and comparison.overall.p_worse > comparison.level:
         return Status.INCONCLUSIVE
     return status
+
+
+def of_classes(comparison: Comparison, margin: float) -> list[Finding]:
+    """Judge every class in which anything flipped, the largest drop first.
+
+    A class fails that fell by more than the margin and significantly. It is inconclusive where the
+    drop is suspect, or its images are too few to ever tell; elsewhere it is shown.
+
+    Parameters
+    ----------
+    comparison
+        Of which the classes are judged.
+    margin
+        Largest drop of recall that is allowed, in shares.
+    """
+    chance = comparison.falls_like_chance(margin)
+    return [_of_class(change, comparison.level, margin, chance) for change in comparison.moved]
+
+
+def _of_class(change: Change, level: float, margin: float, chance: bool) -> Finding:
+    status, note = Status.SKIP, flipped(change)
+    if change.interval.low >= -margin:
+        status = Status.PASS
+    elif change.difference < -margin:
+        status, why = _fallen(change, level, chance)
+        note += f"; {why}"
+    return shown(change, "recall difference", margin, status, note)
+
+
+def _fallen(change: Change, level: float, chance: bool) -> tuple[Status, str]:
+    """Judge a class that fell by more than the margin, where others may by chance."""
+    if change.p_worse <= level:
+        return Status.FAIL, f"p = {change.p_worse:.2g} after Holm"
+    if change.q_worse <= level:
+        return Status.INCONCLUSIVE, f"suspect: q = {change.q_worse:.2g}, but not after Holm"
+    if change.blind:
+        few, died = f"{change.n_after:,} images are too few to tell", change.died
+        return (
+            (Status.SKIP, f"{few}, and as many such classes rose")
+            if chance and not died
+            else (Status.INCONCLUSIVE, few)
+        )
+    return Status.SKIP, "not significant among the classes"
+
+
+def said_of_classes(fallen: Sequence[Finding], comparison: Comparison) -> str:
+    """Say which classes fell, which may have, and which are better, as the end of a sentence."""
+    said = [f"{f.subject} fell by {_drop(f)}" for f in fallen if f.status is Status.FAIL]
+    text = f"; {listed(said, noun='class')}" if said else ""
+    open_ = [f"{f.subject} ({_drop(f)})" for f in fallen if f.status is Status.INCONCLUSIVE]
+    text += f"; not settled whether by chance lower: {listed(open_, noun='class')}" if open_ else ""
+    gained = [change.name for change in comparison.better]
+    return f"{text}; better: {listed(gained)}" if gained else text
+
+
+def _drop(fallen: Finding) -> str:
+    assert fallen.observed is not None
+    assert fallen.limit is not None
+    return beside(fallen.observed, fallen.limit, "points", 2).removeprefix("−")
 
 
 def shown(change: Change, metric: str, margin: float, status: Status, note: str) -> Finding:

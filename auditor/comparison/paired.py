@@ -39,10 +39,10 @@ def paired(before: Side, after: Side, test: Predictions, confidence: float) -> C
         right_after=count(after.right),
         n_after=n,
         intervals=list(zip(low.tolist(), high.tolist(), strict=True)),
-        p_worse=mid_p(b, c),
-        p_better=mid_p(c, b),
-        p_best=mid_p(b + c, np.zeros_like(b)),
-        p_dead=mid_p(count(before.right), np.zeros_like(b)),
+        p_worse=_p_values(b, c),
+        p_better=_p_values(c, b),
+        p_best=_p_values(b + c, np.zeros_like(b)),
+        p_dead=_p_values(count(before.right), np.zeros_like(b)),
         flips=(b, c),
     )
     return replace(
@@ -51,6 +51,19 @@ def paired(before: Side, after: Side, test: Predictions, confidence: float) -> C
         lost=_flips(lost, before, after, test),
         won=_flips(won, before, after, test),
     )
+
+
+def _p_values(lost: Counts, won: Counts) -> Floats:
+    """Return the mid-p-value of the whole test set, and the exact ones of the classes.
+
+    Tarone's family is made by the least p-values there could be, which mid-p halves: many classes
+    of few flips would then fail more often than they may.
+    """
+    from scipy.stats import binom
+
+    p = np.asarray(binom.sf(lost - 1, lost + won, 0.5))
+    p[:1] = mid_p(lost[:1], won[:1])
+    return p
 
 
 def _flips(

@@ -38,7 +38,8 @@ class Change:
     interval
         Of the difference, each bound one-sided at the comparison's confidence.
     p_worse, p_better
-        One-sided p-values that it got worse, or better; those of classes are Holm's.
+        One-sided p-values that it got worse, or better: by mid-p for the whole test set; those of
+        classes are exact, and Holm's.
     q_worse
         ``p_worse`` by Benjamini and Hochberg's correction instead, which suspects more.
     blind

@@ -87,7 +87,18 @@ def test_a_class_that_pays_for_the_others_fails() -> None:
     test = predicted(900, 100)
     outcome = judged(test, flipped(test, 90, 90, label=1))
     assert outcome.status is Status.FAIL
-    assert "worse for b" in outcome.summary
+    assert "bfloat16 would do worse: " in outcome.summary
+    assert "; b fell by 9.00 points; better: a." in outcome.summary
+
+
+def test_a_small_class_that_dies_is_not_passed_over() -> None:
+    """Four of four tumours are lost: too few to be significant, too many to do as well."""
+    label = ["healthy"] * 5500 + ["tumour"] * 4
+    test = Predictions.of(label, label)
+    outcome = judged(test, Predictions.of(label, ["healthy"] * 5504, classes=test.classes))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "not settled whether by chance lower: tumour (100.00 points)" in outcome.summary
+    assert "bfloat16 may or may not do as well" in outcome.summary
 
 
 def test_few_images_are_inconclusive_with_the_number_that_would_do() -> None:

@@ -120,6 +120,15 @@ def test_two_classes_that_changed_places_are_found_among_a_thousand() -> None:
     assert 'what is called "c0917" is "c0960"' in notes
 
 
+def test_a_cycle_that_surely_gains_is_not_passed_over() -> None:
+    """Five images of two classes among a hundred: surely better, not surely by 25 points."""
+    outcome = LabelOrder().run(_model(100, 1000, 0.6, _swapped(100, 0, 1), seed=41))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert outcome.summary.endswith("renaming these would help: c0000, c0001.")
+    low, high = outcome.findings[-1].interval or (0.0, 0.0)
+    assert 0 < low < LabelOrder().max_gain < high
+
+
 @pytest.mark.parametrize("k", [2, 10, 100, 1000])
 def test_a_good_model_passes(k: int) -> None:
     assert LabelOrder().run(_model(k, 10 * k + 20, 0.95)).status is Status.PASS

@@ -242,7 +242,7 @@ def overlap_settings(config: Config) -> OverlapSettings:
     return OverlapSettings(table.false_discovery_rate, table.transforms, table.views)
 
 
-@gather(Overlap, version=7)
+@gather(Overlap, version=8)
 def overlap(
     overlap_settings: OverlapSettings,
     test_signatures: Signatures,

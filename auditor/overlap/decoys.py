@@ -3,7 +3,9 @@
 A picture that is laid down mirrored is a decoy: it has the same content, so it meets strangers as
 alike as the upright picture does, but not its copies. If 300 pictures and 6 decoys pass a
 threshold, some 6 of the 300 are strangers. This is target–decoy competition, as in proteomics
-(Elias and Gygi 2007): a picture that matches upright at least as well as mirrored has no decoy.
+(Elias and Gygi 2007): a picture that matches upright at least as well as mirrored has no decoy. Nor
+has one that matches upright from the sure score on: where each picture is stored with its mirror
+image, as data are augmented, a copy meets both, and noise alone decides which is nearer.
 
 Mirrored copies are real, though: some 34 of CIFAR-10's test images have one. They would be taken
 for strangers and drive the threshold up. The six other ways to lay a picture down have hardly any
@@ -46,7 +48,7 @@ class Scores(NamedTuple):
     """The best score of each picture, −∞ where it has no candidate."""
 
     upright: NDArray[np.float64]
-    """Shape (n,)."""
+    """Shape (n,); ∞ where a copy is certain, which leaves nothing to estimate."""
     mirrored: NDArray[np.float64]
     """Shape (n,)."""
     others: NDArray[np.float64]
@@ -107,14 +109,13 @@ _TOO_MANY = (
 
 
 def _threshold(score: float, by_decoys: bool, estimate: _Estimate, note: str) -> Threshold:
-    told = note != _TOO_FEW
     return Threshold(
         score=score,
         basis="decoys" if by_decoys else "fallback",
         matches=estimate.matches,
         decoys=estimate.decoys,
-        false_discovery_rate=estimate.rate if told else None,
-        upper=estimate.upper if told else None,
+        false_discovery_rate=estimate.rate if by_decoys else None,
+        upper=estimate.upper if by_decoys else None,
         note=note,
     )
 
@@ -124,7 +125,7 @@ class _Counts:
 
     def __init__(self, scores: Scores, sure: float) -> None:
         self._upright = np.sort(scores.upright[np.isfinite(scores.upright)])
-        lone = scores.mirrored[scores.mirrored > scores.upright]
+        lone = scores.mirrored[(scores.mirrored > scores.upright) & (scores.upright < sure)]
         self._mirrored = np.sort(lone[np.isfinite(lone)])
         others = scores.others[(scores.others > scores.upright) & (scores.others < sure)]
         self._others = np.sort(others[np.isfinite(others)])

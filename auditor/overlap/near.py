@@ -68,7 +68,7 @@ def near_matches(left: Side, right: Side, settings: OverlapSettings, partners: i
     found = {turn: judge.turned(turn) for turn in ORIENTATIONS}
     upright = found.pop(UPRIGHT)
     alike = {turn: _like_itself(left.soft, turn) for turn in found}
-    scores = _scores(upright, found, len(left.distinct))
+    scores = _scores(upright, found, _exact(left, right))
     threshold = choose_threshold(
         scores, settings.false_discovery_rate, judge.sure, _invalid(left, right)
     )
@@ -105,10 +105,26 @@ def _invalid(left: Side, right: Side) -> str | None:
     return None
 
 
-def _scores(upright: Judged, turned: dict[Orientation, Judged], size: int) -> Scores:
-    best = {turn: one.best(size) for turn, one in turned.items()}
+def _scores(upright: Judged, turned: dict[Orientation, Judged], exact: NDArray[np.bool_]) -> Scores:
+    best = {turn: one.best(len(exact)) for turn, one in turned.items()}
     mirrored = best.pop(MIRRORED)
-    return Scores(upright.best(size), mirrored, np.array(list(best.values())))
+    own = np.where(exact, np.inf, upright.best(len(exact)))
+    return Scores(own, mirrored, np.array(list(best.values())))
+
+
+def _exact(left: Side, right: Side) -> NDArray[np.bool_]:
+    """Tell which pictures the other side holds in the same bytes or pixels."""
+    if left is right:
+        return np.zeros(len(left.distinct), bool)
+    files, pixels = set(right.split.bytes_digest), set(right.split.pixels_digest)
+    own = left.split
+    return np.array(
+        [
+            own.bytes_digest[place] in files or own.pixels_digest[place] in pixels
+            for place in left.distinct
+        ],
+        bool,
+    )
 
 
 def _fixed(found: list[Judged], score: float) -> Threshold:

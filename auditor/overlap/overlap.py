@@ -70,6 +70,7 @@ def find_overlap(
     OverlapSearch
         At most ``PARTNERS`` pairs a test image and kind, ordered by test image, kind and distance.
     """
+    test, train = _by_name(test), _by_name(train)
     left, right = Side(test, open_test), Side(train, open_train)
     near = near_matches(left, right, settings or OverlapSettings(), PARTNERS)
     matches = [*_exact(test, train), *near.matches]

@@ -176,6 +176,42 @@ def test_duplicates_tie_all_copies_together(train: Files) -> None:
     assert joined == {"scene/003.png", *jpeg, *bitmap, *copies}
 
 
+def test_order_of_the_files_does_not_change_what_lies_on_the_threshold(train: Files) -> None:
+    test = {}
+    for n, data in enumerate(train.values()):
+        picture = open_image(data)
+        cut = 2 + n % 12
+        test[f"scene/{n}.png"] = encoded(picture.crop((cut, cut, *picture.size)))
+    backwards = dict(reversed(test.items())), dict(reversed(train.items()))
+    found = overlap(test, train)
+    assert 0 < len(found) < len(test)
+    assert found == overlap(*backwards)
+
+
+@pytest.mark.parametrize("exact", [0, 40])
+def test_copies_that_are_stored_with_their_mirror_images_are_counted(exact: int) -> None:
+    """Training data that were augmented in the folder; the mirrored one is a little nearer."""
+    pictures = list(scenes(0, 110))
+    test = {f"x/{n}.png": encoded(picture) for n, picture in enumerate(pictures[:90])}
+    train: Files = {}
+    for n, picture in enumerate(pictures[:60] + pictures[90:]):
+        mirrored = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        train[f"x/{n}.jpg"] = encoded(picture, "JPEG", quality=60)
+        train[f"x/{n}-mirrored.jpg"] = encoded(mirrored, "JPEG", quality=95)
+        if n < exact:
+            train[f"x/{n}.jpg"] = test[f"x/{n}.png"]
+    found = find_overlap(
+        signed(test),
+        signed(train),
+        lambda name: open_image(test[name]),
+        lambda name: open_image(train[name]),
+    )
+    images = {pair.test_image for pair in found.pairs}
+    assert len(images & {f"x/{n}.png" for n in range(60)}) >= 50
+    assert found.near.decoys <= 1
+    assert (found.near.false_discovery_rate or 0) < 0.05
+
+
 def digits(kind: Image.Resampling) -> list[tuple[str, Image.Image]]:
     data = load_digits()
     levels = (data.images * (255 / 16)).astype(np.uint8)

@@ -14,9 +14,10 @@ How it decides
 It compares the values of the columns that ``[overlap] groups`` names, in the manifests of both
 splits. It counts, so no interval is needed: every group in both splits fails. An image that names
 no group (an empty cell, ``nan``, ``NA``, ``None``, ``null``) may belong to any, so that it leaves
-the check inconclusive; so do names that are one but for case and leading zeros (``P7``, ``p007``).
-Whole numbers are compared as such: 17 and 17.0 are one group. Where no column is named there is
-nothing to judge, and it does not count as a blocking check.
+the check inconclusive; so do names that are one but for case, leading zeros (``P7``, ``p007``) and
+invisible characters. In columns of whole numbers 17 and 17.0 are one group; where a column holds
+other names too, they are called alike. Where no column is named there is nothing to judge, and it
+does not count as a blocking check.
 
 How to fix
 ----------
@@ -50,7 +51,7 @@ class GroupOverlap(Check):
 
     id = "group-overlap"
     title = "No group crosses the splits"
-    version = 3
+    version = 4
     level = "advise"
     blocks_once = "groups are named ([overlap] groups)"
     judges = "data"
@@ -118,7 +119,8 @@ def _unshared(groups: Groups, names: str) -> str:
         called = "is called like one" if n == 1 else "are called like some"
         return (
             f"{plural(n, 'group')} of the test set ({names}) {called} of the training data but for "
-            f"case or leading zeros, first: {alike[0].first_alike}; if they are one is not known."
+            "case, zeros or what cannot be seen, first: "
+            f"{alike[0].first_alike}; if they are one is not known."
         )
     if not all(column.test_groups and column.train_groups for column in groups.columns):
         return f"Not every split names a {names}: whether one crosses is not known."

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 from auditor.config import Config
 from auditor.data.samples import Samples
@@ -41,7 +41,7 @@ class GroupColumn(NamedTuple):
     unnamed: int
     """Images of both splits that name none: any of them may belong to a group of the other."""
     alike: int = 0
-    """Test groups that are not in training, but for the case and leading zeros of their names."""
+    """Test groups that are not in training, but under a name that means or looks the same."""
     first_alike: str = ""
     """The first of those, as both splits call it."""
 
@@ -97,7 +97,7 @@ def group_columns(config: Config) -> GroupColumns:
     return GroupColumns(config.overlap.groups)
 
 
-@gather(Groups, version=2)
+@gather(Groups, version=3)
 def group_counts(
     group_columns: GroupColumns, test_samples: Samples | None, train_samples: Samples | None
 ) -> Groups:
@@ -155,12 +155,21 @@ _NO_NAME = frozenset({"nan", "na", "n/a", "none", "null", "<na>", "nat"})
 
 def _named(value: str) -> str:
     value = value.strip()
-    return "" if value.casefold() in _NO_NAME else value
+    seen = _visible(value).strip()
+    return value if seen and seen.casefold() not in _NO_NAME else ""
+
+
+def _visible(text: str) -> str:
+    """Return a text without what has no shape of its own, as a zero-width space has none."""
+    return "".join(sign for sign in normalize("NFKC", text) if category(sign) != "Cf")
+
+
+_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 
 
 def _as_written_once(values: Sequence[str]) -> Sequence[str]:
     """Write a column of whole numbers without decimals, which an empty cell gives all of it."""
-    if all(re.fullmatch(r"[+-]?\d+(\.0*)?", value) for value in values if value):
+    if all(_WHOLE.fullmatch(value) for value in values if value):
         return [value.split(".")[0] for value in values]
     return values
 
@@ -177,5 +186,6 @@ def _alike(test: Iterable[str], train: Iterable[str]) -> list[str]:
 
 
 def _loosely(group: str) -> str:
-    """Return a name as it is seen, without case and the zeros that a number begins with."""
-    return re.sub(r"(?<![\d.])0+(?=\d)", "", normalize("NFKC", group).casefold())
+    """Return a name as it is seen, without case, leading zeros and a whole number's decimals."""
+    seen = re.sub(r"(?<![\d.])0+(?=\d)", "", _visible(group).casefold())
+    return seen.split(".")[0] if _WHOLE.fullmatch(seen) else seen

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -16,10 +16,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from auditor.data.columns import features_of, find_columns, image_of, labels_of
+from auditor.data.columns import features_of, find_columns, image_of, labels_of, outside_of
 from auditor.data.files import Container
 from auditor.data.labels import name_labels
 from auditor.data.samples import Samples
+from auditor.data.single import stamp
 from auditor.errors import InputError
 
 __all__ = ["ArrowImages", "claims", "read"]
@@ -33,6 +34,8 @@ class ArrowImages:
 
     files: tuple[Container, ...]
     column: str
+    outside: Mapping[int, Path]
+    """Row → file of the images that are only named."""
 
     @cached_property
     def _columns(self) -> list[pa.ChunkedArray]:
@@ -51,12 +54,14 @@ class ArrowImages:
         return image_of(cell, self.files[place].path.parent)
 
     def stamp(self, image: str) -> object:
-        """Return the files' sizes and times, and the row."""
-        return [file.stamp for file in self.files], int(image)
+        """Return the files' sizes and times, the row, and those of a file that it names."""
+        row = int(image)
+        named = self.outside.get(row)
+        return [file.stamp for file in self.files], row, named and stamp(named)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what another process cannot use."""
-        return {"files": self.files, "column": self.column}
+        return {"files": self.files, "column": self.column, "outside": self.outside}
 
 
 def claims(path: Path) -> bool:
@@ -92,8 +97,17 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
         name: tuple("" if value is None else str(value) for value in table[name].to_pylist())
         for name in columns.further
     }
-    reader = ArrowImages(files, columns.image)
+    reader = ArrowImages(files, columns.image, dict(_outside(files, columns.image)))
     return Samples(path, images, *named, str(path), metadata, reader=reader)
+
+
+def _outside(files: Sequence[Container], column: str) -> Iterator[tuple[int, Path]]:
+    start = 0
+    for file in files:
+        cells = _mapped(file.path)[column]
+        for row, named in outside_of(cells, file.path.parent).items():
+            yield start + row, named
+        start += len(cells)
 
 
 def _files(path: Path) -> tuple[Container, ...]:

@@ -8,11 +8,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from auditor.data.single import read_file
 from auditor.data.tables import require_columns
 from auditor.errors import InputError
 
-__all__ = ["Columns", "features_of", "find_columns", "holds_images", "image_of", "labels_of"]
+__all__ = [
+    "Columns",
+    "features_of",
+    "find_columns",
+    "holds_images",
+    "image_of",
+    "labels_of",
+    "outside_of",
+]
 
 
 class Columns(NamedTuple):
@@ -107,7 +117,25 @@ def image_of(cell: pa.Scalar, folder: Path) -> bytes:
     value = cell.as_py()
     if isinstance(value, Mapping):
         data, path = value.get("bytes"), value.get("path")
-        value = (folder / path).read_bytes() if data is None and path else data
+        value = read_file(folder / path) if data is None and path else data
     if value is None:
         raise OSError("no image in its row")
     return bytes(value)
+
+
+def outside_of(column: pa.Array | pa.ChunkedArray, folder: Path) -> dict[int, Path]:
+    """Return row → file of the images that a column only names; no image is read.
+
+    Parameters
+    ----------
+    column
+        Cells that ``image_of`` takes.
+    folder
+        What their paths are relative to.
+    """
+    names = {field.name for field in column.type} if pa.types.is_struct(column.type) else set()
+    if not names >= {"bytes", "path"}:
+        return {}
+    data, path = (pc.struct_field(column, name) for name in ("bytes", "path"))
+    rows = pc.indices_nonzero(pc.and_(pc.is_null(data), pc.is_valid(path))).to_pylist()
+    return {row: folder / named for row in rows if (named := path[row].as_py())}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from auditor.data.folder import natural
+from auditor.data.single import Stamp, stamp_of
 from auditor.errors import InputError
 
 __all__ = ["Container", "matching", "named"]
@@ -29,20 +30,20 @@ class Container:
     """
 
     path: Path
-    stamp: tuple[int, int, int]
+    stamp: Stamp
 
     @classmethod
     def of(cls, path: Path) -> Self:
         """Return the file as it is now; ``InputError`` where it cannot be had."""
         try:
-            return cls(path, _stamp(path.stat()))
+            return cls(path, stamp_of(path.stat()))
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
     def read(self, offset: int, size: int) -> bytes:
         """Return some of its bytes; the file is opened for this alone, so threads do not mind."""
         with self.path.open("rb", buffering=0) as file:
-            self._require(_stamp(os.fstat(file.fileno())))
+            self._require(stamp_of(os.fstat(file.fileno())))
             file.seek(offset)
             data = file.read(size)
         if len(data) != size:
@@ -51,15 +52,11 @@ class Container:
 
     def require_unchanged(self) -> None:
         """Raise ``InputError`` where the file is not the one that was listed."""
-        self._require(_stamp(self.path.stat()))
+        self._require(stamp_of(self.path.stat()))
 
-    def _require(self, stamp: tuple[int, int, int]) -> None:
+    def _require(self, stamp: Stamp) -> None:
         if stamp != self.stamp:
             raise InputError(f"{self.path}: changed while it was read; run again when it is still")
-
-
-def _stamp(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def matching(pattern: Path) -> list[Path]:

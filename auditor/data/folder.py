@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,9 +44,16 @@ def _class_folders(root: Path) -> list[str]:
     return sorted(names, key=natural)
 
 
-def natural(name: str) -> list[str | int]:
+def natural(name: str) -> list[str | tuple[int, str]]:
     """Return timm's sorting key: numbers by value, letters without regard to case."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name.lower())]
+    parts = re.split(r"(\d+)", name.lower())
+    return [_value(part) if part.isdecimal() else part for part in parts]
+
+
+def _value(digits: str) -> tuple[int, str]:
+    """Return what orders numbers by value; Python's own have at most 4,300 digits."""
+    plain = "".join(str(unicodedata.decimal(sign)) for sign in digits).lstrip("0")
+    return len(plain), plain
 
 
 def class_folder_order(classes: list[str]) -> str:

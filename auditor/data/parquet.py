@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +15,19 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from auditor.data.columns import Columns, features_of, find_columns, holds_images, image_of
+from auditor.data.columns import (
+    Columns,
+    features_of,
+    find_columns,
+    holds_images,
+    image_of,
+    outside_of,
+)
 from auditor.data.columns import labels_of as labels_in
 from auditor.data.files import Container, matching, named
 from auditor.data.labels import name_labels
 from auditor.data.samples import Samples
+from auditor.data.single import stamp
 from auditor.errors import InputError
 
 __all__ = ["ParquetImages", "claims", "read"]
@@ -53,6 +61,8 @@ class ParquetImages:
 
     files: dict[str, Container]
     column: str
+    outside: Mapping[str, Path]
+    """Image → file, of those that are only named."""
     _lock: Any = field(default_factory=threading.Lock)
     _kept: deque[_Batch] = field(default_factory=lambda: deque(maxlen=_KEPT))
     _cursor: Iterator[_Batch] = field(default_factory=_no_cursor)
@@ -67,13 +77,14 @@ class ParquetImages:
         return image_of(batch.cells[int(row) - batch.start], self.files[file].path.parent)
 
     def stamp(self, image: str) -> object:
-        """Return the file's size and times, and the row."""
+        """Return the file's size and times, the row, and those of a file that it names."""
         file, _, row = image.rpartition("/")
-        return self.files[file].stamp, int(row)
+        named = self.outside.get(image)
+        return self.files[file].stamp, int(row), named and stamp(named)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what another process cannot use."""
-        return {"files": self.files, "column": self.column}
+        return {"files": self.files, "column": self.column, "outside": self.outside}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Begin anew."""
@@ -98,17 +109,22 @@ class ParquetImages:
         with _opened(self.files[file].path) as parquet:
             group, start = _group_of(parquet, row)
             end = start + parquet.metadata.row_group(group).num_rows
-            batches = parquet.iter_batches(_ROWS, row_groups=[group], columns=[self.column])
-            for batch in batches:
-                cells = batch.column(0)
-                self._next = file, start + len(cells), end
-                yield _Batch(file, start, cells)
-                start += len(cells)
+            for offset, cells in _cells(parquet, group, self.column):
+                self._next = file, start + offset + len(cells), end
+                yield _Batch(file, start + offset, cells)
 
 
 def _opened(path: Path) -> pq.ParquetFile:
     # Without pre-buffering pages are read as they are needed, not a row group at once.
     return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
+
+
+def _cells(parquet: pq.ParquetFile, group: int, column: str) -> Iterator[tuple[int, pa.Array]]:
+    """Yield a column of a row group, a few rows at a time, and where in the group they begin."""
+    start = 0
+    for batch in parquet.iter_batches(_ROWS, row_groups=[group], columns=[column]):
+        yield start, batch.column(0)
+        start += len(batch)
 
 
 def _group_of(parquet: pq.ParquetFile, row: int) -> tuple[int, int]:
@@ -147,11 +163,13 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
     images: list[str] = []
     labels: list[int | str] = []
     further: dict[str, list[str]] = {}
+    outside: dict[str, Path] = {}
     columns = None
     for file, held in files.items():
         table, columns = _table(held.path, columns)
         images.extend(f"{file}/{row}" for row in range(table.num_rows))
         labels.extend(labels_in(table[columns.label], str(held.path)))
+        outside |= {f"{file}/{row}": place for row, place in _outside(held.path, columns.image)}
         for name in columns.further:
             further.setdefault(name, []).extend(_text(table[name]))
     if columns is None or not images:
@@ -159,7 +177,7 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
     found = name_labels(labels, lambda row: images[row], columns.classes, classes)
     root = path if path.is_dir() else path.parent
     metadata = {name: tuple(values) for name, values in further.items()}
-    reader = ParquetImages(files, columns.image)
+    reader = ParquetImages(files, columns.image, outside)
     return Samples(root, tuple(images), *found, str(path), metadata, reader=reader)
 
 
@@ -180,6 +198,32 @@ def _table(path: Path, known: Columns | None) -> tuple[pa.Table, Columns]:
             return parquet.read(columns=[columns.label, *columns.further]), columns
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as Parquet: {error}") from None
+
+
+def _outside(path: Path, column: str) -> Iterator[tuple[int, Path]]:
+    """Yield the rows that only name a file, and the file; groups without any are not read."""
+    start = 0
+    try:
+        with _opened(path) as parquet:
+            for number in range(parquet.num_row_groups):
+                group = parquet.metadata.row_group(number)
+                cells = _cells(parquet, number, column) if _may_name_files(group, column) else ()
+                for offset, some in cells:
+                    for row, place in outside_of(some, path.parent).items():
+                        yield start + offset + row, place
+                start += group.num_rows
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read as Parquet: {error}") from None
+
+
+def _may_name_files(group: pq.RowGroupMetaData, column: str) -> bool:
+    """Tell whether bytes are missing somewhere in a group, by what its writer counted."""
+    for number in range(group.num_columns):
+        facts = group.column(number)
+        if facts.path_in_schema == f"{column}.bytes":
+            counted = facts.statistics
+            return counted is None or not counted.has_null_count or counted.null_count > 0
+    return False
 
 
 def _text(column: pa.ChunkedArray) -> list[str]:

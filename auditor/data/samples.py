@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.data.single import read_file, stamp
 from auditor.errors import InputError
 
 __all__ = ["Reader", "Samples"]
@@ -97,7 +98,7 @@ class Samples:
         InputError
             What holds it was changed since it was listed.
         """
-        return self.path(image).read_bytes() if self.reader is None else self.reader.read(image)
+        return read_file(self.path(image)) if self.reader is None else self.reader.read(image)
 
     def take(self, rows: Sequence[int]) -> Samples:
         """Return the given rows, in the given order."""
@@ -128,12 +129,8 @@ class Samples:
         """
         if self.reader is not None:
             return _UNKNOWN, self._stamp(self.reader.stamp(image))
-        try:
-            status = self.path(image).stat()
-        except OSError:
-            return _UNKNOWN, self._stamp(None)
-        times = status.st_mtime_ns, status.st_ctime_ns
-        return status.st_size, self._stamp((status.st_size, *times))
+        found = stamp(self.path(image))
+        return found[0] if found else _UNKNOWN, self._stamp(found)
 
     def _stamp(self, values: object) -> int:
         told = f"{self._place}{values!r}".encode(errors="surrogateescape")

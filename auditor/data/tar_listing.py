@@ -110,7 +110,8 @@ def _sort_in(
     if not member.isdir() and Path(name).suffix.lower() in IMAGE_SUFFIXES:
         if not member.isreg() or member.issparse():
             raise InputError(
-                f"{listing.file.path}: {name} is a link; write the tar with its files themselves"
+                f"{listing.file.path}: {name} is {_kind(member)}; write the tar with its files "
+                "themselves"
             )
         plain.append(Member(name, key, member.offset_data, member.size))
     elif suffix in _LABELS and member.isreg() and member.size <= _LARGEST_LABEL:
@@ -118,6 +119,12 @@ def _sort_in(
         label = _label(listing.file.path, name, suffix, stream.read(member.size))
         if label and (suffix == "cls" or key not in listing.labels):
             listing.labels[key] = label
+
+
+def _kind(member: tarfile.TarInfo) -> str:
+    if member.issparse():
+        return "stored with holes"
+    return "a link" if member.issym() or member.islnk() else "not a regular file"
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -28,12 +28,17 @@ FEATURES = {
 def save(tmp_path: Path, png: Png) -> Save:
     """Write a data set of three files with four images each."""
 
-    def make(name: str = "test", labels: Any = (0, 1, 2, 0), **state: Any) -> Path:
+    def make(
+        name: str = "test", labels: Any = (0, 1, 2, 0), outside: int = -1, **state: Any
+    ) -> Path:
         folder = tmp_path / name
         folder.mkdir(parents=True)
         files = [f"data-{n:05}-of-00003.arrow" for n in range(3)]
         for n, file in enumerate(files):
-            cells = [{"bytes": png(4 * n + i), "path": None} for i in range(4)]
+            cells: list[Any] = [{"bytes": png(4 * n + i), "path": "in.png"} for i in range(4)]
+            if 4 * n <= outside < 4 * n + 4:
+                cells[outside - 4 * n] = {"bytes": None, "path": "outside.png"}
+                (folder / "outside.png").write_bytes(png(outside))
             table = pa.table({"image": cells, "label": list(labels), "camera": ["n", None] * 2})
             with (
                 pa.OSFile(str(folder / file), "wb") as sink,
@@ -106,3 +111,18 @@ def test_one_that_changes_while_it_is_read(save: Save) -> None:
         samples.read("0")
     assert samples.read("11") == read_samples(folder).read("11")
     assert read_samples(folder).identity != samples.identity
+
+
+@pytest.mark.parametrize("row", [0, 3, 10])
+def test_a_file_that_is_only_named_is_known_again_by_its_own_times(
+    save: Save, png: Png, row: int
+) -> None:
+    folder = save(outside=row)
+    before = read_samples(folder)
+    assert [before.read(image) for image in before.images] == [png(i) for i in range(12)]
+    assert before.identity == read_samples(folder).identity
+    (folder / "outside.png").write_bytes(png(77))
+    now = pickle.loads(pickle.dumps(read_samples(folder)))
+    changed = (now.looks != before.looks).any(axis=1)
+    assert changed.nonzero()[0].tolist() == [row]
+    assert before.look(str(row)) == now.look(str(row))

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from timm.utils.misc import natural_key
 
-from auditor.data.folder import read_folder
+from auditor.data.folder import natural, read_folder
 from auditor.data.sources import read_samples
 from auditor.errors import InputError
 
@@ -105,3 +109,30 @@ def test_nothing_to_judge(
 ) -> None:
     with pytest.raises(InputError, match=complaint):
         read_samples(tree(*files))
+
+
+def test_only_regular_files_are_read(tree: Callable[..., Path]) -> None:
+    """Whoever opens a pipe that nobody writes to waits for ever."""
+    root = tree("cat/1.png", "dog/1.png")
+    (root / "cat" / "1.png").write_bytes(b"cat")
+    os.mkfifo(root / "cat" / "2.png")
+    (root / "cat" / "3.png").symlink_to("2.png")
+    (root / "cat" / "4.png").symlink_to("1.png")
+    samples = read_folder(root)
+    for pipe in ("cat/2.png", "cat/3.png"):
+        with pytest.raises(OSError, match="not a regular file"):
+            samples.read(pipe)
+    assert samples.read("cat/1.png") == samples.read("cat/4.png") == b"cat"
+
+
+names = st.lists(st.text("aB01٣9-", max_size=12), max_size=6)
+
+
+@given(names)
+def test_class_folders_are_ordered_as_timm_orders_them(names: list[str]) -> None:
+    assert sorted(names, key=natural) == sorted(names, key=natural_key)
+
+
+def test_numbers_of_any_length_are_ordered_by_value() -> None:
+    names = [f"c{'0' * n}{'1' * n}" for n in (100_000, 4_301, 4_300, 1)]
+    assert sorted(names, key=natural) == names[::-1]

@@ -151,3 +151,23 @@ def test_one_that_changes_while_it_is_read(write_rows: Write) -> None:
     with pytest.raises(InputError, match="changed while it was read"):
         samples.read("test.parquet/1")
     assert read_samples(write_rows(first=7)).identity != identity
+
+
+def test_files_that_are_only_named_are_known_again_by_their_own_times(
+    write_rows: Write, png: Png, tmp_path: Path
+) -> None:
+    for i in range(0, ROWS, 2):
+        (tmp_path / f"{i}.png").write_bytes(png(i))
+    cells = [{"bytes": png(i) if i % 2 else None, "path": f"{i}.png"} for i in range(ROWS)]
+    path = write_rows(image=cells)
+    before = read_samples(path)
+    assert [before.read(f"test.parquet/{i}") for i in range(ROWS)] == [png(i) for i in range(ROWS)]
+    assert read_samples(path).identity == before.identity
+    (tmp_path / "98.png").write_bytes(png(7))
+    (tmp_path / "1.png").write_bytes(png(7))  # what nobody reads
+    now = pickle.loads(pickle.dumps(read_samples(path)))
+    changed = (now.looks != before.looks).any(axis=1)
+    assert [now.images[row] for row in changed.nonzero()[0]] == ["test.parquet/98"]
+    assert before.look("test.parquet/98") == now.look("test.parquet/98")  # as a pass asks
+    (tmp_path / "0.png").unlink()
+    assert before.look("test.parquet/0") != tuple(before.looks[0])

@@ -169,13 +169,22 @@ def test_what_is_wrong_in_a_tar_is_named(tar: Tar, members: object, complaint: s
         read_samples(tar(members))
 
 
-def test_a_link_is_no_image(tar: Tar, png: Png) -> None:
+@pytest.mark.parametrize(
+    ("kind", "called"),
+    [
+        (tarfile.LNKTYPE, "a link"),
+        (tarfile.SYMTYPE, "a link"),
+        (tarfile.FIFOTYPE, "not a regular file"),
+        (tarfile.CHRTYPE, "not a regular file"),
+    ],
+)
+def test_what_is_no_file_is_no_image(tar: Tar, png: Png, kind: bytes, called: str) -> None:
     path = tar([("a/1.png", png(0)), ("b/1.png", png(1))])
     with tarfile.open(path, "a") as file:
         info = tarfile.TarInfo("b/2.png")
-        info.type, info.linkname = tarfile.LNKTYPE, "a/1.png"
+        info.type, info.linkname = kind, "a/1.png"
         file.addfile(info)
-    with pytest.raises(InputError, match=r"b/2.png is a link"):
+    with pytest.raises(InputError, match=rf"b/2.png is {called}; write the tar with its files"):
         read_samples(path)
 
 

@@ -10,7 +10,7 @@ import click
 
 from auditor.cli.layout import hanging, paragraphs, titled, wrapped
 from auditor.terminal import say
-from auditor.wording import STATUS, interval, listed, points, share, visible
+from auditor.wording import STATUS, interval, listed, one_line, points, share
 from auditor.writing import write_texts
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ def _write(found: Diff, directory: Path) -> list[Path]:
 def _parts(found: Diff) -> list[str]:
     before, after = found.baseline, found.candidate
     verdicts = f"{before.verdict} → {after.verdict}"
-    parts = [wrapped(visible(f"{before.name} → {after.name}: {verdicts}"))]
+    parts = [wrapped(one_line(f"{before.name} → {after.name}: {verdicts}"))]
     if found.comparison is None:
         parts.append(
-            click.style(wrapped(f"? Not comparable: {visible(found.not_comparable)}"), fg="yellow")
+            click.style(wrapped(f"? Not comparable: {one_line(found.not_comparable)}"), fg="yellow")
         )
     else:
         parts += _comparison(found.comparison)

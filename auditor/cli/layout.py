@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import click
 
-from auditor.wording import visible
+from auditor.wording import one_line
 
 __all__ = ["NARROW", "hanging", "headline", "paragraphs", "terminal_width", "titled", "wrapped"]
 
@@ -35,7 +35,7 @@ def wrapped(text: str, indent: str = "") -> str:
 def hanging(text: str, indent: int = 4) -> str:
     """Wrap an entry of a list, its further lines indented; names in it are made visible."""
     return textwrap.fill(
-        visible(text),
+        one_line(text),
         terminal_width(),
         initial_indent="  ",
         subsequent_indent=" " * indent,
@@ -45,7 +45,7 @@ def hanging(text: str, indent: int = 4) -> str:
 
 def headline(text: str, colour: str) -> str:
     """Return the outcome of a command, wrapped, in colour; names in it are made visible."""
-    lines = wrapped(visible(text)).splitlines()
+    lines = wrapped(one_line(text)).splitlines()
     return "\n".join(click.style(line, fg=colour, bold=True) for line in lines)
 
 

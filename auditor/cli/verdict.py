@@ -20,7 +20,7 @@ from auditor.cli.layout import (
 )
 from auditor.policy import shown_status
 from auditor.render.standing import by_urgency, dead_waivers, not_run, outcome, unreadable, unseen
-from auditor.wording import STATUS, VERDICT, plural, visible
+from auditor.wording import STATUS, VERDICT, one_line, plural
 
 if TYPE_CHECKING:
     from auditor.record import Audit, CheckResult
@@ -66,7 +66,7 @@ def verdict(audit: Audit, files: Sequence[Path]) -> str:
 
 def _subject(audit: Audit) -> str:
     images, classes = audit.data.test.predicted, len(audit.data.classes)
-    name = visible(audit.candidate.name)
+    name = one_line(audit.candidate.name)
     return (
         f"{name}: {plural(images, 'test image')}, {plural(classes, 'class')}, "
         f"policy {audit.policy.preset}"
@@ -87,7 +87,7 @@ def _tables(audit: Audit) -> tuple[list[str], list[str]]:
 
 def _rows(check: CheckResult, audit: Audit, longest: int) -> Iterator[str]:
     """Put the summary beside the check, or below it on a terminal too narrow for both."""
-    said = visible(outcome(check, audit))
+    said = one_line(outcome(check, audit))
     state = shown_status(check)
     word = STATUS[state]
     status = click.style(f"{f'{word.symbol} {word.word}':<14}", fg=_COLOURS.get(state))

@@ -127,6 +127,6 @@ _FILTERS: dict[str, Any] = {
     "shorten": wording.shorten,
     "threshold": wording.threshold,
     "thumbnail": exhibits.thumbnail,
-    "visible": lambda value: wording.visible(str(value)),
+    "one_line": lambda value: wording.one_line(str(value)),
     "worst_first": standing.worst_first,
 }

@@ -83,24 +83,22 @@ def _properties(suite: ElementTree.Element, audit: Audit) -> None:
     parent = ElementTree.SubElement(suite, "properties")
     dead = [("waiver", text) for text in standing.dead_waivers(audit)]
     for name, value in [*properties.items(), *dead]:
-        attributes = {"name": name, "value": wording.visible(value)}
+        attributes = {"name": name, "value": wording.one_line(value)}
         ElementTree.SubElement(parent, "property", attributes)
 
 
 def _case(suite: ElementTree.Element, name: str, result: Result | None, details: str) -> None:
-    attributes = {"classname": "auditor", "name": wording.visible(name), "time": "0"}
+    attributes = {"classname": "auditor", "name": wording.one_line(name), "time": "0"}
     case = ElementTree.SubElement(suite, "testcase", attributes)
-    text = wording.visible(details)
     if result:
-        element = ElementTree.SubElement(
-            case, result.tag, {"message": wording.visible(result.message)}
-        )
+        message = {"message": wording.one_line(result.message)}
+        element = ElementTree.SubElement(case, result.tag, message)
         if result.tag != "skipped":  # The schema gives a skip neither type nor text.
             element.set("type", result.kind)
-            element.text = text
+            element.text = details
             return
-    if text:
-        ElementTree.SubElement(case, "system-out").text = text
+    if details:
+        ElementTree.SubElement(case, "system-out").text = details
 
 
 def _details(check: CheckResult) -> str:
@@ -110,7 +108,7 @@ def _details(check: CheckResult) -> str:
     lines += [_line(finding, check) for finding in findings[:_MOST_FINDINGS]]
     if (more := len(findings) - _MOST_FINDINGS) > 0:
         lines.append(f"{more:,} more in audit.json")
-    return "\n".join(lines)
+    return "\n".join(map(wording.one_line, lines))  # no name begins a line of its own
 
 
 def _line(finding: Finding, check: CheckResult) -> str:

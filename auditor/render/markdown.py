@@ -32,8 +32,7 @@ def escape(text: str, most: int = _LONGEST) -> str:
     >>> escape("a|b `c`")
     'a&#124;b &#96;c&#96;'
     """
-    flat = " ".join(wording.visible(text).split())
-    cut = _LINKED.sub("\u200b", wording.shorten(flat, most))
+    cut = _LINKED.sub("\u200b", wording.shorten(wording.one_line(text), most))
     return _SPECIAL.sub(lambda match: _ENTITIES.get(match[0], f"\\{match[0]}"), cut)
 
 

@@ -41,7 +41,7 @@ def _plot(figure: Figure, ink: Ink, exhibit: OperatingExhibit) -> None:
     _point(axes, ink, exhibit)
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.05)
-    axes.set_xlabel(f"recall of {wording.shorten(wording.visible(exhibit.critical), 30)}")
+    axes.set_xlabel(f"recall of {wording.shorten(wording.one_line(exhibit.critical), 30)}")
     axes.set_ylabel("precision")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")

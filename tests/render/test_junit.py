@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from auditor.check import Level, Status
+from auditor.check import Finding, Level, Status
 from auditor.record import Audit
 from auditor.render.junit import junit
 
@@ -107,3 +107,13 @@ def test_control_characters_do_not_break_the_parser(hostile: Audit) -> None:
 
 def test_equal_audits_give_equal_bytes(rejected: Audit) -> None:
     assert junit(rejected) == junit(Audit.model_validate_json(rejected.to_json()))
+
+
+def test_no_name_and_no_reason_begins_a_line(make_audit: Any, make_check: Any) -> None:
+    forged = "cat\npass: dog: recall 100.0%, limit 50.0%"
+    finding = Finding.fact(forged, "recall", 0.1, 0.5, unit="share", note=forged)
+    check = make_check("poor", Status.FAIL, summary=forged, findings=[finding])
+    failure = suite_of(junit(make_audit("rejected", [check]))).find("testcase/failure")
+    assert failure is not None
+    assert "\n" not in (failure.get("message") or "")
+    assert len((failure.text or "").splitlines()) == 2

@@ -70,7 +70,7 @@ def test_hostile_names_are_text(hostile: Audit) -> None:
         ("a|b", "a&#124;b"),
         ("`rm`", "&#96;rm&#96;"),
         ("<b>", "&lt;b&gt;"),
-        ("two\nlines", "two lines"),
+        ("two\nlines", "two↵lines"),
         ("*bold* _em_ [x](y)", r"\*bold\* \_em\_ \[x\](y)"),
         ("&lt;", "&amp;lt;"),
     ],

@@ -14,7 +14,7 @@ from auditor.cli.verdict import verdict
 from auditor.render.html import html_report
 from auditor.render.junit import junit
 from auditor.render.markdown import markdown
-from auditor.wording import compared, interval, share, visible
+from auditor.wording import compared, interval, one_line, share
 
 
 @given(st.floats(1e-6, 100), st.floats(1, 2000))
@@ -87,7 +87,8 @@ def test_nearly_all_is_not_all() -> None:
 
 INVISIBLE = (
     "\u00ad", "\u061c", "\u180e", "\u200b", "\u200c", "\u200d", "\u200e", "\u200f", "\u2028",
-    "\u2029", "\u202e", "\u2060", "\u2066", "\u3164", "\ufeff", "\U000e0041",
+    "\u00a0", "\u2003", "\u202f", "\u3000", "\u2029", "\u202e",
+    "\u2060", "\u2066", "\u3164", "\ufeff", "\U000e0041",
 )  # fmt: skip
 
 
@@ -100,6 +101,35 @@ def test_no_two_names_look_alike(hidden: str, make_audit: Any, make_check: Any) 
         assert f"a‹U+{ord(hidden):04X}›b is not ab." in page
 
 
+BLANKS = st.text("ab \t\n\r\u00a0\u2009", max_size=5)
+
+
+def collapsed(text: str) -> str:
+    """Return what HTML, Markdown and a wrapped terminal leave of a text's blanks."""
+    return " ".join(text.split())
+
+
+@given(BLANKS, BLANKS)
+def test_no_two_names_differ_in_blanks_that_nobody_sees(one: str, other: str) -> None:
+    assert (collapsed(one_line(one)) == collapsed(one_line(other))) == (one == other)
+    assert one_line(one_line(one)) == one_line(one)
+
+
+BLANK = {"cat": "cat", "cat ": "cat␣", "ca  t": "ca␣ t", "new\tline": "new⇥line",
+         "new\nline": "new↵line", "x\xa0y": "x‹U+00A0›y"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BLANK)
+def test_every_format_shows_blanks(name: str, make_audit: Any, make_check: Any) -> None:
+    finding = Finding.fact(name, "recall", 0.5, 0.9, unit="share")
+    check = make_check("one", Status.FAIL, summary=f"Worst: {name}", findings=[finding])
+    audit = make_audit("rejected", [check])
+    page = html_report(audit)
+    assert f'<bdi class="name">{BLANK[name]}</bdi>' in page
+    for text in (page, markdown(audit), junit(audit), verdict(audit, [])):
+        assert f"Worst: {BLANK[name]}" in collapsed(text)
+
+
 @pytest.mark.parametrize("name", ["é 猫", "🦊 fox", "שלום", "مرحبا", "e\u0301", "❤\ufe0f", "ไทย"])
 def test_ordinary_names_stay_as_they_are(name: str) -> None:
-    assert visible(name) == name
+    assert one_line(name) == name

@@ -100,6 +100,11 @@ class Graph:
             return False
         return file is not None and samples is not None and can_be_read_now(file, samples)
 
+    def refuse(self, name: str, reason: str) -> None:
+        """Let stored evidence, and what was made from it, be an error of whoever asks for it."""
+        for each in {name, *_resting_on({name}, self._providers.values())}:
+            self._missing[each] = Unavailable(reason, "error")
+
     def replacing(self, name: str, value: Any) -> Graph:
         """Return a view in which one piece of evidence is another, and what derives from it too.
 
@@ -159,9 +164,8 @@ class Graph:
                 self._require_one_origin(provider)
             return provider.stored.from_table(table)
         if key is None:
-            raise Unavailable(
-                f"{name} is not among the stored evidence; run `auditor run`", "error"
-            )
+            reason = f"{name} is not among the stored evidence; run `auditor run`"
+            raise Unavailable(reason, "error")
         return (
             self._observe(provider) if provider.kind == "observe" else self._gather(provider, key)
         )
@@ -259,11 +263,8 @@ class Graph:
         table, stored = self.store.load(name, key), self._providers[name].stored
         assert stored is not None
         if table is None:
-            raise Unavailable(
-                f"{name} was removed from {self.store.directory} while it was used; run "
-                "`auditor run` again",
-                "error",
-            )
+            gone = f"{name} was removed from {self.store.directory} while it was used"
+            raise Unavailable(f"{gone}; run `auditor run` again", "error")
         return stored.from_table(table)
 
     def _observers(self, asked: Provider) -> dict[str, Observing]:
@@ -342,10 +343,8 @@ class Graph:
         """
         origin = dict(self.store.origin(provider.name))
         if origin.pop("version", None) != str(provider.version):
-            raise Unavailable(
-                f"{provider.name} was stored by another version of Auditor; run `auditor run`",
-                "error",
-            )
+            reason = f"{provider.name} was stored by another version of Auditor; run `auditor run`"
+            raise Unavailable(reason, "error")
         for name, identity in origin.items():
             if self._origins.setdefault(name, identity) != identity:
                 raise Unavailable(

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 from auditor.config import Config, ConfigSource
-from auditor.errors import ConfigError, InputError, Unavailable
+from auditor.errors import ConfigError, Unavailable
 from auditor.graph import Graph
-from auditor.models.identity import digest_file
-from auditor.models.single_file import MODEL_FILES, weights_digest
 
 __all__ = [
     "require_another_folder",
     "require_known_classes",
-    "require_same_subject",
     "require_something_to_judge",
 ]
-
-_NEXT = "`auditor run` gathers anew"
 
 
 def require_something_to_judge(config: Config, source: ConfigSource) -> None:
@@ -64,70 +55,3 @@ def require_known_classes(graph: Graph, source: ConfigSource) -> None:
         raise source.complain(error.place, str(error)) from None
     except Unavailable:  # said by the checks that ask for the predictions
         return
-
-
-def require_same_subject(config: Config, graph: Graph, source: ConfigSource) -> None:
-    """Stop where the configuration names predictions or weights that the evidence is not of.
-
-    What is not at hand, as on another machine, cannot be compared.
-
-    Raises
-    ------
-    InputError
-        With the line of the file.
-    """
-    for split in ("test", "train", "validation"):
-        path: Path | None = getattr(config.predictions, split)
-        if path is None or not graph.asked_for(split):
-            continue
-        if said := _other_predictions(path, split, graph):
-            raise source.complain(("predictions", split), said)
-    key = "checkpoint" if config.candidate.checkpoint else "model"
-    if said := _other_weights(config, _about(graph, "test").get("candidate") or {}):
-        raise source.complain(("candidate", key), said)
-
-
-def _other_predictions(path: Path, split: str, graph: Graph) -> str:
-    about = _about(graph, split)
-    if not about:
-        return ""
-    made_from = graph.store.origin(split).get(f"saved_{split}")
-    if made_from is None:
-        return f"the stored evidence was made by a model, not from {path}; {_NEXT}"
-    try:
-        found = graph.get(f"saved_{split}", required=False).identity
-    except InputError:  # it is not here: its name is all there is
-        found = made_from if Path(str(about.get("source"))).name == path.name else ""
-    if found == made_from:
-        return ""
-    return f"{path} is not what the stored evidence was made from ({about.get('source')}); {_NEXT}"
-
-
-def _other_weights(config: Config, candidate: Mapping[str, Any]) -> str:
-    given, judged = _weights(config), candidate.get("weights_digest")
-    if given is None or judged is None or not given.is_file():
-        return ""
-    whole = given.suffix.lower() in MODEL_FILES
-    try:
-        found = weights_digest(given) if whole else digest_file(given)
-    except InputError:  # what belongs to it is not here
-        return ""
-    if found == judged:
-        return ""
-    return f"{given} does not hold the weights that the stored evidence is of; {_NEXT}"
-
-
-def _weights(config: Config) -> Path | None:
-    model = config.candidate.model or ""
-    if model.lower().endswith(MODEL_FILES):
-        return Path(model)
-    return config.candidate.checkpoint
-
-
-def _about(graph: Graph, split: str) -> Mapping[str, Any]:
-    """Return what a split's predictions say of themselves; nothing where there are none."""
-    try:
-        found: Mapping[str, Any] = graph.get(split).about
-    except Unavailable:
-        return {}
-    return found

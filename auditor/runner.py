@@ -31,11 +31,11 @@ from auditor.registry import (
 from auditor.requirements import (
     require_another_folder,
     require_known_classes,
-    require_same_subject,
     require_something_to_judge,
 )
 from auditor.store import EVIDENCE, Store
 from auditor.store.locks import held
+from auditor.subject import asked, require_same_subject
 
 if TYPE_CHECKING:
     from auditor.engine.shards import Shard
@@ -150,6 +150,8 @@ def judge(
     results = _without_leak(results, configured, graph, source)
     results += [_broken(check, config) for check in registry.broken]
     _require_test(graph)
+    if gathering:
+        graph.store.tell()
     return Judged(_decided(results, graph, source, started), graph)
 
 
@@ -201,6 +203,7 @@ def gather(
         except Unavailable as reason:
             if reason.status == "error":
                 missing[name] = reason.reason
+    graph.store.tell()
     return Gathered(tuple(graph.store.digests()), missing)
 
 
@@ -217,7 +220,8 @@ def _begun(
     require_another_folder(config, source)
     if gathering:
         require_something_to_judge(config, source)
-    graph = _graph(config, configured, progress or Progress(), gathering=gathering)
+    store = Store(evidence_directory(config), asked(config, source))
+    graph = _graph(config, configured, store, progress or Progress(), gathering=gathering)
     for name in ("baseline", *(("baseline_model", "training_log") if gathering else ())):
         graph.get(name, required=False)  # what is wrong is said before the work, not after
     if gathering:
@@ -268,11 +272,16 @@ def _configured(config: Config, source: ConfigSource, registry: Registry) -> lis
 
 
 def _graph(
-    config: Config, configured: Sequence[ConfiguredCheck], progress: Progress, *, gathering: bool
+    config: Config,
+    configured: Sequence[ConfiguredCheck],
+    store: Store,
+    progress: Progress,
+    *,
+    gathering: bool,
 ) -> Graph:
     enabled = [check for check, level in configured if level != "off"]
     wanted = ["test", "deployment", *(name for check in enabled for name in check.needs())]
-    store, providers = Store(evidence_directory(config)), find_providers()
+    providers = find_providers()
 
     def graph(names: Sequence[str]) -> Graph:
         return Graph(config, providers, store, names, progress, gathering=gathering)

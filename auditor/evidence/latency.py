@@ -165,6 +165,13 @@ class TimingPlan:
         return repr(parts)
 
 
+def is_timed(config: Config) -> bool:
+    """Tell whether anything asks for times: the table, a budget, a baseline model."""
+    named = config.baseline is not None and config.baseline.names_a_model
+    budgets = config.checks.get("latency", CheckTable()).options.keys() & set(BUDGETS)
+    return config.latency is not None or named or bool(budgets)
+
+
 @derive
 def timing_plan(
     config: Config, candidate: Candidate | None, baseline_model: Candidate | None
@@ -175,9 +182,7 @@ def timing_plan(
     """
     from auditor.config import LatencyTable
 
-    named = config.baseline is not None and config.baseline.names_a_model
-    budgets = config.checks.get("latency", CheckTable()).options.keys() & set(BUDGETS)
-    if config.latency is None and not named and not budgets:
+    if not is_timed(config):
         raise Unavailable(
             "nothing was timed: neither a budget was given ([checks.latency] max_p50, max_p99, "
             "min_throughput) nor a baseline model ([baseline] model, module or checkpoint)"

@@ -10,12 +10,27 @@ from typing import Any, NamedTuple
 
 from auditor.errors import InputError
 
-__all__ = ["EARLIER", "Entry", "Manifest"]
+__all__ = ["EARLIER", "Entry", "Manifest", "StoredFile"]
 
 EARLIER = "earlier"
 """The folder of what is set aside."""
 
 Entry = dict[str, Any]
+
+
+class StoredFile(NamedTuple):
+    """A file of evidence, as a person wants to know it."""
+
+    name: str
+    key: str
+    rows: int
+    size: int
+    """Bytes."""
+    stored: str
+    """When, ISO 8601 in UTC."""
+    current: bool
+    """Whether it is what is judged; else it is set aside."""
+    file: Path
 
 
 class Manifest(NamedTuple):
@@ -65,4 +80,6 @@ def _entry(found: Mapping[str, Any]) -> Entry:
     for name, kind in {"key": str, **kinds}.items():
         if not isinstance(found[name], kind):
             raise TypeError(f"{name} is no {kind.__name__}")
+    if not all(isinstance(table, dict) for table in found.get("asked", {}).values()):
+        raise TypeError("asked holds what is no table")
     return dict(found)

@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from auditor.errors import Unavailable
 from auditor.store.files import read_open, sha256_of, sha256_of_open, write_stream
 from auditor.store.locks import held, held_if_free
-from auditor.store.manifest import EARLIER, Entry, Manifest
+from auditor.store.manifest import EARLIER, Entry, Manifest, StoredFile
 from auditor.store.parts import Parts, remove_if_empty
 from auditor.writing import appearing, write_text
 
@@ -47,21 +47,6 @@ _SHORT = 16
 Found = TypeVar("Found")
 
 
-class StoredFile(NamedTuple):
-    """A file of evidence, as a person wants to know it."""
-
-    name: str
-    key: str
-    rows: int
-    size: int
-    """Bytes."""
-    stored: str
-    """When, ISO 8601 in UTC."""
-    current: bool
-    """Whether it is what is judged; else it is set aside."""
-    file: Path
-
-
 class Store:
     """A folder of evidence.
 
@@ -69,10 +54,15 @@ class Store:
     ----------
     directory
         Created when something is first saved.
+    asked
+        What evidence is made from now, as JSON values by table and key; kept with what is saved.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self, directory: Path, asked: Mapping[str, Mapping[str, object]] | None = None
+    ) -> None:
         self.directory = directory
+        self._asked = {} if asked is None else {"asked": {k: dict(v) for k, v in asked.items()}}
         self._manifest = directory / _MANIFEST
         self._digests: dict[object, str] = {}
         """How a file looked → its digest then, so that it is read once."""
@@ -85,6 +75,23 @@ class Store:
     def key(self, name: str) -> str | None:
         """Return the key under which evidence is stored, if it is."""
         return self._entries.get(name, {}).get("key")
+
+    def asked(self, name: str) -> Mapping[str, Mapping[str, object]] | None:
+        """Return what stored evidence was made from, in the user's words; None where not known."""
+        found: Mapping[str, Mapping[str, object]] | None = self._entries.get(name, {}).get("asked")
+        return found
+
+    def tell(self) -> None:
+        """Keep with all that was used here what it is called now: its files may have moved."""
+        told = {n: e | self._asked for n, e in self._entries.items() if self._is_used(n, e)}
+        if told.items() <= self._entries.items():
+            return
+        with self._changing():
+            now = self._entries.items()
+            self._entries |= {n: e | self._asked for n, e in now if self._is_used(n, e)}
+
+    def _is_used(self, name: str, entry: Entry) -> bool:
+        return name in self._used and self._used[name] == entry.get("sha256")
 
     def digests(self) -> dict[str, str]:
         """Return name → SHA-256 of every stored file; of what was used here, as it was used."""
@@ -162,6 +169,7 @@ class Store:
                 "sha256": sha256_of(partial),
                 "rows": rows,
                 "stored": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                **self._asked,
             }
             with self._changing():
                 self._set_aside(name, key)
@@ -192,7 +200,7 @@ class Store:
     def save_unavailable(self, name: str, reason: Unavailable) -> None:
         """Remember why evidence could not be had, for those who judge it elsewhere."""
         self._used.pop(name, None)
-        said = {"key": "", "unavailable": reason.reason, "status": reason.status}
+        said = {"key": "", "unavailable": reason.reason, "status": reason.status, **self._asked}
         if self._entries.get(name) == said:
             return
         with self._changing():

@@ -137,11 +137,14 @@ def test_check_judges_nothing_in_the_name_of_other_predictions(
     config = write("auditor.toml", f'[predictions]\ntest = "{fraud}"\n')
     done = cli("check")
     assert done.returncode == 2
-    said = f"{config.name}:2: {fraud} is not what the stored evidence was made from"
+    said = f"{config.name}:2: [predictions] test: {fraud} is not what the stored evidence was made"
     assert said in " ".join(done.stderr.split())
     (here / fraud).unlink()
-    assert "is not what the stored" in cli("check").stderr  # by its name
+    assert "is not what the stored" in cli("check").stderr  # by where it is named to be
     write("auditor.toml", f'[predictions]\ntest = "elsewhere/{good}"\n')
+    assert cli("check").returncode == 2
+    write("auditor.toml", f'[predictions]\ntest = "{good}"\n')
+    (here / good).unlink()
     assert cli("check").returncode == 0
 
 
@@ -163,10 +166,12 @@ def test_check_judges_nothing_in_the_name_of_other_weights(
     write("auditor.toml", candidate.format("other") + rest)
     done = cli("check")
     assert done.returncode == 2
-    said = "auditor.toml:3: other.safetensors does not hold the weights"
+    said = "auditor.toml:3: [candidate] checkpoint: other.safetensors is not what the stored"
     assert said in " ".join(done.stderr.split())
     (here / "other.safetensors").unlink()
-    assert cli("check").returncode == ran.returncode
+    assert cli("check").returncode == 2
+    (here / "one.safetensors").rename(here / "other.safetensors")
+    assert cli("check").returncode == ran.returncode  # known by what is in it
 
 
 def test_a_class_that_stored_predictions_do_not_know_is_an_error(

@@ -98,7 +98,8 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
         for name in columns.further
     }
     reader = ArrowImages(files, columns.image, dict(_outside(files, columns.image)))
-    return Samples(path, images, *named, str(path), metadata, reader=reader)
+    sizes = tuple(file.stamp[0] for file in files)
+    return Samples(path, images, *named, str(path), metadata, reader=reader, held_in=sizes)
 
 
 def _outside(files: Sequence[Container], column: str) -> Iterator[tuple[int, Path]]:

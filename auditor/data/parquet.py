@@ -5,6 +5,8 @@ An image is called by its file and its row from 0: ``train-00000-of-00005.parque
 
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +35,8 @@ from auditor.errors import InputError
 __all__ = ["ParquetImages", "claims", "read"]
 
 _SUFFIXES = (".parquet", ".pq")
+_TAIL = 8
+"""Bytes after a footer: its length, and the mark of the format."""
 _ROWS = 32
 """Rows that are decoded at once."""
 _KEPT = 8
@@ -178,7 +182,8 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
     root = path if path.is_dir() else path.parent
     metadata = {name: tuple(values) for name, values in further.items()}
     reader = ParquetImages(files, columns.image, outside)
-    return Samples(root, tuple(images), *found, str(path), metadata, reader=reader)
+    footers = tuple(_footer(held.path) for held in files.values())
+    return Samples(root, tuple(images), *found, str(path), metadata, reader=reader, held_in=footers)
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -198,6 +203,15 @@ def _table(path: Path, known: Columns | None) -> tuple[pa.Table, Columns]:
             return parquet.read(columns=[columns.label, *columns.further]), columns
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as Parquet: {error}") from None
+
+
+def _footer(path: Path) -> tuple[int, str]:
+    """Return a file's size and the digest of its footer: where its pages lie, and how large."""
+    with path.open("rb") as file:
+        end = file.seek(-_TAIL, os.SEEK_END)
+        length = int.from_bytes(file.read(4), "little")
+        file.seek(end - length)
+        return end + _TAIL, hashlib.sha256(file.read(length)).hexdigest()
 
 
 def _outside(path: Path, column: str) -> Iterator[tuple[int, Path]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,8 @@ from auditor.errors import InputError
 __all__ = ["Reader", "Samples"]
 
 _UNKNOWN = -1
+_READ = 64
+"""Images that are read to tell data from other data."""
 
 
 class Reader(Protocol):
@@ -72,6 +74,9 @@ class Samples:
     """Whether each image belongs to the self-weighting part of a sample; empty means all."""
     reader: Reader | None = None
     """What opens the images; None where they are files below ``root``."""
+    held_in: tuple[object, ...] = ()
+    """Plain values that tell what holds the images from another of its name, and are those of its
+    copies."""
 
     def __post_init__(self) -> None:
         """Raise ``InputError`` for a name that no document and no table can hold."""
@@ -150,10 +155,28 @@ class Samples:
 
     @cached_property
     def content(self) -> str:
-        """SHA-256 over all columns by name and sizes: equal for a copy on another machine."""
+        """SHA-256 over all columns by name, sizes and some files: equal for a copy elsewhere.
+
+        Sizes are often not known, or all alike; so one image of each of 64 stretches is read, which
+        one nobody chooses.
+
+        Raises
+        ------
+        InputError
+            What holds the images was changed since they were listed.
+        """
         digest = hashlib.sha256(self._listed())
         digest.update(self.looks[:, 0].astype("<i8").tobytes())
+        digest.update(repr(self.held_in).encode())
+        for row in _drawn(len(self), digest.digest()):
+            digest.update(self._digest_of(self.images[row]))
         return digest.hexdigest()
+
+    def _digest_of(self, image: str) -> bytes:
+        try:
+            return hashlib.sha256(self.read(image)).digest()
+        except OSError:
+            return b"unreadable"
 
     def _listed(self) -> bytes:
         told = self.sample, self.representative, [*self.metadata]
@@ -162,3 +185,12 @@ class Samples:
             for value in column:
                 digest.update(f"{len(value)}:{value}".encode())
         return digest.digest()
+
+
+def _drawn(n: int, seed: bytes) -> Iterator[int]:
+    """Yield a row of each of several stretches of ``n``, which depends on the seed alone."""
+    ends = [n * k // _READ for k in range(_READ + 1)]
+    for start, end in pairwise(ends):
+        if end > start:
+            drawn = hashlib.sha256(seed + start.to_bytes(8, "big")).digest()
+            yield start + int.from_bytes(drawn, "big") % (end - start)

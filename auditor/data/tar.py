@@ -75,6 +75,7 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
         )
     files, images = matching(place.tars), TarImages()
     labels: list[str] = []
+    headers: list[str] = []
     folders: set[str] = set()
     labelled: bool | None = None
     for name, file in named(files).items():
@@ -82,12 +83,14 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
         labelled = bool(listing.labels) if labelled is None and listing.images else labelled
         _add(images, listing, f"{name}/" if len(files) > 1 else "")
         labels.extend(_labels(listing, bool(labelled)))
+        headers.append(listing.headers)
         folders |= listing.folders
     if not labels:
         raise InputError(f"{path}: no images in {len(files)} tar; {_expected(place)}")
     found = _named(path, labels, list(images.rows), folders, classes, bool(labelled))
     root = place.tars if len(files) == 1 else place.tars.parent
-    return Samples(root, tuple(images.rows), *found, str(path), reader=images)
+    held_in = tuple(headers)
+    return Samples(root, tuple(images.rows), *found, str(path), reader=images, held_in=held_in)
 
 
 def _place(path: Path) -> _Place | None:

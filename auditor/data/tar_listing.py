@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tarfile
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ class TarListing(NamedTuple):
     """Key → label."""
     folders: set[str]
     """The top folders."""
+    headers: str
+    """Digest of what the headers say, in hex: equal for a copy of the tar."""
 
 
 def read_listing(path: Path, inside: str = "") -> TarListing:
@@ -49,17 +52,19 @@ def read_listing(path: Path, inside: str = "") -> TarListing:
     InputError
         The tar is damaged, or a label in it cannot be read.
     """
-    listing = TarListing(Container.of(path), [], {}, set())
+    listing = TarListing(Container.of(path), [], {}, set(), "")
+    headers = hashlib.sha256()
     plain: list[Member] = []  # what would be an image if this were a folder
     with path.open("rb") as stream:
         for member in _members(path, stream):
+            headers.update(repr((member.name, member.size, member.mtime, member.chksum)).encode())
             name = _name(member)
             if not name.startswith(inside) or name.rpartition("/")[2].startswith("."):
                 continue
             _sort_in(listing, plain, member, name.removeprefix(inside), stream)
     images = [m for m in plain if f".{m.name[len(m.key) + 1 :]}".lower() in IMAGE_SUFFIXES]
     listing.images.extend(images if listing.labels else plain)
-    return listing
+    return listing._replace(headers=headers.hexdigest())
 
 
 def _name(member: tarfile.TarInfo) -> str:

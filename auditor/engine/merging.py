@@ -41,7 +41,7 @@ class Share(BaseModel):
     key: str
     method: str
     content: str
-    """Of the images: their names, labels and sizes."""
+    """Of the images: see ``Samples.content``."""
     images: int
     """Of the whole."""
     parts: int = Field(ge=0)

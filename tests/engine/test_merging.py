@@ -39,9 +39,10 @@ def picture(width: int) -> bytes:
 @dataclass(frozen=True)
 class Memory:
     time: int = 0
+    wider: int = 0
 
     def read(self, image: str) -> bytes:
-        return picture(1 + int(image) % 16)
+        return picture(1 + self.wider + int(image) % 16)
 
     def stamp(self, image: str) -> object:
         return image, self.time
@@ -292,8 +293,10 @@ def test_a_description_that_cannot_be_is_named(
         ({"method": "another", "dtype": "bfloat16"}, "by another model, version or settings"),
         ({"samples": replace(split(), labels=("a",) * N)}, "from other data"),
         ({"samples": split([f"{n:04}" for n in range(1, N)])}, "from other data"),
+        ({"samples": replace(split(), reader=Memory(wider=16))}, "from other data"),
+        ({"samples": replace(split(), held_in=(1,))}, "from other data"),
     ],
-    ids=["model", "dtype", "labels", "images"],
+    ids=["model", "dtype", "labels", "images", "pictures", "container"],
 )
 def test_shares_of_another_pass_are_refused(
     shard: Gather, tmp_path: Path, other: dict[str, Any], said: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -78,11 +79,20 @@ def most_confused(exhibit: ConfusionExhibit, most: int = 20) -> Matrix:
     return Matrix((*names, OTHERS), _gather(cells, group, len(chosen) + 1))
 
 
-def binned(exhibit: ConfusionExhibit, most: int = 500) -> Counts:
-    """Return the errors alone, neighbouring classes added together beyond ``most`` of them."""
+def binned(exhibit: ConfusionExhibit, fewest: int = 150, most: int = 500) -> Counts:
+    """Return the errors alone, neighbouring classes added together to about an error a cell.
+
+    Parameters
+    ----------
+    exhibit
+        The whole matrix.
+    fewest, most
+        Bound the number of rows; there are never more than classes.
+    """
     cells, n = _cells(exhibit), len(exhibit.classes)
     wrong = cells[cells[:, 0] != cells[:, 1]]
-    bins = min(n, most)
+    # Single errors in more cells than that are dots too small to be seen.
+    bins = min(n, most, max(fewest, math.isqrt(int(wrong[:, 2].sum()))))
     return _gather(wrong, np.arange(n) * bins // n, bins)
 
 

@@ -44,8 +44,8 @@ def _described(matrix: Matrix) -> str:
     text += " and all others as one" if len(named) < len(matrix.names) else ""
     text += f": {right:,} of {total:,} images on the diagonal, {total - right:,} off it"
     if errors.any():
-        text += f"; most often, in {errors.max():,} images, {short_name(named[label])} "
-        text += f"was taken for {short_name(named[predicted])}"
+        text += f"; most often, in {wording.plural(int(errors.max()), 'image')}, "
+        text += f"{short_name(named[label])} was taken for {short_name(named[predicted])}"
     return text + "."
 
 
@@ -135,7 +135,7 @@ def _errors(figure: Figure, ink: Ink, counts: Counts, n: int) -> None:
     from matplotlib.colors import LinearSegmentedColormap, LogNorm, to_rgb
 
     axes = figure.add_subplot()
-    faint = (*to_rgb(ink.wrong), 0.18)
+    faint = (*to_rgb(ink.wrong), 0.6)
     shades = LinearSegmentedColormap.from_list(
         "shades", [faint, to_rgb(ink.wrong), to_rgb(ink.text)]
     )

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from auditor import wording
 from auditor.check import Finding, Status
 from auditor.record import Audit, ConfusionExhibit
 from auditor.render import confusion, docs, glyph
+from auditor.render.confusion_plot import draw_errors, draw_matrix
 from auditor.render.exhibits import pictures
 from auditor.render.figures import Ink, Picture, picture
 
@@ -80,6 +83,8 @@ def test_cells_carry_their_counts(rejected: Audit) -> None:
     assert {"181", "30"} <= set(text.split())
     assert "1,704 of 2,000 images on the diagonal" in matrix.alt
     assert "in 30 images, automobile was taken for truck" in matrix.alt
+    once = ConfusionExhibit(classes=("a", "b"), cells=((0, 0, 4), (0, 1, 1), (1, 1, 3)))
+    assert "in 1 image, a was taken for b" in draw_matrix(confusion.dense(once)).alt
 
 
 def test_many_classes_become_one_image(thousand: Audit) -> None:
@@ -105,16 +110,29 @@ def test_cutting_the_matrix_loses_no_image(thousand: Audit) -> None:
     whole = confusion.dense(exhibit).counts
     assert confusion.most_confused(exhibit).counts.sum() == whole.sum()
     for most in (1000, 300):
-        assert confusion.binned(exhibit, most).sum() == whole.sum() - whole.trace()
+        assert confusion.binned(exhibit, most=most).sum() == whole.sum() - whole.trace()
     errors = whole - np.diag(np.diag(whole))
     both = errors + errors.T
     assert confusion.confused_pairs(exhibit)[0].total == both.max()
 
 
-def test_many_more_classes_are_binned() -> None:
-    cells = tuple((i, (i + 1) % 21_000, 1) for i in range(21_000))
+@pytest.mark.parametrize(("errors", "bins"), [(1, 150), (2, 204), (12, 500)])
+def test_many_more_classes_are_binned_to_about_an_error_a_cell(errors: int, bins: int) -> None:
+    cells = tuple((i, (i + 1) % 21_000, errors) for i in range(21_000))
     exhibit = ConfusionExhibit(classes=tuple(map(str, range(21_000))), cells=cells)
-    assert confusion.binned(exhibit).shape == (500, 500)
+    assert confusion.binned(exhibit).shape == (bins, bins)
+
+
+def test_a_single_error_among_thousands_of_classes_is_a_dot_that_is_seen() -> None:
+    exhibit = ConfusionExhibit(classes=tuple(map(str, range(5_000))), cells=((2_500, 1_500, 1),))
+    drawing = Image.open(io.BytesIO(content(draw_errors(exhibit).light, "image/png")))
+    pixels = np.asarray(drawing)[:, : drawing.width * 7 // 10]  # without the colour bar
+    red, _, blue, alpha = np.moveaxis(pixels.astype(int), -1, 0)
+    dot = (red > blue + 80) & (alpha >= 150)
+    rows, columns = (np.flatnonzero(dot.any(axis)) for axis in (1, 0))
+    # 1.5 of them are a CSS pixel.
+    assert len(rows) >= 4
+    assert len(columns) >= 4
 
 
 def test_glyphs_stay_on_their_axis() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +12,7 @@ from auditor.writing import write_texts
 if TYPE_CHECKING:
     from auditor.record import Audit
 
-__all__ = ["FORMATS", "Format", "render"]
+__all__ = ["FORMATS", "Format", "other_reports", "render"]
 
 
 class Format(NamedTuple):
@@ -20,6 +20,8 @@ class Format(NamedTuple):
 
     filename: str
     text: Callable[[Audit], str]
+    mark: str
+    """What every text of ours holds, besides the first twelve digits of its audit's digest."""
 
 
 def _html(audit: Audit) -> str:
@@ -41,9 +43,9 @@ def _markdown(audit: Audit) -> str:
 
 
 FORMATS: dict[str, Format] = {
-    "html": Format("report.html", _html),
-    "junit": Format("junit.xml", _junit),
-    "markdown": Format("summary.md", _markdown),
+    "html": Format("report.html", _html, "audit digest <code>"),
+    "junit": Format("junit.xml", _junit, '<testsuite name="auditor"'),
+    "markdown": Format("summary.md", _markdown, "<!-- auditor -->"),
 }
 
 
@@ -62,6 +64,19 @@ def render(audit: Audit, directory: Path, formats: Iterable[str]) -> list[Path]:
     # All names are looked up before anything is written.
     chosen = [_format(name) for name in dict.fromkeys(formats)]
     return write_texts(directory, {each.filename: each.text(audit) for each in chosen})
+
+
+def other_reports(audit: Audit, directory: Path) -> Iterator[Path]:
+    """Yield the reports of other audits that lie in a folder.
+
+    Nothing else is one, whatever it is called.
+    """
+    for filename, _, mark in FORMATS.values():
+        path = directory / filename
+        if path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            if mark in text and audit.digest[:12] not in text:
+                yield path
 
 
 def _format(name: str) -> Format:

@@ -60,7 +60,8 @@ def _circumstances(audit: Audit) -> str:
     test, classes = audit.data.test, len(audit.data.classes)
     return (
         f"{wording.plural(test.predicted, 'test image')}, {wording.plural(classes, 'class')}, "
-        f"policy {audit.policy.preset}, {escape(audit.provenance.created)}."
+        f"policy {audit.policy.preset}, {escape(audit.provenance.created)}, "
+        f"audit {audit.digest[:12] or 'not sealed'}."
     )
 
 

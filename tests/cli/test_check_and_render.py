@@ -84,6 +84,36 @@ def test_reports_are_rendered_beside_the_audit(cli: Cli, good: str, here: Path) 
     assert not (here / "audit/report.html").exists()
 
 
+def test_reports_of_two_audits_are_not_mixed(cli: Cli, good: str, few: str, here: Path) -> None:
+    cli("run", "--predictions", good, "--output", "one")
+    cli("run", "--predictions", few, "--output", "two")
+    before = {path: path.read_bytes() for path in Path("two").iterdir() if path.is_file()}
+    done = cli("render", "one", "--output", "two")
+    assert done.returncode == 2
+    assert "two/audit.json: is another audit than the one to render" in done.stderr
+    assert all(path.read_bytes() == content for path, content in before.items())
+    (here / "two/audit.json").unlink()
+    for name, rest in (("report.html", "junit"), ("junit.xml", "markdown"), ("summary.md", "html")):
+        shutil.rmtree(here / "three", ignore_errors=True)
+        (here / "three").mkdir()
+        shutil.copy(here / "two" / name, here / "three" / name)
+        done = cli("render", "one", "--output", "three", "--format", rest)
+        assert done.returncode == 2
+        assert f"three/{name}: is the report of another audit; remove it" in done.stderr
+        assert [path.name for path in (here / "three").iterdir()] == [name]
+    assert cli("render", "one", "--output", "two").returncode == 0
+
+
+def test_reports_stand_beside_what_is_no_report_of_an_audit(
+    cli: Cli, good: str, here: Path
+) -> None:
+    cli("run", "--predictions", good)
+    (here / "junit.xml").write_text("<testsuites/>")
+    assert cli("render", "audit", "--output", ".", "--format", "markdown").returncode == 0
+    assert cli("render", "audit", "--output", ".", "--format", "html").returncode == 0
+    assert (here / "junit.xml").read_text() == "<testsuites/>"
+
+
 def test_the_folder_of_an_audit_is_rendered(cli: Cli, good: str, here: Path) -> None:
     cli("run", "--predictions", good, "--format", "junit")
     done = cli("render", "audit", "--format", "markdown")

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "is_unharmed",
     "read_open",
     "read_table",
     "schema_of",
@@ -51,18 +50,6 @@ def schema_of(path: Path) -> pa.Schema | None:
         return pq.read_schema(path)
     except (OSError, pa.ArrowException):
         return None
-
-
-def is_unharmed(path: Path) -> bool:
-    """Tell whether a file that ``write_stream`` wrote is whole, by the checksums of its pages."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        pq.read_table(path, page_checksum_verification=True)
-    except (OSError, pa.ArrowException):
-        return False
-    return True
 
 
 def sha256_of(path: Path) -> str:

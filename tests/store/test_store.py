@@ -128,17 +128,34 @@ class TestStore:
         assert store.parts("test", KEY).read(0) == TABLE
         assert _again(store).parts("test", KEY).numbers() == set()
 
-    @pytest.mark.parametrize("where", [60, -1, None])
-    def test_a_harmed_part_is_looked_at_again(self, store: Store, where: int | None) -> None:
-        store.parts("test", KEY).save(0, pa.table({"x": pa.array(range(4000))}))
-        (part,) = store.directory.rglob("000000.parquet")
-        content = bytearray(part.read_bytes())
-        if where is None:
-            del content[50:]
-        else:
-            content[where] ^= 1
-        part.write_bytes(bytes(content))
+    def test_a_part_of_which_any_byte_changed_is_looked_at_again(self, store: Store) -> None:
+        table = pa.table({"x": pa.array(range(4000))}).replace_schema_metadata({"about": "{}"})
+        store.parts("test", KEY).save(0, table)
+        (part,) = store.directory.rglob("000000-*.parquet")
+        content = part.read_bytes()
+        for where in (0, 60, *range(len(content) - 700, len(content))):  # all of the footer
+            harmed = bytearray(content)
+            harmed[where] ^= 1 << where % 8
+            part.write_bytes(bytes(harmed))
+            assert store.parts("test", KEY).numbers() == set()
+        part.write_bytes(content[:50])
         assert store.parts("test", KEY).numbers() == set()
+        store.parts("test", KEY).save(0, TABLE)
+        assert store.parts("test", KEY).numbers() == {0}
+        assert store.parts("test", KEY).read(0) == TABLE
+
+    def test_a_part_is_there_once(self, store: Store) -> None:
+        parts = store.parts("test", KEY)
+        for again in (False, True, True, False):
+            parts.save(0, pa.table({"x": [again]}), again=again)
+            assert len([*parts.folder.iterdir()]) == 1
+            assert parts.serves_once(0) == again
+            assert _again(store).parts("test", KEY).numbers(again=True) == {0}
+        parts.save(1, TABLE)
+        (parts.folder / "000002.parquet").write_bytes(b"of a version that kept no digest")
+        assert _again(store).parts("test", KEY).numbers() == {0, 1}
+        parts.forget(0)
+        assert parts.numbers() == {1}
 
     def test_nothing_is_written_before_something_is_saved(self, store: Store) -> None:
         assert store.load("test") is None

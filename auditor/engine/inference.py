@@ -221,11 +221,15 @@ class Inference(Observer):
 
     @property
     def under_way(self) -> int:
-        """How many batches may be begun before the first is waited for: two a stream of work."""
+        """How many batches may be begun before the first is waited for: two a stream of work.
+
+        Five where files are decoded there: two are decoded, one waits for the model, one is run,
+        and one is gathered meanwhile. With three the model waited for files, and files for it.
+        """
         streams = sum(replica.streams for replica in self._replicas)
         alone = streams == 1 and self._replicas[0].device.type != "cuda"
         if self.reduced:
-            return 3 * streams  # one is resized, one decoded, one waits for the model
+            return 5 * streams
         return 1 if alone else 2 * streams
 
     @property

@@ -37,11 +37,15 @@ _FROM_CORES, _FROM_IMAGES = 4, 4096
 """Cores and images from which processes gain more than their start costs: 3 s of one core."""
 _CHUNK = 16
 """Images that a worker is given at once."""
-_QUEUED = 2
-"""Chunks that a worker has: one in hand and one that waits."""
+_BUSY = 2
+"""Chunks that keep a worker busy: one in hand and one that waits."""
+_QUEUED = 6
+"""Chunks that a worker has at most: while this process waits for a GPU, nobody gets another."""
 _ROOM = 16 << 20
 """Bytes of mapped memory that the arrays of a chunk may take; what is not written takes none."""
-_ROOMS = 256
+_ROOMS = 2048
+"""Enough for eight GPUs: four batches of 32 chunks ahead, one that is gathered, 40 under way. What
+finds no room goes through a socket, which is slower."""
 _OFTEN = 3
 """Deaths at the same images, none of which kills by itself, after which processes are given up."""
 _ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -164,7 +168,7 @@ class Processes:
         """Yield images in order; parameters as of ``Threads.looked_at``."""
         self._journal = journal
         remaining, todo, begun = iter(wanted), deque[_Chunk](), deque[_Chunk]()
-        most = max(_QUEUED * self._count, ahead // _CHUNK)
+        most = max(_BUSY * self._count, ahead // _CHUNK)
         while True:
             while len(begun) < most and (images := list(islice(remaining, _CHUNK))):
                 begun.append(_Chunk(images))

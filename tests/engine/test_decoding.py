@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -173,6 +173,31 @@ def ready(data: bytes) -> torch.Tensor:
 
 def decoder() -> Decoder:
     return Decoder(CPU, steps(), lambda file: ready(file.file.tobytes()))
+
+
+def test_two_batches_are_decoded_while_one_waits_one_is_run_and_one_is_gathered(
+    candidate: Any, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, at, most = Inference(candidate("device"), samples), 0, 0
+    rows = made.rows
+
+    def counted(images: Sequence[str], prepared: Sequence[Any]) -> Any:
+        nonlocal at, most
+        waits: Any = rows(images, prepared)
+        at += 1
+        most = max(most, at)
+
+        def finished() -> Any:
+            nonlocal at
+            at -= 1
+            return waits()
+
+        return finished
+
+    monkeypatch.setattr(made, "rows", counted)
+    monkeypatch.setattr(Inference, "batch_size", 1)
+    gathered(made, samples, tmp_path)
+    assert (at, most) == (0, 5)
 
 
 def as_file(data: bytes, *, reduced: bool = True) -> Jpeg:

@@ -138,6 +138,18 @@ class Deadly(Tensors):
         return torch.zeros(1)
 
 
+class Counted(Tensors):
+    """Leaves a mark a picture."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def prepare(self, image, data):
+        (self.folder / f"seen-{image.width - 1}").touch()
+        time.sleep(0.01)
+        return torch.full((3, 40, 60), 7, dtype=torch.uint8)
+
+
 class AtHome(Tensors):
     def __init__(self):
         self.home = "here"
@@ -296,6 +308,35 @@ def test_they_may_be_asked_again(source: Any, tmp_path: Path) -> None:
         assert [next(left).row for _ in range(40)] == [*range(40)]
         found = [*looking.looked_at(begun(samples, eyes), 64, NoJournal({}))]
     alike(found, by_threads(samples, eyes))
+
+
+def test_they_have_enough_to_do_while_this_process_waits_for_a_device(
+    source: Any, tmp_path: Path
+) -> None:
+    """It waits at the fifth of 20 chunks; the four workers had two each."""
+    samples, eyes = source.samples(), {"counted": source.Counted(tmp_path)}
+    with lookers(samples, {**eyes, "marker": source.Marker(tmp_path)}, 4, N) as looking:
+        found = looking.looked_at(begun(samples, eyes, tmp_path), N, NoJournal({}))
+        assert [next(found).row for _ in range(65)] == [*range(65)]
+        patience = time.monotonic() + 60
+        while len([*tmp_path.glob("seen-*")]) < N - 1:  # one is no picture
+            assert time.monotonic() < patience
+            time.sleep(0.05)
+        assert len([*found]) == N - 65
+
+
+def test_all_that_waits_for_a_device_has_room(
+    source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_CHUNK", 1)
+    samples, eyes = source.samples(), {"tensors": source.Tensors()}
+    with lookers(samples, {**eyes, "marker": source.Marker(tmp_path)}, 4, N) as looking:
+        assert isinstance(looking, Processes)
+        found = [*looking.looked_at(begun(samples, eyes, tmp_path), 64, NoJournal({}))]
+        shared = np.frombuffer(looking._mapped, np.uint8)
+        pictures = [one.prepared["tensors"].numpy() for one in found if one.prepared]
+        assert sum(np.shares_memory(shared, each) for each in pictures) > N - 16
+        del found, pictures, shared
 
 
 def test_threads_do_where_processes_do_not_pay(source: Any) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from auditor.terminal import say
+from auditor.terminal import say, unheard
 
 __all__ = ["Progress"]
 
@@ -24,7 +24,7 @@ _WIDEST, _NARROWEST = 24, 6
 
 
 class Progress:
-    """Tells a person how far the work is; silent where ``stream`` is None."""
+    """Tells a person how far the work is; silent where ``stream`` is None, or takes nothing."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
@@ -66,7 +66,7 @@ class Progress:
             Advances the stage by a number of steps.
         """
         stage = _Stage(label, total, done, unit)
-        if self._stream is not None and self._stream.isatty():
+        if self._stream is not None and _is_terminal(self._stream):
             self._bar = _Bar(self._stream, stage)
         try:
             yield stage.advance if self._bar is None else self._bar.advance
@@ -136,15 +136,18 @@ class _Bar:
 
     def wipe(self) -> None:
         """Leave an empty line, with the cursor at its start."""
-        self._stream.write(f"\r{' ' * self._length}\r")
-        self._stream.flush()
+        self._write(f"\r{' ' * self._length}\r")
         self._length = 0
 
     def _draw(self) -> None:
         line = _fitted(self._stage, _columns(self._stream) - 1)  # the last column would wrap
-        self._stream.write(f"\r{line.ljust(self._length)}")
-        self._stream.flush()
+        self._write(f"\r{line.ljust(self._length)}")
         self._drawn, self._length = time.monotonic(), len(line)
+
+    def _write(self, text: str) -> None:
+        with unheard(self._stream):
+            self._stream.write(text)
+            self._stream.flush()
 
 
 def _fitted(stage: _Stage, width: int) -> str:
@@ -164,6 +167,13 @@ def _fitted(stage: _Stage, width: int) -> str:
 def _shortened(text: str, most: int) -> str:
     """Cut a text at its start: a path says at its end what it is."""
     return text if len(text) <= most else f"...{text[len(text) - max(most - 3, 0) :]}"
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except ValueError:  # it is closed
+        return False
 
 
 def _columns(stream: TextIO) -> int:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 import click
 
-__all__ = ["inert", "say"]
+__all__ = ["inert", "say", "silence", "unheard"]
 
 # GitHub takes "::" at a line's start and "##[" anywhere, Azure "##vso[". What colours a line does
 # not stand in a log, so that what it parts comes together there.
@@ -31,5 +35,32 @@ def inert(text: str) -> str:
 
 
 def say(text: object, *, err: bool = False, file: TextIO | None = None) -> None:
-    """Write a line, or some, to standard output, to standard error or to a stream."""
-    click.echo(inert(str(text)), file=file, err=err)
+    """Write a line, or some, to standard output, to standard error or to a stream.
+
+    What standard output does not take is an ``OSError``; elsewhere it is lost, and changes nothing.
+    """
+    stream = sys.stderr if err else file
+    if stream is None and not err:
+        click.echo(inert(str(text)))
+        return
+    with unheard(stream):
+        click.echo(inert(str(text)), file=stream, err=err)
+
+
+@contextmanager
+def unheard(stream: TextIO | None) -> Iterator[None]:
+    """Go on where a stream takes nothing, as on a full disk or with no reader: with it silent."""
+    try:
+        yield
+    except (OSError, ValueError):
+        silence(stream)
+
+
+def silence(stream: TextIO | None) -> None:
+    """Send what is still buffered nowhere: Python would fail to write it once more at its end."""
+    if stream is None:
+        return
+    with suppress(OSError, ValueError):  # it is no file, or none any more
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -29,7 +29,7 @@ import click
 
 from auditor import __version__
 from auditor.engine.threads import wait_passively
-from auditor.terminal import say
+from auditor.terminal import say, silence, unheard
 from auditor.wording import visible
 
 __all__ = ["COMMANDS", "auditor", "main"]
@@ -121,16 +121,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A terminal that cannot show "✓" gets "?", rather than a crash after an hour of work.
         sys.stdout.reconfigure(errors="replace")
     wait_passively()
-    if arguments is None and sys.argv[1:2] and sys.argv[1] in _LOOKING:
-        from auditor.cli.survival import surviving
-
-        return surviving(lambda: main(sys.argv[1:]))
     try:
+        if arguments is None and sys.argv[1:2] and sys.argv[1] in _LOOKING:
+            from auditor.cli.survival import surviving
+
+            return surviving(lambda: main(sys.argv[1:]))
         status = _invoke(sys.argv[1:] if arguments is None else [*arguments])
         if sys.stdout:
             sys.stdout.flush()
     except (Exception, KeyboardInterrupt, SystemExit) as error:
-        return _explain(error)
+        status = _explain(error)
+    if sys.stderr:
+        with unheard(sys.stderr):  # a library may have written there
+            sys.stderr.flush()
     return status
 
 
@@ -150,7 +153,8 @@ def _explain(error: BaseException) -> int:
 
     match error:
         case click.ClickException():
-            error.show()
+            with unheard(sys.stderr):
+                error.show()
             return WRONG
         case AuditorError():
             return _complain(str(error), WRONG)
@@ -164,7 +168,8 @@ def _explain(error: BaseException) -> int:
         case OSError(errno=int()):
             return _explain_system(error)
     # A user's module may call sys.exit(1), which must not be taken for a verdict.
-    traceback.print_exception(error)
+    with unheard(sys.stderr):
+        traceback.print_exception(error)
     return _complain(
         f"this is a bug in Auditor {__version__} and no verdict; please report it with the lines "
         "above",
@@ -174,20 +179,14 @@ def _explain(error: BaseException) -> int:
 
 def _explain_system(error: OSError) -> int:
     if error.errno == errno.EPIPE:
-        _silence()
+        silence(sys.stdout)
         return NO_READER
     place = error.filename or "standard output"
     if error.filename is None:
-        _silence()
+        silence(sys.stdout)
     return _complain(f"{place}: {error.strerror or error}", WRONG)
 
 
 def _complain(message: str, status: int) -> int:
     say(f"auditor: {visible(message)}", err=True)
     return status
-
-
-def _silence() -> None:
-    """Send what is still buffered nowhere: Python would fail to write it once more at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())

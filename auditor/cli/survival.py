@@ -39,11 +39,11 @@ def surviving(work: Callable[[], int]) -> int:
 
     What the user sends reaches the child. Where processes cannot fork, the work is simply done.
     """
-    if not hasattr(os, "fork"):
-        return work()
     for _ in range(_ATTEMPTS):
-        returned = mmap.mmap(-1, 1)  # shared with the child: what it returned, plus one
-        parent, child = os.getpid(), os.fork()
+        parent, returned = os.getpid(), mmap.mmap(-1, 1)  # shared: what the child returned, plus 1
+        child = _fork()
+        if child is None:
+            return work()
         if not child:
             _die_with(parent)
             signal.signal(signal.SIGINT, _Interrupts())
@@ -69,6 +69,14 @@ def surviving(work: Callable[[], int]) -> int:
         err=True,
     )
     return _NO_VERDICT
+
+
+def _fork() -> int | None:
+    """Return the id of a child, 0 in the child; None where the system has none to give."""
+    try:
+        return os.fork() if hasattr(os, "fork") else None
+    except OSError:
+        return None
 
 
 def _flush() -> None:

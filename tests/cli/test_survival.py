@@ -17,18 +17,18 @@ import pytest
 from auditor.store import Store
 
 DEADLY = """
-import os, pathlib, signal
+import os, signal
 
-read_bytes = pathlib.Path.read_bytes
+open_file = os.open
 
 
-def read(self):
-    if str(self).endswith("a/0003.png"):
+def opened(path, *flags, **more):
+    if str(path).endswith("a/0003.png"):
         os.kill(os.getpid(), signal.SIGSEGV)
-    return read_bytes(self)
+    return open_file(path, *flags, **more)
 
 
-pathlib.Path.read_bytes = read
+os.open = opened
 """
 """A file that kills whoever opens it, in this process and in those that it starts."""
 

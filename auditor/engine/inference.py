@@ -285,10 +285,11 @@ class Inference(Observer):
         images = torch.stack(pictures).to(first.device)
         images = self.candidate.loaded.preprocessing.normalise(images)
         require_steady(
-            first.forward.plain,
+            first.plain,
             images.to(getattr(torch, self._dtype)),
             self.candidate.name,
             batches=self.candidate.engine.batch_size != 1,
+            filled=(self.batch_size or 0) if self._fills(first.device) else 0,
         )
 
     def _named(self, replica: Replica, images: Sequence[str], work: Callable[[], Result]) -> Result:

@@ -278,6 +278,10 @@ class Replica:
             features = self._tap.take(len(label)) if self._tap else None
             return self._link.fetch(found if features is None else {**found, "features": features})
 
+    def plain(self, images: torch.Tensor) -> Any:
+        """Return what the model as it came gives for normalised images, laid out as batches are."""
+        return self.forward.plain(self._laid_out(images))
+
     def _laid_out(self, batch: torch.Tensor) -> torch.Tensor:
         return batch.to(self._dtype).contiguous(memory_format=self._format)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from auditor.engine.precision import reproducible
@@ -9,9 +10,10 @@ from auditor.errors import InputError
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 __all__ = ["require_steady"]
+
+Model = Callable[["torch.Tensor"], object]
 
 _TOLERANCE = {"float32": 0.02, "float16": 0.2, "bfloat16": 0.2}
 """Largest change of a logit as a share of the spread of its image's. Other kernels, for batches of
@@ -21,11 +23,15 @@ _LAST_BITS = 16
 """Last bits of the largest logit, by which equal ones may differ besides."""
 
 
-def require_steady(model: nn.Module, images: torch.Tensor, name: str, *, batches: bool) -> None:
+def require_steady(
+    model: Model, images: torch.Tensor, name: str, *, batches: bool, filled: int = 0
+) -> None:
     """Refuse a model whose outputs are random, or depend on what else is in the batch.
 
     It is run twice on the same few images and their negatives, and once on each of them alone. A
     split often begins with images of one class, on which all answers are alike; negatives are not.
+    Where all batches are filled up to one size, so are these, twice alike and once otherwise:
+    another size would be planned for anew, which takes a GPU as long as thousands of images.
 
     Parameters
     ----------
@@ -37,6 +43,8 @@ def require_steady(model: nn.Module, images: torch.Tensor, name: str, *, batches
         What messages call the model.
     batches
         Whether it is going to see several images at once; else each is its own batch here, too.
+    filled
+        The images of every batch; 0 where they vary.
 
     Raises
     ------
@@ -45,21 +53,27 @@ def require_steady(model: nn.Module, images: torch.Tensor, name: str, *, batches
     """
     import torch
 
-    images = torch.cat([images, -images])
+    few, images = images, torch.cat([images, -images])
     try:
         with torch.inference_mode(), reproducible():
-            alone = _each(model, images, name)
-            first, again = ((_rows if batches else _each)(model, images, name) for _ in range(2))
+            if batches and filled >= len(images) + 2:  # one before them, one behind
+                first, other, again = _filled(model, images, filled, name)
+            else:
+                other = _each(model, images, name)
+                run = _rows if batches else _each
+                first, again = run(model, images, name), run(model, images, name)
     except InputError:
         raise
     except Exception:  # it fails again in the pass, which says on which images
+        if filled:  # or goes on with less, where memory ran out
+            require_steady(model, few, name, batches=batches)
         return
     if not _alike(first, again, images.dtype):
         raise InputError(
             f"{name}: two runs on the same images differ, so that no figure could be repeated; "
             "export it in evaluation mode, and draw no random numbers in it"
         )
-    if not _alike(first, alone, images.dtype):
+    if not _alike(first, other, images.dtype):
         raise InputError(
             f"{name}: the outputs for an image depend on the other images of its batch (BatchNorm "
             "in training mode, or a range that is quantised over the batch?); export it in "
@@ -67,13 +81,26 @@ def require_steady(model: nn.Module, images: torch.Tensor, name: str, *, batches
         )
 
 
-def _each(model: nn.Module, images: torch.Tensor, name: str) -> torch.Tensor:
+def _filled(model: Model, images: torch.Tensor, size: int, name: str) -> Iterator[torch.Tensor]:
+    """Yield outputs for the images in the middle of a batch: of black, of noise, of black."""
+    import torch
+
+    before = (size - len(images)) // 2
+    batch = images.new_zeros(size, *images.shape[1:])
+    noise = torch.randn(batch.shape, generator=torch.Generator().manual_seed(0)).to(batch)
+    for fill in (batch, noise, batch):
+        whole = fill.clone()
+        whole[before : before + len(images)] = images
+        yield _rows(model, whole, name)[before : before + len(images)]
+
+
+def _each(model: Model, images: torch.Tensor, name: str) -> torch.Tensor:
     import torch
 
     return torch.cat([_rows(model, image[None], name) for image in images])
 
 
-def _rows(model: nn.Module, images: torch.Tensor, name: str) -> torch.Tensor:
+def _rows(model: Model, images: torch.Tensor, name: str) -> torch.Tensor:
     import torch
 
     outputs: object = model(images)

@@ -119,6 +119,18 @@ def test_it_says_what_the_cpu_says(
     assert about["batch_size"] == 512
 
 
+def test_the_model_sees_batches_of_one_size_alone(samples: Samples, tmp_path: Path) -> None:
+    """Each further one would be planned for anew; what is tried out first, too."""
+    made, sizes = inference(samples, device="cuda", backend="torch"), set[int]()
+    assert made.batch_size == 512
+    noted = made.candidate.loaded.model.register_forward_pre_hook(
+        lambda _, given: sizes.add(len(given[0]))
+    )
+    gathered(made, samples, tmp_path)
+    noted.remove()
+    assert sizes == {512}
+
+
 def test_two_replicas_say_what_one_says(samples: Samples, tmp_path: Path) -> None:
     device = torch.device("cuda:0")
     one = gathered(inference(samples, devices=(device,)), samples, tmp_path / "one")

@@ -116,6 +116,66 @@ def test_rounding_is_let_through(dtype: str) -> None:
         require_steady(model, images, name, batches=True)
 
 
+class Sized(nn.Module):
+    """Notes the size of each batch; what it does with the batch is given."""
+
+    def __init__(self, sees: Callable[[Tensor], Tensor], most: int = 512) -> None:
+        super().__init__()
+        self.sees, self.most, self.sizes = sees, most, list[int]()
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.sizes.append(len(images))
+        if len(images) > self.most:
+            raise RuntimeError("out of memory")
+        return self.sees(images).mean(dim=(2, 3))[:, :2]
+
+
+def by_the_largest(images: Tensor) -> Tensor:
+    """Quantise by the range of all images, as ONNX Runtime does."""
+    step = images.abs().max() / 127
+    return (images / step).round() * step
+
+
+ON_THE_BATCH = {
+    "depend on the other images": {
+        "first": lambda x: x[:1].expand(len(x), -1, -1, -1),
+        "last": lambda x: x[-1:].expand(len(x), -1, -1, -1),
+        "its mean": lambda x: x - x.mean(0),
+        "its statistics": lambda x: nn.functional.batch_norm(x, None, None, training=True).relu(),
+        "its range": by_the_largest,
+    },
+    "two runs on the same images differ": {
+        "dropout": lambda x: nn.functional.dropout(x, 0.5, training=True),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("message", "sees"), [(m, see) for m, seen in ON_THE_BATCH.items() for see in seen.values()]
+)
+@pytest.mark.parametrize("filled", [0, 6, 64])
+def test_batches_of_one_size_show_it_as_well(
+    message: str, sees: Callable[[Tensor], Tensor], filled: int
+) -> None:
+    model, images = Sized(sees), torch.rand(2, 3, 16, 16, generator=torch.manual_seed(0))
+    images[1] /= 50
+    with pytest.raises(InputError, match=message):
+        require_steady(model, images, "it", batches=True, filled=filled)
+    assert not filled or {*model.sizes} == {filled}
+
+
+def test_other_sizes_are_tried_only_where_the_filled_one_does_not_fit() -> None:
+    images = torch.randn(2, 3, 16, 16)
+    fits, tight = Sized(torch.tanh), Sized(torch.tanh, most=32)
+    for model in (fits, tight):
+        require_steady(model, images, "it", batches=True, filled=64)
+    assert fits.sizes == [64] * 3
+    assert tight.sizes[0] == 64
+    assert {*tight.sizes[1:]} == {1, 4}
+    with pytest.raises(InputError, match="depend on the other images"):
+        require_steady(Sized(lambda x: x.cumsum(0), most=32), images, "it", batches=True, filled=64)
+
+
 def test_equal_and_broken_outputs_are_left_to_the_pass() -> None:
     class Always(nn.Module):
         def __init__(self, value: float) -> None:

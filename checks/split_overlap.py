@@ -23,8 +23,9 @@ named:
 
 The last two can err. Their threshold is chosen on this very data so that at most ``[overlap]
 false_discovery_rate`` of them are strangers, and the estimate that comes of it is taken off the
-count. Where the corrected share of contaminated test images is above ``max_share``, even if more of
-them are strangers than estimated, every one of the images fails, so that a waiver can name it.
+count; where nothing can be estimated, nothing is taken off. Where the corrected share of
+contaminated test images is above ``max_share``, even if more of them are strangers than estimated,
+every one of the images fails, so that a waiver can name it.
 
 The inflation, accuracy on all test images minus accuracy without the overlapping ones, is compared
 with ``max_inflation``, whole interval against limit. A picture that stands in the test set under
@@ -33,7 +34,9 @@ one picture is counted many times, and every interval of the audit becomes too n
 the training data and labels that differ between the splits are shown.
 
 It is inconclusive where a predicted test image could not be read, or more images of the training or
-(without predictions) the test set than ``max_share`` leaves room for: any of them may be a copy.
+(without predictions) the test set than ``max_share`` leaves room for: any of them may be a copy. So
+may test images of too little contrast (below 4 of 255 grey levels at 32 × 32: dark frames, a few
+stars on black), whose hashes are noise: they are compared by bytes and pixels alone, and named.
 
 How to fix
 ----------
@@ -45,8 +48,9 @@ by a waiver that names it.
 Limits
 ------
 Crops are looked for with ``[overlap] views = true`` alone, other pictures of the same scene never:
-see ``group-overlap`` and ``[overlap] features``. Nearly flat pictures are matched by bytes and
-pixels only. What no tier reaches is not in the count.
+see ``group-overlap`` and ``[overlap] features``. Negatives are not found, nor are most copies that
+were letterboxed. 16-bit pictures that fill their lowest bits alone are dark, and may have too
+little contrast to be compared. What no tier reaches is not in the count.
 
 References
 ----------
@@ -76,7 +80,7 @@ class SplitOverlap(Check):
 
     id = "split-overlap"
     title = "Training and test images do not overlap"
-    version = 3
+    version = 4
     level = "block"
     judges = "data"
 
@@ -244,16 +248,16 @@ def _unseen(
     overlap: Overlap, test: Predictions | None, known: int, max_share: float
 ) -> Iterator[Finding]:
     """Yield what was not compared and therefore cannot pass."""
-    for note in _unread(overlap, test, known, max_share):
+    for note in _uncompared(overlap, test, known, max_share):
         yield Finding.unmeasured(
             "test", "contaminated test images", note, max_share, higher_is_better=False
         )
 
 
-def _unread(
+def _uncompared(
     overlap: Overlap, test: Predictions | None, known: int, max_share: float
 ) -> Iterator[str]:
-    """Yield what could not be read, as far as there is no room for so many more copies."""
+    """Yield what could not be compared, as far as there is no room for so many more copies."""
     signed, lost, trained = overlap.test_signed, overlap.test_unread, overlap.train_unread
     if overlap.train_signed == 0:
         yield "no training image could be read"
@@ -263,8 +267,11 @@ def _unread(
         return  # which is said already
     if test is not None and signed < len(test):
         yield f"{plural(len(test) - signed, 'predicted image')} could not be read"
-    elif test is None and lost.images and known + lost.images > max_share * (signed + lost.images):
-        yield lost.said("test image")
+    faint = overlap.test_set_apart
+    among = [lost, faint] if test is None else [faint]
+    total = signed + (lost.images if test is None else 0)
+    if known + sum(each.images for each in among) > max_share * total:
+        yield from (each.said("test image") for each in among if each.images)
 
 
 def _said(

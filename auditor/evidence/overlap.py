@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from auditor.data.samples import Samples
     from auditor.evidence.signatures import Signatures
 
-__all__ = ["Overlap", "OverlapPair", "Repeats", "Unread", "most_telling", "overlap"]
+__all__ = ["Overlap", "OverlapPair", "Repeats", "Uncompared", "most_telling", "overlap"]
 
 SHOWN = 24
 """Pairs that are kept with thumbnails."""
@@ -54,20 +54,28 @@ class Repeats(NamedTuple):
         return "" if self.verified else ", by signatures alone, not compared on pixels"
 
 
-class Unread(NamedTuple):
-    """What could not be read of a split, so that nothing is known of it."""
+class Uncompared(NamedTuple):
+    """Images of a split of which it is not known whether they are copies."""
 
     images: int = 0
     first: str = ""
     """The first of them; empty where there is none."""
+    why: str = "could not be read"
+    """To follow how many they are."""
+
+    @classmethod
+    def of(cls, images: Collection[str], *why: str) -> Self:
+        """Count them, and name the first."""
+        return cls(len(images), min(images, default=""), *why)
 
     def said(self, what: str) -> str:
         """Return how many there are of what, and which comes first, in words."""
         first = "first " * (self.images > 1)
-        return f"{plural(self.images, what)} could not be read, {first}{self.first}"
+        return f"{plural(self.images, what)} {self.why}, {first}{self.first}"
 
 
-_ALL_READ = Unread()
+_NONE = Uncompared()
+_FAINT = "could be compared by bytes and pixels alone (too little contrast at 32 × 32)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +100,9 @@ class Overlap:
         Two images of the training data.
     near, transformed
         From where on the pairs between the splits count; None where that was not asked.
-    set_apart
-        Pictures of so little information that they were matched by bytes and pixels alone.
+    test_set_apart, train_set_apart
+        Images of too little contrast to be compared by their looks; of the test set those alone
+        that equal no training image, or no other test image where there was no training data.
     capped
         Pictures with more candidates than were looked at.
     exact_within_train
@@ -107,12 +116,13 @@ class Overlap:
     test_signed: int
     thumbnails: Mapping[str, bytes]
     train_signed: int | None = None
-    train_unread: Unread = _ALL_READ
-    test_unread: Unread = _ALL_READ
+    train_unread: Uncompared = _NONE
+    test_unread: Uncompared = _NONE
     within_train: tuple[OverlapPair, ...] = ()
     near: Threshold | None = None
     transformed: Threshold | None = None
-    set_apart: int = 0
+    test_set_apart: Uncompared = _NONE
+    train_set_apart: Uncompared = _NONE
     capped: int = 0
     exact_within_train: bool = False
     classes: Mapping[str, int] = field(default_factory=dict)
@@ -165,7 +175,7 @@ class Overlap:
         limits = {name: getattr(self, name) for name in _LIMITS}
         return {
             "trained": self.pairs is not None,
-            "unread": {"test_unread": self.test_unread, "train_unread": self.train_unread},
+            "uncompared": {name: getattr(self, name) for name in _UNCOMPARED},
             "counts": {name: getattr(self, name) for name in _COUNTS},
             "classes": dict(self.classes),
             "limits": {name: limit and asdict(limit) for name, limit in limits.items()},
@@ -188,15 +198,15 @@ class Overlap:
             thumbnails=dict(jpegs),
             near=near,
             transformed=transformed,
-            test_unread=Unread(*about["unread"]["test_unread"]),
-            train_unread=Unread(*about["unread"]["train_unread"]),
             classes=about["classes"],
+            **{name: Uncompared(*about["uncompared"][name]) for name in _UNCOMPARED},
             **about["counts"],
         )
 
 
 _LIMITS = ("near", "transformed")
-_COUNTS = ("test_signed", "train_signed", "set_apart", "capped", "exact_within_train")
+_COUNTS = ("test_signed", "train_signed", "capped", "exact_within_train")
+_UNCOMPARED = ("test_unread", "train_unread", "test_set_apart", "train_set_apart")
 
 
 def _repeats(pairs: Sequence[OverlapPair]) -> Repeats:
@@ -259,8 +269,8 @@ def overlap(
         within_test=copies.pairs,
         test_signed=len(test.images),
         thumbnails={},
-        test_unread=_unread(test_signatures),
-        set_apart=copies.set_apart,
+        test_unread=Uncompared.of(test_signatures.unreadable),
+        test_set_apart=Uncompared.of(copies.set_apart, _FAINT),
         capped=copies.capped,
         classes=Counter(test_signatures.labels),
     )
@@ -276,18 +286,15 @@ def overlap(
         pairs=found.pairs,
         near=found.near,
         transformed=found.transformed,
-        set_apart=found.set_apart,
+        test_set_apart=Uncompared.of(found.set_apart, _FAINT),
+        train_set_apart=Uncompared.of(found.train_set_apart, _FAINT),
         capped=found.capped,
         within_train=within_train,
         train_signed=len(train.images),
-        train_unread=_unread(train_signatures),
+        train_unread=Uncompared.of(train_signatures.unreadable),
         thumbnails=_thumbnails(openers, found.pairs, copies.pairs, within_train),
         exact_within_train=many,
     )
-
-
-def _unread(signatures: Signatures) -> Unread:
-    return Unread(len(signatures.unreadable), min(signatures.unreadable, default=""))
 
 
 def _opener(samples: Samples | None) -> Opener | None:

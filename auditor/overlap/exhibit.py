@@ -207,11 +207,6 @@ def _scene_rows(scenes: Scenes) -> Iterator[SceneRow]:
 
 
 def _notes(overlap: Overlap) -> Iterator[str]:
-    if overlap.set_apart:
-        yield (
-            f"{plural(overlap.set_apart, 'picture')} of almost one grey level "
-            f"{'was' if overlap.set_apart == 1 else 'were'} compared by bytes and pixels alone."
-        )
     if overlap.capped:
         yield (
             f"{plural(overlap.capped, 'picture')} had more look-alikes than were compared: only "
@@ -227,11 +222,13 @@ def _notes(overlap: Overlap) -> Iterator[str]:
             "Within the training data only equal files and pixels were looked for: its "
             f"{overlap.train_signed or 0:,} images are too many to compare each with each."
         )
-    if overlap.test_unread.images:
-        what = "image" if overlap.pairs is None else "test image"  # of one set alone
-        yield f"{overlap.test_unread.said(what)}."
-    if overlap.train_unread.images:
-        yield f"{overlap.train_unread.said('training image')}."
+    test = "image" if overlap.pairs is None else "test image"  # of one set alone
+    for images in (overlap.test_set_apart, overlap.test_unread):
+        if images.images:
+            yield f"{images.said(test)}."
+    for images in (overlap.train_set_apart, overlap.train_unread):
+        if images.images:
+            yield f"{images.said('training image')}."
     pairs = [*(overlap.pairs or ()), *overlap.within_test, *overlap.within_train]
     if unseen := sum(not pair.verified for pair in pairs):
         yield (

@@ -19,7 +19,7 @@ a few partners of a kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
 from auditor.overlap.near import Near, near_matches
@@ -73,9 +73,10 @@ def find_overlap(
     test, train = _by_name(test), _by_name(train)
     left, right = Side(test, open_test), Side(train, open_train)
     near = near_matches(left, right, settings or OverlapSettings(), PARTNERS)
-    matches = [*_exact(test, train), *near.matches]
-    pairs = (_pair(test, train, match) for match in matches)
-    return _search(pairs, near, left.set_apart + right.set_apart)
+    exact = list(_exact(test, train))
+    pairs = (_pair(test, train, match) for match in [*exact, *near.matches])
+    apart = _set_apart(left, {match.left for match in exact}), _set_apart(right)
+    return _search(pairs, near, *apart)
 
 
 def find_duplicates(
@@ -102,18 +103,30 @@ def find_duplicates(
     named = _by_name(split)
     side = Side(named, open_image)
     near = near_matches(side, side, settings or OverlapSettings(), PARTNERS)
-    matches = [*_exact(named, named), *near.matches]
-    earlier = (match for match in matches if match.right < match.left)
-    turned = (match._replace(left=match.right, right=match.left) for match in earlier)
-    return _search((_pair(named, named, match) for match in turned), near, side.set_apart)
+    exact = [match for match in _exact(named, named) if match.right < match.left]
+    matches = [*exact, *(match for match in near.matches if match.right < match.left)]
+    turned = (match._replace(left=match.right, right=match.left) for match in matches)
+    equal = {place for match in exact for place in (match.left, match.right)}
+    pairs = (_pair(named, named, match) for match in turned)
+    return _search(pairs, near, _set_apart(side, equal))
 
 
-def _search(pairs: Iterable[OverlapPair], near: Near, set_apart: int) -> OverlapSearch:
+def _set_apart(side: Side, equal: Collection[int] = ()) -> tuple[str, ...]:
+    return tuple(side.split.images[place] for place in side.set_apart if place not in equal)
+
+
+def _search(
+    pairs: Iterable[OverlapPair],
+    near: Near,
+    set_apart: tuple[str, ...],
+    train_set_apart: tuple[str, ...] = (),
+) -> OverlapSearch:
     return OverlapSearch(
         pairs=tuple(sorted(pairs, key=_order)),
         near=near.near,
         transformed=near.transformed,
         set_apart=set_apart,
+        train_set_apart=train_set_apart,
         capped=near.capped,
     )
 

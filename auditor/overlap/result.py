@@ -111,7 +111,10 @@ class OverlapSearch:
     transformed
         The threshold of transformed copies; None where they were not looked for.
     set_apart
-        Pictures of so little information that they were matched by bytes and pixels alone.
+        Images of too little contrast to be compared by their looks, which equal no other: of the
+        test split, or of the only one.
+    train_set_apart
+        Those of the training split, whether they equal another or not.
     capped
         Pictures with more candidates than were looked at.
     """
@@ -119,5 +122,6 @@ class OverlapSearch:
     pairs: tuple[OverlapPair, ...]
     near: Threshold
     transformed: Threshold | None = None
-    set_apart: int = 0
+    set_apart: tuple[str, ...] = ()
+    train_set_apart: tuple[str, ...] = ()
     capped: int = 0

@@ -102,8 +102,8 @@ class Side:
         firsts = [group[0] for group in self._copies.values()]
         self.distinct = [first for first in firsts if split.contrast[first] >= MIN_CONTRAST]
         """The first of each set of equal pictures, ascending."""
-        self.set_apart = len(firsts) - len(self.distinct)
-        """Distinct pictures without contrast enough."""
+        self.set_apart = np.flatnonzero(split.contrast < MIN_CONTRAST).tolist()
+        """Places of all pictures without contrast enough, ascending."""
         self.phash = split.phash[self.distinct]
         """Their hashes."""
         self.labels = [split.labels[place] for place in self.distinct]

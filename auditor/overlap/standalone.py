@@ -115,7 +115,8 @@ def look_within(
 
 
 def _judged(overlap: Overlap, max_share: float, blind: str) -> tuple[Status, str]:
-    repeated, n, lost = overlap.repeats_test.images, overlap.test_signed, overlap.test_unread
+    repeated, n = overlap.repeats_test.images, overlap.test_signed
+    lost, faint = overlap.test_unread, overlap.test_set_apart
     conflicts = sum(pair.conflicting for pair in overlap.within_test)
     if not n:
         return Status.INCONCLUSIVE, "No image could be read."
@@ -127,8 +128,9 @@ def _judged(overlap: Overlap, max_share: float, blind: str) -> tuple[Status, str
     text = text if repeated else f"No picture is there twice{blind}{labels}"
     if repeated / n > max_share or conflicts:
         return Status.FAIL, f"{text}."
-    if lost.images and (repeated + lost.images) / (n + lost.images) > max_share:
-        return Status.INCONCLUSIVE, f"{text}; not settled: {lost.said('image')}."
+    if (repeated + lost.images + faint.images) / (n + lost.images) > max_share:
+        why = "; ".join(each.said("image") for each in (lost, faint) if each.images)
+        return Status.INCONCLUSIVE, f"{text}; not settled: {why}."
     return Status.PASS, f"{text}."
 
 

@@ -8,7 +8,7 @@ from scipy.stats import poisson
 
 from auditor.check import Status
 from auditor.checks.split_overlap import SplitOverlap
-from auditor.evidence.overlap import Overlap, OverlapPair, Unread
+from auditor.evidence.overlap import Overlap, OverlapPair, Uncompared
 from auditor.evidence.predictions import Predictions
 from auditor.evidence.scenes import ScenePair, Scenes
 from auditor.overlap.result import Threshold
@@ -29,8 +29,8 @@ def _pair(
     return OverlapPair(test, train, kind, distance, 0.9, *labels, transform, 0.8, verified)
 
 
-def _lost(images: int) -> Unread:
-    return Unread(images, "lost.png" if images else "")
+def _lost(images: int) -> Uncompared:
+    return Uncompared(images, "lost.png" if images else "")
 
 
 def _overlap(
@@ -40,6 +40,7 @@ def _overlap(
     trained: int | None = 100,
     unread: int = 0,
     unread_test: int = 0,
+    faint: int = 0,
     within_train: tuple[OverlapPair, ...] = (),
     rate: float | None = None,
 ) -> Overlap:
@@ -55,6 +56,7 @@ def _overlap(
         _lost(unread_test),
         within_train=within_train,
         near=near,
+        test_set_apart=Uncompared(faint, "faint.png", "are too faint"),
     )
 
 
@@ -151,6 +153,31 @@ def test_an_unread_test_image_may_be_a_copy(unread: int, share: float, status: S
         named = "could not be read, " + "first " * (unread > 1) + "lost.png"
         assert f"{unread} test image" in outcome.summary
         assert named in outcome.summary
+
+
+@pytest.mark.parametrize(
+    ("faint", "unread", "share", "status"),
+    [
+        (1, 0, 0.0, Status.INCONCLUSIVE),
+        (1, 0, 0.02, Status.PASS),
+        (2, 0, 0.02, Status.INCONCLUSIVE),
+        (1, 1, 0.02, Status.INCONCLUSIVE),  # 3 of 101
+    ],
+)
+def test_a_test_image_that_was_not_compared_by_its_looks_may_be_a_copy(
+    predictions: Callable[..., Predictions], faint: int, unread: int, share: float, status: Status
+) -> None:
+    pairs = [_pair("x.png")] if share else []
+    overlap = _overlap(*pairs, faint=faint, unread_test=unread)
+    outcome = SplitOverlap(max_share=share).run(overlap, None)
+    assert outcome.status is status
+    if status is Status.INCONCLUSIVE:
+        assert f"{faint} test image" in outcome.summary
+        assert "faint.png" in outcome.summary
+    if not unread:
+        test = predictions({"a": {"a": 100}})
+        judged = SplitOverlap(max_share=share, max_inflation=1.0).run(overlap, test)
+        assert judged.status is status
 
 
 def test_of_predicted_images_the_unread_are_counted_by_the_predictions(

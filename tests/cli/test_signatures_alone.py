@@ -9,6 +9,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -93,12 +94,20 @@ class TestDuplicates:
         assert copies > 6
 
     def test_the_clean_twin_passes(self, cli: Cli, here: Path) -> None:
-        place(here / "clean", range(40))
+        names = place(here / "clean", (n for n in range(40) if np.std(SCENES[n].convert("L")) > 8))
         cli("sign", "clean", "-o", "s.parquet")
         done = cli("duplicates", "s.parquet", "--output", "out")
         assert done.returncode == 0, done.stdout
         assert said(done) == "✓ No picture is there twice, as far as signatures alone can tell."
-        assert len(column(here / "out" / "keep.csv", "image")) == 40
+        assert column(here / "out" / "keep.csv", "image") == names
+
+    def test_what_is_too_faint_to_be_compared_is_not_settled(self, cli: Cli, here: Path) -> None:
+        place(here / "faint", range(40))
+        for source in ("faint", "s.parquet"):
+            cli("sign", "faint", "-o", "s.parquet")
+            done = cli("duplicates", source, "--output", "out")
+            assert done.returncode == 3, done.stdout
+            assert "not settled: 4 images could be compared by bytes and pixels alone" in said(done)
 
 
 @pytest.mark.parametrize("train", ["train", "train.parquet"])

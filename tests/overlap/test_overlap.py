@@ -148,6 +148,23 @@ def test_flat_pictures_match_by_bytes_or_pixels_alone() -> None:
     assert kinds(overlap(test, train)) == {("sky/a.bmp", "sky/1.png", "same-pixels")}
 
 
+def test_what_is_too_faint_to_be_compared_is_named_unless_it_equals_another() -> None:
+    """Dark pictures, one level of one pixel changed: their hashes would be made of noise."""
+    faint = [picture.point(lambda level: level // 32) for picture in scenes(0, 6)]
+    changed = [np.array(picture) for picture in faint]
+    for pixels in changed:
+        pixels[0, 0] += 1
+    train = {f"x/{n}.png": encoded(picture) for n, picture in enumerate(faint)}
+    test = {f"x/{n}.bmp": encoded(Image.fromarray(one), "BMP") for n, one in enumerate(changed)}
+    test["x/equal.bmp"] = encoded(faint[0], "BMP")
+    found = find_overlap(signed(test), signed(train), None, None)
+    assert {pair.test_image for pair in found.pairs} == {"x/equal.bmp"}
+    assert found.set_apart == tuple(f"x/{n}.bmp" for n in range(6))
+    assert found.train_set_apart == tuple(sorted(train))
+    within = find_duplicates(signed(test | train), None)
+    assert within.set_apart == tuple(sorted({*test, *train} - {"x/equal.bmp", "x/0.png"}))
+
+
 def test_many_copies_list_a_few_partners(train: Files) -> None:
     picture = open_image(train["scene/005.png"])
     copies = {f"scene/copy{n:04}.png": encoded(picture) for n in range(100)}

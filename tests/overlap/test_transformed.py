@@ -83,15 +83,15 @@ def test_crops_are_found_in_both_directions_where_views_are_asked_for(
     whole = open_image(train["025.png"])  # 102 × 100 pixels
     crop = encoded(cropped(whole.resize((2 * whole.width, 2 * whole.height)), view), "JPEG")
     wanted = OverlapSettings(views=True)
-    pairs = overlap(clean | {"crop.jpg": crop}, train, wanted)
-    assert {(p.test_image, p.train_image) for p in pairs} == {("crop.jpg", "025.png")}
+    pairs = overlap(clean | {"small.jpg": crop}, train, wanted)
+    assert {(p.test_image, p.train_image) for p in pairs} == {("small.jpg", "025.png")}
     others = {name: data for name, data in train.items() if name != "025.png"}
-    back = overlap(clean | {"whole.png": encoded(whole)}, others | {"crop.jpg": crop}, wanted)
-    assert {(p.test_image, p.train_image) for p in back} == {("whole.png", "crop.jpg")}
+    back = overlap(clean | {"whole.png": encoded(whole)}, others | {"small.jpg": crop}, wanted)
+    assert {(p.test_image, p.train_image) for p in back} == {("whole.png", "small.jpg")}
     for found in (pairs, back):
         assert found[0].kind == "near-duplicate" or "crop" in found[0].transform
     if view.share <= 0.7:
-        assert overlap({"crop.jpg": crop}, train) == []
+        assert overlap({"small.jpg": crop}, train) == []
         assert {p.transform for p in pairs} == {view.name}
         assert {p.transform for p in back} == {f"{view.name} of the other"}
 

@@ -22,7 +22,7 @@ from auditor.config import Config, load_config
 from auditor.errors import InputError, Unavailable
 from auditor.evidence.complexity import Complexity
 from auditor.evidence.counts import TrainCounts
-from auditor.evidence.overlap import Overlap, OverlapPair, Unread
+from auditor.evidence.overlap import Overlap, OverlapPair, Uncompared
 from auditor.evidence.predictions import Predictions
 from auditor.evidence.signatures import Signatures
 from auditor.evidence.training_log import TrainingLog
@@ -247,8 +247,8 @@ PAIR = OverlapPair("a.png", "b.png", "near-duplicate", 4, 0.97, "cat", "dog")
             ("run twice",),
         ),
         Complexity(5, 6, 7, (3, 224, 224)),
-        Overlap((PAIR,), (PAIR, PAIR), 9, {"test/a.png": b"\xff\xd8\x00"}, 12, Unread(3, "x")),
-        Overlap((), (), 9, {}, 0),
+        Overlap((PAIR,), (PAIR, PAIR), 9, {"test/a.png": b"\xff\xd8\x00"}, 12, Uncompared(3, "x")),
+        Overlap((), (), 9, {}, 0, test_set_apart=Uncompared(2, "y", "are faint")),
         Overlap(None, (PAIR,), 9, {}),
         Signatures(
             ("a", "b"),

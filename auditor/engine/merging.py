@@ -22,7 +22,7 @@ from auditor.engine.assembling import about_of
 from auditor.engine.collecting import Task
 from auditor.engine.observation import Observing
 from auditor.engine.shards import PART, Shard
-from auditor.engine.ways import MAY_DIFFER, difference, joined
+from auditor.engine.ways import MAY_DIFFER, difference, joined, said_by
 from auditor.errors import InputError
 from auditor.store import Store
 from auditor.store.parts import Parts
@@ -76,6 +76,16 @@ class _Place:
     def __str__(self) -> str:
         return f"shard {self.share.shard} in {self.given}"
 
+    @property
+    def parts(self) -> range:
+        """The parts that fell to it."""
+        return self.share.shard.parts(self.share.parts)
+
+    def said(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield its parts, and how each says that it was made."""
+        for number, schema in self.kept.schemas(self.parts):
+            yield number, said_by(schema, self.share.about)
+
 
 def write_share(task: Task, samples: Samples, each: Observing, shard: Shard) -> None:
     """Say beside the parts of a share what they are, in the place of what it was before."""
@@ -91,7 +101,7 @@ def write_share(task: Task, samples: Samples, each: Observing, shard: Shard) -> 
         about=about_of(task, task.parts.schemas(shard.parts(task.part_count))),
         origin=dict(each.origin),
     )
-    file = task.parts.folder / f"share-{shard.number}-of-{shard.of}.json"
+    file = task.parts.share(*shard)
     write_text(file, share.model_dump_json(indent=1) + "\n")
     for earlier in file.parent.parent.glob(f"*/share-{shard.number}-of-*.json"):
         if earlier != file:  # of other data, another model, or another number of shards
@@ -210,11 +220,22 @@ def _require_all(places: Sequence[_Place]) -> None:
             f"{', '.join(missing[:8])}; `auditor gather --shard {missing[0]}` gathers that one"
         )
     for place in places:
-        lost = set(place.share.shard.parts(place.share.parts)) - place.kept.numbers(again=True)
+        lost = set(place.parts) - place.kept.numbers(again=True)
         if lost:
             raise InputError(
                 f"{place}: part {min(lost)} of {place.share.name} is missing or harmed; run "
                 f"`auditor gather --shard {place.share.shard}` there again"
+            )
+        _require_what_is_said(place)
+
+
+def _require_what_is_said(place: _Place) -> None:
+    """Refuse parts that were made again, in another way, since they were described."""
+    for number, said in place.said():
+        if phrase := difference(said, place.share.about, MAY_DIFFER):
+            raise InputError(
+                f"{place}: part {number} of {place.share.name} was made in another way than the "
+                f"rest: {phrase}; run `auditor gather --shard {place.share.shard}` there again"
             )
 
 
@@ -222,9 +243,9 @@ def _store(name: str, places: Sequence[_Place], store: Store) -> None:
     first = places[0].share
     keys = sorted({place.share.key for place in places})
     key = keys[0] if len(keys) == 1 else hashlib.sha256(repr(keys).encode()).hexdigest()
-    parts = [(p.kept, number) for p in places for number in p.share.shard.parts(first.parts)]
+    parts = [(place.kept, number) for place in places for number in place.parts]
     schema = pa.unify_schemas([s for kept, number in parts for _, s in kept.schemas([number])])
-    about = json.dumps(joined([place.share.about for place in places]), sort_keys=True)
-    told = {"about": about, "method": first.method}
+    said = [said for place in places for _, said in place.said()] or [first.about]
+    told = {"about": json.dumps(joined(said), sort_keys=True), "method": first.method}
     tables: Iterator[pa.Table] = (kept.read(number) for kept, number in parts)
     store.save_stream(name, key, tables, schema.with_metadata(told), first.origin, first.method)

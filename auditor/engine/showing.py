@@ -59,10 +59,13 @@ class Plan:
         """Leave out what is stored; of each task only the share of a shard counts, if any.
 
         What this machine made in another way than it would now is made again; of what others will
-        do, nothing can be known yet.
+        do, nothing can be known yet. A share that is made again is described when it is whole.
         """
         plan = cls(samples, tasks, {}, Stumbles(), shard=shard)
         plan.todo = {task.name: plan._left(task, shard or Shard(1, 1), here) for task in tasks}
+        for task in tasks:
+            if shard is not None and plan.todo[task.name]:
+                task.parts.share(*shard).unlink(missing_ok=True)
         return plan
 
     @property

@@ -67,9 +67,10 @@ def split(images: Sequence[str] = IMAGES, time: int = 0) -> Samples:
 
 
 class Eye(Widths):
-    """Cannot bear one of the widths."""
+    """Cannot bear one of the widths; may be interrupted."""
 
     batch_size = 100
+    stop = -1
 
     def __init__(self, images: Sequence[str] | None = None, **said: Any) -> None:
         self.images = None if images is None else frozenset(images)
@@ -78,6 +79,8 @@ class Eye(Widths):
 
     def prepare(self, image: Image.Image, data: bytes) -> Any:
         self.looked += 1
+        if self.looked == self.stop:
+            raise KeyboardInterrupt
         if image.width == 3:
             raise ValueError("poison")
         return super().prepare(image, data)
@@ -358,6 +361,51 @@ def test_shares_that_ran_differently_are_refused(shard: Gather, tmp_path: Path) 
     text = refused(tmp_path, [first, second])
     assert re.search('ran differently: dtype is "bfloat16" and null', text)
     assert '"bfloat16"; nothing was merged: gather one' in refused(tmp_path, [second, first])
+
+
+def interrupt(folder: Path, shard: str | None, **said: Any) -> None:
+    """Look again in another way, and stop after a part."""
+    samples = split()
+    looking, part = observers(samples, **said), Shard.parse(shard) if shard else None
+    for each in looking.values():
+        assert isinstance(each.observer, Eye)
+        each.observer.stop = PART  # of which some cannot be read
+    with pytest.raises(KeyboardInterrupt):
+        observe_samples(samples, looking, Store(folder / "evidence"), Progress(), shard=part)
+
+
+def test_a_share_that_is_being_made_again_is_not_there(shard: Gather, tmp_path: Path) -> None:
+    folders = [shard("1/2"), shard("2/2")]
+    interrupt(folders[1], "2/2", dtype="bfloat16")
+    assert f"{folders[1]}: no shard was gathered there" in refused(tmp_path, folders)
+    shard("2/2")
+    assert merge(folders, Store(tmp_path / "merged")) == {"eye": N, "half": N // 2}
+
+
+def test_parts_are_held_to_what_their_share_says_of_them(
+    shard: Gather, tmp_path: Path, whole: Store
+) -> None:
+    """Whoever made them again may have been another: a run of the whole, which was killed."""
+    folder = shard("1/1")
+    interrupt(folder, None, dtype="bfloat16")
+    said = refused(tmp_path, [folder])
+    assert re.search(
+        f"shard 1/1 in {folder}: part 0 of eye was made in another way than the rest: dtype is "
+        '"bfloat16" and null; run `auditor gather --shard 1/1` there again',
+        said,
+    )
+    shard("1/1")
+    store = Store(tmp_path / "merged")
+    merge([folder], store)
+    assert store.digests() == whole.digests()
+
+
+def test_only_what_ran_is_named(shard: Gather, merged: Callable[..., Store]) -> None:
+    """A machine that no image fell to made nothing."""
+    table = merged(*[shard(f"{k}/4", device=f"GPU {k}") for k in range(1, 5)]).load("eye")
+    assert table is not None
+    assert not Shard(1, 4).parts(3)
+    assert json.loads(table.schema.metadata[b"about"]) == {"device": "GPU 2, GPU 3, GPU 4"}
 
 
 def test_a_folder_without_shares_is_named(shard: Gather, tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ def say(text: object, *, err: bool = False, file: TextIO | None = None) -> None:
     """
     stream = sys.stderr if err else file
     if stream is None and not err:
-        click.echo(inert(str(text)))
+        # Named, for click would write UTF-8 where the encoding is ASCII.
+        click.echo(inert(str(text)), file=sys.stdout)
         return
     with unheard(stream):
         click.echo(inert(str(text)), file=stream, err=err)

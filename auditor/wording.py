@@ -374,7 +374,7 @@ def threshold(probability: float) -> str:
     Between the two is no probability of float32, which has 24 bits.
 
     >>> threshold(0.99990522861), threshold(0.5770000219345093), threshold(0.25)
-    ('0.999905228', '0.577', '0.25')
+    ('0.9999052', '0.577', '0.25')
     """
     exact = Decimal(probability)
     for digits in range(3, 18):

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import io
 import os
 import sys
 import traceback
@@ -29,6 +28,7 @@ import click
 
 from auditor import __version__
 from auditor.engine.threads import wait_passively
+from auditor.plain_signs import with_plain_signs
 from auditor.terminal import say, silence, unheard
 from auditor.wording import visible
 
@@ -117,9 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments
         The words after ``auditor``; those of this process where None.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal that cannot show "✓" gets "?", rather than a crash after an hour of work.
-        sys.stdout.reconfigure(errors="replace")
+    for stream in (sys.stdout, sys.stderr):
+        with_plain_signs(stream)
     wait_passively()
     try:
         if arguments is None and sys.argv[1:2] and sys.argv[1] in _LOOKING:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -21,6 +22,7 @@ from auditor.cli import COMMANDS
 from auditor.cli import auditor as group
 from auditor.cli.options import FORMATS, PRESETS
 from auditor.config import Preset
+from auditor.plain_signs import with_plain_signs
 from auditor.render import FORMATS as RENDERED
 
 Cli = Callable[..., CompletedProcess[str]]
@@ -221,7 +223,41 @@ def test_colour_is_for_terminals_that_want_it(here: Path, fraud: str, process: C
         assert not re.search(r"[\x1b\r]", text)
 
 
-def test_a_terminal_that_cannot_show_the_symbols(process: Cli, good: str) -> None:
-    done = process("run", "--predictions", good, PYTHONIOENCODING="latin-1")
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_a_terminal_that_cannot_show_the_symbols(
+    process: Cli, good: str, fraud: str, encoding: str
+) -> None:
+    done = process("run", "--predictions", good, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("? Accepted")
+    assert done.stdout.startswith("+ Accepted")
+    assert "\n+ pass" in done.stdout
+    done = process("run", "--predictions", fraud, PYTHONIOENCODING=encoding)
+    assert done.stdout.startswith("x Rejected")
+    assert "\nx fail" in done.stdout
+    assert "?" not in done.stdout.replace("? inconclusive", "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_a_minus_stays_one_and_names_stay_apart(encoding: str) -> None:
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="")
+    with_plain_signs(file)
+    said = [
+        "−1.2 points → +3",
+        "≥ 85%",
+        "≤ 5%",
+        "✓ pass",
+        "✗ fail",
+        "猫",
+        "犬",
+        "cat␣",
+        "cat",
+        "a\u200bb",
+    ]
+    print(*said, sep="\n", file=file, flush=True)
+    assert isinstance(file.buffer, io.BytesIO)
+    written = file.buffer.getvalue().decode(encoding).splitlines()
+    assert len(set(written)) == len(said)
+    if encoding == "utf-8":
+        assert written == said
+    else:
+        assert written[:3] == ["-1.2 points -> +3", ">= 85%", "<= 5%"]

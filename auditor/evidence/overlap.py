@@ -190,6 +190,7 @@ class Overlap:
         small = table.filter(pc.is_valid(table["thumbnail_of"]))
         found = {within: _pairs(table, within) for within in ("across", "test", "train")}
         near, transformed = (v and Threshold(**v) for v in map(about["limits"].get, _LIMITS))
+        known: dict[str, Any] = {k: Uncompared(*v) for k, v in about["uncompared"].items()}
         jpegs = zip(small["thumbnail_of"].to_pylist(), small["jpeg"].to_pylist(), strict=True)
         return cls(
             pairs=found["across"] if about["trained"] else None,
@@ -199,8 +200,8 @@ class Overlap:
             near=near,
             transformed=transformed,
             classes=about["classes"],
-            **{name: Uncompared(*about["uncompared"][name]) for name in _UNCOMPARED},
             **about["counts"],
+            **known,
         )
 
 

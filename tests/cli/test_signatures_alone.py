@@ -94,7 +94,8 @@ class TestDuplicates:
         assert copies > 6
 
     def test_the_clean_twin_passes(self, cli: Cli, here: Path) -> None:
-        names = place(here / "clean", (n for n in range(40) if np.std(SCENES[n].convert("L")) > 8))
+        lively = [n for n in range(40) if np.asarray(SCENES[n].convert("L")).std() > 8]
+        names = place(here / "clean", lively)
         cli("sign", "clean", "-o", "s.parquet")
         done = cli("duplicates", "s.parquet", "--output", "out")
         assert done.returncode == 0, done.stdout

@@ -28,7 +28,8 @@ def command(audit: Path, prune: bool) -> int:
 
     AUDIT is the folder of an audit, ./audit unless said. Evidence is reused while the weights,
     the settings and the images that it rests on are the same, image by image; that of a few
-    earlier candidates is set aside, so that going back to one costs nothing.
+    earlier candidates is set aside, so that going back to one costs nothing. Shards that are to be
+    merged stay; once they are, elsewhere, delete their folder.
 
     Exit status: 0, or 2 where no evidence is there.
     """
@@ -60,10 +61,18 @@ def _table(store: Store) -> str:
         rows.append((kept.name, f"{kept.rows:,}", size(kept.size), stored, kept.key[:12], state))
     for folder in store.unfinished():
         name = folder.parent.name.removesuffix(".parts")
-        rows.append((name, "", size(_bytes(folder)), "", folder.name[:12], "unfinished"))
+        rows.append((name, "", size(_bytes(folder)), "", folder.name[:12], _state(folder)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
     return "\n".join([*lines, "", f"{size(_bytes(store.directory))} in {store.directory}"])
+
+
+def _state(folder: Path) -> str:
+    from auditor.store.parts import Parts
+
+    shares = Parts(folder).shares()
+    named = f"shard{'s' * (len(shares) > 1)} {', '.join(shares)}"
+    return f"{named}, to be merged" if shares else "unfinished"
 
 
 def _aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:

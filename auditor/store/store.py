@@ -240,7 +240,7 @@ class Store:
         return sorted(folder for folder in self.directory.glob("*.parts/*") if folder.is_dir())
 
     def prune(self) -> list[Path]:
-        """Remove what is set aside, what no entry names, and what unfinished passes kept.
+        """Remove what is set aside, what no entry names, and all that is unfinished but shares.
 
         Returns
         -------
@@ -255,7 +255,7 @@ class Store:
             removed += filter(self._is_left_behind, self.directory.glob("*.partial"))
             for path in removed:
                 path.unlink(missing_ok=True)
-            for folder in self.unfinished():
+            for folder in (each for each in self.unfinished() if not Parts(each).shares()):
                 with self._if_nobody_gathers(folder.name[:_SHORT]) as free:
                     if free:
                         shutil.rmtree(folder, ignore_errors=True)

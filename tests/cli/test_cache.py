@@ -98,6 +98,20 @@ def test_a_pass_that_is_under_way_elsewhere_stays(cli: Cli, store: Store, share:
     assert store.parts("train", KEYS[4]).numbers() == set()
 
 
+def test_shards_that_are_to_be_merged_stay(cli: Cli, store: Store) -> None:
+    parts = store.parts("train", KEYS[5])
+    for number in (10, 2):
+        parts.save(number, pa.table({"x": range(9)}))
+        parts.share(number, 12).write_text("{}")
+    rows = {row[-2]: row[-1] for row in lines(cli("cache")) if row[0] == "train"}
+    assert rows == {"e" * 12: "unfinished", "f" * 12: "shards 2/12, 10/12, to be merged"}
+    parts.share(10, 12).unlink()
+    assert cli("cache", "--prune").returncode == 0
+    assert parts.numbers() == {2, 10}
+    assert lines(cli("cache"))[-1][-1] == "shard 2/12, to be merged"
+    assert store.parts("train", KEYS[4]).numbers() == set()
+
+
 def test_a_file_that_is_being_written_elsewhere_stays(cli: Cli, store: Store) -> None:
     def pieces() -> Iterator[pa.Table]:
         yield TABLE

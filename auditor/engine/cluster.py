@@ -41,6 +41,8 @@ class Need(NamedTuple):
     """Whether it is any faster with one."""
     workers: int | None = None
     """Threads that prepare images beside a GPU; as many as there are CPUs for each where None."""
+    must: bool = False
+    """Whether it is of no use without a GPU."""
 
 
 class Cluster:
@@ -78,9 +80,20 @@ class Cluster:
         self._stillborn = 0
 
     def __enter__(self) -> Self:
-        """Ask for as many actors as fit."""
+        """Ask for as many actors as fit.
+
+        Raises
+        ------
+        InputError
+            They need a GPU, and no node has one.
+        """
         alive = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         fit, self._takes = room(alive, self._need)
+        if self._need.must and "num_gpus" not in self._takes:
+            raise InputError(
+                "no node of the Ray cluster has a GPU, and a CPU beside it, for [engine] device = "
+                '"cuda"; add one, or say device = "auto"'
+            )
         self.size = min(fit, self._most)
         for _ in range(self.size):
             self._ask()

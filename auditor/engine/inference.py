@@ -111,7 +111,15 @@ class Inference(Observer):
         self._devices = devices
         # Here, before threads prepare images: a model that is traced to be folded changes, for that
         # long, what calling any module does, those of the transform among them.
-        _ = self._replicas
+        if not self._elsewhere:
+            _ = self._replicas
+
+    @cached_property
+    def _elsewhere(self) -> bool:
+        """Whether only the nodes of a cluster can run it: this machine has no such device."""
+        from auditor.models.device import is_there
+
+        return self.candidate.engine.kind == "ray" and not is_there(self.candidate.device)
 
     @cached_property
     def images(self) -> frozenset[str] | None:
@@ -123,7 +131,7 @@ class Inference(Observer):
         state = {**vars(self), "_transform": self._transform}
         for made in ("_replicas", "_first_images", "batch_size"):
             state.pop(made, None)
-        return state | {"candidate": replace(self.candidate)}
+        return state | {"candidate": replace(self.candidate), "_elsewhere": False}
 
     @cached_property
     def _replicas(self) -> tuple[Replica, ...]:
@@ -330,12 +338,10 @@ class Inference(Observer):
         )
 
     def about(self) -> dict[str, Any]:
-        """Return the class order, the model and where it ran."""
+        """Return the class order, the model and where it ran, as far as that is known here."""
         import torch
 
-        from auditor.models.device import describe_devices
-
-        batches = self._about_batches()  # first: models are compiled there, as "forward" says
+        running = {} if self._elsewhere else self._about_running()
         return {
             "source": self.samples.source,
             "sample": self.samples.sample,
@@ -343,12 +349,20 @@ class Inference(Observer):
             "class_order": self.candidate.classes.order,
             "candidate": self.candidate.about(),
             "preprocessing": self.candidate.preprocessing(),
-            "transform": str(self._replicas[0].decoder or self.candidate.transform),
-            "forward": str(self._replicas[0]),
-            "device": describe_devices([replica.device for replica in self._replicas]),
             "dtype": self._numbers,
             "threads": torch.get_num_threads(),
             "probabilities_kept": self._keep_all,
+            **running,
+        }
+
+    def _about_running(self) -> dict[str, Any]:
+        from auditor.models.device import describe_devices
+
+        batches = self._about_batches()  # first: models are compiled there, as "forward" says
+        return {
+            "transform": str(self._replicas[0].decoder or self.candidate.transform),
+            "forward": str(self._replicas[0]),
+            "device": describe_devices([replica.device for replica in self._replicas]),
             **batches,
             **({"features": self._refused or "kept"} if self._wants_features else {}),
         }

@@ -94,7 +94,8 @@ def show_on_ray(
     place = _Place.here()
     on_device = any(task.observer.on_device for task in plan.tasks)
     cpus = max(engine.workers or 1, place.threads or 1) if on_device else engine.workers or 1
-    need = Need(cpus, on_device and engine.device.startswith(("auto", "cuda")), engine.workers)
+    must = on_device and engine.device.startswith("cuda")
+    need = Need(cpus, must or (on_device and engine.device == "auto"), engine.workers, must)
     arguments = (place, _Packed(plan), engine.workers)
     most = max(len(parts) for parts in plan.todo.values())
     with Cluster(engine.address, need, most, _Looker, arguments) as cluster:

@@ -19,6 +19,7 @@ __all__ = [
     "choose_devices",
     "describe_device",
     "describe_devices",
+    "is_there",
     "processor_name",
 ]
 
@@ -39,12 +40,14 @@ def choose_device(wanted: str) -> torch.device:
     """
     import torch
 
-    present = _present()
-    if wanted == "auto":
-        return torch.device(present[0])
-    if wanted not in present and not (wanted == "cuda" and "cuda:0" in present):
-        raise InputError(f'There is no device "{wanted}" here; there is {", ".join(present)}.')
-    return torch.device(wanted)
+    if not is_there(wanted):
+        raise InputError(f'There is no device "{wanted}" here; there is {", ".join(_present())}.')
+    return torch.device(_present()[0] if wanted == "auto" else wanted)
+
+
+def is_there(wanted: str) -> bool:
+    """Tell whether this machine has a device, named as for ``choose_device``."""
+    return wanted in ("auto", *_present()) or (wanted == "cuda" and "cuda:0" in _present())
 
 
 def choose_devices(wanted: str) -> tuple[torch.device, ...]:

@@ -123,6 +123,12 @@ class Deadly:
 '''
 
 
+TWO = """
+def two():
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
+"""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four parts of tiny images, one of them broken."""
@@ -320,9 +326,15 @@ def test_a_full_cluster_is_named(
         ray.kill(holder)
 
 
+@pytest.mark.parametrize("device", ["auto", "cpu"])
 def test_a_model_predicts_the_same_bits(
-    image_folder: Callable[..., Path], write: Callable[[str, str], Path], nodes: Nodes
+    image_folder: Callable[..., Path],
+    write: Callable[[str, str], Path],
+    nodes: Nodes,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
 ) -> None:
+    """The driver needs no such device as the nodes have: of the second it is told it has none."""
     import timm
     import torch
 
@@ -332,7 +344,12 @@ def test_a_model_predicts_the_same_bits(
     torch.save(model.state_dict(), folder / "model.pt")
     found = {}
     for engine in (HERE, nodes.engine):
-        where = f'kind = "{engine.kind}"' + f'\naddress = "{engine.address}"' * bool(engine.address)
+        if engine.kind == "ray" and device == "cpu":
+            monkeypatch.setattr("auditor.models.device._present", lambda: ("mps",))
+        where = (
+            f'device = "{device}"\nkind = "{engine.kind}"'
+            + f'\naddress = "{engine.address}"' * bool(engine.address)
+        )
         config = write(
             f"{engine.kind}.toml",
             '[candidate]\nmodel = "test_efficientnet"\ncheckpoint = "model.pt"\ninput_size = 32\n'
@@ -344,3 +361,20 @@ def test_a_model_predicts_the_same_bits(
         found[engine.kind] = {path.name: path.read_bytes() for path in evidence}
     assert found["ray"] == found["local"]
     assert {"test.parquet", "test_properties.parquet"} <= set(found["ray"])
+
+
+def test_a_cluster_without_the_gpu_that_is_asked_for_is_named(
+    image_folder: Callable[..., Path],
+    write: Callable[[str, str], Path],
+    module: Callable[..., str],
+    nodes: Nodes,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    image_folder("test", {"a": 2, "b": 2})
+    config = write(
+        "auditor.toml",
+        f'[candidate]\nmodule = "{module(TWO)}:two"\ninput_size = 16\n[data]\ntest = "test"\n'
+        f'[engine]\ndevice = "cuda"\nkind = "ray"\naddress = "{nodes.engine.address}"\n',
+    )
+    assert main(["gather", str(config)]) != 0
+    assert "no node of the Ray cluster has a GPU" in " ".join(capsys.readouterr().err.split())

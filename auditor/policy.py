@@ -2,19 +2,27 @@
 
 A verdict is ``rejected`` when a blocking check fails; ``undecided`` when one crashed, when one is
 inconclusive under ``sign-off``, or when none that judges the candidate passed; ``accepted``
-otherwise.
+otherwise. A check that does not run is noted, and decides nothing; where ``auditor.toml`` itself
+says ``level = "block"``, it was demanded, and what was demanded and not judged is inconclusive.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from auditor.check import Status, worst
-from auditor.config import Preset, Waiver
+from auditor.config import CheckTable, Preset, Waiver
 from auditor.record import CheckResult, PolicyInfo, Verdict, WaiverInfo
 
-__all__ = ["apply_waivers", "counts_as", "decide_verdict", "describe_policy", "shown_status"]
+__all__ = [
+    "apply_waivers",
+    "counts_as",
+    "decide_verdict",
+    "describe_policy",
+    "hold_to_level",
+    "shown_status",
+]
 
 _INCONCLUSIVE: dict[Preset, str] = {
     "sign-off": "an inconclusive blocking check leaves the audit undecided: the burden of proof is "
@@ -43,6 +51,15 @@ def _described(waiver: Waiver, results: Sequence[CheckResult], today: datetime.d
         expires=waiver.expires.isoformat(),
         state="expired" if expired else "active" if matched else "stale",
     )
+
+
+def hold_to_level(result: CheckResult, tables: Mapping[str, CheckTable]) -> CheckResult:
+    """Leave unsettled what ``[checks.*] level = "block"`` demands and what did not run."""
+    table = tables.get(result.id)
+    if table is None or table.level != "block" or result.status is not Status.SKIP:
+        return result
+    summary = f'level = "block" demands this check, and it was not judged: {result.summary}'
+    return result.model_copy(update={"status": Status.INCONCLUSIVE, "summary": summary})
 
 
 def apply_waivers(

@@ -15,7 +15,7 @@ from auditor.config import Config, ConfigSource, load_config
 from auditor.engine.threads import wait_passively
 from auditor.errors import InputError, NotWritten, OptionError, Unavailable
 from auditor.graph import Graph
-from auditor.policy import apply_waivers, decide_verdict, describe_policy
+from auditor.policy import apply_waivers, decide_verdict, describe_policy, hold_to_level
 from auditor.progress import Progress
 from auditor.provider import find_providers
 from auditor.record import Audit, CheckResult
@@ -241,7 +241,8 @@ def _decided(
 
     candidate = describe_candidate(graph)
     config, today = graph.config, datetime.datetime.now(datetime.UTC).date()
-    results = [apply_waivers(result, config.waivers, today) for result in results]
+    demanded = [hold_to_level(result, config.checks) for result in results]
+    results = [apply_waivers(result, config.waivers, today) for result in demanded]
     preset = config.policy.preset
     verdict, summary = decide_verdict(results, preset)
     return Audit(

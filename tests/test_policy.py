@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from auditor.check import Finding, Level, Outcome, Status, worst
 from auditor.config import Preset, Waiver
 from auditor.policy import apply_waivers, decide_verdict, describe_policy
-from auditor.record import CheckResult, Verdict
+from auditor.record import Audit, CheckResult, Verdict
 
 TODAY = datetime.date(2026, 11, 23)
 LEVELS: tuple[Level, ...] = ("block", "block", "advise", "off")
@@ -273,3 +275,36 @@ def test_the_status_of_an_outcome_is_its_worst_finding(findings: list[Finding]) 
         assert status is Status.FAIL
     if not judged:
         assert status is Status.SKIP
+
+
+DEMANDED = (
+    "baseline-regression",
+    "cheaper-inference",
+    "efficiency",
+    "group-overlap",
+    "latency",
+    "operating-point",
+    "overfitting",
+    "preprocessing",
+    "split-overlap",
+)
+
+
+@pytest.mark.parametrize("check", DEMANDED)
+def test_what_the_file_tells_to_block_and_is_not_judged_is_not_settled(
+    run: Callable[..., Audit], saved: Callable[..., Path], check: str
+) -> None:
+    """Where nothing is said of its level, it is skipped, and noted."""
+    given: dict[str, Any] = {"test": saved({"a": {"a": 300}, "b": {"b": 300}})}
+    silent = run(predictions=given)
+    assert silent.check(check).status is Status.SKIP
+    assert silent.verdict == "accepted"
+    told = {"predictions": given, "checks": {check: {"level": "block"}}}
+    audit = run(**told)
+    assert audit.check(check).status is Status.INCONCLUSIVE
+    assert silent.check(check).summary in audit.check(check).summary
+    assert audit.verdict == "undecided"
+    noted = run(**told, policy={"preset": "pull-request"})
+    assert noted.verdict == "accepted"
+    assert check in noted.summary
+    assert run(predictions=given, checks={check: {"level": "advise"}}).verdict == "accepted"

@@ -53,7 +53,10 @@ def _page(check: type[Check]) -> Iterator[str]:
     yield from _heading(f"Options of [checks.{check.id}]")
     yield "  level  (not set)" if check.blocks_once else f'  level = "{check.level}"'
     counts = " Set, it counts whatever is given." if check.blocks_once else ""
-    yield _indented(f'"block", "advise" or "off". What a failure does.{counts}')
+    yield _indented(
+        f'"block", "advise" or "off". What a failure does.{counts} Set to "block", a check that '
+        "does not run is inconclusive."
+    )
     for option in options_of(check):
         yield from _option(option)
     yield from _heading("Needs")

@@ -302,7 +302,8 @@ class CheckTable(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     level: Level | None = None
-    """``block``, ``advise`` or ``off``; the check's own where absent."""
+    """``block``, ``advise`` or ``off``; the check's own where absent. What is told to block here
+    and does not run is inconclusive, which leaves a sign-off undecided."""
 
     @property
     def options(self) -> dict[str, Any]:

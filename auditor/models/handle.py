@@ -65,8 +65,7 @@ class Candidate:
             self.engine.dtype,
             what_decides(self.engine.backend),
             what_prepares(self.engine.preprocessing),
-            self.given,
-            self.found,
+            self.given or self.found,
             *((self.loaded.content,) if self.spec.changes_unseen else ()),
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from auditor.config import CandidateTable, EngineTable
+from auditor.data.classes import ClassList
 from auditor.errors import InputError
 from auditor.models import CandidateSpec, load
 from auditor.models.handle import Candidate
@@ -445,6 +446,19 @@ def test_identity_covers_every_field(save: Saver) -> None:
     assert len({spec.identity() for spec in specs}) == len(specs)
     with pytest.raises(InputError, match="cannot be read"):
         CandidateSpec(checkpoint=path / "absent").identity()
+
+
+def test_the_classes_of_the_data_are_nothing_to_one_whose_classes_are_given(save: Saver) -> None:
+    """So an image of another class is the only one that is looked at."""
+    table = CandidateTable(model=TINY, checkpoint=save())
+    given, found = ClassList(("a", "b", "c"), "given"), ClassList(("a", "b"), "found")
+    more = ClassList(("a", "b", "c"), "found")
+
+    def identity(*classes: ClassList | None) -> str:
+        return Candidate(table, EngineTable(), *classes).identity
+
+    assert identity(given, found) == identity(given, more) == identity(given, None)
+    assert len({identity(given, more), identity(None, found), identity(None, more)}) == 3
 
 
 def test_identity_covers_the_functions_source(write_module: Callable[[str, str], Path]) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor.errors import Unavailable
+from auditor.errors import InputError, Unavailable
+from auditor.policy import decide_verdict
 from auditor.record import Audit
 from auditor.store import EVIDENCE
 
@@ -42,10 +43,18 @@ def read_audit(path: Path) -> tuple[Path, Audit]:
     Raises
     ------
     InputError
-        Where the audit is absent, foreign, edited, or of another schema version.
+        Where the audit is absent, foreign, edited, or of another schema version, or where its
+        verdict is not what its checks come to.
     """
     file = path / "audit.json" if path.is_dir() else path
-    return file, Audit.read(file)
+    audit = Audit.read(file)
+    verdict, why = decide_verdict(audit.checks, audit.policy.preset)
+    if verdict != audit.verdict:
+        raise InputError(
+            f"{file}: it says {audit.verdict}, but its checks make it {verdict}: {why} It was "
+            "edited; audit again"
+        )
+    return file, audit
 
 
 def open_stored(file: Path, audit: Audit, name: str) -> Any:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from auditor.check import Finding, Level, Status
 from auditor.errors import InputError
@@ -206,6 +206,13 @@ class Audit(Record):
     provenance: Provenance
     digest: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
 
+    @model_validator(mode="after")
+    def _check_ids(self) -> Self:
+        ids = [check.id for check in self.checks]
+        if twice := [id for id in ids if ids.count(id) > 1]:
+            raise ValueError(f"{twice[0]} is there twice")
+        return self
+
     @property
     def exit_status(self) -> int:
         """0 accepted, 1 rejected, 3 undecided."""
@@ -243,7 +250,7 @@ class Audit(Record):
         version = content.get("schema_version")
         if version is None:
             raise InputError(f"{path}: is no audit.json: it has no schema_version")
-        if version != SCHEMA_VERSION:
+        if type(version) is not int or version != SCHEMA_VERSION:  # True and 1.0 equal 1
             raise InputError(
                 f"{path}: schema version {version!r}, but this Auditor reads {SCHEMA_VERSION}; "
                 "audit again with this version"
@@ -267,10 +274,10 @@ class Audit(Record):
 
 def _misfit(error: ValidationError) -> str:
     first = error.errors()[0]
-    place = ".".join(map(str, first["loc"]))
+    place = ".".join(map(str, first["loc"])) or "checks"
     if first["type"] == "extra_forbidden":
         return f"{place} is not known here: it was written by a newer Auditor, or edited"
-    return f"{place}: {first['msg']}; is it an audit.json?"
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}; is it an audit.json?"
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -278,8 +285,15 @@ def _parsed(text: str) -> dict[str, Any]:
 
     Readers differ in which of two equal keys they take: the digest would be of one of them.
     """
-    content = json.loads(text, object_pairs_hook=_of_different_keys)
+    content = json.loads(text, object_pairs_hook=_of_different_keys, parse_int=_whole)
     return content if isinstance(content, dict) else {}
+
+
+def _whole(digits: str) -> int:
+    number = int(digits)
+    if abs(number) >= 1 << 63:
+        raise ValueError(f"a whole number of {len(digits)} digits counts nothing")
+    return number
 
 
 def _of_different_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

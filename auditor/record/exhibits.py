@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from auditor.record.base import Record
 from auditor.record.efficiency import EfficiencyExhibit, EfficiencyPoint
@@ -56,6 +58,14 @@ class ConfusionExhibit(Record):
     classes: tuple[str, ...]
     cells: tuple[tuple[int, int, int], ...]
     """(label index, predicted index, images), only where images > 0."""
+
+    @model_validator(mode="after")
+    def _check_cells(self) -> Self:
+        known = range(len(self.classes))
+        for label, predicted, images in self.cells:
+            if label not in known or predicted not in known or images < 1:
+                raise ValueError(f"({label}, {predicted}, {images}) is no cell of these classes")
+        return self
 
 
 class MetricRow(Record):

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -145,6 +146,44 @@ def test_an_audit_that_cannot_be_rendered(
     done = cli("render", "audit/audit.json")
     assert done.returncode == 2
     assert f"auditor: audit/audit.json: {said}" in done.stderr or said in done.stderr
+
+
+def fail_all(audit: dict[str, Any]) -> None:
+    for check in audit["checks"]:
+        check["status"] = "fail"
+
+
+def put_cell(*cell: int) -> Callable[[dict[str, Any]], None]:
+    return lambda audit: audit["exhibits"]["confusion"]["cells"].append(cell)
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (fail_all, "it says accepted, but its checks make it rejected"),
+        (lambda audit: audit.update(checks=[]), "but its checks make it undecided"),
+        (lambda audit: audit.update(verdict="undecided"), "but its checks make it accepted"),
+        (lambda audit: audit["checks"].append(audit["checks"][0]), "is there twice"),
+        (put_cell(2, 0, 1), "(2, 0, 1) is no cell of these classes"),
+        (put_cell(0, -1, 1), "(0, -1, 1) is no cell of these classes"),
+        (put_cell(0, 1, 0), "(0, 1, 0) is no cell of these classes"),
+    ],
+)
+def test_an_audit_that_contradicts_itself_is_not_rendered(
+    cli: Cli, good: str, here: Path, edit: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    """Its digest is right: whoever edits it can compute that."""
+    cli("run", "--predictions", good)
+    path = here / "audit/audit.json"
+    audit = json.loads(path.read_text())
+    edit(audit)
+    rest = {key: value for key, value in audit.items() if key != "digest"}
+    text = json.dumps(rest, sort_keys=True, ensure_ascii=False)
+    path.write_text(json.dumps(audit | {"digest": hashlib.sha256(text.encode()).hexdigest()}))
+    done = cli("render", "audit", "--output", "again")
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+    assert not (here / "again").exists()
 
 
 def test_saved_predictions_of_data_at_hand_are_judged_again(

@@ -68,6 +68,7 @@ def main() -> None:
     memory, *ends = map(int, sys.argv[1:])
     samples, observers = pickle.load(sys.stdin.buffer)  # written by the process that asks
     gc.freeze()
+    gc.enable()
     while ends:
         if os.fork() == 0:
             for other in ends[1:]:

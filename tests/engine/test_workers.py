@@ -31,6 +31,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there i
 
 N = 320
 SOURCE = '''
+import gc
 import io
 import os
 import signal
@@ -118,7 +119,7 @@ class Marker:
     def __setstate__(self, state):
         vars(self).update(state)
         if len(sys.argv) > 2:
-            (self.folder / "loaded").touch()
+            (self.folder / "loaded").write_text(f"garbage is looked for: {gc.isenabled()}")
 
 
 class Deadly(Tensors):
@@ -145,7 +146,7 @@ class Counted(Tensors):
         self.folder = Path(folder)
 
     def prepare(self, image, data):
-        (self.folder / f"seen-{image.width - 1}").touch()
+        (self.folder / f"seen-{image.width - 1}").write_text(str(gc.isenabled()))
         time.sleep(0.01)
         return torch.full((3, 40, 60), 7, dtype=torch.uint8)
 
@@ -313,7 +314,10 @@ def test_they_may_be_asked_again(source: Any, tmp_path: Path) -> None:
 def test_they_have_enough_to_do_while_this_process_waits_for_a_device(
     source: Any, tmp_path: Path
 ) -> None:
-    """It waits at the fifth of 20 chunks; the four workers had two each."""
+    """It waits at the fifth of 20 chunks; the four workers had two each.
+
+    They look for garbage, though not while they load what they need.
+    """
     samples, eyes = source.samples(), {"counted": source.Counted(tmp_path)}
     with lookers(samples, {**eyes, "marker": source.Marker(tmp_path)}, 4, N) as looking:
         found = looking.looked_at(begun(samples, eyes, tmp_path), N, NoJournal({}))
@@ -323,6 +327,8 @@ def test_they_have_enough_to_do_while_this_process_waits_for_a_device(
             assert time.monotonic() < patience
             time.sleep(0.05)
         assert len([*found]) == N - 65
+    assert (tmp_path / "loaded").read_text() == "garbage is looked for: False"
+    assert {each.read_text() for each in tmp_path.glob("seen-*")} == {"True"}
 
 
 def test_all_that_waits_for_a_device_has_room(

@@ -22,12 +22,13 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -40,16 +41,19 @@ from auditor.data.decode import open_image
 from auditor.data.samples import Samples
 from auditor.data.sources import read_samples
 from auditor.engine import decoding as engine_decoding
+from auditor.engine import inference as engine_inference
 from auditor.engine import jpegs
+from auditor.engine.collecting import Collector
 from auditor.engine.decoding import Decoder
 from auditor.engine.forward import Forward
+from auditor.engine.hardware import usable_cores
 from auditor.engine.inference import Inference
 from auditor.engine.journal import NoJournal
 from auditor.engine.jpegs import Jpeg
 from auditor.engine.looking import Wanted
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.replica import Replica, memory_format
-from auditor.engine.workers import lookers
+from auditor.engine.workers import Processes, lookers
 from auditor.evidence.predictions import Predictions
 from auditor.models.device import choose_device, describe_device
 from auditor.models.handle import Candidate
@@ -58,7 +62,7 @@ from auditor.store import Store
 
 DTYPES = ("float32", "bfloat16", "float16")
 FORMS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = usable_cores()
 SECONDS = 1.0
 """How long forward passes are repeated."""
 WAYS = (("float32", "fast"), ("float16", "fast"), ("float32", "device"), ("float16", "device"))
@@ -314,12 +318,69 @@ def shown(values: Sequence[float], digits: int) -> str:
     return f"{middle:,.{digits}f} ({low:,.{digits}f}–{high:,.{digits}f})"
 
 
-def starting(setting: Setting, few: Samples) -> None:
-    """Print where a short pass spends its time, in a process that has run one in another dtype."""
+class Marks:
+    """Notes when functions are called, in seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self.calls: dict[str, list[tuple[float, float]]] = {}
+
+    def watching(self, owner: Any, name: str) -> AbstractContextManager[Any]:
+        """Note each call's begin and end."""
+        original, calls = getattr(owner, name), self.calls.setdefault(name, [])
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            began = time.perf_counter() - self._began
+            try:
+                return original(*args, **kwargs)
+            finally:
+                calls.append((began, time.perf_counter() - self._began))
+
+        return patch.object(owner, name, watched)
+
+
+WATCHED = (
+    (Processes, "_hand_out", "a worker was ready"),
+    (Inference, "rows", "the first batch was prepared"),
+    (engine_inference, "require_steady", "the model was run to see that it is steady"),
+    (Inference, "_columns", "the first results were here"),
+    (Collector, "finish", "the last image was prepared"),
+    (Store, "save_stream", "all were saved in one file"),
+)
+"""Whose function, its name, and what it says that it was called."""
+
+
+def passes(setting: Setting, few: Samples) -> None:
+    """Print what a short pass in each dtype waits for, one after the other in one process."""
+    print(f"\n## When a pass of {len(few):,} images is where, in seconds\n")
+    print("| dtype |", " | ".join(said for *_, said in WATCHED), "| the end |")
+    print("|---" * (len(WATCHED) + 2) + "|")
     for dtype in ("float16", "float32"):
         release()
-        inference, profile = Inference(setting.handle(dtype), few), cProfile.Profile()
-        profile.runcall(seen, few, inference)
+        inference = Inference(setting.handle(dtype), few)
+        marks = Marks()
+        with ExitStack() as stack:
+            for owner, name, _ in WATCHED:
+                stack.enter_context(marks.watching(owner, name))
+            whole = timed(partial(seen, few, inference))
+        cells = [span(marks.calls[name]) for _, name, _ in WATCHED]
+        print(f"| {dtype} | {' | '.join(cells)} | {whole:.2f} |", flush=True)
+
+
+def span(calls: Sequence[tuple[float, float]]) -> str:
+    """Return when something was first called, and how long it then took."""
+    if not calls:
+        return "never"
+    began, ended = calls[0]
+    return f"{began:.2f}, took {ended - began:.2f}"
+
+
+def starting(setting: Setting, few: Samples) -> None:
+    """Print where a short pass spends its time, in a process that has run one in another dtype."""
+    passes(setting, few)
+    release()
+    inference, profile = Inference(setting.handle("float32"), few), cProfile.Profile()
+    profile.runcall(seen, few, inference)
     print(f"\n## Where a pass of {len(few):,} images spends its time\n\n```")
     pstats.Stats(profile).strip_dirs().sort_stats("cumulative").print_stats(40)
     print("```")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from auditor import stats
 from auditor.check import Finding, IntervalMethod, Status
+from auditor.wording import p_value
 
 __all__ = ["Family", "rate_p_values"]
 
@@ -67,7 +68,7 @@ class Family:
         """Return the finding of test ``i``; a failure that is not upheld is inconclusive."""
         if finding.status is not Status.FAIL or self.size < 2:
             return finding
-        said = f"{self.method} over {self.size:,} {self.what}: p = {self.adjusted[i]:.2g}"
+        said = f"{self.method} over {self.size:,} {self.what}: p {p_value(self.adjusted[i])}"
         if self.upheld[i]:
             return finding.model_copy(update={"note": said})
         note = f"on the wrong side by itself, but not surely so among so many ({said})"

@@ -27,6 +27,7 @@ __all__ = [
     "listed",
     "magnitude",
     "one_line",
+    "p_value",
     "plural",
     "points",
     "quantity",
@@ -177,6 +178,15 @@ def share(value: float, digits: int = 1) -> str:
 
 def _certain(digits: int) -> tuple[str, str]:
     return f"{0:.{digits}%}", f"{1:.{digits}%}"
+
+
+def p_value(value: float, digits: int = 2) -> str:
+    """Return a p-value with its sign of equality, and a bound where the arithmetic ends.
+
+    >>> p_value(0.00123), p_value(0.0)
+    ('= 0.0012', '< 1e-300')
+    """
+    return f"= {value:.{digits}g}" if value >= 1e-300 else "< 1e-300"
 
 
 def limit(value: float) -> str:

@@ -72,7 +72,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status, decide
-from auditor.wording import beside, listed, plural, share
+from auditor.wording import beside, listed, p_value, plural, share
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
@@ -131,7 +131,7 @@ class AccuracyParadox(Check):
         interval = stats.proportion_interval(*counts, self.confidence, self.interval)
         above, below = p < 1 - self.confidence, interval.high < rate
         status = Status.PASS if above else Status.FAIL if below else Status.INCONCLUSIVE
-        note = f"one-sided exact binomial test: p = {p:.2g}"
+        note = f"one-sided exact binomial test: p {p_value(p)}"
         if not above:
             note += "; where a miss costs more than a false alarm, give [deployment] costs"
         return Finding(

@@ -153,10 +153,10 @@ class PrecisionRecallGap(Check):
         unsettled = {f.subject for f in findings if f.status is Status.INCONCLUSIVE}
         if unsettled:
             return (
-                f"No class surely falls short, but {len(unsettled)} of {n_classes} have too few "
-                "test images to tell."
+                f"No class surely falls short, but {len(unsettled):,} of {n_classes:,} have too "
+                "few test images to tell."
             )
-        return f"Precision and recall are high and close in all {n_classes} classes."
+        return f"Precision and recall are high and close in all {n_classes:,} classes."
 
 
 @lru_cache(maxsize=65_536)  # thousands of classes share a few counts

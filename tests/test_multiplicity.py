@@ -20,6 +20,7 @@ from auditor.checks.rare_class_recall import RareClassRecall
 from auditor.evidence.confusion import Confusion
 from auditor.evidence.counts import ClassCounts
 from auditor.multiplicity import Family, rate_p_values
+from auditor.wording import p_value
 
 LIMIT = 0.85
 ALPHA = 0.05
@@ -261,3 +262,15 @@ def test_classes_on_the_limit_fail_at_most_at_the_nominal_rate() -> None:
 def test_a_class_just_under_the_limit_passes_at_most_at_the_nominal_rate(n: int) -> None:
     passes = [_audit([(k, n), (n, n)]).status is Status.PASS for k in range(n + 1)]
     assert binom.pmf(np.arange(n + 1), n, LIMIT - 0.001) @ passes <= ALPHA
+
+
+@pytest.mark.parametrize("right", [0, 10])
+def test_a_p_value_beyond_the_arithmetic_is_no_zero(right: int) -> None:
+    findings = [Finding.rate(name, "recall", right, 100_000, 0.9, 0.95) for name in "ab"]
+    family = Family(rate_p_values(findings, "exact"), "Holm", "classes", 0.95, "exact")
+    assert family.judge(0, findings[0]).note.endswith("p < 1e-300")
+
+
+@given(st.floats(1e-299, 1))
+def test_a_p_value_is_what_it_says(value: float) -> None:
+    assert float(p_value(value, 17).removeprefix("= ")) == value

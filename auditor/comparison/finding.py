@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from auditor.check import Finding, Status, decide
 from auditor.comparison.result import Change, Comparison
-from auditor.wording import beside, listed, share
+from auditor.wording import beside, listed, p_value, share
 
 __all__ = ["flipped", "held_to", "of_classes", "said_of_classes", "shown"]
 
@@ -63,9 +63,9 @@ def _of_class(change: Change, level: float, margin: float, chance: bool) -> Find
 def _fallen(change: Change, level: float, chance: bool) -> tuple[Status, str]:
     """Judge a class that fell by more than the margin, where others may by chance."""
     if change.p_worse <= level:
-        return Status.FAIL, f"p = {change.p_worse:.2g} after Holm"
+        return Status.FAIL, f"p {p_value(change.p_worse)} after Holm"
     if change.q_worse <= level:
-        return Status.INCONCLUSIVE, f"suspect: q = {change.q_worse:.2g}, but not after Holm"
+        return Status.INCONCLUSIVE, f"suspect: q {p_value(change.q_worse)}, but not after Holm"
     if change.blind:
         few, died = f"{change.n_after:,} images are too few to tell", change.died
         return (

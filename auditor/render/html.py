@@ -120,6 +120,7 @@ _FILTERS: dict[str, Any] = {
     "count": wording.count,
     "json": _json,
     "moment": _moment,
+    "p_value": wording.p_value,
     "plural": wording.plural,
     "quantity": wording.quantity,
     "roughly": wording.roughly,

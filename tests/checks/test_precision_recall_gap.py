@@ -43,6 +43,11 @@ def test_the_clean_twin_passes(confusion: Make) -> None:
     assert outcome.summary == "Precision and recall are high and close in all 2 classes."
 
 
+def test_thousands_of_classes_are_counted_as_elsewhere(confusion: Make) -> None:
+    found = confusion({str(i): {str(i): 2} for i in range(1_200)})
+    assert "1,200 of 1,200 have too few" in PrecisionRecallGap().run(found).summary
+
+
 def test_cat_and_dog(confusion: Make) -> None:
     found = confusion({"cat": {"cat": 90, "dog": 10}, "dog": {"cat": 5, "dog": 95}})
     outcome = PrecisionRecallGap().run(found)

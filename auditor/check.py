@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 Level = Literal["block", "advise", "off"]
+Judges = Literal["candidate", "data"]
 IntervalMethod = Literal["exact", "wilson"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0.5, lt=1.0, allow_inf_nan=False)]
@@ -279,7 +280,7 @@ class Check(Table):
     version: ClassVar[int] = 1
     level: ClassVar[Level] = "advise"
     blocks_once: ClassVar[str] = ""
-    judges: ClassVar[Literal["candidate", "data"]] = "candidate"
+    judges: ClassVar[Judges] = "candidate"
 
     run: ClassVar[Callable[..., Outcome]]
 

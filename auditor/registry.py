@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import ValidationError
 
-from auditor.check import Check, Level
+from auditor.check import Check, Judges, Level
 from auditor.config import CheckTable, Config, ConfigSource, beside, explained
 from auditor.errors import InputError, did_you_mean
 
@@ -104,10 +105,26 @@ def _loaded(value: object) -> type[Check]:
         for name in ("id", "title", "run"):
             if not hasattr(value, name):
                 raise TypeError(f"{value.__name__} has no {name}")
-        if value.level not in get_args(Level):
-            raise TypeError(f"{value.__name__}.level is {value.level!r}, not a level")
+        if wrong := _misdeclared(value):
+            raise TypeError(f"{value.__name__}.{wrong}")
         return value
     raise TypeError(f"{value!r} is not a subclass of auditor.Check")
+
+
+def _misdeclared(cls: type[Check]) -> str:
+    """Say which class variable is none that an audit can hold; nothing where all are well."""
+    version: object = cls.version
+    if not isinstance(cls.id, str) or not re.fullmatch(r"[\w-]+", cls.id):
+        return f"id is {cls.id!r}, not a name in letters, digits and hyphens"
+    if not isinstance(cls.title, str) or not cls.title.strip():
+        return f"title is {cls.title!r}, not a sentence"
+    if not isinstance(version, int) or isinstance(version, bool):
+        return f"version is {version!r}, not a whole number"
+    if cls.level not in get_args(Level):
+        return f"level is {cls.level!r}, not a level"
+    if cls.judges not in get_args(Judges):
+        return f"judges is {cls.judges!r}, neither of {' and '.join(get_args(Judges))}"
+    return ""
 
 
 def placed(config: Config, registry: Registry, source: ConfigSource) -> Config:

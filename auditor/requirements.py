@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from auditor.belongings import names
 from auditor.config import Config, ConfigSource
 from auditor.errors import ConfigError, Unavailable
 from auditor.graph import Graph
 
 __all__ = [
     "require_another_folder",
+    "require_apart_from_output",
     "require_known_classes",
     "require_something_to_judge",
 ]
@@ -35,13 +39,40 @@ def require_another_folder(config: Config, source: ConfigSource) -> None:
     if given is None:
         return
     file = given / "audit.json" if given.is_dir() else given
-    folders = {file.parent.resolve(), file.resolve().parent}  # the file may be a link, too
+    folders = {place.parent for place in _places(file)}
     if config.output.directory.resolve() in folders:
         raise source.complain(
             ("baseline", "audit"),
             f"{given} lies where this audit is written to, so that the next one would be compared "
             "with this one, whatever its verdict; keep the baseline elsewhere, or give --output",
         )
+
+
+def require_apart_from_output(config: Config, source: ConfigSource) -> None:
+    """Refuse an input that has the name and place of what this audit writes, or removes."""
+    directory = config.output.directory.resolve()
+    ours = {directory / name for name in names()}
+    for table, keys in _INPUTS.items():
+        for key in keys:
+            path = getattr(getattr(config, table), key)
+            if isinstance(path, Path) and not ours.isdisjoint(_places(path)):
+                raise source.complain(
+                    (table, key),
+                    f"{path} would be replaced by what this audit writes; move it, or give another "
+                    "--output",
+                )
+
+
+_INPUTS = {
+    "candidate": ("classes", "training_log"),
+    "data": ("test", "train", "validation"),
+    "predictions": ("test", "train", "validation"),
+}
+
+
+def _places(path: Path) -> set[Path]:
+    """Return where a file is, and where the link to it is."""
+    return {path.parent.resolve() / path.name, path.resolve()}
 
 
 def require_known_classes(graph: Graph, source: ConfigSource) -> None:

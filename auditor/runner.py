@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auditor import leak_free
+from auditor.belongings import RECORD, remove_earlier
 from auditor.check import Check, Level, Outcome, Status
 from auditor.config import Config, ConfigSource, load_config
 from auditor.engine.threads import wait_passively
@@ -30,6 +31,7 @@ from auditor.registry import (
 )
 from auditor.requirements import (
     require_another_folder,
+    require_apart_from_output,
     require_known_classes,
     require_something_to_judge,
 )
@@ -87,8 +89,7 @@ class Judged(NamedTuple):
         Those of an earlier audit go first: beside this one they would contradict it. So would those
         of one that is written at the same time, which waits.
         """
-        from auditor.overlap.lists import LISTS
-        from auditor.render import FORMATS, render
+        from auditor.render import render
 
         output = self.graph.config.output
         directory = output.directory
@@ -97,11 +98,10 @@ class Judged(NamedTuple):
                 evidence = evidence_directory(self.graph.config)
                 locks.enter_context(held(evidence / ".locks" / "reports.lock"))
             directory.mkdir(parents=True, exist_ok=True)
-            for name in (*(each.filename for each in FORMATS.values()), *LISTS):
-                (directory / name).unlink(missing_ok=True)
-            self.audit.write(directory / "audit.json")
+            remove_earlier(self.audit, directory)
+            self.audit.write(directory / RECORD)
             reports = render(self.audit, directory, output.formats)
-            return [*reports, *self._lists(directory), directory / "audit.json"]
+            return [*reports, *self._lists(directory), directory / RECORD]
 
     def _lists(self, directory: Path) -> list[Path]:
         """Write what repairs the split, where an overlap was looked for: from what was judged."""
@@ -218,6 +218,7 @@ def _begun(
     """Return the graph, once what is wrong with the input at first sight was said."""
     wait_passively()
     require_another_folder(config, source)
+    require_apart_from_output(config, source)
     if gathering:
         require_something_to_judge(config, source)
     store = Store(evidence_directory(config), asked(config, source))

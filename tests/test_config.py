@@ -345,3 +345,48 @@ def test_every_key_is_documented() -> None:
         for name, field in getattr(table, "model_fields", {}).items():
             documented = field.description or getattr(field.annotation, "__doc__", None)
             assert documented, f"{table}.{name}"
+
+
+@pytest.mark.parametrize(
+    "expires", ["'1893456000'", "2030-01-31T00:00:00Z", '"2030-01-31T00:00:00+09:00"', '"20300131"']
+)
+def test_a_waiver_expires_on_a_day_and_on_nothing_else(
+    complaint: Callable[[str], str], expires: str
+) -> None:
+    said = complaint(HEAD + WAIVER.replace("2030-01-31", expires))
+    assert "auditor.toml:6: waivers.0.expires: give a date, such as 2030-01-31" in said
+
+
+@pytest.mark.parametrize("expires", ["2030-01-31", '"2030-01-31"'])
+def test_the_day_on_which_a_waiver_expires(write: Write, expires: str) -> None:
+    path = write("auditor.toml", HEAD + WAIVER.replace("2030-01-31", expires))
+    assert load_config(path)[0].waivers[0].expires == datetime.date(2030, 1, 31)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("checks.calibration.level = 'offf'\n", 1),
+        ("\nchecks.calibration = { level = 'offf' }\n", 2),
+        ("[checks]\ncalibration.level = 'offf'\n", 2),
+        ("[checks]\ntop1-accuracy.level = 'off'\n'calibration' . \"level\" = 'offf'\n", 3),
+        ("[checks.top1-accuracy]\nlevel = 'off'\n[checks.calibration]\nlevel = 'offf'\n", 4),
+        ("candidate.model = 'a'\nengine.kind = 'moon'\n", 2),
+        (WAIVER + WAIVER.replace("2030-01-31", "1"), 8),
+    ],
+)
+def test_dotted_keys_have_a_line(complaint: Callable[[str], str], text: str, line: int) -> None:
+    assert f"auditor.toml:{line}: " in complaint(text)
+
+
+@pytest.mark.parametrize("key", ["[predictions]\ntest", "[output]\ndirectory", "[data]\ntest"])
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("~nosuchuser/p.csv", "write the path out"), ("p\\u0000.csv", "a path holds no NUL")],
+)
+def test_paths_that_lead_nowhere(
+    complaint: Callable[[str], str], key: str, path: str, said: str
+) -> None:
+    told = complaint(f'{key} = "{path}"\n')
+    assert "auditor.toml:2: " in told
+    assert said in told

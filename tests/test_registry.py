@@ -284,3 +284,26 @@ def test_paths_among_a_plug_ins_options_lie_beside_the_file(
     assert [f.subject for f in result.findings] == [
         str(place / n) for n in ("ref.csv", "other.csv")
     ]
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ('judges = "model"', "judges is 'model', neither of candidate and data"),
+        ('id = "no name"', "id is 'no name', not a name"),
+        ("id = 7", "id is 7, not a name"),
+        ('title = ""', "title is '', not a sentence"),
+        ("title = None", "title is None, not a sentence"),
+        ('version = "2"', "version is '2', not a whole number"),
+    ],
+)
+def test_a_check_that_is_declared_wrongly_is_broken_and_the_audit_goes_on(
+    plug_in: Callable[..., str], audit: Callable[..., Audit], declared: str, said: str
+) -> None:
+    code = CHECK.format(id="enough-images").replace("    least", f"    {declared}\n    least", 1)
+    plug_in(code, checks={"enough-images": "{}:EnoughImages"})
+    found = audit()
+    assert found.check("enough-images").status is Status.ERROR
+    assert said in found.check("enough-images").summary
+    assert found.verdict == "undecided"
+    assert found.check("top1-accuracy").status is Status.PASS

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auditor.cli.given import PATH
 from auditor.terminal import say
 from auditor.wording import size
 
@@ -17,7 +18,7 @@ __all__ = ["command"]
 
 
 @click.command("cache")
-@click.argument("audit", type=click.Path(path_type=Path), default=Path("audit"))
+@click.argument("audit", type=PATH, default=Path("audit"))
 @click.option(
     "--prune",
     is_flag=True,

@@ -7,18 +7,19 @@ from typing import Any
 
 import click
 
+from auditor.cli.given import PATH
 from auditor.cli.options import file_to_use, judging_options, load
 
 __all__ = ["command"]
 
 
 @click.command("check")
-@click.argument("config", type=click.Path(path_type=Path), required=False)
+@click.argument("config", type=PATH, required=False)
 @click.option(
     "--output",
     "--evidence",
     "output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of the audit, which holds evidence/.  [default: audit]",
 )
 @judging_options

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from auditor.cli.given import PATH
 from auditor.terminal import say
 
 __all__ = ["command"]
@@ -14,7 +15,7 @@ __all__ = ["command"]
 @click.command("demo")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("audit-demo"),
     show_default=True,
     help="Where the images, the models and the audits are written.",

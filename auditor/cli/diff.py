@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auditor.cli.given import PATH
 from auditor.cli.layout import hanging, paragraphs, titled, wrapped
 from auditor.terminal import say
-from auditor.wording import STATUS, interval, listed, one_line, points, share
+from auditor.wording import STATUS, interval, listed, one_line, p_value, points, share
 from auditor.writing import write_texts
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ _CLASSES = 5
 
 
 @click.command("diff")
-@click.argument("baseline", type=click.Path(path_type=Path))
-@click.argument("candidate", type=click.Path(path_type=Path))
+@click.argument("baseline", type=PATH)
+@click.argument("candidate", type=PATH)
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder to write diff.html, with the images that flipped, and diff.json to.",
 )
 def command(baseline: Path, candidate: Path, output: Path | None) -> int:
@@ -112,8 +113,9 @@ def _comparison(versus: BaselineExhibit) -> Iterator[str]:
     if versus.mcnemar_exact is not None and versus.mcnemar_mid_p is not None:
         yield wrapped(
             f"{versus.overall.lost:,} lost, {versus.overall.won:,} won, "
-            f"{versus.changed:,} predicted differently; McNemar p = {versus.mcnemar_exact:.3g} "
-            f"exact, {versus.mcnemar_mid_p:.3g} mid-p"
+            f"{versus.changed:,} predicted differently; McNemar "
+            f"p {p_value(versus.mcnemar_exact, 3)} exact, "
+            f"p {p_value(versus.mcnemar_mid_p, 3)} mid-p"
         )
     fallen = [row for row in versus.classes if row.difference < 0]
     yield titled("Worst classes", map(hanging, map(_class, fallen[:_CLASSES])))

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import click
 
+from auditor.cli.given import PATH
 from auditor.cli.options import FAST, search_options
 from auditor.terminal import say
 
 __all__ = ["command"]
 
-_PATH = click.Path(path_type=Path)
-
 
 @click.command("duplicates")
-@click.argument("images", type=_PATH)
+@click.argument("images", type=PATH)
 @search_options("duplicates", "Largest share of images that may repeat another one.")
 @FAST
 def command(images: Path, output: Path, max_share: float, fast: bool) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from auditor.cli.given import PATH
 from auditor.cli.options import CONFIG_NAME, candidate_options, configured, load
 from auditor.terminal import say
 
@@ -24,14 +25,14 @@ nothing to gather: no {CONFIG_NAME} here, and no flag says what to look at.
 
 
 @click.command("gather")
-@click.argument("config", type=click.Path(path_type=Path), required=False)
+@click.argument("config", type=PATH, required=False)
 @candidate_options
 @click.option(
     "--shard",
     metavar="I/N",
     help="Look at this share of the images alone, such as 2/8; `auditor merge` joins them.",
 )
-@click.option("--output", type=click.Path(path_type=Path), help="Folder.  [default: audit]")
+@click.option("--output", type=PATH, help="Folder.  [default: audit]")
 def command(config: Path | None, shard: str | None, **flags: Any) -> int:
     """Gather the evidence of an audit, without judging it.
 

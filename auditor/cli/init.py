@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auditor.cli.given import PATH
 from auditor.cli.layout import hanging, paragraphs, titled
 from auditor.cli.options import CONFIG_NAME
 from auditor.terminal import say
@@ -19,7 +20,7 @@ __all__ = ["command"]
 
 
 @click.command("init")
-@click.argument("directory", type=click.Path(path_type=Path), default=Path())
+@click.argument("directory", type=PATH, default=Path())
 @click.option("--force", is_flag=True, help="Overwrite an auditor.toml that is there.")
 def command(directory: Path, force: bool) -> None:
     """Write a commented auditor.toml for what lies in a folder.
@@ -54,7 +55,7 @@ def _report(folder: Folder, path: Path) -> Iterator[str]:
 
 
 def _listed(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
-    return (hanging(f"{name:<12} {text}", indent=15) for name, text in rows)
+    return (hanging(text, 15, f"{name:<12} ") for name, text in rows)
 
 
 def _found(folder: Folder) -> Iterator[tuple[str, str]]:

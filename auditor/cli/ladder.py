@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auditor.cli.given import PATH
 from auditor.cli.layout import hanging, headline, paragraphs, titled, wrapped
 from auditor.cli.options import FiniteRange
 from auditor.terminal import say
@@ -29,7 +30,7 @@ _COLOURS = {"pays": "green", "does not pay": "red", "not shown": "yellow"}
 
 
 @click.command("ladder")
-@click.argument("rungs", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("rungs", nargs=-1, type=PATH)
 @click.option(
     "--min-gain",
     type=FiniteRange(0, 100),
@@ -47,7 +48,7 @@ _COLOURS = {"pays": "green", "does not pay": "red", "not shown": "yellow"}
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder to write ladder.html, with the plots, and ladder.json to.",
 )
 def command(

@@ -32,12 +32,15 @@ def wrapped(text: str, indent: str = "") -> str:
     )
 
 
-def hanging(text: str, indent: int = 4) -> str:
-    """Wrap an entry of a list, its further lines indented; names in it are made visible."""
+def hanging(text: str, indent: int = 4, label: str = "") -> str:
+    """Wrap an entry of a list, its further lines indented; names in it are made visible.
+
+    A label stands before it as it is, blanks included.
+    """
     return textwrap.fill(
         one_line(text),
         terminal_width(),
-        initial_indent="  ",
+        initial_indent=f"  {label}",
         subsequent_indent=" " * indent,
         break_on_hyphens=False,
     )

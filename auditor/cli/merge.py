@@ -6,18 +6,17 @@ from pathlib import Path
 
 import click
 
+from auditor.cli.given import PATH
 from auditor.terminal import say
 
 __all__ = ["command"]
 
-_FOLDER = click.Path(path_type=Path)
-
 
 @click.command("merge")
-@click.argument("folders", metavar="FOLDER...", type=_FOLDER, nargs=-1, required=True)
+@click.argument("folders", metavar="FOLDER...", type=PATH, nargs=-1, required=True)
 @click.option(
     "--output",
-    type=_FOLDER,
+    type=PATH,
     default=Path("audit"),
     show_default=True,
     help="Folder of the audit that the evidence goes to.",

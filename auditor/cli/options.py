@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from auditor.cli.given import PATH, TEXT
 from auditor.terminal import say
 
 if TYPE_CHECKING:
@@ -56,28 +57,33 @@ _NAMING = ("model", "module", "phi", "width", "depth", "resolution")
 
 def candidate_options(command: Command) -> Command:
     """Add the options that say what is audited, on what data, and where it runs."""
-    path = click.Path(path_type=Path)
     for option in (
-        click.option("--device", help="auto, cpu, mps, cuda or cuda:1.  [default: auto]"),
         click.option(
-            "--train-predictions", type=path, help="Saved predictions on training images."
+            "--device", type=TEXT, help="auto, cpu, mps, cuda or cuda:1.  [default: auto]"
         ),
         click.option(
-            "--predictions", type=path, help="Saved test predictions, instead of a model."
-        ),
-        click.option("--test", type=path, help="Test data: folder of class folders, or manifest."),
-        click.option(
-            "--train", type=path, help="Training data: folder of class folders, or manifest."
+            "--train-predictions", type=PATH, help="Saved predictions on training images."
         ),
         click.option(
-            "--classes", type=path, help="Class names, one a line, in the order of the outputs."
+            "--predictions", type=PATH, help="Saved test predictions, instead of a model."
+        ),
+        click.option("--test", type=PATH, help="Test data: folder of class folders, or manifest."),
+        click.option(
+            "--train", type=PATH, help="Training data: folder of class folders, or manifest."
         ),
         click.option(
-            "--module", metavar="PACKAGE.MODULE:FUNCTION", help="Your own code for the model."
+            "--classes", type=PATH, help="Class names, one a line, in the order of the outputs."
         ),
-        click.option("--checkpoint", type=path, help="Weights: .safetensors, .pth, .pth.tar, .pt."),
+        click.option(
+            "--module",
+            type=TEXT,
+            metavar="PACKAGE.MODULE:FUNCTION",
+            help="Your own code for the model.",
+        ),
+        click.option("--checkpoint", type=PATH, help="Weights: .safetensors, .pth, .pth.tar, .pt."),
         click.option(
             "--model",
+            type=TEXT,
             metavar="NAME",
             help="A timm name, hf-hub:…, phi:1.5, or a .onnx or .pt2 file.",
         ),
@@ -92,7 +98,7 @@ def judging_options(command: Command) -> Command:
         FORMAT,
         click.option(
             "--baseline",
-            type=click.Path(path_type=Path),
+            type=PATH,
             metavar="AUDIT",
             help="An earlier audit to compare the candidate with: audit.json, or its folder.",
         ),
@@ -132,7 +138,7 @@ def search_options(folder: str, max_share: str) -> Callable[[Command], Command]:
     """
     output = click.option(
         "--output",
-        type=click.Path(path_type=Path),
+        type=PATH,
         default=Path(folder),
         show_default=True,
         help="Folder for the report, the lists and the signatures.",
@@ -219,4 +225,8 @@ def load(path: Path | None, flags: Mapping[str, Any]) -> tuple[Config, ConfigSou
     """Read the file, where there is one, and lay the flags over it."""
     from auditor.config import load_config
 
-    return load_config(path, overrides(flags))
+    config, source = load_config(path, overrides(flags))
+    if config.predictions.test is not None and config.candidate.names_a_model:
+        said = "the saved predictions are judged; [candidate] is not run on the test images"
+        say(f"auditor: {said}", err=True)
+    return config, source

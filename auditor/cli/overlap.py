@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from auditor.cli.given import PATH
 from auditor.cli.options import FAST, search_options
 from auditor.terminal import say
 
@@ -15,12 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_PATH = click.Path(path_type=Path)
-
 
 @click.command("overlap")
-@click.argument("train", type=_PATH)
-@click.argument("test", type=_PATH)
+@click.argument("train", type=PATH)
+@click.argument("test", type=PATH)
 @search_options("overlap", "Largest share of test images that may be in the training data.")
 @click.option(
     "--group",

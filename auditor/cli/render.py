@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auditor.cli.given import PATH
 from auditor.cli.options import FORMAT, FORMATS
 from auditor.terminal import say
 
@@ -18,10 +19,10 @@ __all__ = ["command"]
 
 
 @click.command("render")
-@click.argument("audit", type=click.Path(path_type=Path), metavar="AUDIT")
+@click.argument("audit", type=PATH, metavar="AUDIT")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder to write to.  [default: that of the audit]",
 )
 @FORMAT

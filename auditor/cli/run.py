@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from auditor.cli.given import PATH
 from auditor.cli.options import (
     CONFIG_NAME,
     candidate_options,
@@ -24,14 +25,12 @@ nothing to audit: no {CONFIG_NAME} here, and no flag says what to judge.
   auditor run --predictions FILE.csv     judges saved predictions
   auditor demo                           shows an audit, with nothing of yours"""
 
-_PATH = click.Path(path_type=Path)
-
 
 @click.command("run")
-@click.argument("config", type=_PATH, required=False)
+@click.argument("config", type=PATH, required=False)
 @judging_options
 @candidate_options
-@click.option("--output", type=_PATH, help="Where the audit is written.  [default: audit]")
+@click.option("--output", type=PATH, help="Where the audit is written.  [default: audit]")
 def command(config: Path | None, **flags: Any) -> int:
     """Audit a model and decide whether it may ship.
 

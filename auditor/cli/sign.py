@@ -6,21 +6,20 @@ from pathlib import Path
 
 import click
 
+from auditor.cli.given import PATH
 from auditor.cli.options import FAST
 from auditor.terminal import say
 from auditor.wording import plural, visible
 
 __all__ = ["command"]
 
-_PATH = click.Path(path_type=Path)
-
 
 @click.command("sign")
-@click.argument("images", type=_PATH)
+@click.argument("images", type=PATH)
 @click.option(
     "-o",
     "--output",
-    type=_PATH,
+    type=PATH,
     metavar="FILE",
     help="Where to write; its unchanged images are not opened again.  "
     "[default: IMAGES.signatures.parquet]",

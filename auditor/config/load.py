@@ -86,7 +86,11 @@ def _absolute(content: dict[str, Any], path: Path | None) -> dict[str, Any]:
 
 def beside(file: Path, path: str) -> str:
     """Resolve a path that a file names against the file's folder."""
-    return os.path.normpath(file.parent / Path(path).expanduser())
+    try:
+        path = os.fspath(Path(path).expanduser())
+    except RuntimeError:  # of no user that there is: said where the path is validated
+        return path
+    return os.path.normpath(file.parent / path)
 
 
 def _names_file(field: str, value: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,17 +21,19 @@ class ConfigSource:
         self.text, self.path = text, path
 
     def line(self, place: Sequence[str | int]) -> int | None:
-        """Return the 1-based line of a dotted place such as ``("checks", "overfitting")``."""
-        found, lines = None, self.text.splitlines()
+        """Return the 1-based line of a dotted place such as ``("checks", "overfitting")``.
+
+        It is that of the key, else of the nearest table that should hold it.
+        """
         names = [part for part in place if isinstance(part, str)]
         nth = next((part for part in place if isinstance(part, int)), 0)
-        for depth in range(len(names), 0, -1):
-            headers = [n for n, line in enumerate(lines) if _header(line) == names[:depth]]
-            if headers:
-                found = headers[min(nth, len(headers) - 1)]
-                return (_key_line(lines, found, names[depth:]) or found) + 1
-        found = _key_line(lines, -1, names)
-        return None if found is None else found + 1
+        found = [
+            (_shared(names, path), -number)
+            for section in _sections(self.text, names, nth)
+            for number, path in section
+        ]
+        shared, number = max(found, default=(0, 0))
+        return -number if shared else None
 
     def complain(self, place: Sequence[str | int], message: str) -> InputError:
         """Return the error, with the file as it was named and the line, where there are any."""
@@ -40,20 +43,39 @@ class ConfigSource:
         return InputError(f"{self.path}:{f'{line}:' if line else ''} {message}")
 
 
-def _header(line: str) -> list[str] | None:
-    line = line.strip()
-    if not line.startswith("["):
-        return None
-    inside = line.split("#")[0].strip().strip("[]").strip()
-    return [part.strip().strip("\"'") for part in inside.split(".")]
+_Stated = list[tuple[int, list[str]]]
+"""Lines, and the path of what each begins: a header's, then those of its keys."""
 
 
-def _key_line(lines: list[str], header: int, keys: Sequence[str]) -> int | None:
-    if not keys:
-        return None
-    for number in range(header + 1, len(lines)):
-        if _header(lines[number]) is not None and "=" not in lines[number]:
-            return None
-        if lines[number].split("=")[0].strip().strip("\"'") == keys[0]:
-            return number
-    return None
+def _sections(text: str, names: list[str], nth: int) -> list[_Stated]:
+    """Return what the file states table by table; of a list of tables, the nth alone."""
+    sections: list[_Stated] = [[]]
+    table: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if (header := _HEADER.fullmatch(line)) is not None:
+            table = _parts(header[1])
+            sections.append([(number, table)])
+        elif "=" in line:
+            sections[-1].append((number, [*table, *_parts(line.partition("=")[0])]))
+    alike = [section for section in sections if section and section[0][1] == names[:1]]
+    others = alike[:nth] + alike[nth + 1 :] if nth < len(alike) else alike[:-1]
+    return [section for section in sections if not any(section is other for other in others)]
+
+
+_HEADER = re.compile(r"\s*\[{1,2}([^\[\]=]+)\]{1,2}\s*(?:#.*)?")
+
+
+def _parts(dotted: str) -> list[str]:
+    """Return the names of a dotted key.
+
+    >>> _parts('checks."my check" . level')
+    ['checks', 'my check', 'level']
+    """
+    found = re.findall(r"""\"([^\"]*)\"|'([^']*)'|([^\s.\"']+)""", dotted)
+    return ["".join(part) for part in found]
+
+
+def _shared(names: list[str], path: list[str]) -> int:
+    """Return how many names of a place a line states; none where it states another place."""
+    depth = min(len(names), len(path))
+    return depth if names[:depth] == path[:depth] else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -51,7 +52,9 @@ Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 def _located(path: Path) -> Path:
-    path = path.expanduser()
+    path = _at_home(path)
+    if "\0" in str(path):
+        raise ValueError("a path holds no NUL")
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -60,23 +63,32 @@ def _located(path: Path) -> Path:
     return path
 
 
+def _at_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("there is no such user; write the path out") from None
+
+
 def _given(value: object) -> object:
     if value == "":
         raise ValueError("give a path, or leave the key out")
     return value
 
 
-def _not_a_number(value: object) -> object:
-    if isinstance(value, int | float):  # pydantic would count the seconds since 1970
-        raise PydanticCustomError("date_type", "a number is no date")
-    return value
+def _a_day(value: object) -> object:
+    """Let pydantic see nothing but a day: of a number it would make one, counted from 1970."""
+    day = isinstance(value, datetime.date) and not isinstance(value, datetime.datetime)
+    if day or (isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII)):
+        return value
+    raise PydanticCustomError("date_type", "no date")
 
 
 Located = Annotated[Path, BeforeValidator(_given), AfterValidator(_located)]
 """A path; in the file it is relative to the file, in a flag to the working directory."""
 Side = Annotated[int, Field(gt=0, le=16_384, examples=[224])]
 """Of a square picture, in pixels; more would fill a machine's memory with one."""
-Day = Annotated[datetime.date, BeforeValidator(_not_a_number)]
+Day = Annotated[datetime.date, BeforeValidator(_a_day)]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -293,7 +305,7 @@ class Waiver(Table):
     owner: str | None = Field(default=None, examples=["vision-team"])
     """Who answers for it."""
     expires: Day = Field(examples=[datetime.date(2030, 1, 31)])
-    """Last day on which it counts."""
+    """Last day on which it counts; the day ends at midnight UTC."""
 
 
 class CheckTable(BaseModel):

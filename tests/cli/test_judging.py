@@ -81,3 +81,35 @@ def test_a_crash_is_judged_in_the_place_of_what_was_stored_before_and_costs_noth
         assert "SystemExit: 1" in done.stderr.splitlines()[-1]
     again = cli("run", "--module", counted, *data)
     assert (again.returncode, looked()) == (first.returncode, 0)
+
+
+def test_no_run_removes_or_replaces_what_it_is_given(
+    cli: Cli, here: Path, good: str, write: Callable[[str, str], Path]
+) -> None:
+    (here / "del").mkdir()
+    for name in ("overlap.csv", "clean_test.csv", "junit.xml", "summary.md"):
+        (here / good).rename(here / "del" / name)
+        (here / good).symlink_to(here / "del" / name)
+        content = (here / "del" / name).read_bytes()
+        for given in (f"del/{name}", good):
+            done = cli("run", "--predictions", given, "--output", "del")
+            assert done.returncode == 2
+            assert f"{given} would be replaced by what this audit writes" in done.stderr
+            assert (here / "del" / name).read_bytes() == content
+        (here / good).unlink()
+        (here / "del" / name).rename(here / good)
+    config = write("auditor.toml", f'[predictions]\ntest = "{good}"\n[output]\ndirectory = "."\n')
+    write("audit.json", "[]")
+    config.write_text(config.read_text() + '[candidate]\ntraining_log = "audit.json"\n')
+    assert "auditor.toml:6: audit.json would be replaced" in cli("run").stderr
+
+
+def test_files_of_others_are_left_where_no_audit_lies(cli: Cli, here: Path, good: str) -> None:
+    for name in ("overlap.csv", "junit.xml"):
+        (here / name).write_text("mine")
+    words = ("run", "--predictions", good, "--output", ".", "--format", "html")
+    assert cli(*words).returncode == 0
+    assert [(here / n).read_text() for n in ("overlap.csv", "junit.xml")] == ["mine", "mine"]
+    assert cli(*words).returncode == 0  # an audit lies there now, which such files would contradict
+    assert not (here / "overlap.csv").exists()
+    assert (here / "junit.xml").read_text() == "mine"

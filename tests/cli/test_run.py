@@ -212,3 +212,24 @@ def test_names_cannot_write_to_the_terminal(
     assert done.returncode == 0, textwrap.shorten(done.stderr, 500)
     assert "\x1b" not in done.stdout
     assert "\u202e" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["--predictions", "--train", "--checkpoint", "--classes", "--baseline", "--output", "--model"],
+)
+def test_an_empty_flag_is_no_value(cli: Cli, here: Path, good: str, flag: str) -> None:
+    """As from a variable that a CI job did not set; the working directory is not meant."""
+    done = cli("run", "--predictions", good, flag, "")
+    assert done.returncode == 2
+    assert f"'{flag}': it is empty" in done.stderr
+    assert not (here / "audit.json").exists()
+
+
+def test_saved_predictions_win_over_a_model_and_it_is_said(
+    cli: Cli, good: str, write: Callable[[str, str], Path]
+) -> None:
+    write("auditor.toml", f'[candidate]\nmodel = "resnet18"\n[predictions]\ntest = "{good}"\n')
+    said = "the saved predictions are judged; [candidate] is not run"
+    assert said in cli("run").stderr
+    assert said not in cli("run", "--predictions", good).stderr

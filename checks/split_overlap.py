@@ -23,9 +23,10 @@ named:
 
 The last two can err. Their threshold is chosen on this very data so that at most ``[overlap]
 false_discovery_rate`` of them are strangers, and the estimate that comes of it is taken off the
-count; where nothing can be estimated, nothing is taken off. Where the corrected share of
-contaminated test images is above ``max_share``, even if more of them are strangers than estimated,
-every one of the images fails, so that a waiver can name it.
+count; where nothing can be estimated, as of fewer than 200 images in both splits together, nothing
+is taken off. Where the corrected share of contaminated test images is above ``max_share``, even if
+more of them are strangers than estimated, every one of the images fails, so that a waiver can name
+it.
 
 The inflation, accuracy on all test images minus accuracy without the overlapping ones, is compared
 with ``max_inflation``, whole interval against limit. A picture that stands in the test set under

@@ -13,10 +13,10 @@ from auditor.overlap.candidates import Crowd, device_for, is_exhaustive, nearest
 from auditor.overlap.dihedral import Orientation, oriented_soft
 from auditor.overlap.pixels import Prepared, compare, laid
 from auditor.overlap.score import BLIND_SCORE, SURE_SCORE, TURNED_SCORE, blind_scores, seen_score
-from auditor.overlap.soft import crowding
+from auditor.overlap.soft import FEWEST, crowd, crowding, unit_rows
 from auditor.overlap.splits import Side
 from auditor.overlap.strangers import stranger_pairs
-from auditor.overlap.verify import SPREADS, similarity_limit
+from auditor.overlap.verify import COPY_SIMILARITY, SPREADS, similarity_limit
 from auditor.overlap.views import View
 
 __all__ = ["Judge", "Judged"]
@@ -80,8 +80,8 @@ class Judge:
         self.seen = left.seen and right.seen
         self.sure = SURE_SCORE if self.seen else BLIND_SCORE
         self.sure_turned = TURNED_SCORE if self.seen else BLIND_SCORE
-        self._crowd = Crowd(left.soft, crowding(left.soft, right.soft))
-        self._others = Crowd(right.soft, crowding(right.soft, left.soft))
+        self._crowd = Crowd(left.soft, crowding(left.soft, crowd(left.soft, right.soft)))
+        self._others = Crowd(right.soft, crowding(right.soft, crowd(right.soft, left.soft)))
 
     def turned(self, turn: Orientation) -> Judged:
         """Judge the candidates that match when the left one is laid down in another way."""
@@ -122,8 +122,17 @@ class Judge:
         return judged.alike(self.limit(SPREADS)) if len(rows) else judged
 
     def limit(self, spreads: float) -> float:
-        """Return the similarity that strangers do not reach; none where no pixels were seen."""
-        return similarity_limit(self._strangers, spreads) if self.seen else -1
+        """Return the similarity that strangers do not reach.
+
+        None where pictures were not seen: their score takes off how alike strangers are. Where
+        that could not be measured, for they are few, all pairs tell, less the nearest of each.
+        """
+        if self.seen:
+            return similarity_limit(self._strangers, spreads)
+        left, right = self._left.soft, self._right.soft
+        if len(crowd(left, right)) >= FEWEST:
+            return -1
+        return min(COPY_SIMILARITY, similarity_limit(_but_the_nearest(left, right), spreads))
 
     @cached_property
     def _strangers(self) -> list[float]:
@@ -133,6 +142,15 @@ class Judge:
         pairs = stranger_pairs(left.phash, right.phash, left.labels, right.labels, _STRANGE_BITS)
         alike = [compare(left.prepared(row), right.prepared(column)) for row, column in pairs]
         return [one.similarity for one in alike]
+
+
+def _but_the_nearest(left: NDArray[np.int8], right: NDArray[np.int8]) -> list[float]:
+    """Return all similarities of two sides but the highest of each picture, which may be a copy."""
+    similarity = unit_rows(left) @ unit_rows(right).T
+    if left is right:
+        np.fill_diagonal(similarity, -np.inf)
+    ranked = np.sort(similarity, axis=1)[:, left is right : -1]
+    return [float(one) for one in ranked.ravel()]
 
 
 def _looked_at(

@@ -14,7 +14,7 @@ from auditor.overlap.decoys import Scores, choose_threshold
 from auditor.overlap.dihedral import MIRRORED, ORIENTATIONS, UPRIGHT, Orientation, oriented_soft
 from auditor.overlap.judge import Judge, Judged
 from auditor.overlap.result import OverlapSettings, Threshold
-from auditor.overlap.soft import crowding, unit_rows
+from auditor.overlap.soft import FEWEST, crowd, crowding, unit_rows
 from auditor.overlap.splits import Kind, Match, Side
 from auditor.overlap.verify import SPREADS, SPREADS_ALONE
 from auditor.overlap.views import VIEWS
@@ -96,9 +96,12 @@ def _invalid(left: Side, right: Side) -> str | None:
         return None
     if _like_itself(left.soft, MIRRORED).mean() > _SYMMETRIC_SHARE:
         return "the pictures look like their own mirror images"
+    others = crowd(left.soft, right.soft)
+    if len(others) < FEWEST:
+        return "there are too few pictures to tell how alike strangers are"
     mirrored = oriented_soft(left.soft, MIRRORED)
     upright, decoys = (
-        np.arctanh(crowding(soft, right.soft, most=0.999)).mean() for soft in (left.soft, mirrored)
+        np.arctanh(crowding(soft, others, most=0.999)).mean() for soft in (left.soft, mirrored)
     )
     if upright > decoys + _CROWDING_GAP:
         return "mirrored pictures meet less alike strangers than upright ones"

@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "FEWEST",
     "MAX_CROWDING",
     "SCALE",
     "SOFT_BYTES",
+    "crowd",
     "crowding",
     "low_bits",
     "soft_hashes",
@@ -38,7 +40,8 @@ _KNEE = 8.0
 _CROWD = 2000
 _NEAREST = 0.005
 _LEFT_OUT = 5
-_FEWEST = 200
+FEWEST = 200
+"""Strangers by which crowding is measured, at least."""
 _TYPICAL_CROWDING = 0.25
 _ROWS = 1 << 12
 _SIDE, _LOW = 16, 8
@@ -102,6 +105,18 @@ def low_bits(soft: NDArray[np.int8]) -> NDArray[np.uint64]:
     return np.packbits(bits, axis=1).view(">u8").astype(np.uint64).ravel()
 
 
+def crowd(own: NDArray[np.int8], other: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Return the pictures by which :func:`crowding` is measured: the other side, or both if few.
+
+    Parameters
+    ----------
+    own, other
+        Soft hashes of two sides, shapes (n, 256) and (m, 256); one object of one split alone.
+    """
+    few = len(other) < FEWEST and own is not other
+    return np.concatenate([other, own]) if few else other
+
+
 def crowding(
     soft: NDArray[np.int8], others: NDArray[np.int8], most: float = MAX_CROWDING
 ) -> NDArray[np.float32]:
@@ -126,7 +141,7 @@ def crowding(
         ``float32``, shape (n,), within 0..``most``; for all .25, which is usual in
         photographs, where m < 200.
     """
-    if len(others) < _FEWEST:
+    if len(others) < FEWEST:
         return np.full(len(soft), _TYPICAL_CROWDING, np.float32)
     drawn = np.random.default_rng(0).permutation(len(others))[:_CROWD]
     crowd = unit_rows(others[drawn]).T

@@ -75,6 +75,26 @@ def test_within_one_set_too() -> None:
     }
 
 
+@pytest.mark.parametrize(("trained", "tested"), [(199, 1000), (150, 150), (60, 60), (10, 10)])
+def test_of_few_pictures_that_look_alike_copies_alone_are_found(trained: int, tested: int) -> None:
+    random = np.random.default_rng(5)
+    order = random.permutation(1797)[: trained + tested].tolist()
+    pictures = [
+        Image.fromarray((load_digits().images[place] * 15.9).astype(np.uint8)).resize((64, 64))
+        for place in order
+    ]
+    train = {f"x/{n}.png": encoded(image) for n, image in enumerate(pictures[:trained])}
+    test = {f"x/new{n}.png": encoded(image) for n, image in enumerate(pictures[trained:])}
+    assert found_blind(test, train) == set()
+    assert not find_duplicates(signed(train), None).pairs
+    copies = {f"x/copy{n}.png": jpeg(pictures[n]) for n in range(0, trained, 5)}
+    found = find_overlap(signed(test | copies), signed(train), None, None)
+    assert {(p.test_image, p.train_image) for p in found.pairs} == {
+        (f"x/copy{n}.png", f"x/{n}.png") for n in range(0, trained, 5)
+    }
+    assert (found.near.basis, found.near.false_discovery_rate) == ("fallback", None)
+
+
 def hashes(count: int, seed: int) -> NDArray[np.int8]:
     random = np.random.default_rng(seed)
     return random.normal(0, 30, (count, 256)).clip(-127, 127).astype(np.int8)

@@ -126,11 +126,11 @@ def test_a_device_finds_what_the_cpu_finds_in_many_blocks(
     assert there.capped == here.capped > 0
 
 
-def bursts(groups: int, size: int) -> NDArray[np.int8]:
+def bursts(groups: int, size: int, noise: float = 14) -> NDArray[np.int8]:
     """Pictures of which as many are alike, in any order, as of a burst or a video."""
     random = np.random.default_rng(1)
     apart = np.repeat(random.normal(0, 40, (groups, 256)), size, axis=0)
-    alike = apart + random.normal(0, 14, apart.shape)
+    alike = apart + random.normal(0, noise, apart.shape)
     mixed: NDArray[np.int8] = random.permutation(alike).clip(-123, 123).astype(np.int8)
     return mixed
 
@@ -149,7 +149,7 @@ def test_of_many_alike_in_one_split_the_nearest_earlier_ones_are_listed(
 def test_two_labels_are_seen_wherever_a_split_is_searched(
     device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    split = split_of(bursts(5, 38))
+    split = split_of(bursts(5, 38, noise=3))
     labelled = split._replace(labels=["ab"[place % 9 == 0] for place in range(190)])
     here = find_duplicates(labelled, None)
     monkeypatch.setattr(candidates, "WORTHWHILE", 0)

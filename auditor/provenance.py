@@ -7,6 +7,7 @@ import hashlib
 import json
 import platform
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from auditor import __version__
@@ -50,7 +51,7 @@ def describe_run(config: Config, source: ConfigSource, graph: Graph, seconds: fl
         config_digest=hashlib.sha256(text.encode()).hexdigest(),
         python=platform.python_version(),
         platform=platform.platform(),
-        device=about.get("device"),
+        device=_device(about),
         dtype=about.get("dtype"),
         forward=about.get("forward"),
         transform=about.get("transform"),
@@ -59,6 +60,14 @@ def describe_run(config: Config, source: ConfigSource, graph: Graph, seconds: fl
         evidence={k: v for k, v in graph.store.digests().items() if graph.asked_for(k)},
         seconds=round(seconds, 3),
     )
+
+
+def _device(about: Mapping[str, Any]) -> str | None:
+    """Return what the model ran on, and with how many threads where that is a processor."""
+    device, threads = about.get("device"), about.get("threads")
+    if device is None or threads is None:
+        return device
+    return f"{device}, {threads} thread{'s' * (threads != 1)}"
 
 
 def repeat_command(config: Config, source: ConfigSource, *, gathering: bool = True) -> str:

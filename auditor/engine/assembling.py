@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from auditor.data.samples import Samples
 from auditor.engine.collecting import Task, described
 from auditor.engine.shards import PART
-from auditor.engine.ways import MAY_DIFFER, difference, joined, said_by
+from auditor.engine.ways import MAY_DIFFER, PLACE, difference, joined, said_by
 from auditor.errors import InputError
 
 __all__ = ["about_of", "whole"]
@@ -70,12 +70,20 @@ def whole(task: Task, samples: Samples, method: str) -> tuple[Iterator[pa.Table]
     nothing = pa.schema({"image": pa.string(), "error": pa.string()}).empty_table()
     stored = [*task.parts.schemas(range(task.part_count))]
     about, schemas = about_of(task, stored), [schema for _, schema in stored]
+    if task.known is not None and known.any():
+        about = _with_place(about, [*([about] if stored else []), task.known.about])
     schemas.append(described(nothing, samples, np.empty(0, np.int64), task.observer).schema)
     if known.any():
         schemas.append(_known_part(task, samples, np.flatnonzero(known)[:1]).schema)
     told = {"about": json.dumps(about, sort_keys=True), "method": method}
     schema = pa.unify_schemas(schemas).with_metadata(told)
     return _pieces(task, samples, known), schema
+
+
+def _with_place(about: dict[str, Any], said: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Name all places where rows were made, and no other."""
+    places = [{name: each[name] for name in PLACE if name in each} for each in said]
+    return {name: value for name, value in about.items() if name not in PLACE} | joined(places)
 
 
 def _known(task: Task, samples: Samples) -> NDArray[np.bool_]:

@@ -44,14 +44,13 @@ _SOUGHT = 64
 
 _TOLD_APART = (
     "classes",
-    "device",
     "dtype",
     "features",
     "forward",
     "probabilities_kept",
     "transform",
 )
-"""What rows of one table have in common; batch and threads change the last bits alone."""
+"""What rows of one table have in common, as the parts of one pass do, wherever they were made."""
 
 Columns = dict[str, pa.Array]
 Result = TypeVar("Result")
@@ -339,8 +338,6 @@ class Inference(Observer):
 
     def about(self) -> dict[str, Any]:
         """Return the class order, the model and where it ran, as far as that is known here."""
-        import torch
-
         running = {} if self._elsewhere else self._about_running()
         return {
             "source": self.samples.source,
@@ -350,19 +347,23 @@ class Inference(Observer):
             "candidate": self.candidate.about(),
             "preprocessing": self.candidate.preprocessing(),
             "dtype": self._numbers,
-            "threads": torch.get_num_threads(),
             "probabilities_kept": self._keep_all,
             **running,
         }
 
     def _about_running(self) -> dict[str, Any]:
+        import torch
+
         from auditor.models.device import describe_devices
 
         batches = self._about_batches()  # first: models are compiled there, as "forward" says
+        devices = [replica.device for replica in self._replicas]
+        on_cpu = any(device.type == "cpu" for device in devices)
         return {
             "transform": str(self._replicas[0].decoder or self.candidate.transform),
             "forward": str(self._replicas[0]),
-            "device": describe_devices([replica.device for replica in self._replicas]),
+            "device": describe_devices(devices),
+            **({"threads": torch.get_num_threads()} if on_cpu else {}),
             **batches,
             **({"features": self._refused or "kept"} if self._wants_features else {}),
         }

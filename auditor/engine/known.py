@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -55,12 +56,18 @@ class Known:
         For each image the row in it, or −1; shape (n,).
     images
         What they are called now, shape (n,).
+    about
+        What is said of how they were made.
     """
 
     def __init__(
-        self, file: pq.ParquetFile, place: NDArray[np.int64], images: Sequence[str]
+        self,
+        file: pq.ParquetFile,
+        place: NDArray[np.int64],
+        images: Sequence[str],
+        about: Mapping[str, Any],
     ) -> None:
-        self._file, self.place, self._images = file, place, images
+        self._file, self.place, self._images, self.about = file, place, images, about
         sizes = [
             self._file.metadata.row_group(k).num_rows for k in range(self._file.num_row_groups)
         ]
@@ -121,14 +128,15 @@ def known_rows(path: Path, samples: Samples, observer: Observer, method: str) ->
         or told.get(b"method", b"") != method.encode()
     ):
         return None
-    if not observer.accepts(json.loads(told[b"about"])):
+    about = json.loads(told[b"about"])
+    if not observer.accepts(about):
         return None
     index = file.read(columns=list(_INDEX))
     place = _by_look(index, samples)
     place = _by_digest(index, samples, place)
     if observer.by_label:
         place = _of_one_label(index, samples, place)
-    return Known(file, place, samples.images) if (place >= 0).any() else None
+    return Known(file, place, samples.images, about) if (place >= 0).any() else None
 
 
 def without_looks(table: pa.Table, unread: Collection[str]) -> pa.Table:

@@ -14,12 +14,14 @@ from typing import Any
 
 import pyarrow as pa
 
-__all__ = ["LAST_BITS", "MAY_DIFFER", "difference", "joined", "said_by", "saying"]
+__all__ = ["LAST_BITS", "MAY_DIFFER", "PLACE", "difference", "joined", "said_by", "saying"]
 
 LAST_BITS = ("source", "threads", "batch_size", "batch_size_halved_to", "compiled")
 """What one machine may have otherwise when it goes on."""
 MAY_DIFFER = (*LAST_BITS, "device")
 """What machines of one pass need not have in common; the whole names what all of them said."""
+PLACE = ("device", "threads")
+"""Where rows were made; those that were known before were made elsewhere."""
 
 _LONG = 400
 """Characters from which a value stands in a part as its digest."""
@@ -92,5 +94,10 @@ def joined(said: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for name in MAY_DIFFER:
         values = list(dict.fromkeys(about[name] for about in said if name in about))
         if values:
-            whole[name] = values[0] if len(values) == 1 else ", ".join(map(str, values))
+            whole[name] = values[0] if len(values) == 1 else _listed(values)
     return whole
+
+
+def _listed(values: Sequence[object]) -> str:
+    """Return values in one line, each once: one may be such a line itself."""
+    return ", ".join(dict.fromkeys(each for value in values for each in str(value).split(", ")))

@@ -190,7 +190,7 @@ def _vector_of(table: pa.Table, name: str) -> Any:
     return table[name].to_numpy() if name in table.column_names else None
 
 
-@observe(Predictions, samples="test_samples", version=4)
+@observe(Predictions, samples="test_samples", version=5)
 def test(
     saved_test: SavedPredictions | None,
     test_samples: Samples | None,
@@ -201,7 +201,7 @@ def test(
     return _predictions("test", saved_test, test_samples, candidate, features_wanted)
 
 
-@observe(Predictions, samples="train_samples", version=3)
+@observe(Predictions, samples="train_samples", version=4)
 def train(
     saved_train: SavedPredictions | None,
     saved_test: SavedPredictions | None,
@@ -217,7 +217,7 @@ def train(
     return _predictions("train", saved_train, train_sample, candidate, features_wanted)
 
 
-@observe(Predictions, samples="validation_samples", version=3)
+@observe(Predictions, samples="validation_samples", version=4)
 def validation(
     saved_validation: SavedPredictions | None,
     saved_test: SavedPredictions | None,

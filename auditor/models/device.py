@@ -83,15 +83,14 @@ def describe_devices(devices: Sequence[torch.device]) -> str:
 
 
 def describe_device(device: torch.device) -> str:
-    """Return the name of a device, for people; with its threads where it is the CPU."""
+    """Return the name of a device, for people."""
     import torch
 
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return f"{processor_name()} GPU (MPS)"
-    threads = torch.get_num_threads()
-    return f"{processor_name()}, {threads} thread{'s' * (threads != 1)}"
+    return processor_name()
 
 
 def _present() -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from auditor.data.samples import Samples
 from auditor.engine.forward import Forward
 from auditor.engine.inference import Inference
 from auditor.engine.replica import Replica
+from auditor.engine.ways import LAST_BITS, difference
 from auditor.errors import InputError
 from auditor.models.handle import Candidate
 
@@ -260,9 +261,23 @@ def test_rows_of_another_dtype_or_model_form_are_not_accepted(
     inference = Inference(candidate(), samples)
     about = inference.about()
     assert inference.accepts({**about, "batch_size": 3, "threads": 7})
+    assert inference.accepts({**about, "device": "one processor, another one"})
     assert not inference.accepts({**about, "dtype": "bfloat16"})
     assert not inference.accepts({**about, "forward": "something else"})
     assert not inference.accepts({})
+
+
+def test_threads_are_nothing_that_a_pass_is_told_apart_by(candidate: Any, samples: Samples) -> None:
+    """So one that was interrupted goes on with others, as one machine of several does."""
+    inference, before, said = Inference(candidate(), samples), torch.get_num_threads(), []
+    for threads in (1, 2, before):
+        torch.set_num_threads(threads)
+        said.append(inference.about())
+    one, two, _ = said
+    assert (one["threads"], two["threads"]) == (1, 2)
+    assert one != two
+    assert difference(one, two, LAST_BITS) is None
+    assert difference(one, {**two, "device": "another"}, LAST_BITS) is not None
 
 
 def test_a_sample_says_which_rows_stand_for_the_rest(candidate: Any, samples: Samples) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -213,6 +214,37 @@ def test_an_observer_may_refuse_what_was_made_before(
 def test_rows_that_were_made_under_another_description_are_none(look: Callable[..., Pass]) -> None:
     look(split(FILES), Eye(said="this"))
     assert look(split({**FILES, "new.png": File(7)}), Eye(said="that")).looked == [*range(1, 8)]
+
+
+def place(table: pa.Table) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads(table.schema.metadata[b"about"])
+    return about
+
+
+class Anywhere(Eye):
+    """Takes what was made wherever; says where it is."""
+
+    def __init__(self, device: str, **said: Any) -> None:
+        super().__init__()
+        self.where = {"device": device, **said}
+
+    def accepts(self, about: Mapping[str, Any]) -> bool:
+        return True
+
+    def about(self) -> dict[str, Any]:
+        return {"said": "this", **self.where}
+
+
+def test_all_places_where_rows_were_made_are_named(look: Callable[..., Pass]) -> None:
+    look(split(FILES), Anywhere("GPU"))
+    seen = look(split({**FILES, "new.png": File(7)}), Anywhere("CPU", threads=2))
+    assert seen.looked == [7]
+    assert place(seen.table) == {"said": "this", "device": "CPU, GPU", "threads": 2}
+    seen = look(split({**FILES, "other.png": File(8)}), Anywhere("GPU"))
+    assert place(seen.table) == {"said": "this", "device": "GPU, CPU", "threads": 2}
+    seen = look(split(dict([*FILES.items()][2:])), Anywhere("TPU", threads=3))
+    assert seen.looked == []
+    assert place(seen.table) == {"said": "this", "device": "GPU, CPU", "threads": 2}
 
 
 def test_what_another_method_left_in_the_place_is_not_taken(tmp_path: Path) -> None:

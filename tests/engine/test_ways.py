@@ -118,6 +118,12 @@ def test_parts_of_machines_that_are_unlike_are_not_put_together(tmp_path: Path) 
     assert about_of(task, parts.schemas(range(3))) == {**eye.about(), "device": "0, 1"}
 
 
+def test_what_was_said_together_is_said_once() -> None:
+    said = ["one", "two, one", "three", "two"]
+    assert joined([{"device": each} for each in said]) == {"device": "one, two, three"}
+    assert joined([{"source": "a, a"}] * 2) == {"source": "a, a"}
+
+
 def test_how_a_model_runs_is_settled_before_anything_is_seen(
     module: Callable[..., str], image_folder: Callable[..., Path]
 ) -> None:

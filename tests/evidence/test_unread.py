@@ -29,14 +29,14 @@ def data(image_folder: Callable[..., Path], counted: str) -> dict[str, Any]:
 @pytest.fixture
 def stale(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Let one image fail to be read, as on a mount that has gone; or let it be read again."""
-    read_bytes, failing = Path.read_bytes, [False]
+    opened, failing = os.open, [False]
 
-    def read(self: Path) -> bytes:
-        if failing[0] and self.name == "0003.png":
-            raise OSError(errno.EIO, os.strerror(errno.EIO), str(self))
-        return read_bytes(self)
+    def open(path: Any, *flags: Any, **how: Any) -> int:
+        if failing[0] and Path(path).name == "0003.png":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return opened(path, *flags, **how)
 
-    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(os, "open", open)
     return lambda fails: failing.__setitem__(0, fails)
 
 

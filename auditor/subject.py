@@ -178,7 +178,7 @@ def _difference(now: _Said, name: str, graph: Graph) -> str:
         return "" if same else "it held something else then"
     tables = graph.store.asked(name)
     if tables is None:
-        return "which it does not say: an earlier version of Auditor gathered it"
+        return "which it does not say: an earlier version gathered it, or it was merged"
     then = tables.get(now.table, {}).get(now.key)
     if _alike(now.value, then):
         return ""

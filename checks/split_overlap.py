@@ -63,7 +63,7 @@ Denzler, Journal of Imaging 6 (2020), on duplicates in CIFAR; Elias and Gygi, Na
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status, decide, worst
@@ -104,7 +104,7 @@ class SplitOverlap(Check):
         first, count = strongest(overlap.pairs), contaminated(overlap, self.confidence)
         unseen = list(_unseen(overlap, test, count.flagged, self.max_share))
         findings = [*self._share(first, count), *unseen, *self._inflation(overlap, test)]
-        shown = [*_relabelled(first), *_within_train(overlap), *_similar(scenes)]
+        shown = [*_relabelled(overlap.pairs), *_within_train(overlap), *_similar(scenes)]
         summary = "; ".join([_said(count, first, findings), *_said_within(within)]) + "."
         return Outcome.of([*findings, *within, *shown], summary)
 
@@ -188,14 +188,15 @@ def _conflicts(overlap: Overlap) -> list[Finding]:
     ]
 
 
-def _relabelled(first: Mapping[str, OverlapPair]) -> list[Finding]:
+def _relabelled(pairs: Iterable[OverlapPair]) -> list[Finding]:
     """Show the pictures that the training data holds under another label."""
+    from auditor.overlap.contamination import strongest
+
     return [
         _two_labels(
             pair, "labels in both splits", Status.SKIP, f"in training as {pair.train_image}"
         )
-        for pair in first.values()
-        if pair.conflicting
+        for pair in strongest(pair for pair in pairs if pair.conflicting).values()
     ]
 
 

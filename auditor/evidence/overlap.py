@@ -239,8 +239,9 @@ def most_telling(pairs: Iterable[OverlapPair]) -> list[OverlapPair]:
     That a file is the same needs no looking at; that two pictures are, does.
     """
     order = ("transformed", "near-duplicate", "same-pixels", "same-bytes")
+    unlike_first = sorted(pairs, key=lambda pair: not pair.conflicting)
     found = sorted(
-        strongest(pairs).values(),
+        strongest(unlike_first).values(),
         key=lambda p: (not p.conflicting, order.index(p.kind), p.similarity, p.test_image),
     )
     return found[:SHOWN]
@@ -253,7 +254,7 @@ def overlap_settings(config: Config) -> OverlapSettings:
     return OverlapSettings(table.false_discovery_rate, table.transforms, table.views)
 
 
-@gather(Overlap, version=8)
+@gather(Overlap, version=9)
 def overlap(
     overlap_settings: OverlapSettings,
     test_signatures: Signatures,

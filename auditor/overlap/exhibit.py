@@ -72,7 +72,7 @@ def show_overlap(
         test_images=count.flagged,
         share=count.share,
         interval=count.interval if count.total else None,
-        conflicts=sum(pair.conflicting for pair in strongest(pairs).values()),
+        conflicts=len({pair.test_image for pair in pairs if pair.conflicting}),
         within_test=_disagreeing(overlap, overlap.within_test, "test"),
         within_train=_disagreeing(overlap, overlap.within_train, "train"),
         tiers=tuple(_tiers(overlap)),

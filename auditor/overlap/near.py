@@ -15,7 +15,7 @@ from auditor.overlap.dihedral import MIRRORED, ORIENTATIONS, UPRIGHT, Orientatio
 from auditor.overlap.judge import Judge, Judged
 from auditor.overlap.result import OverlapSettings, Threshold
 from auditor.overlap.soft import FEWEST, crowd, crowding, unit_rows
-from auditor.overlap.splits import Kind, Match, Side
+from auditor.overlap.splits import Kind, Match, Side, one_of_each, unlike_first
 from auditor.overlap.verify import SPREADS, SPREADS_ALONE
 from auditor.overlap.views import VIEWS
 
@@ -158,18 +158,25 @@ class _Listed:
         above = [(one.transform, *pair) for one in found for pair in one.above(threshold)]
         matches: list[Match] = []
         for name, row, column, similarity, score in sorted(above, key=lambda one: -one[4]):
-            if (row, column) in self._pairs or counted.get(row, 0) >= self._partners:
+            room = self._partners - counted.get(row, 0)
+            if (row, column) in self._pairs or not room:
                 continue
             self._pairs.add((row, column))
-            counted[row] = counted.get(row, 0) + 1
-            matches += self._match(name, row, column, similarity, score)
+            match = self._match(name, row, column, similarity, score)
+            partners = one_of_each(self._right.copies_of(match.right), self._right.split.labels)
+            counted[row] = counted.get(row, 0) + min(len(partners), room)
+            matches += self._of_copies(match, partners, room)
         return matches
 
-    def _match(
-        self, name: str, row: int, column: int, similarity: float, score: float
-    ) -> Iterator[Match]:
+    def _match(self, name: str, row: int, column: int, similarity: float, score: float) -> Match:
         place, partner = self._left.distinct[row], self._right.distinct[column]
         distance = int(np.bitwise_count(self._left.phash[row] ^ self._right.phash[column]))
         kind: Kind = "transformed" if name else "near-duplicate"
-        for copy in self._left.copies_of(place):
-            yield Match(copy, partner, kind, distance, similarity, name, score, self._seen)
+        return Match(place, partner, kind, distance, similarity, name, score, self._seen)
+
+    def _of_copies(self, match: Match, partners: list[int], room: int) -> Iterator[Match]:
+        """Yield the match of each picture equal to the left one, partners of other labels first."""
+        labels = self._left.split.labels
+        for copy in self._left.copies_of(match.left):
+            for partner in unlike_first(partners, self._right.split.labels, labels[copy])[:room]:
+                yield match._replace(left=copy, right=partner)

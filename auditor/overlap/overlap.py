@@ -14,13 +14,12 @@ Four kinds, the strongest wins:
     The same of one picture that is mirrored or turned, at a fixed threshold.
 
 Copies do not explode: pictures are searched once per distinct content, and each is listed with
-a few partners of a kind.
+a few partners of a kind, those of other labels first and one of each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from auditor.overlap.near import Near, near_matches
 from auditor.overlap.result import OverlapPair, OverlapSearch, OverlapSettings
@@ -31,6 +30,8 @@ from auditor.overlap.splits import (
     Side,
     SplitSignatures,
     grouped,
+    one_of_each,
+    unlike_first,
 )
 
 __all__ = ["PARTNERS", "find_duplicates", "find_overlap"]
@@ -103,10 +104,12 @@ def find_duplicates(
     named = _by_name(split)
     side = Side(named, open_image)
     near = near_matches(side, side, settings or OverlapSettings(), PARTNERS)
-    exact = [match for match in _exact(named, named) if match.right < match.left]
-    matches = [*exact, *(match for match in near.matches if match.right < match.left)]
-    turned = (match._replace(left=match.right, right=match.left) for match in matches)
-    equal = {place for match in exact for place in (match.left, match.right)}
+    exact = list(_exact(named, named, earlier=True))
+    turned = (
+        match._replace(left=min(match[:2]), right=max(match[:2]))
+        for match in [*exact, *near.matches]
+    )
+    equal = {place for match in exact for place in match[:2]}
     pairs = (_pair(named, named, match) for match in turned)
     return _search(pairs, near, _set_apart(side, equal))
 
@@ -131,17 +134,36 @@ def _search(
     )
 
 
-def _exact(left: SplitSignatures, right: SplitSignatures) -> Iterator[Match]:
+def _exact(
+    left: SplitSignatures, right: SplitSignatures, *, earlier: bool = False
+) -> Iterator[Match]:
+    """Pair what is equal; within one split each with those before it."""
     by_bytes = grouped(right.bytes_digest)
-    files = [group[0] for group in by_bytes.values()]
+    files = [one for group in by_bytes.values() for one in one_of_each(group, right.labels)]
     by_pixels = grouped((right.pixels_digest[file] for file in files), files)
+    equal, seen = (_offered(groups, right.labels) for groups in (by_bytes, by_pixels))
     digests = zip(left.bytes_digest, left.pixels_digest, strict=True)
     for place, (file, pixels) in enumerate(digests):
-        for partner in by_bytes.get(file, [])[:PARTNERS]:
-            yield Match(place, partner, "same-bytes")
-        others = (other for other in by_pixels.get(pixels, []) if right.bytes_digest[other] != file)
-        for partner in islice(others, PARTNERS):
-            yield Match(place, partner, "same-pixels")
+        others = [one for one in seen.get(pixels, ()) if right.bytes_digest[one] != file]
+        offers: tuple[tuple[Kind, Sequence[int]], ...] = (
+            ("same-bytes", equal.get(file, ())),
+            ("same-pixels", others),
+        )
+        for kind, offered in offers:
+            known = [one for one in offered if one < place or not earlier]
+            for partner in unlike_first(known, right.labels, left.labels[place])[:PARTNERS]:
+                yield Match(place, partner, kind)
+
+
+def _offered(groups: dict[bytes, list[int]], labels: Sequence[str]) -> dict[bytes, list[int]]:
+    """Keep of large groups one of each label, as far as they are listed, and the first few."""
+    most = PARTNERS + 1  # one may be the picture itself, or have its label
+    return {
+        digest: group
+        if len(group) <= PARTNERS
+        else list(dict.fromkeys([*one_of_each(group, labels)[:most], *group[:most]]))
+        for digest, group in groups.items()
+    }
 
 
 def _by_name(split: SplitSignatures) -> SplitSignatures:

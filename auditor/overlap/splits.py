@@ -13,7 +13,17 @@ from PIL import Image
 from auditor.overlap.pixels import Prepared, prepare
 from auditor.overlap.views import View, cropped
 
-__all__ = ["MIN_CONTRAST", "Kind", "Match", "OpenImage", "Side", "SplitSignatures", "grouped"]
+__all__ = [
+    "MIN_CONTRAST",
+    "Kind",
+    "Match",
+    "OpenImage",
+    "Side",
+    "SplitSignatures",
+    "grouped",
+    "one_of_each",
+    "unlike_first",
+]
 
 Kind = Literal["same-bytes", "same-pixels", "near-duplicate", "transformed"]
 OpenImage = Callable[[str], Image.Image]
@@ -140,6 +150,19 @@ class Side:
     def copies_of(self, place: int) -> list[int]:
         """Return the places of all pictures equal to this one, itself among them."""
         return self._copies[self.split.pixels_digest[place]]
+
+
+def one_of_each(places: Iterable[int], labels: Sequence[str]) -> list[int]:
+    """Return the first place of each label."""
+    first: dict[str, int] = {}
+    for place in places:
+        first.setdefault(labels[place], place)
+    return list(first.values())
+
+
+def unlike_first(places: Iterable[int], labels: Sequence[str], own: str) -> list[int]:
+    """Put the places of other labels than one's own first."""
+    return sorted(places, key=lambda place: labels[place] == own)
 
 
 def grouped(keys: Iterable[Key], places: Iterable[int] | None = None) -> dict[Key, list[int]]:

@@ -272,6 +272,13 @@ def test_another_label_in_training_is_shown_with_the_copy() -> None:
     assert "a here, b in training as t.png" in finding.note
 
 
+def test_another_label_is_shown_beside_a_stronger_copy_of_the_same_label() -> None:
+    pairs = _pair("x.png"), _pair("x.png", "u.png", kind="near-duplicate", labels=("a", "b"))
+    outcome = SplitOverlap(max_share=1.0).run(_overlap(*pairs), None)
+    (finding,) = [f for f in outcome.findings if f.unit == "labels"]
+    assert "a here, b in training as u.png" in finding.note
+
+
 def test_labels_that_are_not_known_do_not_conflict() -> None:
     within = (_pair("x.png", "y.png", labels=("", "b")),)
     assert SplitOverlap().run(_overlap(within=within), None).status is Status.PASS

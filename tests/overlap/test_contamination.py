@@ -140,6 +140,12 @@ def test_conflicts_and_the_least_certain_stand_first() -> None:
     assert [p.test_image for p in most_telling(pairs)] == ["4", "3", "5", "2", "1"]
 
 
+def test_a_conflict_is_shown_before_a_stronger_copy_of_the_same_label() -> None:
+    pairs = [pair("1", "t"), pair("1", "u", "near-duplicate", ("a", "b"))]
+    assert most_telling(pairs) == pairs[1:]
+    assert show_overlap(make(*pairs)).conflicts == 1
+
+
 def test_what_is_shown(predictions: Callable[..., Predictions]) -> None:
     test = predictions({"a": {"a": 60}, "b": {"b": 20, "a": 20}})
     pairs = [

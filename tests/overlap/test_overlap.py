@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
 from auditor.data.decode import open_image
+from auditor.overlap.clusters import clusters
 from auditor.overlap.overlap import PARTNERS, find_duplicates, find_overlap
 from auditor.overlap.result import OverlapPair
 from auditor.overlap.splits import SplitSignatures
@@ -175,6 +177,39 @@ def test_many_copies_list_a_few_partners(train: Files) -> None:
     assert of_one.count("same-bytes") == of_one.count("same-pixels") == PARTNERS
     near = [pair for pair in pairs if pair.test_image == "scene/jpeg.jpg"]
     assert [pair.kind for pair in near] == ["near-duplicate"]
+
+
+def other_labels(pairs: list[OverlapPair], test_image: str) -> set[str]:
+    return {p.train_label for p in pairs if p.test_image == test_image and p.conflicting}
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "JPEG"])
+def test_other_labels_of_a_picture_come_up_however_often_it_is_stored(
+    train: Files, form: str
+) -> None:
+    """As the same file, in another format, and compressed."""
+    picture = open_image(train["scene/003.png"])
+    cats = {f"cat/{n:02}.png": train["scene/003.png"] for n in range(9)}
+    others = {f"{label}/z.png": train["scene/003.png"] for label in ("dog", "cow")}
+    rest = {name: data for name, data in train.items() if name != "scene/003.png"}
+    stored = rest | cats | others
+    test = {"cat/same": train["scene/003.png"] if form == "PNG" else encoded(picture, form)}
+    pairs = overlap(test, stored)
+    assert other_labels(pairs, "cat/same") == {"cow", "dog"}
+    assert len(pairs) <= PARTNERS
+    within = [pair for pair in duplicates(stored | test) if pair.conflicting]
+    assert {("cat", "cow"), ("cat", "dog")} <= {(p.test_label, p.train_label) for p in within}
+    assert all(p.test_image < p.train_image for p in within)
+
+
+def test_a_picture_under_more_labels_than_are_listed_is_tied_together_all_the_same(
+    train: Files,
+) -> None:
+    files = {f"{label}/{n}.png": train["scene/003.png"] for label in "abcdefgh" for n in range(3)}
+    pairs = duplicates(files)
+    assert [sorted(files)] == clusters(pairs)
+    assert max(Counter(pair.train_image for pair in pairs).values()) == PARTNERS
+    assert other_labels(overlap({"a/x.png": files["a/0.png"]}, files), "a/x.png") == set("bcdef")
 
 
 def test_duplicates_tie_all_copies_together(train: Files) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from auditor.evidence.overlap import most_telling
 from auditor.overlap.contamination import EXACT, contaminated, strongest, without
+from auditor.overlap.lists import emptied_by_clean
 from auditor.overlap.overlap import PARTNERS
 from auditor.record import (
     GroupRow,
@@ -207,6 +208,7 @@ def _scene_rows(scenes: Scenes) -> Iterator[SceneRow]:
 
 
 def _notes(overlap: Overlap) -> Iterator[str]:
+    yield from emptied_by_clean(overlap)
     if overlap.capped:
         yield (
             f"{plural(overlap.capped, 'picture')} had more look-alikes than were compared: only "

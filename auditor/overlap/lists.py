@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.overlap.clusters import clusters
+from auditor.overlap.contamination import strongest
 from auditor.overlap.result import OverlapPair
 from auditor.writing import appearing
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LISTS",
     "PAIR_COLUMNS",
+    "emptied_by_clean",
+    "emptied_by_keep",
     "write_across",
     "write_conflicts",
     "write_keep",
@@ -33,6 +37,9 @@ PAIR_COLUMNS = ("test_image", "train_image", "kind", "distance", "similarity")
 
 LISTS = ("overlap.csv", "clean_test.csv", "conflicts.csv")
 """What an audit may write beside its reports."""
+
+_NAMED = 8
+"""Classes without an image that are named."""
 
 _CONFLICT = ("splits", "image", "label", "other_image", "other_label", "kind")
 
@@ -116,12 +123,43 @@ def write_keep(path: Path, split: pa.Table, pairs: Sequence[OverlapPair]) -> Pat
     pairs
         Its copies.
     """
-    label = dict(zip(split["image"].to_pylist(), split["label"].to_pylist(), strict=True))
+    return write_without(path, split, _repeating(_labels(split), pairs))
+
+
+def _labels(split: pa.Table) -> dict[str, str]:
+    return dict(zip(split["image"].to_pylist(), split["label"].to_pylist(), strict=True))
+
+
+def _repeating(label: Mapping[str, str], pairs: Sequence[OverlapPair]) -> set[str]:
     left_out: set[str] = set()
     for copies in clusters(pairs):
         agree = len({label[image] for image in copies} - {""}) <= 1
         left_out.update(copies[1:] if agree else copies)
-    return write_without(path, split, left_out)
+    return left_out
+
+
+def emptied_by_clean(overlap: Overlap) -> Iterator[str]:
+    """Say which classes ``clean_test.csv`` lacks, if any: all their images overlap."""
+    held = Counter(pair.test_label for pair in strongest(overlap.pairs or ()).values())
+    yield from _emptied("clean_test.csv", overlap.classes, held, "overlap")
+
+
+def emptied_by_keep(split: pa.Table, pairs: Sequence[OverlapPair]) -> Iterator[str]:
+    """Say which classes ``keep.csv`` lacks, if any: all their images have another label, too."""
+    label = _labels(split)
+    held = Counter(label[image] for image in _repeating(label, pairs))
+    why = "are copies under two labels"
+    yield from _emptied("keep.csv", Counter(label.values()), held, why)
+
+
+def _emptied(
+    file: str, images: Mapping[str, int], held: Mapping[str, int], why: str
+) -> Iterator[str]:
+    gone = sorted(name for name, n in images.items() if name and held.get(name) == n)
+    if gone:
+        said = [f"{name} ({images[name]:,} of {images[name]:,} {why})" for name in gone[:_NAMED]]
+        more = [f"{len(gone) - _NAMED:,} more"] if len(gone) > _NAMED else []
+        yield f"{file} holds no image of: {', '.join([*said, *more])}."
 
 
 def write_conflicts(path: Path, pairs: Iterable[tuple[str, OverlapPair]]) -> Path:

@@ -23,6 +23,7 @@ from auditor.evidence.signature_file import is_signature_file
 from auditor.evidence.signatures import Signatures
 from auditor.graph import Graph
 from auditor.overlap.exhibit import show_overlap
+from auditor.overlap.lists import emptied_by_keep
 from auditor.progress import Progress
 from auditor.provider import find_providers
 from auditor.record import OverlapReport, SourceInfo
@@ -173,13 +174,17 @@ def _found(
     test: Signatures = graph.get("test_signatures")
     train: Signatures | None = graph.get("train_signatures", required=False)
     data, table = graph.config.data, graph.config.overlap
+    exhibit = show_overlap(overlap, groups=groups)
+    if train is None:
+        emptied = emptied_by_keep(test.manifest(), overlap.within_test)
+        exhibit = exhibit.model_copy(update={"notes": (*emptied, *exhibit.notes)})
     created = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     report = OverlapReport(
         status=status,
         summary=summary,
         test=_source(data.test, test),
         train=None if train is None else _source(data.train, train),
-        exhibit=show_overlap(overlap, groups=groups),
+        exhibit=exhibit,
         settings=table.model_dump(mode="json", exclude={"groups", "features"}),
         auditor=__version__,
         created=created.isoformat(),

@@ -86,6 +86,25 @@ class TestOverlap:
         shutil.copy(here / "overlap" / "clean_test.csv", here / "test")
         assert cli("overlap", "train", "test/clean_test.csv", "--output", "b").returncode == 0
 
+    def test_classes_of_which_a_list_keeps_nothing_are_named(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path
+    ) -> None:
+        train, test = splits
+        for name in ("rare", "rarer"):
+            (test / name).mkdir()
+            for place in range(2):
+                shutil.copy(train / "cat" / f"000{place}.png", test / name / f"{place}.png")
+        across, within = cli("overlap", "train", "test"), cli("duplicates", "test")
+        lists = (
+            (across, "clean_test.csv", "overlap"),
+            (within, "keep.csv", "are copies under two labels"),
+        )
+        for done, file, why in lists:
+            each = ", ".join(f"{name} (2 of 2 {why})" for name in ("rare", "rarer"))
+            assert f"{file} holds no image of: {each}." in " ".join(done.stdout.split())
+        assert {row["label"] for row in rows(here / "duplicates" / "keep.csv")} == {"cat", "dog"}
+        assert {row["label"] for row in rows(here / "overlap" / "clean_test.csv")} == {"cat", "dog"}
+
     @pytest.mark.parametrize(("share", "status"), [("0.08", 1), ("0.09", 0)])
     def test_a_share_may_be_allowed(
         self, cli: Cli, splits: tuple[Path, Path], share: str, status: int

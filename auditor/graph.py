@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from auditor.config import Config
 from auditor.data.samples import Samples
 from auditor.errors import AuditorError, InputError, Unavailable
+from auditor.models.identity import installed_versions
 from auditor.progress import Progress
 from auditor.provider import Observer, Provider, Stored
 from auditor.store import Store
@@ -356,7 +357,8 @@ class Graph:
     def _key(self, provider: Provider, *, data: bool = True) -> str:
         """Return what stored evidence is known by; without ``data``, what it is made by alone."""
         names = [name for name in sorted(provider.needs) if data or not self._is_samples(name)]
-        parts = [(name, self._identity(name)) for name in names]
+        parts: list[object] = [(name, self._identity(name)) for name in names]
+        parts += [installed_versions()] if provider.kind == "observe" else []
         return hashlib.sha256(repr((provider.name, provider.version, parts)).encode()).hexdigest()
 
     def _is_samples(self, name: str) -> bool:

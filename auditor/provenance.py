@@ -14,7 +14,7 @@ from auditor import __version__
 from auditor.config import FLAGS, Config, ConfigSource, load_config
 from auditor.evidence.inputs import SEED
 from auditor.graph import Graph
-from auditor.models.identity import installed_version
+from auditor.models.identity import installed_versions
 from auditor.record import Provenance
 
 __all__ = ["describe_run"]
@@ -56,10 +56,16 @@ def describe_run(config: Config, source: ConfigSource, graph: Graph, seconds: fl
         forward=about.get("forward"),
         transform=about.get("transform"),
         seed=SEED,
-        packages={name: found for name in _PACKAGES if (found := installed_version(name))},
+        packages=_packages(about),
         evidence={k: v for k, v in graph.store.digests().items() if graph.asked_for(k)},
         seconds=round(seconds, 3),
     )
+
+
+def _packages(about: Mapping[str, Any]) -> dict[str, str]:
+    """Return the versions that are installed; of what decoded the pictures, those it had then."""
+    versions = {**installed_versions(_PACKAGES), **about.get("packages", {})}
+    return {name: version for name, version in versions.items() if version}
 
 
 def _device(about: Mapping[str, Any]) -> str | None:

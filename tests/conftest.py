@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -229,6 +230,16 @@ def looked(tmp_path: Path) -> Callable[[], int]:
         return seen
 
     return looked
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Let a package have another version, as after an upgrade."""
+    installed, version = dict[str, str](), importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: installed.get(name) or version(name)
+    )
+    return installed.__setitem__
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from auditor.data.samples import Samples
 from auditor.engine.collecting import Task, described
 from auditor.engine.shards import PART
-from auditor.engine.ways import MAY_DIFFER, PLACE, difference, joined, said_by
+from auditor.engine.ways import MAY_DIFFER, PLACE, difference, joined, made_here, said_by
 from auditor.errors import InputError
 
 __all__ = ["about_of", "whole"]
@@ -36,7 +36,7 @@ def about_of(task: Task, stored: Iterable[tuple[int, pa.Schema]]) -> dict[str, A
         They were made in different ways, as on a cluster of unlike nodes. Those of the rarer ways
         are forgotten.
     """
-    here = task.observer.about()
+    here = made_here(task.observer)
     said = {part: said_by(schema, here) for part, schema in stored}
     if not said:
         return here

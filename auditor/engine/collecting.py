@@ -15,7 +15,7 @@ from auditor.engine.known import DIGEST, LOOKS, Known, without_looks
 from auditor.engine.looking import Seen
 from auditor.engine.shards import PART
 from auditor.engine.stumbles import Stumbles
-from auditor.engine.ways import saying
+from auditor.engine.ways import made_here, saying
 from auditor.provider import Observer
 from auditor.store.parts import Parts
 
@@ -127,7 +127,7 @@ class Collector:
         self._again |= any(self.task.name in s.crashed or s.unread for s in begun.batch)
         if sum(len(chunk) for chunk in self._chunks) == len(self.task.rows_of(begun.part)):
             table = pa.concat_tables(self._chunks, promote_options="default")
-            made = saying(table, self.task.observer.about())
+            made = saying(table, made_here(self.task.observer))
             self.task.parts.save(begun.part, made, again=self._again)
             self._chunks, self._again = [], False
 

@@ -17,6 +17,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from auditor.data.samples import Samples
+from auditor.engine.ways import accepted
 from auditor.provider import Observer
 
 __all__ = [
@@ -129,7 +130,7 @@ def known_rows(path: Path, samples: Samples, observer: Observer, method: str) ->
     ):
         return None
     about = json.loads(told[b"about"])
-    if not observer.accepts(about):
+    if not accepted(observer, about):
         return None
     index = file.read(columns=list(_INDEX))
     place = _by_look(index, samples)

@@ -29,7 +29,7 @@ from auditor.engine.stumbles import Stumbles, portable
 from auditor.engine.threads import wait_passively
 from auditor.engine.workers import lookers
 from auditor.errors import AuditorError, InputError, first_line
-from auditor.models.identity import installed_version
+from auditor.models.identity import DECODING, installed_versions
 from auditor.progress import Progress
 from auditor.store.parts import Parts
 
@@ -43,7 +43,7 @@ _OFTEN = 2
 """Deaths of actors at the same images after which these are tried one by one."""
 _GIVEN_UP = 9
 """Deaths at the same images after which the cluster is to blame."""
-_ALIKE = ("torch", "timm", "numpy", "pillow", "onnxruntime", "openvino", "torchcodec")
+_ALIKE = (*DECODING, "torch", "timm", "onnxruntime", "openvino", "torchcodec")
 """Packages whose version may change the evidence."""
 
 Todo = dict[str, list[int]]
@@ -121,7 +121,7 @@ def _chunks(plan: Plan, actors: int) -> Iterator[Todo]:
 
 
 def _versions() -> dict[str, str | None]:
-    return {"auditor": __version__, **{name: installed_version(name) for name in _ALIKE}}
+    return {"auditor": __version__, **installed_versions(_ALIKE)}
 
 
 class _Packed:

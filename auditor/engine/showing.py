@@ -21,7 +21,7 @@ from auditor.engine.looking import Threads, Wanted
 from auditor.engine.probing import deadly
 from auditor.engine.shards import Shard
 from auditor.engine.stumbles import Stumbles
-from auditor.engine.ways import LAST_BITS, difference, said_by
+from auditor.engine.ways import LAST_BITS, difference, made_here, said_by
 from auditor.engine.workers import Processes, lookers
 from auditor.errors import NotWritten
 from auditor.progress import Progress
@@ -185,7 +185,7 @@ def show_rows(
 
 
 def _made_otherwise(task: Task, parts: Iterable[int]) -> Iterator[int]:
-    now = task.observer.about()
+    now = made_here(task.observer)
     for part, schema in task.parts.schemas(parts):
         if difference(said_by(schema, now), json.loads(json.dumps(now)), LAST_BITS):
             yield part

@@ -14,7 +14,20 @@ from typing import Any
 
 import pyarrow as pa
 
-__all__ = ["LAST_BITS", "MAY_DIFFER", "PLACE", "difference", "joined", "said_by", "saying"]
+from auditor.models.identity import installed_versions
+from auditor.provider import Observer
+
+__all__ = [
+    "LAST_BITS",
+    "MAY_DIFFER",
+    "PLACE",
+    "accepted",
+    "difference",
+    "joined",
+    "made_here",
+    "said_by",
+    "saying",
+]
 
 LAST_BITS = ("source", "threads", "batch_size", "batch_size_halved_to", "compiled")
 """What one machine may have otherwise when it goes on."""
@@ -27,6 +40,18 @@ _LONG = 400
 """Characters from which a value stands in a part as its digest."""
 _DIGEST = "sha256:"
 _KEY = b"about"
+_PACKAGES = "packages"
+
+
+def made_here(observer: Observer) -> dict[str, Any]:
+    """Return how rows are made here: what the observer says of it, and what decodes pictures."""
+    return {**observer.about(), _PACKAGES: installed_versions()}
+
+
+def accepted(observer: Observer, about: Mapping[str, Any]) -> bool:
+    """Tell whether rows that were made as described are as good as new ones."""
+    said = {name: value for name, value in about.items() if name != _PACKAGES}
+    return about.get(_PACKAGES) == installed_versions() and observer.accepts(said)
 
 
 def saying(table: pa.Table, about: Mapping[str, Any]) -> pa.Table:

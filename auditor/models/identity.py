@@ -5,13 +5,21 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from auditor.errors import InputError
 from auditor.store.files import sha256_of
 
-__all__ = ["digest_facts", "digest_file", "installed_version"]
+__all__ = ["DECODING", "digest_facts", "digest_file", "installed_version", "installed_versions"]
+
+DECODING = ("numpy", "pillow")
+"""What decodes pictures and turns them into numbers: another version may make other ones."""
+
+
+_SAME = {"onnxruntime": ("onnxruntime-gpu",)}
+"""Package → others that bring the same module, for other hardware."""
 
 
 def digest_file(path: Path) -> str:
@@ -35,7 +43,12 @@ def digest_facts(facts: Mapping[str, object]) -> str:
 
 def installed_version(package: str) -> str | None:
     """Return a package's version without importing it, or None where it is not installed."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    for name in (package, *_SAME.get(package, ())):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    return None
+
+
+def installed_versions(packages: Iterable[str] = DECODING) -> dict[str, str | None]:
+    """Return package → version, as ``installed_version`` does."""
+    return {name: installed_version(name) for name in packages}

@@ -16,6 +16,7 @@ from auditor.errors import InputError
 from auditor.evidence.signature_file import SignatureFile, is_signature_file, write_signatures
 from auditor.evidence.signatures import VERSION, Signatures, SigningSettings
 from auditor.evidence.signing import Signing
+from auditor.models.identity import installed_versions
 from auditor.progress import Progress
 from auditor.store import Store
 from auditor.store.locks import held
@@ -87,7 +88,7 @@ def _signed(
     samples: Samples, settings: SigningSettings, output: Path, store: Store, said: Progress
 ) -> pa.Table:
     # As for all evidence, of everything that the rows follow from.
-    made_of = samples.identity, settings.identity, VERSION
+    made_of = samples.identity, settings.identity, VERSION, installed_versions()
     key = hashlib.sha256(repr(made_of).encode()).hexdigest()
     if store.find(_NAME, key) is None:
         observing = Observing(key, Signing(settings), earlier=_earlier(output))

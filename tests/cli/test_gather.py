@@ -52,6 +52,12 @@ class Project:
         audit = json.loads((self.here / folder / "audit.json").read_text())
         return [(check["id"], check["status"], check["summary"]) for check in audit["checks"]]
 
+    def packages(self) -> dict[str, str]:
+        """Return the versions that the audit names."""
+        audit = json.loads((self.here / "audit" / "audit.json").read_text())
+        found: dict[str, str] = audit["provenance"]["packages"]
+        return found
+
     def digests(self, folder: str) -> dict[str, str]:
         path = self.here / folder / "evidence" / "manifest.json"
         stored = json.loads(path.read_text())["evidence"]
@@ -132,6 +138,25 @@ def test_a_copy_of_the_data_with_other_times_is_the_same_data(
     assert (ran.returncode in (0, 3), project.looked()) == (True, 0)
     assert cli("run", "--output", "fresh").returncode == ran.returncode
     assert project.verdict("audit") == project.verdict("fresh")
+
+
+def test_another_decoder_looks_at_everything_again(
+    project: Project, cli: Cli, here: Path, install: Callable[[str, str], None]
+) -> None:
+    """Until then the audit names the decoder that the evidence was made with."""
+    assert cli("run").returncode in (0, 3)
+    before = project.packages()
+    install("pillow", "0.1")
+    install("scipy", "0.1")
+    project.looked()
+    assert cli("check").returncode in (0, 3)
+    assert project.packages() == {**before, "scipy": "0.1"}
+    digests = project.digests("audit")
+    assert cli("run").returncode in (0, 3)
+    assert project.looked() == 24 + 28
+    assert project.packages() == {**before, "scipy": "0.1", "pillow": "0.1"}
+    now = project.digests("audit")
+    assert {name for name in SHARED if now[name] != digests[name]} == {*SHARED}
 
 
 @pytest.mark.parametrize(

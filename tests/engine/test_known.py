@@ -216,9 +216,20 @@ def test_rows_that_were_made_under_another_description_are_none(look: Callable[.
     assert look(split({**FILES, "new.png": File(7)}), Eye(said="that")).looked == [*range(1, 8)]
 
 
+@pytest.mark.parametrize("package", ["pillow", "numpy"])
+def test_rows_of_another_decoder_are_none(
+    look: Callable[..., Pass], install: Callable[[str, str], None], package: str
+) -> None:
+    look(split(FILES), Choosy(""))
+    install(package, "0.1")
+    more = {**FILES, "new.png": File(7)}
+    assert look(split(more), Choosy("")).looked == [*range(1, 8)]
+    assert look(split({**more, "newer.png": File(8)}), Choosy("")).looked == [8]
+
+
 def place(table: pa.Table) -> dict[str, Any]:
     about: dict[str, Any] = json.loads(table.schema.metadata[b"about"])
-    return about
+    return {name: about.get(name) for name in ("said", "device", "threads")}
 
 
 class Anywhere(Eye):

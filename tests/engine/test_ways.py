@@ -103,6 +103,17 @@ def test_one_that_goes_on_in_the_same_way_goes_on(samples: Samples, tmp_path: Pa
     assert again.seen == len(samples) - PART
 
 
+def test_one_that_goes_on_with_another_decoder_begins_anew(
+    samples: Samples, tmp_path: Path, install: Callable[[str, str], None]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        look(samples, tmp_path / "evidence", Eye(stop=PART))
+    install("pillow", "0.1")
+    again = Eye()
+    assert look(samples, tmp_path / "evidence", again) is not None
+    assert again.seen == len(samples)
+
+
 def test_parts_of_machines_that_are_unlike_are_not_put_together(tmp_path: Path) -> None:
     parts = Parts(tmp_path / "parts")
     eye = Eye(forward="torch", classes=["x" * 500])

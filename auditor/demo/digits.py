@@ -26,7 +26,7 @@ _DEAL = "Tv.T.T..T.Tv.T.T..T."
 """Of twenty images of a class: ``T`` test, ``v`` validation, ``.`` training."""
 _SPLITS = {"T": "test", "v": "validation", ".": "train"}
 _CAREFUL = {RARE: 38}
-_CARELESS = dict.fromkeys(CLASSES, 60) | {RARE: 1}
+_CARELESS = dict.fromkeys(CLASSES, 40) | {RARE: 1}
 """Most training images of a class."""
 _LEAKED = 12
 """Test images of each other class that the careless author also trains on."""

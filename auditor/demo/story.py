@@ -106,11 +106,12 @@ def _audit(place: Path, progress: Progress) -> Audit:
 def _told(author: str, name: str, audit: Audit) -> str:
     blocking = [check for check in audit.checks if check.level == "block"]
     opening = [_wrapped(author), _wrapped(f"{name}: {audit.verdict.upper()}. {audit.summary}")]
-    return "\n".join([*opening, *map(_line, blocking)])
+    widest = max(len(check.status) for check in blocking)
+    return "\n".join([*opening, *(_line(check, widest) for check in blocking)])
 
 
-def _line(check: CheckResult) -> str:
-    head = f"  {check.status.upper():<4}  {check.id:<17}  "
+def _line(check: CheckResult, widest: int) -> str:
+    head = f"  {check.status.upper():<{widest}}  {check.id:<17}  "
     return _wrapped(head + check.summary, margin=len(head))
 
 

@@ -56,7 +56,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status, decide
-from auditor.wording import listed, plural, share
+from auditor.wording import listed, p_value, plural, share
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
@@ -114,8 +114,8 @@ class LabelOrder(Check):
         n = gain.n if moves else len(suspect.judged_on)
         interval = _interval(gain, n, confidence)
         note = (
-            f"{plural(gain.won, 'image')} won, {gain.lost:,} lost; McNemar's exact p = "
-            f"{gain.p_value:.2g}"
+            f"{plural(gain.won, 'image')} won, {gain.lost:,} lost; McNemar's exact p "
+            f"{p_value(gain.p_value)}"
         )
         return Finding(
             subject=suspect.subject,

@@ -28,9 +28,9 @@ import click
 
 from auditor import __version__
 from auditor.engine.threads import wait_passively
+from auditor.naming import visible
 from auditor.plain_signs import with_plain_signs
 from auditor.terminal import say, silence, unheard
-from auditor.wording import visible
 
 __all__ = ["COMMANDS", "auditor", "main"]
 

@@ -9,7 +9,8 @@ import click
 
 from auditor.cli.layout import hanging, paragraphs, terminal_width, titled, wrapped
 from auditor.models.complexity import MEMORY_RULE, RULE
-from auditor.wording import magnitude, quantity, share, shorten, size, visible
+from auditor.naming import shorten, visible
+from auditor.wording import magnitude, quantity, share, size
 
 if TYPE_CHECKING:
     from auditor.models.complexity import ComplexityFigures

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.cli.layout import hanging, headline, paragraphs, terminal_width, titled, wrapped
+from auditor.naming import visible
 from auditor.overlap.contamination import tier
 from auditor.render.html import html_overlap
-from auditor.wording import plural, share, visible
+from auditor.wording import plural, share
 from auditor.writing import write_texts
 
 if TYPE_CHECKING:

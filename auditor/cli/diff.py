@@ -10,8 +10,9 @@ import click
 
 from auditor.cli.given import PATH
 from auditor.cli.layout import hanging, paragraphs, titled, wrapped
+from auditor.naming import one_line
 from auditor.terminal import say
-from auditor.wording import STATUS, interval, listed, one_line, p_value, points, share
+from auditor.wording import STATUS, interval, listed, p_value, points, share
 from auditor.writing import write_texts
 
 if TYPE_CHECKING:

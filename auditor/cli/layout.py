@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import click
 
-from auditor.wording import one_line
+from auditor.naming import one_line
 
 __all__ = ["NARROW", "hanging", "headline", "paragraphs", "terminal_width", "titled", "wrapped"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auditor.naming import visible
 from auditor.terminal import say
-from auditor.wording import visible
 
 if TYPE_CHECKING:
     from auditor.check import Check

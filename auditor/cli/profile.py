@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from auditor.naming import visible
 from auditor.terminal import say
-from auditor.wording import visible
 
 if TYPE_CHECKING:
     from auditor.models.profile import Profile

@@ -8,8 +8,9 @@ import click
 
 from auditor.cli.given import PATH
 from auditor.cli.options import FAST
+from auditor.naming import visible
 from auditor.terminal import say
-from auditor.wording import plural, visible
+from auditor.wording import plural
 
 __all__ = ["command"]
 

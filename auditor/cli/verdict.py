@@ -18,9 +18,10 @@ from auditor.cli.layout import (
     titled,
     wrapped,
 )
+from auditor.naming import one_line
 from auditor.policy import shown_status
 from auditor.render.standing import by_urgency, dead_waivers, not_run, outcome, unreadable, unseen
-from auditor.wording import STATUS, VERDICT, one_line, plural
+from auditor.wording import STATUS, VERDICT, plural
 
 if TYPE_CHECKING:
     from auditor.record import Audit, CheckResult

@@ -59,21 +59,25 @@ def require_steady(
             if batches and filled >= len(images) + 2:  # one before them, one behind
                 first, other, again = _filled(model, images, filled, name)
             else:
-                other = _each(model, images, name)
-                run = _rows if batches else _each
-                first, again = run(model, images, name), run(model, images, name)
+                first, other, again = _unfilled(model, images, name, batches)
     except InputError:
         raise
     except Exception:  # it fails again in the pass, which says on which images
         if filled:  # or goes on with less, where memory ran out
             require_steady(model, few, name, batches=batches)
         return
-    if not _alike(first, again, images.dtype):
+    _require_alike(first, other, again, images.dtype, name)
+
+
+def _require_alike(
+    first: torch.Tensor, other: torch.Tensor, again: torch.Tensor, dtype: torch.dtype, name: str
+) -> None:
+    if not _alike(first, again, dtype):
         raise InputError(
             f"{name}: two runs on the same images differ, so that no figure could be repeated; "
             "export it in evaluation mode, and draw no random numbers in it"
         )
-    if not _alike(first, other, images.dtype):
+    if not _alike(first, other, dtype):
         raise InputError(
             f"{name}: the outputs for an image depend on the other images of its batch (BatchNorm "
             "in training mode, or a range that is quantised over the batch?); export it in "
@@ -92,6 +96,14 @@ def _filled(model: Model, images: torch.Tensor, size: int, name: str) -> Iterato
         whole = fill.clone()
         whole[before : before + len(images)] = images
         yield _rows(model, whole, name)[before : before + len(images)]
+
+
+def _unfilled(
+    model: Model, images: torch.Tensor, name: str, batches: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return outputs for the images together, each alone, and together again."""
+    other, run = _each(model, images, name), _rows if batches else _each
+    return run(model, images, name), other, run(model, images, name)
 
 
 def _each(model: Model, images: torch.Tensor, name: str) -> torch.Tensor:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from auditor import wording
+from auditor import naming
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,12 +73,12 @@ def picture(
     light = _paint(plot, size, _LIGHT, raster)
     dark = _paint(plot, size, _DARK, raster) if raster or mixed else _darkened(light)
     width, height = (round(96 * inches) for inches in size)
-    return Picture(_uri(kind, light), _uri(kind, dark), wording.one_line(alt), width, height)
+    return Picture(_uri(kind, light), _uri(kind, dark), naming.one_line(alt), width, height)
 
 
 def short_name(name: str, most: int = 18) -> str:
     """Return a hostile name as one short line that an image may hold."""
-    return wording.shorten(wording.one_line(name), most)
+    return naming.shorten(naming.one_line(name), most)
 
 
 def _paint(plot: Plot, size: tuple[float, float], ink: Ink, raster: bool) -> bytes:

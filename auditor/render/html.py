@@ -9,7 +9,7 @@ from datetime import datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from auditor import wording
+from auditor import naming, wording
 from auditor.policy import shown_status
 from auditor.record import Audit
 from auditor.render import docs, exhibits, glyph, standing
@@ -75,7 +75,7 @@ def _templates() -> dict[str, str]:
 
 def _finalize(value: Any) -> Any:
     # Exactly str: Markup is a subclass, and is made by the templates themselves.
-    return wording.visible(value) if type(value) is str else value
+    return naming.visible(value) if type(value) is str else value
 
 
 def _anchor(id: str) -> str:
@@ -125,9 +125,9 @@ _FILTERS: dict[str, Any] = {
     "quantity": wording.quantity,
     "roughly": wording.roughly,
     "sections": docs.sections,
-    "shorten": wording.shorten,
+    "shorten": naming.shorten,
     "threshold": wording.threshold,
     "thumbnail": exhibits.thumbnail,
-    "one_line": lambda value: wording.one_line(str(value)),
+    "one_line": lambda value: naming.one_line(str(value)),
     "worst_first": standing.worst_first,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from auditor import wording
+from auditor import naming, wording
 from auditor.check import Finding, Status
 from auditor.policy import shown_status
 from auditor.record import Audit, CheckResult
@@ -68,7 +68,7 @@ def _attributes(audit: Audit, results: list[Result | None]) -> dict[str, str]:
         "errors": str(tags.count("error")),
         "skipped": str(tags.count("skipped")),
         "time": f"{audit.provenance.seconds or 0:.3f}",
-        "timestamp": wording.visible(audit.provenance.created),
+        "timestamp": naming.visible(audit.provenance.created),
     }
 
 
@@ -83,15 +83,15 @@ def _properties(suite: ElementTree.Element, audit: Audit) -> None:
     parent = ElementTree.SubElement(suite, "properties")
     dead = [("waiver", text) for text in standing.dead_waivers(audit)]
     for name, value in [*properties.items(), *dead]:
-        attributes = {"name": name, "value": wording.one_line(value)}
+        attributes = {"name": name, "value": naming.one_line(value)}
         ElementTree.SubElement(parent, "property", attributes)
 
 
 def _case(suite: ElementTree.Element, name: str, result: Result | None, details: str) -> None:
-    attributes = {"classname": "auditor", "name": wording.one_line(name), "time": "0"}
+    attributes = {"classname": "auditor", "name": naming.one_line(name), "time": "0"}
     case = ElementTree.SubElement(suite, "testcase", attributes)
     if result:
-        message = {"message": wording.one_line(result.message)}
+        message = {"message": naming.one_line(result.message)}
         element = ElementTree.SubElement(case, result.tag, message)
         if result.tag != "skipped":  # The schema gives a skip neither type nor text.
             element.set("type", result.kind)
@@ -108,7 +108,7 @@ def _details(check: CheckResult) -> str:
     lines += [_line(finding, check) for finding in findings[:_MOST_FINDINGS]]
     if (more := len(findings) - _MOST_FINDINGS) > 0:
         lines.append(f"{more:,} more in audit.json")
-    return "\n".join(map(wording.one_line, lines))  # no name begins a line of its own
+    return "\n".join(map(naming.one_line, lines))  # no name begins a line of its own
 
 
 def _line(finding: Finding, check: CheckResult) -> str:

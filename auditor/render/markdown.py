@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from auditor import wording
+from auditor import naming, wording
 from auditor.check import Finding, Status
 from auditor.policy import shown_status
 from auditor.record import Audit, CheckResult
@@ -32,7 +32,7 @@ def escape(text: str, most: int = _LONGEST) -> str:
     >>> escape("a|b `c`")
     'a&#124;b &#96;c&#96;'
     """
-    cut = _LINKED.sub("\u200b", wording.shorten(wording.one_line(text), most))
+    cut = _LINKED.sub("\u200b", naming.shorten(naming.one_line(text), most))
     return _SPECIAL.sub(lambda match: _ENTITIES.get(match[0], f"\\{match[0]}"), cut)
 
 

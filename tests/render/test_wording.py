@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from auditor.check import Finding, Status
 from auditor.cli.verdict import verdict
+from auditor.naming import one_line
 from auditor.render.html import html_report
 from auditor.render.junit import junit
 from auditor.render.markdown import markdown
-from auditor.wording import compared, interval, one_line, share
+from auditor.wording import compared, interval, share
 
 
 @given(st.floats(1e-6, 100), st.floats(1, 2000))

@@ -292,10 +292,12 @@ def end_to_end(setting: Setting, samples: Samples, few: Samples, rounds: int) ->
         print(f"warming up: {name}: {len(few) / timed(run):,.0f} img/s", file=sys.stderr)
     runs, images = ways(setting, samples), {default: len(few)}
     runs[default] = timms(setting, few, 4)
-    speeds = [
-        {name: images.get(name, len(samples)) / timed(run) for name, run in runs.items()}
-        for _ in range(rounds)
-    ]
+    speeds: list[dict[str, float]] = []
+    for number in range(rounds):
+        speeds.append({})
+        for name, run in runs.items():
+            speeds[-1][name] = images.get(name, len(samples)) / timed(run)
+            print(f"round {number}: {name}: {speeds[-1][name]:,.0f} img/s", file=sys.stderr)
     print(f"\n## End to end, {len(samples):,} images, {rounds} rounds, {CORES} cores\n")
     print("| way | img/s | × timm, 4 workers | × timm's best |\n|---|---|---|---|")
     for name in runs:
@@ -353,18 +355,18 @@ WATCHED = (
 def passes(setting: Setting, few: Samples) -> None:
     """Print what a short pass in each dtype waits for, one after the other in one process."""
     print(f"\n## When a pass of {len(few):,} images is where, in seconds\n")
-    print("| dtype |", " | ".join(said for *_, said in WATCHED), "| the end |")
+    print("| dtype, decoded |", " | ".join(said for *_, said in WATCHED), "| the end |")
     print("|---" * (len(WATCHED) + 2) + "|")
-    for dtype in ("float16", "float32"):
+    for dtype, where in WAYS:
         release()
-        inference = Inference(setting.handle(dtype), few)
+        inference = Inference(setting.handle(dtype, where), few)
         marks = Marks()
         with ExitStack() as stack:
             for owner, name, _ in WATCHED:
                 stack.enter_context(marks.watching(owner, name))
             whole = timed(partial(seen, few, inference))
         cells = [span(marks.calls[name]) for _, name, _ in WATCHED]
-        print(f"| {dtype} | {' | '.join(cells)} | {whole:.2f} |", flush=True)
+        print(f"| {dtype}, {where} | {' | '.join(cells)} | {whole:.2f} |", flush=True)
 
 
 def span(calls: Sequence[tuple[float, float]]) -> str:
@@ -379,7 +381,8 @@ def starting(setting: Setting, few: Samples) -> None:
     """Print where a short pass spends its time, in a process that has run one in another dtype."""
     passes(setting, few)
     release()
-    inference, profile = Inference(setting.handle("float32"), few), cProfile.Profile()
+    inference = Inference(setting.handle("float16", "device"), few)
+    profile = cProfile.Profile()
     profile.runcall(seen, few, inference)
     print(f"\n## Where a pass of {len(few):,} images spends its time\n\n```")
     pstats.Stats(profile).strip_dirs().sort_stats("cumulative").print_stats(40)

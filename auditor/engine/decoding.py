@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Decoder"]
 
 _DECODERS = {"cuda": "nvJPEG", "cpu": "libjpeg"}
-_THREADS = 2
-"""Batches that are worked on: while one is resized, the engines decode the other."""
+_THREADS = 4
+"""Batches that are worked on: most of the time goes into telling a GPU what it is to do. On an H200
+one made 4,452 images a second, two 5,961, three 7,241, four 7,557."""
 _AT_ONCE = 1 << 25
 """Pixels decoded in one call: more than some 128 usual pictures gain nothing on an H200."""
 _APART = 12.0

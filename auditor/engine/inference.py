@@ -132,6 +132,12 @@ class Inference(Observer):
             state.pop(made, None)
         return state | {"candidate": replace(self.candidate), "_elsewhere": False}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Load what prepares images now: the processes that are forked from this one share it."""
+        import torch.nn.functional  # noqa: F401 - what it is for, that it is there
+
+        vars(self).update(state)
+
     @cached_property
     def _replicas(self) -> tuple[Replica, ...]:
         from auditor.models.device import choose_devices
@@ -228,16 +234,18 @@ class Inference(Observer):
 
     @property
     def under_way(self) -> int:
-        """How many batches may be begun before the first is waited for: two a stream of work.
+        """How many batches may be begun before the first is waited for.
 
-        Five where files are decoded there: two are decoded, one waits for the model, one is run,
-        and one is gathered meanwhile. With three the model waited for files, and files for it.
+        Two a stream of work; one more for CUDA, where a batch is stacked beside it. Seven where
+        files are decoded there: four are decoded, one waits for the model, one is run, and one is
+        gathered meanwhile. With fewer the model waited for files, and files for it.
         """
         streams = sum(replica.streams for replica in self._replicas)
-        alone = streams == 1 and self._replicas[0].device.type != "cuda"
         if self.reduced:
-            return 5 * streams
-        return 1 if alone else 2 * streams
+            return 7 * streams
+        if self._replicas[0].device.type == "cuda":
+            return 3 * streams
+        return 1 if streams == 1 else 2 * streams
 
     @property
     def reduced(self) -> bool:
@@ -290,10 +298,10 @@ class Inference(Observer):
         first, two = self._replicas[0], (prepared[0], prepared[-1])
         pictures = [self._decoded(each) if isinstance(each, Jpeg) else each for each in two]
         images = torch.stack(pictures).to(first.device)
-        images = self.candidate.loaded.preprocessing.normalise(images)
+        kind = getattr(torch, self._dtype)
         require_steady(
             first.plain,
-            images.to(getattr(torch, self._dtype)),
+            self.candidate.loaded.preprocessing.normalise(images, kind),
             self.candidate.name,
             batches=self.candidate.engine.batch_size != 1,
             filled=(self.batch_size or 0) if self._fills(first.device) else 0,

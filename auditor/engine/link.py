@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +40,11 @@ class Link:
         cuda: Any = torch.cuda  # torch leaves streams and events untyped
         self._stream = cuda.Stream(device) if device.type == "cuda" else None
         self._pool = ThreadPoolExecutor(_COPYING, "copy")
+        self._aside = ThreadPoolExecutor(1, "stack")
+
+    def stacking(self, images: Sequence[torch.Tensor]) -> Future[torch.Tensor]:
+        """Begin to stack images, beside what this thread does next: telling a GPU of its work."""
+        return self._aside.submit(self.stack, images)
 
     def stack(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the images as one batch on the host, ready to be sent.

@@ -36,7 +36,7 @@ _SEVERAL = 2
 
 
 class _Waiting:
-    """A batch that is being decoded, and then run."""
+    """A batch that is being made, and then run."""
 
     def __init__(self, batch: Future[torch.Tensor], labels: torch.Tensor) -> None:
         self.batch, self.labels = batch, labels
@@ -140,9 +140,11 @@ class Replica:
         import torch
 
         labels = self._link.pinned(torch.from_numpy(label.astype(np.int64)))
-        if self.decoder is None:
-            return self._begun(self._link.stack(cast("Sequence[torch.Tensor]", images)), labels)
-        this = _Waiting(self.decoder.start(images), labels)
+        pictures = cast("Sequence[torch.Tensor]", images)
+        if self.decoder is None and self.device.type != "cuda":
+            return self._begun(self._link.stack(pictures), labels)
+        made = self.decoder.start(images) if self.decoder else self._link.stacking(pictures)
+        this = _Waiting(made, labels)
         self._waiting.append(this)
         while self._waiting and self._waiting[0].batch.done():
             self._begin(self._waiting.popleft())
@@ -154,7 +156,7 @@ class Replica:
         return asked.begun.result()()
 
     def _begin(self, waiting: _Waiting) -> None:
-        """Run what was decoded: in one thread, for cuDNN makes its plans anew in another."""
+        """Run what was made: in one thread, for cuDNN makes its plans anew in another."""
         try:
             waiting.begun.set_result(self._begun(waiting.batch.result(), waiting.labels))
         except Exception as error:  # to be raised where it is waited for
@@ -247,7 +249,7 @@ class Replica:
 
         with torch.inference_mode(), reproducible():
             images = images.contiguous(memory_format=self._format)  # now: of a byte a value
-            batch = self._laid_out(self._preprocessing.normalise(images))
+            batch = self._laid_out(self._preprocessing.normalise(images, self._dtype))
             if self.streams == 1:
                 return self._fetched(self._logits(batch), label)
         logits = self._pool.submit(self._alone, batch)

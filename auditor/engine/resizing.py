@@ -4,7 +4,7 @@ The sums are Pillow's: each output level is a weighted mean of the levels within
 across first and then down, rounded to eight bits after each (``src/libImaging/Resample.c`` of
 Pillow; Keys, "Cubic convolution interpolation for digital image processing", 1981, for the cubic).
 A pass is one product with a matrix of weights for each picture, so that a batch of pictures takes
-some dozen operations, however many sizes they have.
+some dozen operations, however many sizes they have: what an operation costs is telling a GPU of it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,12 @@ def resized(pictures: Sequence[Tensor], steps: OnTensors) -> Tensor:
     # At once, for a GPU is waited for whenever something goes there.
     there = torch.tensor(axes, dtype=torch.float64).to(device)
     back = torch.tensor(order).argsort().to(device)
-    parts = [_part(alike[p], axes[p], there[p], steps) for p in _parts(alike, max(steps.crop))]
+    reach = 2 if steps.interpolation == "bicubic" else 1
+    places, weights = _filters(there, max(steps.crop), reach, _taps(axes, reach))
+    parts = [
+        _part(alike[part], places[part], weights[part], steps.crop)
+        for part in _parts(alike, max(steps.crop))
+    ]
     return torch.cat(parts).index_select(0, back)
 
 
@@ -82,24 +87,18 @@ def _parts(pictures: Sequence[Tensor], kept: int) -> Iterator[slice]:
 
 
 def _part(
-    pictures: Sequence[Tensor],
-    axes: Sequence[tuple[_Axis, _Axis]],
-    there: Tensor,
-    steps: OnTensors,
+    pictures: Sequence[Tensor], places: Tensor, weights: Tensor, crop: tuple[int, int]
 ) -> Tensor:
     import torch
 
-    height, width = (max(pair[side].length for pair in axes) for side in (0, 1))
-    count, channels, (rows, columns) = len(pictures), len(pictures[0]), steps.crop
-    reach = 2 if steps.is_cubic else 1
-    down, across = (
-        _weights(there[:, side], kept, length, reach, _taps(axes, side, reach))
-        for side, kept, length in ((0, rows, height), (1, columns, width))
-    )
+    height, width = (max(int(each.shape[side]) for each in pictures) for side in (1, 2))
+    count, channels, (rows, columns) = len(pictures), len(pictures[0]), crop
+    down = _matrices(places[:, 0, :rows], weights[:, 0, :rows], height)
+    across = _matrices(places[:, 1, :columns], weights[:, 1, :columns], width)
     # Rows first and channels second: both passes are then products as the values lie. What is
     # filled up meets weights of zero.
     shape = (count, height, channels, width)
-    canvas = torch.empty(shape, dtype=torch.uint8, device=there.device)
+    canvas = torch.empty(shape, dtype=torch.uint8, device=places.device)
     views = [c[: p.shape[1], :, : p.shape[2]] for c, p in zip(canvas, pictures, strict=True)]
     torch._foreach_copy_(views, [picture.permute(1, 0, 2) for picture in pictures])
     levels = canvas.to(torch.float32).view(count, height * channels, width)
@@ -112,29 +111,37 @@ def _rounded(levels: Tensor) -> Tensor:
     return levels.add_(0.5).floor_().clamp_(0, 255)
 
 
-def _taps(axes: Sequence[tuple[_Axis, _Axis]], side: int, reach: int) -> int:
+def _taps(axes: Sequence[tuple[_Axis, _Axis]], reach: int) -> int:
     """Return of how many pixels one is made, at most."""
-    scale = max(pair[side].length / pair[side].resized for pair in axes)
+    scale = max(axis.length / axis.resized for pair in axes for axis in pair)
     return math.ceil(2 * reach * max(scale, 1.0)) + 1
 
 
-def _weights(axes: Tensor, kept: int, longest: int, reach: int, taps: int) -> Tensor:
-    """Return what each pixel of a side weighs in each that is kept, (n, kept, longest)."""
+def _filters(axes: Tensor, kept: int, reach: int, taps: int) -> tuple[Tensor, Tensor]:
+    """Return of which pixels of a side each is made, and what they weigh: (n, 2, kept, taps)."""
     import torch
 
-    length, new, first = axes.T[..., None]
-    scale = length / new
+    length, new, first = axes.unbind(-1)
+    length, scale = length[..., None, None], (length / new)[..., None]
     widened = scale.clamp(min=1)  # a filter reaches over as many pixels as become one
-    centre = (torch.arange(kept, device=axes.device) + first + 0.5) * scale
-    low = (centre - reach * widened + 0.5).floor().clamp_(min=0)[..., None]
-    high = torch.minimum((centre + reach * widened + 0.5).floor(), length)[..., None]
+    centre = (torch.arange(kept, device=axes.device) + (first + 0.5)[..., None]) * scale
+    centre, widened = centre[..., None], widened[..., None]
+    low = (centre - reach * widened + 0.5).floor_().clamp_(min=0)
+    high = torch.minimum((centre + reach * widened + 0.5).floor_(), length)
     pixels = low + torch.arange(taps, device=axes.device)
-    away = (pixels - centre[..., None] + 0.5) / widened[..., None]
-    heights = _filter(away.abs_(), reach) * (pixels < high)
-    heights = ((heights / heights.sum(-1, keepdim=True)) * _STEPS).round_().div_(_STEPS)
-    places = pixels.clamp_(max=longest - 1).long()  # those beyond weigh nothing
-    weights = torch.zeros(len(axes), kept, longest, device=axes.device)
-    return weights.scatter_add_(2, places, heights.float())
+    away = (pixels - centre + 0.5).div_(widened)
+    heights = _filter(away.abs_(), reach).mul_(pixels < high)
+    heights.div_(heights.sum(-1, keepdim=True))
+    weights = heights.mul_(_STEPS).round_().div_(_STEPS).float()
+    return torch.minimum(pixels, length - 1).long(), weights  # those beyond weigh nothing
+
+
+def _matrices(places: Tensor, weights: Tensor, side: int) -> Tensor:
+    """Return what each pixel of a side weighs in each that is kept, (n, kept, side)."""
+    import torch
+
+    empty = torch.zeros(*places.shape[:2], side, device=places.device)
+    return empty.scatter_add_(2, places, weights)
 
 
 def _filter(away: Tensor, reach: int) -> Tensor:

@@ -44,7 +44,7 @@ _QUEUED = 6
 _ROOM = 16 << 20
 """Bytes of mapped memory that the arrays of a chunk may take; what is not written takes none."""
 _ROOMS = 2048
-"""Enough for eight GPUs: four batches of 32 chunks ahead, one that is gathered, 40 under way. What
+"""Enough for eight GPUs: four batches of 32 chunks ahead, one that is gathered, 56 under way. What
 finds no room goes through a socket, which is slower."""
 _OFTEN = 3
 """Deaths at the same images, none of which kills by itself, after which processes are given up."""

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
-from torchvision.transforms import InterpolationMode
 
 from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
@@ -231,7 +230,7 @@ def test_what_cannot_be_decoded_there_is_decoded_here() -> None:
     good = Jpeg(np.frombuffer(stream.getvalue(), np.uint8).copy(), 100 * 100, grey)
     decoder = Decoder(
         torch.device("cuda"),
-        OnTensors(64, InterpolationMode.BICUBIC, (64, 64)),
+        OnTensors(64, "bicubic", (64, 64)),
         lambda file: here if file is bad else torch.empty(0),
     )
     found = decoder.batch([good, bad, good]).cpu()

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 from torchvision.transforms.functional import normalize
+from torchvision.transforms.v2 import functional as F  # noqa: N812 - as everywhere
 
 from auditor.models.preprocessing import Preprocessing, resolve
+from auditor.models.tensor_transform import OnTensors
 
 GREY_LEVEL = 1 / 255
 
@@ -51,6 +53,30 @@ def test_stays_within_two_grey_levels_of_timms_steps(
     assert difference(chosen, picture) <= 2.01 * GREY_LEVEL
 
 
+@settings(deadline=None)
+@given(
+    st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    st.sampled_from([17, 32, [24, 40]]),
+    st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    st.sampled_from(["bilinear", "bicubic"]),
+    st.booleans(),
+)
+def test_is_torchvisions_resizing_and_cropping(
+    sizes: tuple[int, int],
+    size: int | list[int],
+    crop: tuple[int, int],
+    interpolation: str,
+    grey: bool,
+) -> None:
+    """Without importing it; what a crop lacks is black, too."""
+    picture = smooth(*sizes).convert("L" if grey else "RGB")
+    levels = torch.from_numpy(np.array(picture)).view(sizes[1], sizes[0], -1).permute(2, 0, 1)
+    wanted = [size] if isinstance(size, int) else size
+    large = F.resize(levels, wanted, F.InterpolationMode(interpolation), antialias=True)
+    expected = F.center_crop(large, list(crop))
+    assert OnTensors(size, interpolation, crop)(picture).equal(expected)
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK", "1"])
 def test_takes_every_mode_that_the_reference_takes(mode: str) -> None:
     chosen = steps(input_size=32)
@@ -70,6 +96,22 @@ def test_pixels_stay_in_eight_bits_and_a_batch_is_normalised_at_once() -> None:
     )
     assert torch.equal(chosen.normalise(expected), expected)
     assert batch.dtype == torch.uint8
+
+
+NORMALISED = [((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ((0.5,) * 3, (0.5,) * 3)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(("mean", "std"), NORMALISED)
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
+def test_every_level_is_normalised_to_the_nearest_value_of_a_narrow_dtype(
+    dtype: torch.dtype, mean: tuple[float, ...], std: tuple[float, ...], form: torch.memory_format
+) -> None:
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(2, 3, 16, 16)
+    chosen, batch = steps(mean=mean, std=std), levels.contiguous(memory_format=form)
+    found = chosen.normalise(batch, dtype)
+    assert found.is_contiguous(memory_format=form)
+    assert found.equal(chosen.normalise(batch).to(dtype))
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,8 @@ from auditor.provider import Observer
 __all__ = ["Processes", "lookers"]
 
 _FROM_CORES, _FROM_IMAGES = 4, 4096
-"""Cores and images from which processes gain more than their start costs: 3 s of one core."""
+"""Cores and images from which processes gain more than their start costs: a second of one
+core, five where Python keeps no compiled files."""
 _CHUNK = 16
 """Images that a worker is given at once."""
 _BUSY = 2

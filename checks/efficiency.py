@@ -19,7 +19,8 @@ so they need no interval.
    must hold.
 2. Against the baseline audit, none may grow by more than ``tolerance``. It is 0 unless said
    otherwise: a count has no noise that would have to be let through, and growth that is wanted is
-   stated, by the tolerance or by a waiver.
+   stated, by the tolerance or by a waiver. Bytes are not compared where neither model comes from
+   a file.
 3. Against the published family, where the test set is ImageNet-1k: the candidate is dominated if
    some EfficientNet needs no more MACs and the candidate's whole accuracy interval lies more than
    ``accuracy_tolerance`` below that model's published accuracy (the paper's or timm's, whichever
@@ -86,7 +87,7 @@ class Efficiency(Check):
 
     id = "efficiency"
     title = "The candidate is worth what it costs"
-    version = 3
+    version = 4
     level = "advise"
     blocks_once = "a budget or a baseline is given"
 
@@ -174,7 +175,7 @@ class Efficiency(Check):
         ):
             cost = costs[metric]
             if old is None or cost is None:
-                yield _unknown(name, metric, None)
+                yield _not_compared(name, metric, old, cost, complexity)
             else:
                 limit = old * (1 + self.tolerance)
                 yield Finding.fact(name, metric, cost, limit, n=1, unit=metric)
@@ -229,10 +230,16 @@ def _summary(complexity: Complexity, findings: list[Finding]) -> str:
         return f"{head}: {listed([_said(finding) for finding in failed], separator='; ')}."
     if all(finding.status is Status.SKIP for finding in findings):
         return f"{head}; no budget, no baseline and no comparable reference to judge them by."
-    if any(f.status is Status.INCONCLUSIVE for f in findings):
-        why = "".join(f"; {reason}" for reason in complexity.unknown)
-        return f"{head}; not all could be settled{why}."
+    if any(finding.status is Status.INCONCLUSIVE for finding in findings):
+        return f"{head}; {_unsettled(findings)}."
     return f"{head}; within every limit given."
+
+
+def _unsettled(findings: list[Finding]) -> str:
+    found = [finding for finding in findings if finding.status is Status.INCONCLUSIVE]
+    named = listed([f"{finding.metric} ({finding.subject})" for finding in found])
+    why = listed([*dict.fromkeys(f.note for f in found if f.observed is None)], separator="; ")
+    return f"not settled: {named}" + (f": {why}" if why else "")
 
 
 def _known(figure: int | None, written: Callable[[int], str]) -> str:
@@ -258,29 +265,50 @@ def _costs(complexity: Complexity) -> dict[str, int | None]:
 
 def _shown(subject: str, metric: str, cost: int | None) -> Finding:
     note = "shown, not judged: no budget was given" if cost is not None else "not known"
-    return Finding(
-        subject=subject,
-        metric=metric,
-        observed=cost,
-        unit=metric,
-        higher_is_better=False,
-        note=note,
-    )
+    return _unjudged(subject, metric, Status.SKIP, note, observed=cost)
 
 
-def _unknown(
-    subject: str, metric: str, limit: float | None, reasons: Sequence[str] = ()
-) -> Finding:
+def _unknown(subject: str, metric: str, limit: float | None, reasons: Sequence[str]) -> Finding:
     why = f": {'; '.join(reasons)}" if reasons else ""
-    sides = " on both sides" if limit is None and not reasons else ""
+    note = f"the figure is not known{why}"
+    return _unjudged(subject, metric, Status.INCONCLUSIVE, note, limit=limit)
+
+
+def _not_compared(
+    subject: str, metric: str, old: int | None, cost: int | None, complexity: Complexity
+) -> Finding:
+    lacking = [who for who, has in (("candidate", cost), ("baseline", old)) if has is None]
+    of = f"of the {' and of the '.join(lacking)}"
+    if metric == "bytes" and len(lacking) == 2:
+        return _unjudged(subject, metric, Status.SKIP, "not judged: neither comes from a file")
+    note = f"the figure {of} is not known"
+    if metric == "bytes":
+        note += ", as it comes from no file; audit both from a checkpoint or from none"
+    elif cost is None:
+        note += "".join(f"; {reason}" for reason in complexity.unknown)
+    else:
+        note += "; audit it anew with its model"
+    return _unjudged(subject, metric, Status.INCONCLUSIVE, note)
+
+
+def _unjudged(
+    subject: str,
+    metric: str,
+    status: Status,
+    note: str,
+    *,
+    observed: float | None = None,
+    limit: float | None = None,
+) -> Finding:
     return Finding(
         subject=subject,
         metric=metric,
+        observed=observed,
         limit=limit,
         unit=metric,
         higher_is_better=False,
-        status=Status.INCONCLUSIVE,
-        note=f"the figure is not known{sides}{why}",
+        status=status,
+        note=note,
     )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,48 @@ def test_a_single_one_more_is_a_regression(balanced: Confusion, cost: str) -> No
 
 def test_a_baseline_without_figures_is_inconclusive(balanced: Confusion) -> None:
     nothing = _baseline(parameters=None, macs=None, activations=None, bytes_on_disk=None)
-    assert Efficiency().run(B0, balanced, nothing).status is Status.INCONCLUSIVE
+    outcome = Efficiency().run(B0, balanced, nothing)
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "not settled: parameters (baseline old), MACs (baseline old), " in outcome.summary
+    assert (
+        "the figure of the baseline is not known; audit it anew with its model" in outcome.summary
+    )
+
+
+NO_FILE = replace(B0, bytes_on_disk=None)
+
+
+def test_two_models_that_come_from_no_file_have_no_bytes_to_compare(balanced: Confusion) -> None:
+    before = _baseline(**(SAME | {"bytes_on_disk": None}))
+    outcome = Efficiency().run(NO_FILE, balanced, before)
+    assert outcome.status is Status.PASS
+    finding = _finding(outcome, "baseline old", "bytes")
+    assert (finding.status, finding.observed) == (Status.SKIP, None)
+    assert "neither comes from a file" in finding.note
+    asked = _check(max_bytes="10 MB").run(NO_FILE, balanced, before)
+    assert asked.status is Status.INCONCLUSIVE
+    assert "not settled: bytes (candidate)" in asked.summary
+
+
+@pytest.mark.parametrize(
+    ("candidate", "stored", "lacking"),
+    [(NO_FILE, B0.bytes_on_disk, "candidate"), (B0, None, "baseline")],
+)
+def test_bytes_that_one_model_alone_has_are_not_settled(
+    balanced: Confusion, candidate: Complexity, stored: int | None, lacking: str
+) -> None:
+    outcome = Efficiency().run(candidate, balanced, _baseline(**(SAME | {"bytes_on_disk": stored})))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert f"bytes (baseline old): the figure of the {lacking} is not known" in outcome.summary
+
+
+def test_what_is_not_settled_beside_the_baseline_says_why(balanced: Confusion) -> None:
+    why = ("mv may multiply and is not counted",)
+    unsure = replace(B0, macs=None, unknown=why)
+    outcome = Efficiency().run(unsure, balanced, _baseline(**SAME))
+    assert outcome.summary.endswith(
+        f"not settled: MACs (baseline old): the figure of the candidate is not known; {why[0]}."
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,9 @@ ONNX_RULE = "MACs are those of convolutions, Gemm and matrix products in the ONN
 _WEIGHT = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3}
 _MULTIPLY = _WEIGHT.keys() | {"Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"}
 _NOT_COUNTED = frozenset(
-    {"ConvTranspose", "DeformConv", "Einsum", "LSTM", "GRU", "RNN", "Attention", "LinearAttention"}
-    | {"DFT", "STFT", "Det", "If", "Loop", "Scan", "SequenceMap"}
+    {"ConvTranspose", "DeformConv", "CausalConvWithState", "Einsum", "LSTM", "GRU", "RNN"}
+    | {"Attention", "LinearAttention", "AffineGrid", "DFT", "STFT", "Det"}
+    | {"If", "Loop", "Scan", "SequenceMap"}
 )
 """Operators with multiply–adds of their own that are not counted here."""
 _SCALES: dict[str, tuple[int, ...]] = {
@@ -102,20 +103,29 @@ def _is_standard(node: onnx.NodeProto) -> bool:
 
 
 def _shapes(model: onnx.ModelProto, taken: GraphInput, size: tuple[int, int, int]) -> Shapes:
-    """Return every tensor's shape, for the fewest images that the graph takes."""
+    """Return the shapes that follow from the weights, for the fewest images that the graph takes.
+
+    Shapes that the file states may be those of another size of image; nothing holds it to them.
+    """
     import onnx
 
-    weights = {tensor.name for tensor in model.graph.initializer}
-    given = next(value for value in model.graph.input if value.name not in weights)
+    graph = model.graph
+    tensors = list(_constants(graph.node, graph.initializer))
+    weights = {tensor.name for tensor in tensors}
+    given = next(value for value in graph.input if value.name not in weights)
     channels, height, width = size
     pixels = (height, width, channels) if taken.channels_last else size
     for dimension, n in zip(given.type.tensor_type.shape.dim, (taken.fewest, *pixels), strict=True):
         dimension.dim_value = n
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes = {t.name: tuple(t.dims) for t in _constants(graph.node, graph.initializer)}
-    for value in (*graph.input, *graph.value_info, *graph.output):
+    del graph.value_info[:], graph.input[:]
+    graph.input.append(given)
+    for value in graph.output:
+        value.type.tensor_type.ClearField("shape")
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in tensors}
+    for value in (given, *inferred.value_info, *inferred.output):
         sizes = [d.dim_value for d in value.type.tensor_type.shape.dim]
-        if all(sizes):
+        if value.type.tensor_type.HasField("shape") and all(sizes):
             shapes[value.name] = tuple(sizes)
     return shapes
 

@@ -187,8 +187,49 @@ def rewritten(path: Path, change: Callable[[onnx.ModelProto], None]) -> Any:
     return cost_of(model, path, (3, SIDE, SIDE))
 
 
+@pytest.mark.parametrize("stated", [(), (SIDE,), (SIDE // 4,), (None,)])
+def test_its_cost_does_not_follow_shapes_that_it_states(
+    network: Network, write_onnx: Write, stated: tuple[int | None, ...]
+) -> None:
+    """An export for small images whose input was freed afterwards keeps the small shapes."""
+    path = write_onnx(network, shape=("n", 3, "h", "w"))
+    graph = onnx.load(str(path))
+    for side in stated:
+        shape = None if side is None else (1, 4, side // 2, side // 2)
+        for name in ("c", "r"):
+            value = helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            graph.graph.value_info.append(value)
+    graph.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(graph, str(path))
+    model = load(CandidateSpec(model=str(path), input_size=4 * SIDE)).model
+    cost = cost_of(model, path, (3, 4 * SIDE, 4 * SIDE))
+    assert (cost.macs, cost.unknown) == (4 * 32 * 32 * 27 + 4 * 3, ())
+    assert cost.activations == 4 * 32 * 32 + 3
+
+
+def test_a_shape_that_cannot_be_told_is_no_cost(network: Network, write_onnx: Write) -> None:
+    """A reshape by a value of the image: only the file says what comes of it."""
+
+    def change(model: onnx.ModelProto) -> None:
+        flatten = next(node for node in model.graph.node if node.op_type == "Flatten")
+        flatten.op_type = "Reshape"
+        flatten.input.append("two")
+        del flatten.attribute[:]
+        non_zero = helper.make_node("NonZero", ["p"], ["z"])
+        two = helper.make_node("ReduceMax", ["z"], ["two"], axes=[1], keepdims=0)
+        at = list(model.graph.node).index(flatten)
+        for node in (two, non_zero):
+            model.graph.node.insert(at, node)
+        model.graph.value_info.append(helper.make_tensor_value_info("f", TensorProto.FLOAT, (1, 4)))
+
+    cost = rewritten(write_onnx(network), change)
+    assert cost.macs is None
+    assert cost.unknown[0].startswith("the shapes in the graph cannot be told")
+
+
 @pytest.mark.parametrize(
-    ("kind", "domain"), [("Einsum", ""), ("Attention", ""), ("Conv", "com.example")]
+    ("kind", "domain"),
+    [("Einsum", ""), ("Attention", ""), ("CausalConvWithState", ""), ("Conv", "com.example")],
 )
 def test_what_cannot_be_counted_is_not_zero(
     network: Network, write_onnx: Write, kind: str, domain: str

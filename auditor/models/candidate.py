@@ -229,13 +229,11 @@ def load(spec: CandidateSpec) -> LoadedModel:
 
     from auditor.models import architecture
     from auditor.models.checkpoint import read_checkpoint
-    from auditor.models.fitting import fit_weights
     from auditor.models.outputs import settle_outputs
 
     checkpoint = read_checkpoint(spec.checkpoint) if spec.checkpoint else None
     built = architecture.build(spec, checkpoint)
-    if checkpoint and spec.checkpoint:
-        fit_weights(built.model, checkpoint.state, spec.checkpoint.name, built.name)
+    fitted = _fit(spec, checkpoint, built)
     model = built.model.to("cpu", torch.float32).eval()
     steps = _preprocessing(spec, model, checkpoint)
     outputs = _count_classes(spec, model, steps)
@@ -251,7 +249,7 @@ def load(spec: CandidateSpec) -> LoadedModel:
         weights=_weights(spec, checkpoint, built),
         weights_digest=_digest(spec, model),
         notes=(
-            *(checkpoint.notes if checkpoint else ()),
+            *fitted,
             *built.notes,
             *class_notes,
             *output_notes,
@@ -259,6 +257,18 @@ def load(spec: CandidateSpec) -> LoadedModel:
         ),
         content=_content(spec, model, steps, classes) if spec.changes_unseen else None,
     )
+
+
+def _fit(
+    spec: CandidateSpec, checkpoint: Checkpoint | None, built: Architecture
+) -> tuple[str, ...]:
+    from auditor.models.fitting import fit_weights
+
+    if checkpoint is None or spec.checkpoint is None:
+        return ()
+    state, file = checkpoint.state, spec.checkpoint.name
+    notes = fit_weights(built.model, state, file, built.name, checkpoint.prefix)
+    return (*checkpoint.notes, *notes)
 
 
 def _digest(spec: CandidateSpec, model: nn.Module) -> str:

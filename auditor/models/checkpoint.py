@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.errors import InputError
-from auditor.models.fitting import is_dense_fraction
+from auditor.models.fitting import counts_updates, is_dense_fraction, wrapper_prefix
 from auditor.models.labels import find_class_names
 from auditor.models.single_file import MODEL_FILES
 
@@ -24,8 +24,6 @@ __all__ = ["Checkpoint", "read_checkpoint"]
 # timm's order of preference (timm.models.load_state_dict): averaged weights are what was validated
 _EMA_KEYS = ("state_dict_ema", "model_ema")
 _STATE_KEYS = (*_EMA_KEYS, "state_dict", "model")
-_PREFIXES = ("module.", "_orig_mod.")  # DataParallel, torch.compile
-_COUNTER = "n_averaged"  # how many updates torch's AveragedModel has seen; no weight
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,8 @@ class Checkpoint:
     Parameters
     ----------
     state
-        Parameter and buffer name → tensor, on the CPU, in the type it was stored in.
+        Parameter and buffer name → tensor, on the CPU, in the type it was stored in. The names are
+        those within any wrapper.
     key
         Entry of the file the weights came from, None where the file is the weights.
     arch
@@ -46,6 +45,8 @@ class Checkpoint:
         Class names in output order, if the file has them.
     notes
         What a reviewer must know about how the file was read.
+    prefix
+        What a wrapper, such as DataParallel, had put before every name.
     """
 
     state: dict[str, Tensor]
@@ -54,6 +55,7 @@ class Checkpoint:
     args: Mapping[str, object]
     classes: tuple[str, ...] | None
     notes: tuple[str, ...]
+    prefix: str = ""
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -135,7 +137,9 @@ def _checkpoint(
     key = next((key for key in _STATE_KEYS if isinstance(content.get(key), Mapping)), None)
     chosen = content[key] if key else content
     assert isinstance(chosen, Mapping)
-    state, prefixes = _strip(_tensors(path, chosen))
+    tensors = _tensors(path, chosen)
+    prefix = wrapper_prefix(tensors)
+    state = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     args = _training_arguments(facts)
     return Checkpoint(
         state=state,
@@ -143,7 +147,8 @@ def _checkpoint(
         arch=_first_text(facts.get("arch"), facts.get("architecture"), args.get("model")),
         args=args,
         classes=find_class_names(facts, args),
-        notes=(*_key_note(key, content), *_prefix_note(prefixes), *_value_notes(state)),
+        notes=(*_key_note(key, content), *_value_notes(state)),
+        prefix=prefix,
     )
 
 
@@ -153,21 +158,12 @@ def _tensors(path: Path, mapping: Mapping[str, object]) -> dict[str, Tensor]:
     state = {
         name: value
         for name, value in mapping.items()
-        if isinstance(value, Tensor) and name != _COUNTER
+        if isinstance(value, Tensor) and not counts_updates(name)
     }
     if not state:
         keys = ", ".join(map(str, list(mapping)[:5])) or "nothing"
         raise InputError(f"{path} holds no weights; it holds {keys}.")
     return state
-
-
-def _strip(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    stripped: list[str] = []
-    # Only a prefix that every name has comes from a wrapper; the two may be nested either way.
-    while prefix := next((p for p in _PREFIXES if all(n.startswith(p) for n in state)), None):
-        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-        stripped.append(prefix)
-    return state, stripped
 
 
 def _training_arguments(facts: Mapping[str, object]) -> Mapping[str, object]:
@@ -188,11 +184,6 @@ def _key_note(key: str | None, content: Mapping[str, object]) -> tuple[str, ...]
     if key in _EMA_KEYS and others:
         return (f"The averaged weights ({key}) are audited; the file also holds {others[0]}.",)
     return ()
-
-
-def _prefix_note(prefixes: list[str]) -> tuple[str, ...]:
-    listed = " and ".join(f'"{prefix}"' for prefix in prefixes)
-    return (f"The wrapper prefix {listed} was taken off the names of the weights.",) * bool(listed)
 
 
 def _value_notes(state: dict[str, Tensor]) -> tuple[str, ...]:

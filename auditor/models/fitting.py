@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from auditor.errors import InputError
@@ -10,16 +10,18 @@ from auditor.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["count_outputs", "fit_weights", "is_dense_fraction"]
+__all__ = ["count_outputs", "counts_updates", "fit_weights", "is_dense_fraction", "wrapper_prefix"]
 
 _SHOWN = 3
-_COUNTER = "num_batches_tracked"  # absent from old files, unused in evaluation
+_UPDATES = "n_averaged"
+_COUNTERS = ("num_batches_tracked", _UPDATES)  # absent from some files, unused in evaluation
+_WRAPPERS = ("module.", "_orig_mod.")  # DataParallel, torch.compile
 
 
 def fit_weights(
-    model: nn.Module, state: Mapping[str, Tensor], file: str, architecture: str
-) -> None:
-    """Load every weight of a state dict into a model.
+    model: nn.Module, state: Mapping[str, Tensor], file: str, architecture: str, prefix: str = ""
+) -> tuple[str, ...]:
+    """Load every weight of a state dict into a model, whatever either of them is wrapped in.
 
     Parameters
     ----------
@@ -29,12 +31,21 @@ def fit_weights(
         Name → tensor, as `auditor.models.checkpoint.read_checkpoint` returns it.
     file, architecture
         What the message calls the two.
+    prefix
+        What was taken off the names in the file.
+
+    Returns
+    -------
+    tuple of str
+        What a reviewer must know of it.
 
     Raises
     ------
     InputError
         A weight is missing, left over, or of another shape or type: nothing is loaded in part.
     """
+    own = wrapper_prefix(model.state_dict())
+    state = {own + name: value for name, value in state.items()}
     misfits = _misfits(model, state)
     if misfits:
         raise InputError(
@@ -46,7 +57,27 @@ def fit_weights(
             f"{file} does not fit {architecture}: {_count('of another type', unlike)}. "
             "Save the weights as dense tensors of numbers with a fraction."
         )
-    model.load_state_dict(dict(state), strict=False)  # all that may be missing now is a counter
+    model.load_state_dict(state, strict=False)  # all that may be missing now is a counter
+    note = f'The wrapper prefix "{prefix}" was taken off the names of the weights.'
+    return (note,) if prefix and not own else ()
+
+
+def wrapper_prefix(names: Iterable[str]) -> str:
+    """Return what wrappers put before every name, such as ``module._orig_mod.``; often nothing."""
+    named, prefix = [name for name in names if not counts_updates(name)], ""
+    # Only what every name has comes from a wrapper; they may be nested either way.
+    while named and (outer := next((w for w in _WRAPPERS if _all_begin(named, prefix + w)), "")):
+        prefix += outer
+    return prefix
+
+
+def counts_updates(name: str) -> bool:
+    """Return whether torch's AveragedModel counts its updates there; that is no weight."""
+    return name.rpartition(".")[2] == _UPDATES
+
+
+def _all_begin(names: Sequence[str], prefix: str) -> bool:
+    return all(name.startswith(prefix) for name in names)
 
 
 def count_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> int:
@@ -82,7 +113,7 @@ def count_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> int:
 
 def _misfits(model: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
     wanted = {name: value for name, value in model.state_dict().items() if hasattr(value, "shape")}
-    missing = [name for name in wanted if name not in state and not name.endswith(_COUNTER)]
+    missing = [name for name in wanted if name not in state and not name.endswith(_COUNTERS)]
     unexpected = [name for name in state if name not in wanted]
     reshaped = [
         f"{name} {_shape(state[name])} in the file and {_shape(wanted[name])} in the model"

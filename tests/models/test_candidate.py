@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import importlib
 import json
 import subprocess
 import sys
@@ -401,6 +402,59 @@ def test_a_functions_model_takes_a_checkpoint(
         loaded = load(spec)
         assert loaded.weights == "w.pt"
         assert loaded.model(torch.zeros(1, 3, 2, 2)).dtype == torch.float32
+
+
+WRAPPED = (
+    FACTORY
+    + """
+    class Wrap(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.module = build()
+
+        def forward(self, images):
+            return self.module(images)
+
+    def parallel():
+        return nn.DataParallel(build())
+
+    def averaged():
+        return torch.optim.swa_utils.AveragedModel(build())
+
+    def compiled():
+        return torch.compile(build(), backend="eager")
+"""
+)
+
+
+@pytest.mark.parametrize("name", ["Wrap", "parallel", "averaged", "compiled", "build"])
+@pytest.mark.parametrize("around", [nn.DataParallel, nn.Identity])
+def test_a_model_that_is_a_wrapper_takes_its_weights_however_they_were_wrapped(
+    write_module: Callable[[str, str], Path],
+    tmp_path: Path,
+    name: str,
+    around: Callable[[nn.Module], nn.Module],
+) -> None:
+    write_module("my_models", WRAPPED)
+    trained = getattr(importlib.import_module("my_models"), name)()
+    saved = trained if around is nn.Identity else around(trained)
+    torch.save(saved.state_dict(), tmp_path / "w.pt")
+    spec = CandidateSpec(module=f"my_models:{name}", checkpoint=tmp_path / "w.pt", input_size=2)
+    loaded = load(spec)
+    images = torch.randn(4, 3, 2, 2)
+    with torch.inference_mode():
+        assert torch.equal(loaded.model(images), trained.eval()(images))
+    wrapped = name == "build" and around is not nn.Identity
+    assert any("wrapper prefix" in note for note in loaded.notes) == wrapped
+
+
+def test_a_model_that_is_a_wrapper_is_told_what_does_not_fit(
+    write_module: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    write_module("my_models", WRAPPED)
+    torch.save({"module.1.weight": torch.zeros(3, 12)}, tmp_path / "w.pt")
+    with pytest.raises(InputError, match=r"1 key missing \(module\.1\.bias\), 0 keys unexpected"):
+        load(CandidateSpec(module="my_models:Wrap", checkpoint=tmp_path / "w.pt", input_size=2))
 
 
 @pytest.mark.parametrize(

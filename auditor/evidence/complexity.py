@@ -10,8 +10,8 @@ from auditor.models.complexity import (
     ComplexityFigures,
     Memory,
     Uncounted,
-    count_parameters,
     measure_complexity,
+    sure_parameters,
 )
 from auditor.models.stages import Stage
 from auditor.provider import gather
@@ -174,8 +174,7 @@ def cost_of(model: nn.Module, path: Path, size: tuple[int, int, int]) -> Complex
             f"{model.file} takes {model.taken.fewest} images at once, and no fewer; export it for "
             "1 or for any number"
         )
-        parameters = count_parameters(model) or None
-        return Complexity(parameters, None, None, size, stored, unknown=(why,))
+        return Complexity(sure_parameters(model), None, None, size, stored, unknown=(why,))
     assert isinstance(model.run, nn.Module)
     # An exported program has lost the parts that its operators stood in.
     figures = replace(measure_complexity(model.run, size), stages=())

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-__all__ = ["Pass", "bytes_of", "watch_pass"]
+__all__ = ["Pass", "bytes_of", "matrices", "watch_pass"]
 
 _MOVES = frozenset(
     (
@@ -48,8 +48,8 @@ class Pass:
     missed
         Which of those may multiply and add, and have no share in `macs`.
     foreign
-        Storage → its elements, of those that counted operators took and that are neither
-        parameters nor buffers of the model, nor made in this pass.
+        Storage → its elements, of the weights that counted operators took and that are no
+        parameters: tensors that come from nowhere or from buffers, or were made of such alone.
     fvcore_extra
         What fvcore's rule counts on top of `macs`.
     peak
@@ -85,11 +85,20 @@ def watch_pass(model: nn.Module, images: Tensor) -> Pass:
         # Fused attention hides its score matrix on some machines; figures must not depend on that.
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(_PooledInputs(seen))
-        stack.enter_context(_Operators(seen, where, memory))
+        stack.enter_context(_Operators(seen, where, memory, matrices(model)))
         memory.see((images,))
         model(images)
         seen.peak = memory.peak
     return seen
+
+
+def matrices(model: nn.Module) -> list[Tensor]:
+    """Return the buffers that may hold weights, beside those of eight bits, which surely do.
+
+    Statistics and scales have one dimension.
+    """
+    found = (b for b in model.buffers() if b.ndim > 1 and b.is_floating_point())
+    return [buffer for buffer in found if buffer.element_size() > 1]
 
 
 def bytes_of(tensors: Iterable[Tensor]) -> tuple[int, int]:
@@ -163,31 +172,44 @@ def _strided(values: Any) -> Iterator[Tensor]:
 class _Operators(TorchDispatchMode):
     """Sees every operator that reaches a device."""
 
-    def __init__(self, seen: Pass, where: Callable[[], str], memory: _Memory) -> None:
+    def __init__(
+        self, seen: Pass, where: Callable[[], str], memory: _Memory, buffers: Iterable[Tensor]
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._seen, self._where, self._memory = seen, where, memory
         self._foreign: dict[int, Any] = {}
+        for buffer in buffers:
+            self._mark(buffer)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func.overloadpacket not in flop_registry and _is_composite(func):
             with self:  # which is off inside itself
                 return func.decompose(*args, **kwargs)
-        self._look_at(func, (args, kwargs))
+        foreign = self._look_at(func, (args, kwargs))
         output = func(*args, **kwargs)
         self._memory.see(output)
+        for tensor in _strided(output) if foreign else ():
+            self._mark(tensor)
         self._count(func, args, kwargs, output)
         return output
 
-    def _look_at(self, func: Any, inputs: Any) -> None:
-        """Notice tensors that come from nowhere; a view of one comes from nowhere, too."""
-        for tensor in _strided(inputs):
+    def _look_at(self, func: Any, inputs: Any) -> bool:
+        """Notice tensors that come from nowhere, and return whether all do."""
+        tensors = list(_strided(inputs))
+        for tensor in tensors:
+            if not self._memory.knows(tensor):
+                self._mark(tensor)
+        foreign = [each for each in tensors if each.untyped_storage()._cdata in self._foreign]
+        for tensor in foreign if func.overloadpacket in flop_registry else ():
             storage = tensor.untyped_storage()
-            key = storage._cdata
-            if not self._memory.knows(tensor):  # until it dies, for its address is used again
-                self._foreign[key] = weakref.ref(storage, self._forgetting(key))
-            if key in self._foreign and func.overloadpacket in flop_registry:
-                self._seen.foreign[key] = storage.nbytes() // tensor.element_size()
+            self._seen.foreign[storage._cdata] = storage.nbytes() // tensor.element_size()
+        return len(foreign) == len(tensors) > 0
+
+    def _mark(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata  # until it dies, for its address is used again
+        self._foreign[key] = weakref.ref(storage, self._forgetting(key))
 
     def _forgetting(self, key: int) -> Callable[[object], None]:
         return lambda _: (self._foreign.pop(key, None), None)[1]

@@ -180,6 +180,37 @@ class Products(nn.Module):
         return (self.weight * images.flatten(1)[:, None]).sum(2)
 
 
+class Buffered(nn.Module):
+    """Keeps weights of 3 × 12 in a buffer, as they are, or of two bytes each."""
+
+    def __init__(self, *, dtype: torch.dtype = torch.float32, persistent: bool = True) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.randn(3, 12).to(dtype), persistent=persistent)
+        self.head = nn.Linear(3, 3)
+
+    weight: Tensor
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(images.flatten(1) @ self.weight.float().T)  # type: ignore[no-any-return]
+
+
+class Blurred(nn.Module):
+    """Scales by buffers and blurs by one before it shrinks the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, 3, 1, 1))
+        self.register_buffer("kernel", torch.full((3, 1, 2, 2), 0.25), persistent=False)
+        self.head = nn.Linear(3, 400)
+
+    mean: Tensor
+    kernel: Tensor
+
+    def forward(self, images: Tensor) -> Tensor:
+        small = nn.functional.conv2d(images - self.mean, self.kernel, groups=3)
+        return self.head(small.flatten(1))  # type: ignore[no-any-return]
+
+
 class Listed(nn.Module):
     """Keeps layers where torch does not look for them."""
 
@@ -210,9 +241,24 @@ def quantised() -> nn.Module:
         (quantised, "quantized::linear_dynamic", "quantised layers keep their weights out of"),
         (lambda: Listed(head=False), "", "195 weights are no parameters of the module"),
         (lambda: Listed(head=True), "", "195 weights are no parameters of the module"),
+        (Buffered, "", "36 weights are no parameters of the module"),
+        (lambda: Buffered(dtype=torch.half), "", "36 weights are no parameters of the module"),
+        (lambda: Buffered(persistent=False), "", "36 weights are no parameters of the module"),
+        (Blurred, "", ""),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), "", ""),
     ],
-    ids=["mv", "products", "quantised", "a list alone", "a list and a layer", "a linear layer"],
+    ids=[
+        "mv",
+        "products",
+        "quantised",
+        "a list alone",
+        "a list and a layer",
+        "a buffer",
+        "a buffer of two bytes",
+        "a buffer that is not saved",
+        "a blur",
+        "a linear layer",
+    ],
 )
 def test_what_was_not_seen_is_not_taken_for_nothing(
     model: Callable[[], nn.Module], macs: str, parameters: str
@@ -268,6 +314,8 @@ def test_weights_of_eight_bits_are_parameters() -> None:
         "test_convnext",
         "test_mambaout",
         "test_byobnet",
+        "test_vit_relpos",
+        "efficientnet_blur_b0",
     ],
 )
 def test_nothing_of_timms_networks_is_in_doubt(name: str) -> None:

@@ -156,6 +156,27 @@ def test_the_cost_of_one_of_four_is_not_counted(
     assert cost.bytes_on_disk == exported["four"].stat().st_size
 
 
+class Kept(Network):
+    """Has a convolution whose weight is no parameter; it stands in the program's code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = [torch.randn(3, 3, 7, 7)]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(nn.functional.conv2d(images, self.kept[0], padding=3))
+
+
+@pytest.mark.parametrize(("batch", "free"), [(2, True), (4, False)])
+def test_weights_that_are_no_parameters_are_not_left_out(
+    tmp_path: Path, batch: int, free: bool
+) -> None:
+    path = export(Kept().eval(), tmp_path / "kept.pt2", batch, free)
+    cost = cost_of(load(CandidateSpec(model=str(path))).model, path, (3, SIDE, SIDE))
+    assert cost.parameters is None
+    assert cost.unknown[0].startswith("441 weights are" if free else "kept.pt2 takes 4 images")
+
+
 class Harm:
     def __reduce__(self) -> Any:
         return exec, ("raise __import__('builtins').RuntimeError('smuggled code ran')",)

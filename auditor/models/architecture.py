@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from auditor.errors import InputError, did_you_mean
+from auditor.errors import InputError, did_you_mean, first_line
 from auditor.models.factory import call_factory
 from auditor.models.scaling import build_efficientnet
 from auditor.models.single_file import open_whole
@@ -29,6 +30,9 @@ _OF_TIMM = frozenset(
     )
 )
 """Arguments that say what timm loads and from where, not what the network looks like."""
+
+_PASSED_ON = ("in_chans", "input_size", "img_size", "gp", "bn_eps", "model_kwargs")
+"""Training arguments that decide what the network looks like, as timm's train.py calls them."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +143,26 @@ def _from_timm(name: str, spec: CandidateSpec, checkpoint: Checkpoint | None) ->
         model: nn.Module = timm.create_model(
             name, pretrained=pretrained, **_arguments(config, spec, checkpoint)
         )
-    except (OSError, RuntimeError, TypeError, ValueError, AssertionError) as error:
-        raise InputError(f"timm cannot build {name}: {error}") from error
+    except Exception as error:  # the arguments in a file reach any part of timm
+        raise InputError(_not_built(name, spec, checkpoint, error)) from error
     tag = config.get("tag")
     weights = f"timm pretrained ({tag})" if tag else "timm pretrained"
     notes = (*_arch_note(name, checkpoint), *_dropped_note(checkpoint))
     return Architecture(model, name, weights, notes)
+
+
+def _not_built(
+    name: str, spec: CandidateSpec, checkpoint: Checkpoint | None, error: Exception
+) -> str:
+    args = checkpoint.args if checkpoint else {}
+    said = [f"{key}={reprlib.repr(args[key])}" for key in _PASSED_ON if args.get(key) is not None]
+    if spec.checkpoint is None or not said:
+        return f"timm cannot build {name}: {error}"
+    return (
+        f"timm cannot build {name} as the training arguments in {spec.checkpoint.name} say "
+        f"({', '.join(said)}): {type(error).__name__}: {first_line(error)}; "
+        "correct them, or save the weights without them."
+    )
 
 
 def _require_known(name: str) -> None:
@@ -184,11 +202,18 @@ def _arguments(
         # what timm's train.py passes on and evaluation depends on
         "in_chans": channels,
         "global_pool": args.get("gp"),
-        "bn_eps": args.get("bn_eps"),
+        "bn_eps": _epsilon(args),
         "img_size": size if fixed else None,  # position embeddings are made for one size
         **{name: value for name, value in _model_kwargs(args).items() if name not in _OF_TIMM},
         **_from_state(config, checkpoint),
     }
+
+
+def _epsilon(args: Mapping[str, object]) -> float | None:
+    epsilon = args.get("bn_eps")
+    if epsilon is not None and not isinstance(epsilon, int | float):
+        raise TypeError("bn_eps is no number")  # timm would find out once an image is shown
+    return epsilon
 
 
 def _model_kwargs(args: Mapping[str, object]) -> Mapping[str, object]:

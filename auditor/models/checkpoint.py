@@ -158,12 +158,25 @@ def _tensors(path: Path, mapping: Mapping[str, object]) -> dict[str, Tensor]:
     state = {
         name: value
         for name, value in mapping.items()
-        if isinstance(value, Tensor) and not counts_updates(name)
+        if isinstance(value, Tensor) and not counts_updates(_text(path, name))
     }
+    if bare := next((name for name, value in state.items() if value.is_meta), None):
+        raise InputError(
+            f"{path}: {bare} has a shape and no numbers (torch's meta device); save the model "
+            "once its weights are loaded."
+        )
     if not state:
         keys = ", ".join(map(str, list(mapping)[:5])) or "nothing"
         raise InputError(f"{path} holds no weights; it holds {keys}.")
     return state
+
+
+def _text(path: Path, name: object) -> str:
+    if not isinstance(name, str):
+        raise InputError(
+            f"{path} calls a weight {name!r}, which is no text; save model.state_dict()."
+        )
+    return name
 
 
 def _training_arguments(facts: Mapping[str, object]) -> Mapping[str, object]:

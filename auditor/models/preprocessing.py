@@ -34,6 +34,8 @@ _CALLED = dict.fromkeys(("img_size", "in_chans", "chans"), "input_size")
 _INTERPOLATIONS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 _CROP_MODES = ("center", "squash", "border")
 _MODES = {1: "L", 3: "RGB"}
+_LARGEST_SIDE = 16_384
+"""Pixels; as ``auditor.toml`` may say at most."""
 # Modes that some Pillow ≥ 10.1 cannot turn into RGB or grey in one step, and a step between.
 _DETOURS = {"LAB": "RGB", "La": "LA", "I;16": "I", "I;16L": "I", "I;16B": "I"}
 
@@ -85,6 +87,11 @@ class Preprocessing:
         if min(self.input_size) < 1 or not 0 < self.crop_pct < math.inf:
             raise InputError(
                 f"input_size {self.input_size}, crop_pct {self.crop_pct}: not positive."
+            )
+        if max(self.input_size) > _LARGEST_SIDE:
+            raise InputError(
+                f"input_size {self.input_size} ({self.source}): at most {_LARGEST_SIDE:,} pixels a "
+                "side; give input_size yourself."
             )
         if not all(map(math.isfinite, self.mean)) or not all(0 < s < math.inf for s in self.std):
             raise InputError(f"mean {self.mean}, std {self.std}: finite, and std above 0, please.")
@@ -213,18 +220,28 @@ def _resolved(
 ) -> Preprocessing:
     said = {name: overrides[name] for name in _FIELDS if overrides.get(name) is not None}
     trained = _trained(args, said)
-    config = {**_timm_config(trained, own_configuration(model)), **said}
-    channels = _channels(model, trained, config)
-    return Preprocessing(
-        input_size=_size(channels, config["input_size"]),
-        mean=_per_channel("mean", channels, config["mean"]),
-        std=_per_channel("std", channels, config["std"]),
-        interpolation=str(config["interpolation"]),
-        crop_pct=float(config["crop_pct"]),
-        crop_mode=str(config["crop_mode"] or "center"),
-        source=_source(said, trained, model),
-        trained=tuple(sorted({_CALLED.get(name, name) for name in trained})),
-    )
+    try:
+        config = {**_timm_config(trained, own_configuration(model)), **said}
+        channels = _channels(model, trained, config)
+        return Preprocessing(
+            input_size=_size(channels, config["input_size"]),
+            mean=_per_channel("mean", channels, config["mean"]),
+            std=_per_channel("std", channels, config["std"]),
+            interpolation=str(config["interpolation"]),
+            crop_pct=float(config["crop_pct"]),
+            crop_mode=str(config["crop_mode"] or "center"),
+            source=_source(said, trained, model),
+            trained=tuple(sorted({_CALLED.get(name, name) for name in trained})),
+        )
+    except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
+        raise InputError(_no_preprocessing(trained)) from error
+
+
+def _no_preprocessing(trained: Mapping[str, object]) -> str:
+    who = f"The checkpoint's training arguments {trained} describe"
+    own = "The model's own configuration (pretrained_cfg) describes"
+    to_say = sorted({_CALLED.get(name, name) for name in trained}) or ["input_size", "mean", "std"]
+    return f"{who if trained else own} no preprocessing; give {' and '.join(to_say)} yourself."
 
 
 def own_configuration(model: nn.Module) -> Mapping[str, Any]:
@@ -314,13 +331,7 @@ def _timm_config(trained: dict[str, object], own: Mapping[str, Any]) -> dict[str
 
     resolve_config: Callable[..., dict[str, Any]] = resolve_data_config  # timm leaves it untyped
     imagenet = {"input_size": (3, 224, 224)}  # timm refuses to resolve nothing at all
-    try:
-        return resolve_config(trained, pretrained_cfg=dict(own) or imagenet)
-    except (AssertionError, TypeError, ValueError) as error:
-        raise InputError(
-            f"The checkpoint's training arguments {trained} describe no preprocessing; "
-            "give input_size, mean and std yourself."
-        ) from error
+    return resolve_config(trained, pretrained_cfg=dict(own) or imagenet)
 
 
 def _channels(model: nn.Module, trained: Mapping[str, object], config: Mapping[str, Any]) -> int:

@@ -21,6 +21,7 @@ from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
 from auditor.errors import InputError
 from auditor.models import CandidateSpec, load
+from auditor.models.blueprint import draw
 from auditor.models.handle import Candidate
 from auditor.models.identity import digest_file
 from auditor.models.scaling import build_efficientnet
@@ -172,6 +173,28 @@ def test_a_checkpoints_arguments_load_nothing_else(save: Saver, tmp_path: Path) 
     assert loaded.model.drop_rate == 0.3
     honest = save(args=argparse.Namespace(model=TINY, model_kwargs={"drop_rate": 0.3}))
     assert not any("ignored" in n for n in load(CandidateSpec(checkpoint=honest)).notes)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"model_kwargs": {"act_layer": "nonsense"}},
+        {"model_kwargs": {5: 6}},
+        {"gp": {}},
+        {"bn_eps": "tiny"},
+        {"in_chans": [3]},
+    ],
+)
+def test_arguments_that_timm_cannot_use_are_named_with_their_file(
+    save: Saver, args: dict[str, object]
+) -> None:
+    path = save(args=argparse.Namespace(model=TINY, **args))
+    (name,) = args
+    said = rf"timm cannot build {TINY} as .* in best\.pth\.tar say \({name}=.*Error: .*correct them"
+    with pytest.raises(InputError, match=said):
+        load(CandidateSpec(checkpoint=path))
+    with pytest.raises(InputError, match=said):
+        draw(str(path))
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,20 @@ def test_a_file_without_weights_is_refused(tmp_path: Path, content: object) -> N
         read(tmp_path, content)
 
 
+def test_weights_whose_names_are_no_text_are_refused(tmp_path: Path) -> None:
+    numbered: dict[object, object] = {5: torch.zeros(2)}
+    for content in (numbered, numbered | weights()):
+        with pytest.raises(InputError, match=r"weights\.pth\.tar calls a weight 5, .* no text"):
+            read(tmp_path, content)
+    assert set(read(tmp_path, numbered | {5: "epoch"} | weights()).state) == set(weights())
+
+
+def test_weights_without_numbers_are_refused(tmp_path: Path) -> None:
+    bare = {**weights(), "fc.bias": torch.zeros(2, device="meta")}
+    with pytest.raises(InputError, match=r"weights\.pth\.tar: fc\.bias has a shape and no numbers"):
+        read(tmp_path, bare)
+
+
 def test_weights_that_are_no_numbers_are_noted(tmp_path: Path) -> None:
     found = read(tmp_path, weights(float("nan")))
     assert "NaN" in found.notes[0]

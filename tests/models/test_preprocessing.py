@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Callable
 
@@ -73,9 +74,47 @@ def test_the_user_comes_first(tiny: nn.Module) -> None:
 
 def test_unusable_training_arguments_say_what_to_do_and_can_be_overridden() -> None:
     args = {"mean": 0.5}
-    with pytest.raises(InputError, match="give input_size, mean and std"):
+    with pytest.raises(InputError, match="give mean yourself"):
         resolve(nn.Identity(), args, {})
     assert resolve(nn.Identity(), args, {"mean": HALF}).mean == HALF
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"crop_pct": "abc"},
+        {"mean": ["a", "b", "c"]},
+        {"std": [[1.0], [1.0], [1.0]]},
+        {"input_size": ["a", "b", "c"]},
+        {"input_size": [3, math.inf, 32]},
+    ],
+)
+def test_training_arguments_that_are_no_numbers_are_named(args: dict[str, object]) -> None:
+    (name,) = args
+    with pytest.raises(
+        InputError, match=f"training arguments .*{name}.* describe no.* give {name} yourself"
+    ):
+        resolve(nn.Identity(), args, {})
+    given = {"input_size": 32, "mean": HALF, "std": HALF, "crop_pct": 0.9}
+    assert resolve(nn.Identity(), args, given).crop_pct == 0.9
+
+
+def test_a_configuration_of_the_models_own_that_describes_nothing_is_named() -> None:
+    model = nn.Identity()
+    vars(model)["pretrained_cfg"] = {"crop_pct": "abc"}
+    with pytest.raises(
+        InputError,
+        match=r"own configuration .* describes no preprocessing; give input_size and mean",
+    ):
+        resolve(model, {}, {})
+
+
+def test_an_input_is_at_most_as_large_as_the_file_may_say() -> None:
+    args = {"img_size": 10**7}
+    said = r"img_size from the checkpoint's training arguments.*at most 16,384"
+    with pytest.raises(InputError, match=said):
+        resolve(nn.Identity(), args, {})
+    assert resolve(nn.Identity(), {"img_size": 16_384}, {}).input_size == (3, 16_384, 16_384)
 
 
 @pytest.mark.parametrize(

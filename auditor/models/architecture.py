@@ -34,6 +34,11 @@ _OF_TIMM = frozenset(
 _PASSED_ON = ("in_chans", "input_size", "img_size", "gp", "bn_eps", "model_kwargs")
 """Training arguments that decide what the network looks like, as timm's train.py calls them."""
 
+_TENSORFLOWS = 1e-3
+"""BatchNorm's ε of a model that an older timm trained with --bn-tf, unless --bn-eps was given."""
+_KNEW_BN_TF = ("efficientnet", "mobilenetv3")
+"""timm's modules whose models took it; others were built without."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -141,13 +146,17 @@ def _from_timm(name: str, spec: CandidateSpec, checkpoint: Checkpoint | None) ->
     try:
         config = _published_config(name)
         model: nn.Module = timm.create_model(
-            name, pretrained=pretrained, **_arguments(config, spec, checkpoint)
+            name, pretrained=pretrained, **_arguments(name, config, spec, checkpoint)
         )
     except Exception as error:  # the arguments in a file reach any part of timm
         raise InputError(_not_built(name, spec, checkpoint, error)) from error
     tag = config.get("tag")
     weights = f"timm pretrained ({tag})" if tag else "timm pretrained"
-    notes = (*_arch_note(name, checkpoint), *_dropped_note(checkpoint))
+    notes = (
+        *_arch_note(name, checkpoint),
+        *_dropped_note(checkpoint),
+        *_epsilon_note(name, checkpoint),
+    )
     return Architecture(model, name, weights, notes)
 
 
@@ -192,7 +201,7 @@ def _published_config(name: str) -> Mapping[str, Any]:
 
 
 def _arguments(
-    config: Mapping[str, Any], spec: CandidateSpec, checkpoint: Checkpoint | None
+    name: str, config: Mapping[str, Any], spec: CandidateSpec, checkpoint: Checkpoint | None
 ) -> dict[str, Any]:
     args = checkpoint.args if checkpoint else {}
     channels, size = _trained_input(args)
@@ -202,18 +211,34 @@ def _arguments(
         # what timm's train.py passes on and evaluation depends on
         "in_chans": channels,
         "global_pool": args.get("gp"),
-        "bn_eps": _epsilon(args),
+        "bn_eps": _epsilon(name, args),
         "img_size": size if fixed else None,  # position embeddings are made for one size
-        **{name: value for name, value in _model_kwargs(args).items() if name not in _OF_TIMM},
+        **{key: value for key, value in _model_kwargs(args).items() if key not in _OF_TIMM},
         **_from_state(config, checkpoint),
     }
 
 
-def _epsilon(args: Mapping[str, object]) -> float | None:
-    epsilon = args.get("bn_eps")
+def _epsilon(name: str, args: Mapping[str, object]) -> float | None:
+    epsilon = _TENSORFLOWS if _is_tensorflows(name, args) else args.get("bn_eps")
     if epsilon is not None and not isinstance(epsilon, int | float):
         raise TypeError("bn_eps is no number")  # timm would find out once an image is shown
     return epsilon
+
+
+def _is_tensorflows(name: str, args: Mapping[str, object]) -> bool:
+    from timm.models import is_model_in_modules
+
+    asked = args.get("bn_tf") is True and args.get("bn_eps") is None
+    return asked and is_model_in_modules(name, _KNEW_BN_TF)
+
+
+def _epsilon_note(name: str, checkpoint: Checkpoint | None) -> tuple[str, ...]:
+    if not _is_tensorflows(name, checkpoint.args if checkpoint else {}):
+        return ()
+    note = (
+        f"BatchNorm's ε is {_TENSORFLOWS:g}, as bn_tf meant in the timm that trained the weights."
+    )
+    return (note,)
 
 
 def _model_kwargs(args: Mapping[str, object]) -> Mapping[str, object]:

@@ -198,6 +198,39 @@ def test_arguments_that_timm_cannot_use_are_named_with_their_file(
 
 
 @pytest.mark.parametrize(
+    ("args", "epsilon"),
+    [
+        ({"bn_tf": True}, 1e-3),
+        ({"bn_tf": True, "bn_eps": None}, 1e-3),
+        ({"bn_tf": True, "bn_eps": 2e-4}, 2e-4),
+        ({"bn_tf": False}, 1e-5),
+        ({}, 1e-5),
+    ],
+)
+def test_the_epsilon_that_an_old_timm_trained_with_is_kept(
+    save: Saver, tiny: nn.Module, args: dict[str, object], epsilon: float
+) -> None:
+    path = save(arch=TINY, args=argparse.Namespace(model=TINY, **args))
+    loaded = load(CandidateSpec(checkpoint=path))
+    trained = copy.deepcopy(tiny)
+    for module in trained.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = epsilon
+    assert same_outputs(loaded.model, trained)
+    old = epsilon == 1e-3
+    assert any("BatchNorm's ε is 0.001, as bn_tf" in note for note in loaded.notes) == old
+
+
+def test_a_model_that_an_old_timm_built_without_bn_tf_is_so_built(tmp_path: Path) -> None:
+    model = timm.create_model("test_resnet", num_classes=2).eval()
+    args = argparse.Namespace(model="test_resnet", bn_tf=True)
+    torch.save({"state_dict": model.state_dict(), "args": args}, tmp_path / "w.pt")
+    loaded = load(CandidateSpec(checkpoint=tmp_path / "w.pt"))
+    assert same_outputs(loaded.model, model)
+    assert not any("bn_tf" in note for note in loaded.notes)
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda t: (127 * t).to(torch.int8), "int8"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,8 @@ from auditor.data.samples import Samples
 from auditor.errors import AuditorError, InputError, Unavailable
 from auditor.models.identity import installed_versions
 from auditor.progress import Progress
-from auditor.provider import Observer, Provider, Stored
+from auditor.provider import Observer, Provider, Stored, resting_on
+from auditor.read_only import read_only
 from auditor.store import Store
 
 if TYPE_CHECKING:
@@ -83,13 +84,13 @@ class Graph:
     def derived_from(self, name: str) -> frozenset[str]:
         """Return what is computed in memory from a piece of evidence, directly or not."""
         computed = [p for p in self._providers.values() if p.kind == "derive"]
-        return _resting_on({name}, computed)
+        return resting_on({name}, computed)
 
     def look_again(self) -> None:
         """Outdate evidence that lacks an image which can be read now, and what rests on it."""
         observing = [p for p in self._providers.values() if p.samples and self.asked_for(p.name)]
         if lacking := {provider.name for provider in observing if self._lacks_an_image(provider)}:
-            self.store.outdate(lacking, _resting_on(lacking, self._providers.values()))
+            self.store.outdate(lacking, resting_on(lacking, self._providers.values()))
 
     def _lacks_an_image(self, provider: Provider) -> bool:
         from auditor.engine.known import can_be_read_now
@@ -103,7 +104,7 @@ class Graph:
 
     def refuse(self, name: str, reason: str) -> None:
         """Let stored evidence, and what was made from it, be an error of whoever asks for it."""
-        for each in {name, *_resting_on({name}, self._providers.values())}:
+        for each in {name, *resting_on({name}, self._providers.values())}:
             self._missing[each] = Unavailable(reason, "error")
 
     def replacing(self, name: str, value: Any) -> Graph:
@@ -113,7 +114,8 @@ class Graph:
         """
         stale = self.derived_from(name)
         view = copy.copy(self)
-        view._values = {k: v for k, v in self._values.items() if k not in stale} | {name: value}
+        view._values = {k: v for k, v in self._values.items() if k not in stale}
+        view._values[name] = read_only(value)
         view._missing = {k: v for k, v in self._missing.items() if k not in stale}
         return view
 
@@ -140,7 +142,7 @@ class Graph:
         if name not in self._values:
             try:
                 with _crashes_as_reasons(name):
-                    self._values[name] = self._make(name)
+                    self._values[name] = read_only(self._make(name))
             except Unavailable as reason:
                 self._remember(name, reason)
                 raise
@@ -266,7 +268,7 @@ class Graph:
         if table is None:
             gone = f"{name} was removed from {self.store.directory} while it was used"
             raise Unavailable(f"{gone}; run `auditor run` again", "error")
-        return stored.from_table(table)
+        return read_only(stored.from_table(table))
 
     def _observers(self, asked: Provider) -> dict[str, Observing]:
         """Return the observers that have images to see; keep what needs no image at once."""
@@ -285,7 +287,7 @@ class Graph:
                 observers[provider.name] = self._observing(provider, key, made)
             else:
                 self.store.save(provider.name, key, made.to_table(), self._origin(provider))
-                self._values[provider.name] = made
+                self._values[provider.name] = read_only(made)
         return observers
 
     def _observer_or_evidence(self, provider: Provider) -> Observer | Stored:
@@ -377,14 +379,6 @@ class Graph:
         if hasattr(value, "identity"):
             return str(value.identity)
         return repr([(need, self._identity(need)) for need in sorted(provider.needs)])
-
-
-def _resting_on(names: Collection[str], among: Collection[Provider]) -> frozenset[str]:
-    """Return which of some providers are made from evidence of these names, directly or not."""
-    found: frozenset[str] = frozenset()
-    while more := {p.name for p in among if p.needs.keys() & {*names, *found}} - found:
-        found |= more
-    return found
 
 
 @contextmanager

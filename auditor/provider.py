@@ -18,7 +18,7 @@ import inspect
 import json
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
@@ -33,7 +33,16 @@ if TYPE_CHECKING:
     Columns = dict[str, pa.Array]
     Pending = Callable[[], Columns]
 
-__all__ = ["Observer", "Provider", "Stored", "derive", "find_providers", "gather", "observe"]
+__all__ = [
+    "Observer",
+    "Provider",
+    "Stored",
+    "derive",
+    "find_providers",
+    "gather",
+    "observe",
+    "resting_on",
+]
 
 
 class Stored(Protocol):
@@ -178,6 +187,14 @@ def find_providers() -> dict[str, Provider]:
             provider = getattr(value, "__provider__", None)
             if isinstance(provider, Provider):
                 found.setdefault(provider.name, provider)
+    return found
+
+
+def resting_on(names: Collection[str], among: Collection[Provider]) -> frozenset[str]:
+    """Return which of some providers are made from evidence of these names, directly or not."""
+    found: frozenset[str] = frozenset()
+    while more := {p.name for p in among if p.needs.keys() & {*names, *found}} - found:
+        found |= more
     return found
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auditor.provider import derive
+from auditor.read_only import read_only_property
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
@@ -42,17 +42,17 @@ class Confusion:
         counts = np.bincount(index, weights=images, minlength=len(self.classes))
         return counts.astype(np.int64)
 
-    @cached_property
+    @read_only_property
     def support(self) -> NDArray[np.int64]:
         """Test images of each class, shape (K,)."""
         return self._count(self.rows, self.images)
 
-    @cached_property
+    @read_only_property
     def predicted(self) -> NDArray[np.int64]:
         """Test images put into each class, shape (K,)."""
         return self._count(self.columns, self.images)
 
-    @cached_property
+    @read_only_property
     def correct(self) -> NDArray[np.int64]:
         """Test images of each class that were recognised, shape (K,)."""
         right = self.rows == self.columns
@@ -73,17 +73,17 @@ class Confusion:
         """Classes without a test image."""
         return tuple(self.classes[i] for i in np.flatnonzero(self.support == 0))
 
-    @cached_property
+    @read_only_property
     def recall(self) -> NDArray[np.float64]:
         """Recall of each class; NaN without support."""
         return _ratio(self.correct, self.support)
 
-    @cached_property
+    @read_only_property
     def precision(self) -> NDArray[np.float64]:
         """Precision of each class; NaN where nothing was put into it."""
         return _ratio(self.correct, self.predicted)
 
-    @cached_property
+    @read_only_property
     def f1(self) -> NDArray[np.float64]:
         """F1 of each class; NaN for a class that neither occurs nor is predicted."""
         return _ratio(2 * self.correct, self.support + self.predicted)

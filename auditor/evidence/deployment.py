@@ -36,6 +36,7 @@ from auditor.config import Config
 from auditor.errors import ConfigError, Unavailable, did_you_mean
 from auditor.evidence.confusion import Confusion
 from auditor.provider import derive
+from auditor.read_only import read_only_property
 from auditor.record import DeploymentExhibit, DeploymentRow, MetricRow
 from auditor.wording import listed
 
@@ -204,7 +205,7 @@ class Deployment:
                 name="least constant cost", value=constant[1], unit="none", explanation=told
             )
 
-    @cached_property
+    @read_only_property
     def _weight(self) -> Floats:
         """Share of production that each test image of a class stands for, shape (K,)."""
         n = self.confusion.support

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from auditor.data.samples import Samples
 from auditor.evidence.inputs import SavedPredictions
 from auditor.provider import Observer, observe
+from auditor.read_only import read_only_property
 from auditor.store.columns import matrix, matrix_of, telling, told, with_lost, without_lost
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.images)
 
-    @cached_property
+    @read_only_property
     def correct(self) -> NDArray[np.bool_]:
         """Whether each prediction is right, shape (n,)."""
         return np.asarray(self.label == self.predicted)

@@ -201,7 +201,7 @@ def baseline_model(config: Config, classes: ClassList | None) -> Candidate:
     table = config.baseline
     if table is None or not table.names_a_model:
         raise Unavailable("no baseline model was given ([baseline] model, module or checkpoint)")
-    found = Candidate(table, config.engine, classes, None)
+    found = Candidate(table, config.engine, classes, None, judged=False)
     found.spec.identity()
     return found
 

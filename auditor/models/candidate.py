@@ -217,8 +217,15 @@ class LoadedModel:
     content: str | None = None
 
 
-def load(spec: CandidateSpec) -> LoadedModel:
+def load(spec: CandidateSpec, *, judged: bool = True) -> LoadedModel:
     """Build the candidate, load its weights and settle its preprocessing.
+
+    Parameters
+    ----------
+    spec
+        What the user said.
+    judged
+        Whether its outputs have to be the classes that are given.
 
     Raises
     ------
@@ -237,6 +244,10 @@ def load(spec: CandidateSpec) -> LoadedModel:
     model = built.model.to("cpu", torch.float32).eval()
     steps = _preprocessing(spec, model, checkpoint)
     outputs = _count_classes(spec, model, steps)
+    if judged and spec.num_classes not in (None, outputs):
+        raise InputError(
+            f"{spec.name} has {outputs} outputs, but {spec.num_classes} classes are given."
+        )
     is_timms = spec.file is None and spec.module is None
     output_notes = () if is_timms else settle_outputs(model, steps.input_size, spec.name)
     classes, class_notes = _class_names(model, checkpoint, outputs)
@@ -310,12 +321,7 @@ def _count_classes(spec: CandidateSpec, model: nn.Module, steps: Preprocessing) 
     from auditor.models.fitting import count_outputs
 
     known = getattr(model, "num_classes", None) if spec.module is None else None
-    outputs = known if isinstance(known, int) else count_outputs(model, steps.input_size)
-    if spec.num_classes is not None and spec.num_classes != outputs:
-        raise InputError(
-            f"{spec.name} has {outputs} outputs, but {spec.num_classes} classes are given."
-        )
-    return outputs
+    return known if isinstance(known, int) else count_outputs(model, steps.input_size)
 
 
 def _class_names(

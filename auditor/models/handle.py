@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,12 +33,15 @@ class Candidate:
     found
         The class folders of the training data, or of the test data; used where neither the user
         nor the checkpoint names the classes.
+    judged
+        Whether its outputs have to be those classes: a model that is only timed may know others.
     """
 
     table: ModelTable
     engine: EngineTable
     given: ClassList | None
     found: ClassList | None
+    judged: bool = field(default=True, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -75,7 +78,7 @@ class Candidate:
         """The model itself; importing torch and reading the weights happen here."""
         from auditor.models.candidate import load
 
-        return load(self.spec)
+        return load(self.spec, judged=self.judged)
 
     @property
     def device(self) -> str:

@@ -133,6 +133,15 @@ def test_a_model_without_parameters_is_timed(audited: Callable[..., Audit]) -> N
     assert result.check("latency").status is not Status.ERROR
 
 
+def test_a_baseline_model_may_have_known_other_classes(audited: Callable[..., Audit]) -> None:
+    tables = {"baseline": {"module": "three", "input_size": 16}, "latency": BRIEF}
+    names = {"classes": ["blue", "red"]}
+    result = audited(candidate={"module": "two", "input_size": 16} | names, **tables)
+    assert any("baseline" in f.subject and f.observed for f in result.check("latency").findings)
+    with pytest.raises(InputError, match="three has 3 outputs, but 2 classes are given"):
+        audited(candidate={"module": "three", "input_size": 16} | names, **tables)
+
+
 def test_a_baseline_model_that_is_not_there(audited: Callable[..., Audit], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.pth cannot be read"):
         audited(baseline={"checkpoint": tmp_path / "absent.pth"})

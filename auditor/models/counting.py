@@ -5,6 +5,7 @@ torch is imported here at once, so import this module where a model is measured 
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -78,8 +79,8 @@ def watch_pass(model: nn.Module, images: Tensor) -> Pass:
         Shape (n, channels, height, width).
     """
     with ExitStack() as stack:
-        where = stack.enter_context(_innermost(model))
         seen = Pass()
+        where = stack.enter_context(_innermost(model, seen))
         memory = _Memory((*model.parameters(), *model.buffers()))
         stack.enter_context(torch.no_grad())
         # Fused attention hides its score matrix on some machines; figures must not depend on that.
@@ -115,14 +116,32 @@ def _bytes(elements: int, width: int, floating: bool) -> tuple[int, int]:
 
 
 @contextmanager
-def _innermost(model: nn.Module) -> Iterator[Callable[[], str]]:
-    """Keep the name of the module that runs; a module called without its hooks is its caller."""
+def _innermost(model: nn.Module, seen: Pass) -> Iterator[Callable[[], str]]:
+    """Keep the name of the module that runs; a module called without its hooks is its caller.
+
+    TorchScript has no hooks. Operators are seen in this thread alone, so what runs in another one
+    is missed.
+    """
     running = [""]
+    here = threading.get_ident()
+
+    def enter(name: str) -> None:
+        if threading.get_ident() == here:
+            running.append(name)
+        else:
+            seen.missed.add("what runs in another thread")
+
+    def leave() -> None:
+        if threading.get_ident() == here:
+            running.pop()
+
     hooks = []
     for name, module in model.named_modules():
-        hooks.append(module.register_forward_pre_hook(lambda *_, name=name: running.append(name)))
+        if isinstance(module, torch.jit.ScriptModule):
+            continue
+        hooks.append(module.register_forward_pre_hook(lambda *_, name=name: enter(name)))
         # Not the hook's return value: what it returns would become the module's output.
-        hooks.append(module.register_forward_hook(lambda *_: (running.pop(), None)[1]))
+        hooks.append(module.register_forward_hook(lambda *_: leave()))
     try:
         yield lambda: running[-1]
     finally:

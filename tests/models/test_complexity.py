@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import timm
@@ -226,6 +227,25 @@ class Listed(nn.Module):
         return self.head(scores)  # type: ignore[no-any-return]
 
 
+class Threaded(nn.Module):
+    """Runs two convolutions in a thread each, or one after the other."""
+
+    def __init__(self, *, threads: bool) -> None:
+        super().__init__()
+        self.left, self.right = nn.Conv2d(3, 4, 2), nn.Conv2d(3, 4, 2)
+        self.head, self.threads = nn.Linear(8, 100), threads
+
+    def forward(self, images: Tensor) -> Tensor:
+        def run(layer: nn.Module) -> Tensor:
+            found: Tensor = layer(images).flatten(1)
+            return found
+
+        layers = (self.left, self.right)
+        with ThreadPoolExecutor(2) as pool:
+            found = list((pool.map if self.threads else map)(run, layers))
+        return self.head(torch.cat(found, dim=1))  # type: ignore[no-any-return]
+
+
 def quantised() -> nn.Module:
     from torch.ao.nn.quantized import dynamic
 
@@ -245,6 +265,8 @@ def quantised() -> nn.Module:
         (lambda: Buffered(dtype=torch.half), "", "36 weights are no parameters of the module"),
         (lambda: Buffered(persistent=False), "", "36 weights are no parameters of the module"),
         (Blurred, "", ""),
+        (lambda: Threaded(threads=True), "what runs in another thread may multiply", ""),
+        (lambda: Threaded(threads=False), "", ""),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), "", ""),
     ],
     ids=[
@@ -257,6 +279,8 @@ def quantised() -> nn.Module:
         "a buffer of two bytes",
         "a buffer that is not saved",
         "a blur",
+        "threads",
+        "no threads",
         "a linear layer",
     ],
 )
@@ -353,3 +377,17 @@ def test_a_constant_of_a_few_numbers_hides_no_layer() -> None:
 
     found = measure_complexity(Grey().eval(), (3, 8, 8))
     assert (found.parameters, found.more_parameters) == (6500, "")
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+@pytest.mark.parametrize("freeze", [False, True])
+def test_torchscript_costs_what_the_module_does(freeze: bool, tiny: nn.Module) -> None:
+    script = torch.jit.script(tiny)
+    model = torch.jit.freeze(script) if freeze else script
+    found, expected = (measure_complexity(each, (3, 64, 64)) for each in (model, tiny))
+    assert (found.macs, found.more_macs) == (expected.macs, "")
+    assert found.activations == expected.activations
+    if freeze:
+        assert "weights are no parameters" in found.more_parameters
+    else:
+        assert (found.parameters, found.more_parameters) == (expected.parameters, "")

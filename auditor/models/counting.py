@@ -29,6 +29,7 @@ _MOVES = frozenset(
         *("empty", "empty_like", "new_empty", "zeros", "zeros_like", "ones", "ones_like", "full"),
         *("full_like", "arange", "clone", "to_copy", "copy", "cat", "stack", "index", "roll"),
         *("constant_pad_nd", "pixel_shuffle", "unsafe_view", "detach", "lift_fresh", "as_strided"),
+        *("transpose", "assert_tensor_metadata", "assert_async", "assert_scalar"),
     )
 )
 
@@ -261,14 +262,23 @@ def _computes(operator: Any) -> bool:
     returned = operator._schema.returns
     alias = returned[0].alias_info if returned else None
     is_view = alias is not None and not alias.is_write
-    return not is_view and _name(operator) not in _MOVES
+    return not is_view and operator.namespace != "profiler" and _name(operator) not in _MOVES
 
 
 _LIGHT = frozenset(
     (
         *("native_batch_norm", "native_batch_norm_legit_no_training", "native_batch_norm_legit"),
         *("cudnn_batch_norm", "miopen_batch_norm", "native_layer_norm", "native_group_norm"),
-        *("fused_rms_norm", "linalg_vector_norm", "norm", "var", "var_mean", "std", "std_mean"),
+        *(
+            "fused_rms_norm",
+            "weight_norm_interface",
+            "linalg_vector_norm",
+            "norm",
+            "var",
+            "var_mean",
+            "std",
+            "std_mean",
+        ),
         *("adaptive_avg_pool2d", "avg_pool2d", "adaptive_max_pool2d", "max_pool2d_with_indices"),
         *("adaptive_avg_pool1d", "avg_pool1d", "avg_pool3d", "adaptive_avg_pool3d"),
         *("max_pool3d_with_indices", "softmax", "log_softmax", "safe_softmax", "logsumexp"),

@@ -391,3 +391,29 @@ def test_torchscript_costs_what_the_module_does(freeze: bool, tiny: nn.Module) -
         assert "weights are no parameters" in found.more_parameters
     else:
         assert (found.parameters, found.more_parameters) == (expected.parameters, "")
+
+
+class Both(nn.Module):
+    """Reads the rows of an image in both directions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.GRU(32, 24, bidirectional=True, batch_first=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        found: Tensor = self.rows(images[:, 0])[0]
+        return found[:, -1]
+
+
+@pytest.mark.parametrize(
+    ("model", "macs"),
+    [
+        (lambda: nn.DataParallel(nn.Conv2d(3, 4, 1)), 4 * 3 * 32 * 32),
+        (Both, 32 * 2 * 3 * 24 * (32 + 24)),
+        (lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 1)), 4 * 3 * 32 * 32),
+    ],
+    ids=["data parallel", "in both directions", "weight norm"],
+)
+def test_what_multiplies_nothing_raises_no_doubt(model: Callable[[], nn.Module], macs: int) -> None:
+    found = measure_complexity(model().eval(), (3, 32, 32))
+    assert (found.macs, found.doubts) == (macs, ())

@@ -156,6 +156,30 @@ def test_the_cost_of_one_of_four_is_not_counted(
     assert cost.bytes_on_disk == exported["four"].stat().st_size
 
 
+class Cast(Network):
+    """Names the types that it computes in, or leaves them to autocast."""
+
+    def __init__(self, *, autocast: bool) -> None:
+        super().__init__()
+        self.autocast = autocast
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
+            return super().forward(images.to(torch.float32)).float()
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_cast_leaves_nothing_in_doubt(network: Network, tmp_path: Path, autocast: bool) -> None:
+    path, size = (
+        export(Cast(autocast=autocast).eval(), tmp_path / "c.pt2", 2, True),
+        (3, SIDE, SIDE),
+    )
+    cost = cost_of(load(CandidateSpec(model=str(path))).model, path, size)
+    expected = measure_complexity(network, size)
+    assert (cost.macs, cost.parameters) == (expected.macs, expected.parameters)
+    assert cost.unknown == ()
+
+
 class Kept(Network):
     """Has a convolution whose weight is no parameter; it stands in the program's code."""
 

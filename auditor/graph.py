@@ -13,7 +13,7 @@ from auditor.data.samples import Samples
 from auditor.errors import AuditorError, InputError, Unavailable
 from auditor.models.identity import installed_versions
 from auditor.progress import Progress
-from auditor.provider import Observer, Provider, Stored, resting_on
+from auditor.provider import Observer, Provider, Stored, identity_of, resting_on
 from auditor.read_only import read_only
 from auditor.store import Store
 
@@ -331,10 +331,9 @@ class Graph:
         for name in provider.needs:
             needed = self._providers.get(name)
             value = None if needed is None or needed.stored else self.get(name, required=False)
-            identity = getattr(value, "identity", None)
-            if identity is not None:
-                found[name] = str(identity)
-            elif needed is not None:
+            if (identity := identity_of(value)) is not None:
+                found[name] = identity
+            elif needed is not None and (needed.stored or value is not None):
                 found |= self._inputs(needed)
         return found
 
@@ -369,15 +368,21 @@ class Graph:
     def _identity(self, name: str) -> str:
         """Return what a value is known by: its key, its own identity, or that of its needs."""
         if name == "config":
-            raise TypeError("stored evidence may not depend on all of the configuration")
+            said = "stored evidence may not depend on all of the configuration"
+            raise TypeError(f"{said}; take its part by a @derive that returns an `identity`")
         provider = self._providers[name]
         if provider.stored is not None:
             return self._key(provider)
         value = self.get(name, required=False)
         if value is None:
             return "absent"
-        if hasattr(value, "identity"):
-            return str(value.identity)
+        if (identity := identity_of(value)) is not None:
+            return identity
+        if not provider.needs:
+            raise TypeError(
+                f"it is stored and made from {name}, a {type(value).__name__} that nothing tells "
+                "from another; give it an `identity`, or let it be derived from other evidence"
+            )
         return repr([(need, self._identity(need)) for need in sorted(provider.needs)])
 
 

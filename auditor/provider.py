@@ -20,6 +20,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
@@ -40,9 +41,13 @@ __all__ = [
     "derive",
     "find_providers",
     "gather",
+    "identity_of",
     "observe",
     "resting_on",
 ]
+
+
+_GROUP = "auditor.providers"
 
 
 class Stored(Protocol):
@@ -157,6 +162,14 @@ def _mark(function: Function, **fields: Any) -> Function:
     return function
 
 
+def _require_stored(stored: object, written: str) -> None:
+    """Raise ``TypeError`` where a decorator was told no type, or one that is no ``Stored``."""
+    told = inspect.isclass(stored)
+    if not told or not (hasattr(stored, "to_table") and hasattr(stored, "from_table")):
+        name = getattr(stored, "__name__", repr(stored))
+        raise TypeError(f"{name} is no type with to_table and from_table; write {written}")
+
+
 def derive(function: Function) -> Function:
     """Mark a provider that is computed from other evidence, in memory."""
     return _mark(function, kind="derive")
@@ -164,6 +177,7 @@ def derive(function: Function) -> Function:
 
 def gather(stored: type[Stored], *, version: int = 1) -> Callable[[Function], Function]:
     """Mark a provider whose result is stored as a table."""
+    _require_stored(stored, "@gather(Type)")
     return lambda function: _mark(function, kind="gather", stored=stored, version=version)
 
 
@@ -174,20 +188,40 @@ def observe(
 
     It may return the evidence itself where no image needs to be seen.
     """
+    _require_stored(stored, "@observe(Type, samples=…)")
     return lambda function: _mark(
         function, kind="observe", stored=stored, samples=samples, version=version
     )
 
 
 def find_providers() -> dict[str, Provider]:
-    """Return every provider by name; of two with one name, the built-in stays."""
-    found: dict[str, Provider] = {}
-    for module in _modules():
-        for value in vars(module).values():
-            provider = getattr(value, "__provider__", None)
-            if isinstance(provider, Provider):
-                found.setdefault(provider.name, provider)
+    """Return every provider by name; a built-in one stays, whatever else has its name.
+
+    Raises
+    ------
+    InputError
+        A plug-in does not load, or two of them give one name to their evidence.
+    """
+    found = {p.name: p for module in _built_in() for p in _providers_in(module)}
+    from_plug_in: dict[str, str] = {}
+    for entry in sorted(entry_points(group=_GROUP), key=lambda e: e.name):
+        here = f"{entry.name} ({entry.value})"
+        for provider in _providers_in(_loaded(entry)):
+            there = from_plug_in.get(provider.name)
+            if there is not None and found[provider.name] is not provider:
+                raise InputError(
+                    f'the plug-ins {there} and {here} both provide "{provider.name}", and a check '
+                    "of one would judge what the other says; rename it in one, or uninstall one"
+                )
+            if found.setdefault(provider.name, provider) is provider:
+                from_plug_in.setdefault(provider.name, here)
     return found
+
+
+def identity_of(value: object) -> str | None:
+    """Return what a value says that it is known by; None where it says nothing."""
+    says = inspect.getattr_static(value, "identity", None) is not None
+    return str(value.identity) if says else None  # type: ignore[attr-defined]
 
 
 def resting_on(names: Collection[str], among: Collection[Provider]) -> frozenset[str]:
@@ -198,18 +232,28 @@ def resting_on(names: Collection[str], among: Collection[Provider]) -> frozenset
     return found
 
 
-def _modules() -> Iterator[ModuleType]:
-    from importlib.metadata import entry_points
-
+def _built_in() -> Iterator[ModuleType]:
     import auditor.evidence
 
     for info in pkgutil.iter_modules(auditor.evidence.__path__):
         yield importlib.import_module(f"auditor.evidence.{info.name}")
-    for entry in sorted(entry_points(group="auditor.providers"), key=lambda e: e.name):
-        try:
-            yield entry.load()
-        except (Exception, SystemExit) as error:
-            raise InputError(
-                f"the plug-in {entry.name} ({entry.value}) did not load: {type(error).__name__}: "
-                f"{error}; repair or uninstall it"
-            ) from error
+
+
+def _loaded(entry: EntryPoint) -> ModuleType:
+    try:
+        module = entry.load()
+        if not isinstance(module, ModuleType):
+            raise TypeError(f"it names {module!r}, not a module")
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"the plug-in {entry.name} ({entry.value}) did not load: {type(error).__name__}: "
+            f"{error}; repair or uninstall it"
+        ) from error
+    return module
+
+
+def _providers_in(module: ModuleType) -> Iterator[Provider]:
+    for value in vars(module).values():
+        provider = getattr(value, "__provider__", None)
+        if isinstance(provider, Provider):
+            yield provider

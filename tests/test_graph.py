@@ -239,6 +239,51 @@ def test_stored_evidence_may_not_rest_on_the_whole_configuration(graph: Make) ->
         graph(counted).get("counted")
 
 
+def test_stored_evidence_may_not_rest_on_what_nothing_tells_apart(
+    graph: Make, calls: Calls, tmp_path: Path
+) -> None:
+    @derive
+    def review() -> str:
+        return (tmp_path / "review.txt").read_text()
+
+    @derive
+    def known() -> Leaf:
+        return Leaf((tmp_path / "review.txt").read_text())
+
+    @gather(TrainCounts)
+    def issues(review: str) -> TrainCounts:
+        return TrainCounts({"open": int(review)}, "there")
+
+    @gather(TrainCounts)
+    def known_issues(known: Leaf) -> TrainCounts:
+        return TrainCounts({"open": int(known.identity)}, "there")
+
+    for number in (0, 7):
+        (tmp_path / "review.txt").write_text(str(number))
+        with pytest.raises(Unavailable, match=r"made from review, a str .* `identity`") as caught:
+            graph(review, issues).get("issues")
+        assert caught.value.status == "error"
+        assert graph(known, known_issues).get("known_issues").counts == {"open": number}
+
+
+def test_an_identity_that_fails_is_not_taken_for_none(graph: Make) -> None:
+    class Broken:
+        @property
+        def identity(self) -> str:
+            raise AttributeError("no stamp")
+
+    @derive
+    def broken() -> Broken:
+        return Broken()
+
+    @gather(TrainCounts)
+    def counted(broken: Broken) -> TrainCounts:
+        return TrainCounts({}, "")
+
+    with pytest.raises(Unavailable, match="AttributeError: no stamp"):
+        graph(broken, counted).get("counted")
+
+
 class Seen:
     """Stored form of what an observer saw: its table."""
 

@@ -227,6 +227,34 @@ def test_a_provider_that_does_not_load_is_named(
         audit()
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "said"),
+    [
+        ("N = 3", "{}:N", "TypeError: it names 3, not a module"),
+        (PROVIDER, "{}:surprises", "TypeError: it names <function surprises"),
+        (PROVIDER.replace("@derive", "@gather"), "{}", "surprises is no type .*@gather.Type."),
+        (PROVIDER.replace("@derive", "@gather(int)"), "{}", "int is no type .*@gather.Type."),
+    ],
+)
+def test_an_entry_that_names_no_providers_is_named(
+    audit: Callable[..., Audit], plug_in: Callable[..., str], source: str, target: str, said: str
+) -> None:
+    plug_in(source.replace("import derive", "import derive, gather"), providers={"odd": target})
+    with pytest.raises(InputError, match=rf"the plug-in odd \(.* did not load: .*{said}"):
+        audit()
+
+
+def test_two_plug_ins_that_name_their_evidence_alike(
+    audit: Callable[..., Audit], plug_in: Callable[..., str]
+) -> None:
+    first = plug_in(PROVIDER, checks={"ok": "{}:NoSurprises"}, providers={"first": "{}"})
+    plug_in(f"from {first} import surprises", providers={"same": "{}"})
+    assert audit().check("no-surprises").status is Status.PASS
+    plug_in(PROVIDER.replace("int((", "99 + int(("), providers={"second": "{}"})
+    with pytest.raises(InputError, match=r'first \(.* and second \(.* both provide "surprises"'):
+        audit()
+
+
 def test_of_two_providers_of_one_name_ours_stays(
     audit: Callable[..., Audit], plug_in: Callable[..., str]
 ) -> None:

@@ -180,3 +180,14 @@ def test_evidence_that_does_not_say_of_what_it_is_is_not_judged_in_a_name(
     assert "an earlier version gathered it, or it was merged" in _said(done)
     assert cli("run").returncode == 0
     assert cli("check").returncode == 0
+
+
+def test_after_classes_in_another_order_the_next_run_is_judged_again(
+    cli: Cli, here: Path, audited: Audited
+) -> None:
+    text = audited(data="train = 'train'\n")
+    (here / "auditor.toml").write_text(text.replace('["a", "b"]', '["b", "a"]'))
+    assert cli("run").returncode == 1
+    done = cli("check")
+    assert done.returncode == 1
+    assert "other saved_classes" not in _said(done)

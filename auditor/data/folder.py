@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from auditor.data.samples import Samples
 from auditor.errors import InputError
 
-__all__ = ["IMAGE_SUFFIXES", "class_folder_order", "images_below", "natural", "read_folder"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "class_folder_order",
+    "images_below",
+    "listing",
+    "natural",
+    "read_folder",
+]
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -36,7 +45,9 @@ def read_folder(root: Path) -> Samples:
 
 
 def _class_folders(root: Path) -> list[str]:
-    names = [e.name for e in os.scandir(root) if e.is_dir() and not e.name.startswith(".")]
+    with listing(root):
+        entries = [entry for entry in os.scandir(root) if not entry.name.startswith(".")]
+    names = [entry.name for entry in entries if _is_folder(Path(entry))]
     if not names:
         raise InputError(
             f"{root}: no class folders; it needs one folder a class, with images in it"
@@ -44,10 +55,32 @@ def _class_folders(root: Path) -> list[str]:
     return sorted(names, key=natural)
 
 
-def natural(name: str) -> list[str | tuple[int, str]]:
-    """Return timm's sorting key: numbers by value, letters without regard to case."""
+def _is_folder(path: Path) -> bool:
+    """Tell whether this is a folder; a link to nothing may be one that is not mounted."""
+    with listing(path):
+        return stat.S_ISDIR(path.stat().st_mode)
+
+
+@contextmanager
+def listing(path: Path) -> Iterator[None]:
+    """Refuse what the system does not show: the images in it would be missed by nobody."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be listed: {error.strerror}; mount it or make it readable, or remove "
+            "it"
+        ) from None
+
+
+def natural(name: str) -> tuple[list[str | tuple[int, str]], str]:
+    """Return timm's sorting key: numbers by value, letters without regard to case.
+
+    Names that are alike to it, such as ``Cat`` and ``cat`` or ``01`` and ``1``, stand in plain
+    order; timm leaves them as the system lists them, which no copy of the folder need repeat.
+    """
     parts = re.split(r"(\d+)", name.lower())
-    return [_value(part) if part.isdecimal() else part for part in parts]
+    return [_value(part) if part.isdecimal() else part for part in parts], name
 
 
 def _value(digits: str) -> tuple[int, str]:
@@ -74,13 +107,26 @@ def images_below(root: Path, name: str = "") -> Iterator[str]:
     name
         Of the folder in it; ``root`` itself where empty.
     """
+    return (file for file in _files_below(root, name) if _is_image(file))
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _files_below(root: Path, name: str) -> Iterator[str]:
     seen: set[Path] = set()
-    for folder, folders, files in os.walk(root / name, followlinks=True):
+    for folder, folders, files in os.walk(root / name, onerror=_refuse, followlinks=True):
         real = Path(folder).resolve()
         folders[:] = sorted(f for f in folders if not f.startswith(".") and real not in seen)
         if real in seen:  # a link to a folder above: its images would count many times
             continue
         seen.add(real)
-        for file in sorted(files):
-            if not file.startswith(".") and Path(file).suffix.lower() in IMAGE_SUFFIXES:
-                yield (Path(folder) / file).relative_to(root).as_posix()
+        for file in (Path(folder) / f for f in sorted(files) if not f.startswith(".")):
+            if _is_image(file.name) or not _is_folder(file):
+                yield file.relative_to(root).as_posix()
+
+
+def _refuse(error: OSError) -> None:
+    with listing(Path(error.filename)):
+        raise error

@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
-from auditor.data.folder import read_folder
+from auditor.data.folder import listing, read_folder
 from auditor.data.manifest import read_manifest
 from auditor.data.samples import Reader, Samples
 from auditor.data.tables import is_table
@@ -80,7 +80,8 @@ def _built_in(path: Path) -> Source | None:
     from auditor.data import arrow, parquet, tar
 
     sources: tuple[Source, ...] = (tar, arrow, parquet)
-    return next((source for source in sources if source.claims(path)), None)
+    with listing(path):
+        return next((source for source in sources if source.claims(path)), None)
 
 
 def _plugged_in(path: Path) -> Source | None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from timm.utils.misc import natural_key
 
 from auditor.data.folder import natural, read_folder
+from auditor.data.images import read_images
+from auditor.data.samples import Samples
 from auditor.data.sources import read_samples
 from auditor.errors import InputError
 
@@ -90,6 +93,64 @@ def test_a_link_to_the_folder_above_counts_no_image_twice(tree: Callable[..., Pa
     assert len(read_folder(root)) == 2
 
 
+@pytest.fixture
+def nobody() -> Iterator[None]:
+    """Be somebody from whom the system can hide a folder: root sees all."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """Return a folder that every user can reach."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
+
+
+@pytest.mark.parametrize("hidden", ["fraud/hard", "fraud", "."])
+@pytest.mark.parametrize("read", [read_samples, read_images])
+def test_a_folder_that_cannot_be_listed_is_never_an_empty_one(
+    shared: Path, request: pytest.FixtureRequest, read: Callable[[Path], Samples], hidden: str
+) -> None:
+    for name in ("genuine/1.png", "fraud/1.png", "fraud/hard/2.png"):
+        (shared / name).parent.mkdir(parents=True, exist_ok=True)
+        (shared / name).touch()
+    assert len(read(shared)) == 3
+    (shared / hidden).chmod(0)
+    request.getfixturevalue("nobody")
+    with pytest.raises(InputError, match=f"{shared / hidden}: cannot be listed: Permission denied"):
+        read(shared)
+
+
+@pytest.mark.parametrize("link", ["cat/more", "cat/deep/more", "fraud"])
+def test_a_link_to_a_folder_that_is_not_mounted(
+    tree: Callable[..., Path], tmp_path: Path, link: str
+) -> None:
+    root, volume = tree("cat/deep/1.png", "dog/1.png"), tmp_path / "volume"
+    volume.mkdir()
+    (volume / "2.png").touch()
+    (root / link).symlink_to(volume)
+    assert len(read_folder(root)) == 3
+    volume.rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=f"{root / link}: cannot be listed: No such file"):
+        read_folder(root)
+
+
+def test_a_link_to_an_image_that_is_gone_is_an_unreadable_image(tree: Callable[..., Path]) -> None:
+    root = tree("cat/1.png", "dog/1.png")
+    (root / "cat" / "2.png").symlink_to("gone.png")
+    samples = read_folder(root)
+    assert samples.images == ("cat/1.png", "cat/2.png", "dog/1.png")
+    with pytest.raises(OSError, match="No such file"):
+        samples.read("cat/2.png")
+
+
 def test_an_empty_class_folder_is_still_a_class(tree: Callable[..., Path]) -> None:
     root = tree("cat/1.png")
     (root / "dog").mkdir()
@@ -130,7 +191,15 @@ names = st.lists(st.text("aB01٣9-", max_size=12), max_size=6)
 
 @given(names)
 def test_class_folders_are_ordered_as_timm_orders_them(names: list[str]) -> None:
-    assert sorted(names, key=natural) == sorted(names, key=natural_key)
+    assert sorted(names, key=natural) == sorted(sorted(names), key=natural_key)
+
+
+@pytest.mark.parametrize("made", [["Cat", "cat", "01", "1"], ["1", "01", "cat", "Cat"]])
+def test_names_that_timm_takes_for_one_stand_in_plain_order(
+    tree: Callable[..., Path], made: list[str]
+) -> None:
+    root = tree(*(f"{name}/1.png" for name in made))
+    assert read_folder(root).classes == ("01", "1", "Cat", "cat")
 
 
 def test_numbers_of_any_length_are_ordered_by_value() -> None:

@@ -82,9 +82,8 @@ class Samples:
         """Raise ``InputError`` for a name that no document and no table can hold."""
         for name in (self.source, *self.classes, *self.images):
             if not name.isascii() and any("\ud800" <= sign <= "\udfff" for sign in name):
-                shown = os.fsencode(name).decode(errors="backslashreplace")
                 where = "" if name == self.source else f"{self.source}: "
-                raise InputError(f"{where}{shown}: the name is not UTF-8; rename it")
+                raise InputError(f"{where}{_escaped(name)}: the name is not UTF-8; rename it")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -185,6 +184,14 @@ class Samples:
             for value in column:
                 digest.update(f"{len(value)}:{value}".encode())
         return digest.digest()
+
+
+def _escaped(name: str) -> str:
+    """Return a name with the bytes that are no text escaped."""
+    try:
+        return os.fsencode(name).decode(errors="backslashreplace")
+    except UnicodeEncodeError:  # JSON may escape what no file's name holds
+        return name.encode(errors="backslashreplace").decode()
 
 
 def _drawn(n: int, seed: bytes) -> Iterator[int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = ["Stamp", "read_file", "stamp", "stamp_of"]
@@ -23,7 +25,7 @@ def read_file(path: Path) -> bytes:
     OSError
         It cannot be read, or is no regular file: a pipe would be waited for without end.
     """
-    with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+    with _no_such_name(), open(path, "rb", buffering=0, opener=_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("not a regular file")
         return file.read()
@@ -32,7 +34,8 @@ def read_file(path: Path) -> bytes:
 def stamp(path: Path) -> Stamp | None:
     """Return how a file looks; None where there is none."""
     try:
-        return stamp_of(path.stat())
+        with _no_such_name():
+            return stamp_of(path.stat())
     except OSError:
         return None
 
@@ -40,6 +43,15 @@ def stamp(path: Path) -> Stamp | None:
 def stamp_of(status: os.stat_result) -> Stamp:
     """Return how a file looks by its status."""
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+@contextmanager
+def _no_such_name() -> Iterator[None]:
+    """Say of a name that no file can have, with a NUL in it, what is said of a file's failures."""
+    try:
+        yield
+    except ValueError as error:
+        raise OSError(f"no such file: {error}") from None
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -66,7 +66,8 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
     Raises
     ------
     InputError
-        Naming the tar and the member: damaged, without a label, listed twice, or no image at all.
+        Naming the tar and the member: damaged, without a label, with two of them, listed twice, or
+        no image at all.
     """
     place = _place(path)
     if place is None:

@@ -18,6 +18,8 @@ __all__ = ["Member", "TarListing", "read_listing"]
 _BLOCK = tarfile.BLOCKSIZE
 _LABELS = frozenset({"cls", "json"})
 _LARGEST_LABEL = 1 << 20
+_LONGEST_CLASS = 1_000
+"""Characters; more is no class, and no number that Python reads."""
 _LABEL_KEYS = ("label", "cls", "class")
 
 
@@ -44,24 +46,35 @@ class TarListing(NamedTuple):
     """Digest of what the headers say, in hex: equal for a copy of the tar."""
 
 
+class _Stated(NamedTuple):
+    """What the members say, before it is known whether they are a shard."""
+
+    plain: list[Member]
+    """What would be an image if this were a folder."""
+    labels: dict[str, dict[str, str]]
+    """Suffix → key → label."""
+
+
 def read_listing(path: Path, inside: str = "") -> TarListing:
     """List the images and labels of a tar below the folder ``inside``, which ends with a slash.
 
     Raises
     ------
     InputError
-        The tar is damaged, or a label in it cannot be read.
+        The tar is damaged, or a label in it cannot be read or contradicts another.
     """
     listing = TarListing(Container.of(path), [], {}, set(), "")
     headers = hashlib.sha256()
-    plain: list[Member] = []  # what would be an image if this were a folder
+    stated = _Stated([], {suffix: {} for suffix in _LABELS})
     with path.open("rb") as stream:
         for member in _members(path, stream):
             headers.update(repr((member.name, member.size, member.mtime, member.chksum)).encode())
             name = _name(member)
             if not name.startswith(inside) or name.rpartition("/")[2].startswith("."):
                 continue
-            _sort_in(listing, plain, member, name.removeprefix(inside), stream)
+            _sort_in(listing, stated, member, name.removeprefix(inside), stream)
+    listing.labels.update(_together(path, stated.labels["cls"], stated.labels["json"]))
+    plain = stated.plain
     images = [m for m in plain if f".{m.name[len(m.key) + 1 :]}".lower() in IMAGE_SUFFIXES]
     listing.images.extend(images if listing.labels else plain)
     return listing._replace(headers=headers.hexdigest())
@@ -103,7 +116,7 @@ def _require_end(path: Path, stream: IO[bytes], end: int) -> None:
 
 def _sort_in(
     listing: TarListing,
-    plain: list[Member],
+    stated: _Stated,
     member: tarfile.TarInfo,
     name: str,
     stream: IO[bytes],
@@ -118,12 +131,31 @@ def _sort_in(
                 f"{listing.file.path}: {name} is {_kind(member)}; write the tar with its files "
                 "themselves"
             )
-        plain.append(Member(name, key, member.offset_data, member.size))
+        stated.plain.append(Member(name, key, member.offset_data, member.size))
     elif suffix in _LABELS and member.isreg() and member.size <= _LARGEST_LABEL:
         stream.seek(member.offset_data)
         label = _label(listing.file.path, name, suffix, stream.read(member.size))
-        if label and (suffix == "cls" or key not in listing.labels):
-            listing.labels[key] = label
+        if label:
+            earlier = stated.labels[suffix].setdefault(key, label)
+            _require_same(listing.file.path, key, earlier, label)
+
+
+def _together(path: Path, cls: dict[str, str], others: dict[str, str]) -> dict[str, str]:
+    """Return the labels; a number in one kind of file and a name in the other may well agree."""
+    for key, label in others.items():
+        if _is_number(other := cls.get(key, label)) == _is_number(label):
+            _require_same(path, key, other, label)
+    return others | cls
+
+
+def _require_same(path: Path, key: str, one: str, other: str) -> None:
+    equal = int(one) == int(other) if _is_number(one) and _is_number(other) else one == other
+    if not equal:
+        raise InputError(f'{path}: {key} is labelled "{one}" and "{other}"; keep one')
+
+
+def _is_number(label: str) -> bool:
+    return label.removeprefix("-").isdecimal()
 
 
 def _kind(member: tarfile.TarInfo) -> str:
@@ -145,8 +177,9 @@ def _label(path: Path, name: str, suffix: str, data: bytes) -> str | None:
         label = data.decode().strip()
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: {name} is not UTF-8 text: {error}") from None
-    if not label:
-        raise InputError(f"{path}: {name} is empty; it must hold a class")
+    if not 0 < len(label) <= _LONGEST_CLASS:
+        held = f"holds {len(label):,} characters" if label else "is empty"
+        raise InputError(f"{path}: {name} {held}; it must hold a class")
     return label
 
 
@@ -154,7 +187,8 @@ def _from_json(data: bytes) -> str | None:
     """Return the label in a JSON file; it may be about something else, or damaged."""
     try:
         content = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     found = [content.get(key) for key in _LABEL_KEYS] if isinstance(content, dict) else []
-    return next((str(v).strip() for v in found if isinstance(v, int | str)), None)
+    label = next((str(v).strip() for v in found if isinstance(v, int | str)), "")
+    return label if len(label) <= _LONGEST_CLASS else None

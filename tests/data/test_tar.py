@@ -100,6 +100,13 @@ def test_names_and_json(tar: Tar, png: Png) -> None:
     assert samples.classes == ("cat", "dog")
 
 
+def test_a_label_may_be_stored_twice_where_both_agree(tar: Tar, png: Png) -> None:
+    """As ``tar -r`` adds a file again, and as shards keep a number beside what they know of it."""
+    members = [("a.png", png(0)), ("a.cls", "1"), ("a.json", '{"label": "cat"}')]
+    members += [("b.png", png(1)), ("b.cls", "02"), ("b.json", '{"label": 2}')]
+    assert read_samples(tar([*members, ("a.cls", "1\n"), members[5]])).labels == ("1", "2")
+
+
 def test_class_folders_in_a_tar_are_an_image_folder(tar: Tar, png: Png, tmp_path: Path) -> None:
     files = [(f"{c}/{k}.png", png(k)) for c in ("b10", "b9", "A") for k in range(2)]
     path = tar([(f"./{name}", data) for name, data in [*files, ("b9/._0.png", b"apple")]])
@@ -160,6 +167,28 @@ def test_patterns_that_name_what_is_not_there(shards: Path, pattern: str, compla
         ([("a.png", ""), ("a.json", "{oops")], "a.png has no label: neither"),
         ([("a.png", ""), ("a.cls", "-1")], "the label is -1, which is how an unlabelled"),
         ([("a.png", ""), ("a.cls", "12345678901")], "no class index"),
+        ([("a.png", ""), ("a.cls", "1" * 5_000)], "a.cls holds 5,000 characters; it must hold a"),
+        ([("a.png", ""), ("a.json", "[" * 200_000)], "a.png has no label: neither"),
+        ([("a.png", ""), ("a.json", f'{{"label": {"1" * 5_000}}}')], "a.png has no label: neither"),
+        ([("a.png", ""), ("a.json", f'{{"label": "{"1" * 5_000}"}}')], "a.png has no label: neit"),
+        ([("a.png", ""), ("a.json", '{"label": "\\ud800x"}')], r"\\ud800x: the name is not UTF-8"),
+        (
+            [("a.png", ""), ("a.cls", "cat"), ("b.png", ""), ("b.cls", "cat"), ("a.cls", "dog")],
+            'a is labelled "cat" and "dog"; keep one',
+        ),
+        ([("a.png", ""), ("a.cls", "0"), ("a.cls", "cat")], 'labelled "0" and "cat"; keep one'),
+        (
+            [("a.png", ""), ("a.json", '{"label": "cat"}'), ("a.cls", "dog")],
+            'a is labelled "dog" and "cat"; keep one',
+        ),
+        (
+            [("a.cls", "1"), ("a.png", ""), ("a.json", '{"label": 2}')],
+            'a is labelled "1" and "2"; keep one',
+        ),
+        (
+            [("a.png", ""), ("a.json", '{"label": 1}'), ("a.json", '{"label": 2}')],
+            'a is labelled "1" and "2"; keep one',
+        ),
         ([("a.txt", "")], "no images in 1 tar"),
         ([], "no images in 1 tar"),
     ],

@@ -7,6 +7,7 @@ a module. Ours are asked first, then those of other packages (entry-point group
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -122,12 +123,45 @@ class _PlugIn:
 
     def read(self, path: Path, classes: Sequence[str] | None) -> Samples:
         with _blamed(self.entry, path):
-            samples = self.source.read(path, classes)
-            if not isinstance(samples, Samples):
-                raise TypeError(f"read returned {type(samples).__name__}, not Samples")
+            samples = _sound(self.source.read(path, classes))
         if samples.reader is None:
             return samples
         return replace(samples, reader=_PlugInReader(self.entry.name, samples.reader))
+
+
+def _sound(samples: object) -> Samples:
+    """Return what a plug-in listed; raise ``TypeError`` or ``ValueError`` where it is no split."""
+    if not isinstance(samples, Samples):
+        raise TypeError(f"read returned {type(samples).__name__}, not Samples")
+    if not isinstance(samples.root, Path):
+        raise TypeError(f"root is {samples.root!r}, not a Path")
+    for name in ("read", "stamp"):
+        if samples.reader is not None and not callable(getattr(samples.reader, name, None)):
+            raise TypeError(f"its reader has no {name}(image)")
+    _require_columns(samples)
+    for name, values in (("image", samples.images), ("class", samples.classes)):
+        value, times = Counter(values).most_common(1)[0]
+        if times > 1:
+            raise ValueError(f'the {name} "{value}" is listed {times:,} times; list each once')
+    if strange := set(samples.labels) - set(samples.classes):
+        raise ValueError(f'the label "{min(strange)}" is none of its classes')
+    return samples
+
+
+def _require_columns(samples: Samples) -> None:
+    """Refuse columns that are no sequences of texts, and those that are not parallel to images."""
+    parallel = {"labels": samples.labels, **samples.metadata}
+    columns = {"images": samples.images, "classes": samples.classes, **parallel}
+    for name, values in columns.items():
+        if not isinstance(values, tuple | list):
+            raise TypeError(f"{name} is a {type(values).__name__}, not a tuple")
+        if not values:
+            raise ValueError(f"there are no {name}; an empty split cannot be judged")
+        for value in values:
+            if not isinstance(value, str):
+                raise TypeError(f"{name} holds {value!r}, not a text")
+        if name in parallel and len(values) != len(samples):
+            raise ValueError(f"there are {len(values):,} {name} for {len(samples):,} images")
 
 
 @dataclass(frozen=True)
@@ -139,11 +173,23 @@ class _PlugInReader:
 
     def read(self, image: str) -> bytes:
         try:
-            return self.reader.read(image)
+            found: object = self.reader.read(image)
         except (OSError, InputError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise OSError(f"the plug-in {self.name}: {type(error).__name__}: {error}") from error
+        if not isinstance(found, bytes):
+            raise InputError(
+                f"the plug-in {self.name}: its reader returned {type(found).__name__} for {image}, "
+                "not the bytes of its file; repair or uninstall it"
+            )
+        return found
 
     def stamp(self, image: str) -> object:
-        return self.reader.stamp(image)
+        try:
+            return self.reader.stamp(image)
+        except (Exception, SystemExit) as error:
+            raise InputError(
+                f"the plug-in {self.name} failed on {image}: {type(error).__name__}: {error}; "
+                "repair or uninstall it"
+            ) from error

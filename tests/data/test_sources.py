@@ -121,6 +121,56 @@ def test_what_a_plug_in_fails_with_on_an_image_is_that_images_error(
         samples.read("2")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('("1", "2")', '("1", "1")', 'the image "1" is listed 2 times; list each once'),
+        ('("1", "2")', '("1", "2", "3")', "there are 2 labels for 3 images"),
+        ("names[:2]", "names[:1]", "there are 1 labels for 2 images"),
+        ('("1", "2")', "()", "there are no images; an empty split"),
+        ("names[:2]", "(0, 1)", "labels holds 0, not a text"),
+        ("names[:2]", '("a", "cat")', 'the label "cat" is none of its classes'),
+        ("names, ", "set(names), ", "classes is a set, not a tuple"),
+        ("names, ", "(*names, 'a'), ", 'the class "a" is listed 2 times'),
+        ("Samples(path", "Samples(str(path)", "root is '.*x.twice', not a Path"),
+        ("reader", "metadata={'patient': ('p',)}, reader", "there are 1 patient for 2 images"),
+        ("reader", "metadata={'patient': (1, 2)}, reader", "patient holds 1, not a text"),
+        ("def stamp", "def mark", r"its reader has no stamp\(image\)"),
+        ("def read(self", "def open(self", r"its reader has no read\(image\)"),
+    ],
+)
+def test_what_a_plug_in_lists_is_held_to_what_a_source_promises(
+    plug_in: Callable[..., str], tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    assert old in SOURCE
+    plug_in(SOURCE.replace(old, new), sources={"twice": "{}"})
+    with pytest.raises(InputError, match=rf"the plug-in twice .* failed on .*{said}.*; repair or"):
+        read_samples(tmp_path / "x.twice")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("(image * 2).encode()", "image", "its reader returned str for 1, not the bytes"),
+        ("return image\n", "return self.gone\n", "failed on 1: AttributeError: .*gone"),
+    ],
+)
+def test_a_reader_that_cannot_be_used_ends_the_audit(
+    run: Callable[..., Audit],
+    plug_in: Callable[..., str],
+    module: Callable[..., str],
+    tmp_path: Path,
+    old: str,
+    new: str,
+    said: str,
+) -> None:
+    assert old in SOURCE
+    plug_in(SOURCE.replace(old, new), sources={"twice": "{}"})
+    candidate = {"module": f"{module()}:two", "input_size": 16, "classes": ["a", "b"]}
+    with pytest.raises(InputError, match=f"the plug-in twice.*{said}"):
+        run(candidate=candidate, data={"test": tmp_path / "x.twice"}, engine={"device": "cpu"})
+
+
 def test_what_no_source_knows(tmp_path: Path) -> None:
     (tmp_path / "data.zip").touch()
     with pytest.raises(InputError, match=r"data.zip: no source of images"):

@@ -14,12 +14,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.data.single import read_file, stamp
+from auditor.data.single import read_file, stamp_of, status
 from auditor.errors import InputError
 
 __all__ = ["Reader", "Samples"]
 
 _UNKNOWN = -1
+_63_BITS = (1 << 63) - 1
 _READ = 64
 """Images that are read to tell data from other data."""
 
@@ -118,23 +119,34 @@ class Samples:
 
     @cached_property
     def looks(self) -> NDArray[np.int64]:
-        """How the images looked when they were listed, as :meth:`look` tells it, shape (n, 2)."""
+        """How the images looked when they were listed, as :meth:`look` tells it, shape (n, 3)."""
         facts = chain.from_iterable(map(self.look, self.images))
-        return np.fromiter(facts, np.int64, 2 * len(self)).reshape(-1, 2)
+        return np.fromiter(facts, np.int64, 3 * len(self)).reshape(-1, 3)
 
-    def look(self, image: str) -> tuple[int, int]:
+    def look(self, image: str) -> tuple[int, int, int]:
         """Return how an image looks without opening it: a ``stat``.
 
         Returns
         -------
         tuple of int
-            Its size in bytes, −1 where that is not known; and 64 bits of a digest of where it
-            lies and of all that changes when the image may have.
+            Its size in bytes, −1 where that is not known; 64 bits of a digest of where it lies and
+            of all that changes when the image may have; and the number of its inode, −1 where it
+            is no file of its own.
+
+        Notes
+        -----
+        Files that one program wrote in a burst are often of one size and of the same times; then
+        the inode alone tells that links or folders were exchanged. Its device is left out: NFS and
+        containers number it anew at each mount. The inode stands by itself because some file
+        systems (FUSE, SMB) number them anew, too, even during a pass: such files must be read to be
+        known again, and parts of a pass may be made again, but no file has changed for that.
         """
         if self.reader is not None:
-            return _UNKNOWN, self._stamp(self.reader.stamp(image))
-        found = stamp(self.path(image))
-        return found[0] if found else _UNKNOWN, self._stamp(found)
+            return _UNKNOWN, self._stamp(self.reader.stamp(image)), _UNKNOWN
+        found = status(self.path(image))
+        if found is None:
+            return _UNKNOWN, self._stamp(None), _UNKNOWN
+        return found.st_size, self._stamp(stamp_of(found)), found.st_ino & _63_BITS
 
     def _stamp(self, values: object) -> int:
         told = f"{self._place}{values!r}".encode(errors="surrogateescape")
@@ -147,7 +159,7 @@ class Samples:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 over all columns by name, sizes and times of change: a ``stat`` a file."""
+        """SHA-256 over all columns by name, and over how the files look: a ``stat`` a file."""
         digest = hashlib.sha256(self._listed())
         digest.update(self.looks.astype("<i8").tobytes())
         return digest.hexdigest()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Stamp", "read_file", "stamp", "stamp_of"]
+__all__ = ["Stamp", "read_file", "stamp", "stamp_of", "status"]
 
 Stamp = tuple[int, int, int]
 """A file's size in bytes and its times of change, in nanoseconds."""
@@ -33,9 +33,15 @@ def read_file(path: Path) -> bytes:
 
 def stamp(path: Path) -> Stamp | None:
     """Return how a file looks; None where there is none."""
+    found = status(path)
+    return None if found is None else stamp_of(found)
+
+
+def status(path: Path) -> os.stat_result | None:
+    """Return what the system says of a file without opening it; None where there is none."""
     try:
         with _no_such_name():
-            return stamp_of(path.stat())
+            return path.stat()
     except OSError:
         return None
 

@@ -30,7 +30,7 @@ __all__ = [
     "without_looks",
 ]
 
-LOOKS = ("file.size", "file.stamp")
+LOOKS = ("file.size", "file.stamp", "file.inode")
 """Columns that say how a file looked when its row was made; null where it could not be read."""
 DIGEST = "file.digest"
 """Column with what was in it."""
@@ -100,8 +100,8 @@ def _is_ours(column: str) -> bool:
 def known_rows(path: Path, samples: Samples, observer: Observer, method: str) -> Known | None:
     """Find what need not be looked at again.
 
-    A file that looks as it did (place, size, times) is not opened. One that only looks different
-    is read and known again by its digest, without being decoded.
+    A file that looks as it did (place, size, times, inode) is not opened. One that only looks
+    different is read and known again by its digest, without being decoded.
 
     Parameters
     ----------

@@ -100,7 +100,7 @@ def _opened(samples: Samples, wanted: Wanted, here: bool) -> Seen:
     row, image = wanted.row, samples.images[wanted.row]
     try:
         data = samples.read(image)
-        size, stamp = samples.look(image)
+        size, stamp, _ = samples.look(image)
         listed = samples.looks[row].tolist()
         if size != listed[0] or (here and stamp != listed[1]):  # a copy has its own times
             changed = "it changed while the data was read"

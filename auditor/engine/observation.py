@@ -53,9 +53,10 @@ def observe_samples(
     """Show every image to the observers that want it, and store a table for each.
 
     A table has ``image``, ``error`` (null where it was read), the observer's columns, ``label``,
-    how the file looked (``file.size``, ``file.stamp``, ``file.digest``), and the split's metadata.
-    An image that an observer cannot prepare is an error in its table alone. An observer that
-    prepares nothing, or raises otherwise, is left out of the rest; its parts are kept.
+    how the file looked (``file.size``, ``file.stamp``, ``file.inode``, ``file.digest``), and the
+    split's metadata. An image that an observer cannot prepare is an error in its table alone.
+    An observer that prepares nothing, or raises otherwise, is left out of the rest; its parts are
+    kept.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -184,6 +185,50 @@ def test_files_in_a_folder_are_known_by_place_size_and_times(
     assert seen.table["width"].to_pylist() == [4, 2, 4, 5]
     shutil.copytree(tmp_path / "data", tmp_path / "other")
     assert look(read_folder(tmp_path / "other")).looked == []
+
+
+def bmp(width: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("L", (width, 3)).save(stream, "BMP")
+    return stream.getvalue()
+
+
+def alike(folder: Path) -> list[Path]:
+    """Return a picture of width 1 and one of width 2, of one size and of the same times."""
+    pictures = [bmp(1), bmp(2)]
+    for n in range(2_000):  # in a burst, not looked at: the system's clock does not tick for each
+        file = os.open(folder / f"{n}.bmp", os.O_WRONLY | os.O_CREAT)
+        os.write(file, pictures[n % 2])
+        os.close(file)
+    for one, other in pairwise(folder / f"{n}.bmp" for n in range(2_000)):
+        here, there = one.stat(), other.stat()
+        if (here.st_mtime_ns, here.st_ctime_ns) == (there.st_mtime_ns, there.st_ctime_ns):
+            assert here.st_size == there.st_size
+            return sorted((one, other), key=lambda path: int(path.stem) % 2)
+    raise AssertionError("each of 2,000 files has times of its own")
+
+
+def test_links_that_are_exchanged_between_files_that_look_the_same(
+    look: Callable[..., Pass], tmp_path: Path
+) -> None:
+    store, folder = tmp_path / "store", tmp_path / "data" / "a"
+    store.mkdir()
+    folder.mkdir(parents=True)
+    files = alike(store)
+
+    def seen(*targets: Path) -> Pass:
+        for name, target in zip("xy", targets, strict=True):
+            (folder / f"{name}.bmp").unlink(missing_ok=True)
+            (folder / f"{name}.bmp").symlink_to(target)
+        return look(read_folder(tmp_path / "data"))
+
+    first, same, now = seen(*files), seen(*files), seen(*reversed(files))
+    assert [each.table["width"].to_pylist() for each in (first, same, now)] == [
+        [1, 2],
+        [1, 2],
+        [2, 1],
+    ]
+    assert [each.looked for each in (first, same, now)] == [[1, 2], [], []]
 
 
 @pytest.mark.parametrize(("kind", "looked"), [(Eye, [2]), (Blind, [])])

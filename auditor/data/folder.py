@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,10 +23,17 @@ __all__ = [
 ]
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+    | {".ppm", ".pgm"}
     | {".heic", ".heif", ".avif", ".jxl", ".jp2"}
 )
-"""What counts as an image; the second row cannot be read yet, and is counted as unreadable."""
+"""What counts as an image; the last row cannot be read yet, and is counted as unreadable."""
+
+_BESIDE = frozenset(
+    {".txt", ".md", ".json", ".jsonl", ".yaml", ".yml", ".xml", ".html", ".csv", ".tsv", ".log"}
+    | {".db", ".ini"}
+)
+"""What lies beside images and nobody takes for one; the last row is what Windows leaves."""
 
 
 def read_folder(root: Path) -> Samples:
@@ -34,25 +41,60 @@ def read_folder(root: Path) -> Samples:
 
     Classes stand in timm's order (natural, case-insensitive). Where torchvision's plain order
     differs, ``class_order`` says so: a checkpoint trained under one and audited under the other
-    looks broken.
+    looks broken. Files that may be images and are not taken for one are told in ``left_out``.
     """
-    classes = _class_folders(root)
-    pairs = [(image, name) for name in classes for image in images_below(root, name)]
+    classes, loose = _class_folders(root)
+    files = [(file, name) for name in classes for file in _files_below(root, name)]
+    pairs = sorted((file, name) for file, name in files if _is_image(file))
+    others = [(file, name) for file, name in files if _may_be_an_image(file)]
+    told = _left_out(loose, others, {name for _, name in pairs})
     if not pairs:
-        raise InputError(f"{root}: no images; it needs class folders with images in them")
-    images, labels = zip(*sorted(pairs), strict=True)
-    return Samples(root, images, labels, tuple(classes), class_folder_order(classes), str(root))
+        needed = "it needs class folders with images in them"
+        raise InputError(f"{root}: no images; {'; '.join(filter(None, (needed, told)))}")
+    images, labels = zip(*pairs, strict=True)
+    order = class_folder_order(classes)
+    return Samples(root, images, labels, tuple(classes), order, str(root), left_out=told)
 
 
-def _class_folders(root: Path) -> list[str]:
+def _left_out(
+    loose: Sequence[str], others: Sequence[tuple[str, str]], filled: Collection[str]
+) -> str:
+    """Say which files are no images of a class, as a phrase; empty where there are none.
+
+    Parameters
+    ----------
+    loose
+        Images in no class folder.
+    others
+        Files that are no images by their names, and their class.
+    filled
+        Classes that have images.
+    """
+    said = [
+        f"{len(files):,} {'file' if len(files) == 1 else 'files'} {why}, first {min(files)}"
+        for files, why in (
+            ([file for file, _ in others], "whose suffix is no image's"),
+            (loose, "in no class folder"),
+        )
+        if files
+    ]
+    emptied = sorted({name for _, name in others} - {*filled}, key=natural)
+    if emptied:
+        said.append(f"no image is left of {', '.join(emptied[:5])}{', …' * (len(emptied) > 5)}")
+    return "; ".join(said)
+
+
+def _class_folders(root: Path) -> tuple[list[str], list[str]]:
+    """Return the class folders, and the images beside them, which are of no class."""
     with listing(root):
         entries = [entry for entry in os.scandir(root) if not entry.name.startswith(".")]
     names = [entry.name for entry in entries if _is_folder(Path(entry))]
+    loose = {entry.name for entry in entries if _is_image(entry.name)} - {*names}
     if not names:
         raise InputError(
             f"{root}: no class folders; it needs one folder a class, with images in it"
         )
-    return sorted(names, key=natural)
+    return sorted(names, key=natural), sorted(loose)
 
 
 def _is_folder(path: Path) -> bool:
@@ -112,6 +154,11 @@ def images_below(root: Path, name: str = "") -> Iterator[str]:
 
 def _is_image(name: str) -> bool:
     return Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _may_be_an_image(name: str) -> bool:
+    """Tell of a file whether it would be missed, though its name is not that of an image."""
+    return Path(name).suffix.lower() not in IMAGE_SUFFIXES | _BESIDE
 
 
 def _files_below(root: Path, name: str) -> Iterator[str]:

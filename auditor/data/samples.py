@@ -78,6 +78,8 @@ class Samples:
     held_in: tuple[object, ...] = ()
     """Plain values that tell what holds the images from another of its name, and are those of its
     copies."""
+    left_out: str = ""
+    """Which files of the source were not taken for images, as a phrase; empty where none was."""
 
     def __post_init__(self) -> None:
         """Raise ``InputError`` for a name that no document and no table can hold."""
@@ -190,7 +192,7 @@ class Samples:
             return b"unreadable"
 
     def _listed(self) -> bytes:
-        told = self.sample, self.representative, [*self.metadata]
+        told = self.sample, self.left_out, self.representative, [*self.metadata]
         digest = hashlib.sha256(repr(told).encode())
         for column in (self.images, self.labels, *self.metadata.values()):
             for value in column:

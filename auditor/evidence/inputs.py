@@ -64,7 +64,11 @@ class SavedPredictions:
             true_probability=None if scores is None else scores[rows, table.label],
             probabilities=scores,
             metadata=table.metadata,
-            about={"source": str(self.path), "class_order": table.classes.order},
+            about={
+                "source": str(self.path),
+                "class_order": table.classes.order,
+                "left_out": "" if samples is None else samples.left_out,
+            },
         )
 
     def read_apart(self, samples: Samples | None, test: SavedPredictions | None) -> Predictions:

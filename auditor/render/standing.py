@@ -166,9 +166,14 @@ def not_run(audit: Audit) -> list[CheckResult]:
 
 
 def unseen(audit: Audit) -> list[Unseen]:
-    """List the images that could be read and were not predicted."""
+    """List the images that could be read and were not predicted, and files that may be images."""
     splits = {"test": audit.data.test, "training": audit.data.train}
-    return [
+    not_taken = [
+        Unseen(f"{name} images", f"left out: {split.left_out}")
+        for name, split in splits.items()
+        if split and split.left_out
+    ]
+    return not_taken + [
         Unseen(f"{left:,} of {split.images:,} {name} images", _why(split.sample))
         for name, split in splits.items()
         if split

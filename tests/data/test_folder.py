@@ -79,6 +79,26 @@ def test_other_files_are_no_images(tree: Callable[..., Path]) -> None:
     assert read_folder(root).images == ("cat/1.png", "dog/1.png")
 
 
+def test_files_that_may_be_images_are_not_left_out_unsaid(tree: Callable[..., Path]) -> None:
+    root = tree("cat/1.jpe", "cat/2", "cat/3.bak", "ghost/4", "cat/5.txt", "dog/1.png", "6.png")
+    samples = read_folder(root)
+    assert samples.images == ("cat/1.jpe", "dog/1.png")
+    assert samples.classes == ("cat", "dog", "ghost")
+    assert samples.left_out == (
+        "3 files whose suffix is no image's, first cat/2; 1 file in no class folder, first 6.png; "
+        "no image is left of ghost"
+    )
+    before = samples.identity, samples.content
+    (root / "dog" / "7").touch()
+    assert not {*before} & {(after := read_folder(root)).identity, after.content}
+
+
+def test_what_lies_beside_images_is_not_missed(tree: Callable[..., Path]) -> None:
+    root = tree("cat/1.png", "cat/1.TXT", "cat/.hidden", "cat/Thumbs.db", "dog/1.png", "a.npy")
+    (root / "empty").mkdir()
+    assert read_folder(root).left_out == ""
+
+
 def test_a_linked_folder_is_followed(tree: Callable[..., Path], tmp_path: Path) -> None:
     root = tree("cat/1.png")
     (tmp_path / "elsewhere").mkdir()
@@ -162,7 +182,8 @@ def test_an_empty_class_folder_is_still_a_class(tree: Callable[..., Path]) -> No
     [
         ((), "no such folder or manifest"),
         (("1.png", "2.png"), "no class folders"),
-        (("cat/notes.txt",), "no images"),
+        (("cat/notes.txt",), "no images; it needs class folders with images in them$"),
+        (("cat/1", "cat/2"), "no images; .*; 2 files whose suffix is no image's, first cat/1"),
     ],
 )
 def test_nothing_to_judge(

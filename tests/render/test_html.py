@@ -163,6 +163,16 @@ def test_an_accepted_audit_says_what_was_not_looked_at(accepted: Audit, rejected
     assert "test/dog/broken.png" in all_text(by_id(parsed(report(rejected)), "unseen"))
 
 
+def test_files_that_were_left_out_are_said(accepted: Audit) -> None:
+    said = "1 file whose suffix is no image's, first cat/2"
+    test = accepted.data.test.model_copy(update={"left_out": said})
+    data = accepted.data.model_copy(update={"test": test})
+    audit = accepted.model_copy(update={"data": data})
+    unseen = all_text(by_id(parsed(html_report(audit)), "unseen"))
+    assert f"test images: left out: {said}" in unseen.replace("’", "'")
+    assert "left out" not in all_text(by_id(parsed(report(accepted)), "unseen"))
+
+
 def test_an_accepted_audit_links_what_advises_against_it(make_audit: Any, make_check: Any) -> None:
     checks = [
         make_check("good"),

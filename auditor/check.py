@@ -80,8 +80,9 @@ def decide(interval: tuple[float, float], limit: float, *, higher_is_better: boo
 class Finding(BaseModel):
     """One subject (a class, an image, a metric) with what was observed and what was allowed.
 
-    A finding without an observed value, or observed on nothing, can be neither a pass nor a
-    failure; the type refuses it.
+    The type refuses what its own numbers contradict: a pass or a failure of which nothing was
+    observed, an interval that ends before it begins, a pass whose whole interval – or, without one,
+    whose observed value – is not on the right side of the limit, and a failure whose is.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -106,12 +107,30 @@ class Finding(BaseModel):
 
     @model_validator(mode="after")
     def _pass_is_earned(self) -> Self:
-        if self.status in (Status.PASS, Status.FAIL) and (self.observed is None or self.n == 0):
-            raise ValueError(
-                f"{self.subject}: {self.metric}: nothing was observed, so the status cannot be "
-                f"{self.status.value}"
-            )
+        if why := self._contradicted():
+            raise ValueError(f"{self.subject}: {self.metric}: {why}")
         return self
+
+    def _contradicted(self) -> str:
+        """Say which of its numbers the finding contradicts; nothing where it is of one piece."""
+        if self.interval is not None and not self.interval[0] <= self.interval[1]:
+            return (
+                f"the interval [{self.interval[0]:g}, {self.interval[1]:g}] ends before it begins"
+            )
+        if self.status not in (Status.PASS, Status.FAIL):
+            return ""
+        if self.observed is None or self.n == 0:
+            return f"nothing was observed, so the status cannot be {self.status.value}"
+        if self.limit is None:
+            return ""
+        low, high = seen = self.interval or (self.observed, self.observed)
+        kept = decide(seen, self.limit, higher_is_better=self.higher_is_better) is Status.PASS
+        if kept is (self.status is Status.PASS):
+            return ""
+        side = f"at {'least' if self.higher_is_better else 'most'} {self.limit:g}"
+        shown = f"[{low:g}, {high:g}]" if self.interval else f"{low:g}"
+        is_not = "is" if kept else "is not wholly" if self.interval else "is not"
+        return f"{shown} {is_not} {side}, so the status cannot be {self.status.value}"
 
     @classmethod
     def judged(

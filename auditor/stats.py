@@ -81,7 +81,14 @@ def proportion_intervals(
 
     The exact bounds are quantiles of the beta distribution (Clopper and Pearson, Biometrika 1934);
     Wilson's invert the score test (Wilson, JASA 22, 1927).
+
+    Raises
+    ------
+    ValueError
+        Where the confidence is not in [0.5, 1): the upper bound would lie below the lower one.
     """
+    if not 0.5 <= confidence < 1:
+        raise ValueError(f"a confidence of {confidence:g} is not in [0.5, 1)")
     k, n = np.asarray(successes, float), np.asarray(n, float)
     with np.errstate(invalid="ignore", divide="ignore"):
         if method == "exact":

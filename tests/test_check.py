@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from auditor.check import Check, Finding, Outcome, Status, allows_none, decide
+from auditor.check import Check, Finding, IntervalMethod, Outcome, Status, allows_none, decide
 
 NAN = float("nan")
 SHARES = st.floats(0, 1)
@@ -41,6 +41,54 @@ def test_nan_is_no_bound() -> None:
 def test_nan_decides_nothing(interval: tuple[float, float], higher: bool) -> None:
     assert decide(interval, 0.5, higher_is_better=higher) is Status.INCONCLUSIVE
     assert decide((0.1, 0.9), NAN, higher_is_better=higher) is Status.INCONCLUSIVE
+
+
+@given(SHARES, SHARES, SHARES, st.booleans())
+def test_no_finding_contradicts_its_interval(
+    a: float, b: float, limit: float, higher: bool
+) -> None:
+    """A pass has its whole interval on the right side of the limit, a failure never has."""
+    low, high = sorted((a, b))
+    right = low >= limit if higher else high <= limit
+    told = {"subject": "x", "metric": "m", "observed": low, "limit": limit, "n": 9}
+    told |= {"interval": (low, high), "higher_is_better": higher}
+    assert Finding.model_validate(told | {"status": "inconclusive"}).limit == limit
+    for status in ("pass", "fail"):
+        if right is (status == "pass"):
+            assert Finding.model_validate(told | {"status": status}).status == status
+        else:
+            with pytest.raises(ValidationError, match=f"x: m: .* the status cannot be {status}"):
+                Finding.model_validate(told | {"status": status})
+
+
+@given(SHARES, SHARES, st.booleans())
+def test_without_an_interval_the_observed_value_is_held_to_the_limit(
+    observed: float, limit: float, higher: bool
+) -> None:
+    right = observed >= limit if higher else observed <= limit
+    told = {"subject": "x", "metric": "m", "observed": observed, "limit": limit}
+    told |= {"higher_is_better": higher}
+    found = Finding.fact("x", "m", observed, limit, unit="share", higher_is_better=higher)
+    assert found == Finding.model_validate(told | {"status": "pass" if right else "fail"})
+    with pytest.raises(ValidationError, match="the status cannot be"):
+        Finding.model_validate(told | {"status": "fail" if right else "pass"})
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_an_interval_that_ends_before_it_begins_is_none(status: Status) -> None:
+    with pytest.raises(ValidationError, match=r"\[0.95, 0.6\] ends before it begins"):
+        Finding(subject="x", metric="m", observed=0.8, interval=(0.95, 0.6), status=status)
+    with pytest.raises(ValidationError, match="ends before it begins"):
+        Finding.judged("dog", "recall", 0.80, (0.95, 0.60), 0.85, n=20)
+    assert Finding.judged("dog", "recall", 0.80, (0.60, 0.95), 0.85, n=20).status == "inconclusive"
+
+
+@pytest.mark.parametrize("interval", ["exact", "wilson"])
+def test_alpha_is_no_confidence(interval: IntervalMethod) -> None:
+    with pytest.raises(ValueError, match=r"confidence of 0.05 is not in \[0.5, 1\)"):
+        Finding.rate("dog", "recall", 8, 10, 0.85, 0.05, interval)
+    found = Finding.rate("dog", "recall", 8, 10, 0.85, 0.95, interval)
+    assert found.status is Status.INCONCLUSIVE
 
 
 @given(SHARES, SHARES, SHARES)

@@ -226,17 +226,16 @@ def test_wilson_decides_where_it_is_asked_to() -> None:
 
 
 def test_gaps_are_judged_by_the_p_values_they_are_given() -> None:
-    def gap(status: Status) -> Finding:
-        return Finding(
-            subject="a", metric="gap", observed=0.3, limit=0.1, n=9, unit="points", status=status
-        )
+    def gap(observed: float) -> Finding:
+        return Finding.fact("a", "gap", observed, 0.1, n=9, unit="points")
 
+    fails, passes = gap(0.3), gap(0.1)
     family = Family(np.array([0.02, 0.04, 0.9]), "Benjamini–Hochberg", "gaps", 0.95)
-    assert family.judge(0, gap(Status.FAIL)).status is Status.INCONCLUSIVE
-    assert family.judge(0, gap(Status.PASS)) == gap(Status.PASS)
-    assert "samples" not in family.judge(0, gap(Status.FAIL)).note
+    assert family.judge(0, fails).status is Status.INCONCLUSIVE
+    assert family.judge(0, passes) == passes
+    assert "samples" not in family.judge(0, fails).note
     family = Family(np.array([0.02, 0.03, 0.9]), "Benjamini–Hochberg", "gaps", 0.95)
-    assert family.judge(1, gap(Status.FAIL)).status is Status.FAIL
+    assert family.judge(1, fails).status is Status.FAIL
 
 
 def test_p_values_of_findings_are_those_of_their_counts() -> None:

@@ -14,7 +14,7 @@ from scipy.stats import binom, binomtest, false_discovery_control
 from statsmodels.stats.proportion import proportion_confint
 
 from auditor import stats
-from auditor.check import Finding
+from auditor.check import Finding, IntervalMethod
 from tests.references import difference_bounds
 
 CONFIDENCE = st.sampled_from([0.6, 0.8, 0.9, 0.95, 0.975, 0.99, 0.999])
@@ -69,6 +69,15 @@ def test_many_bounds_equal_single_ones(counts: list[tuple[int, int]], c: float) 
     low, high = stats.proportion_intervals(k, n, c)
     for i, pair in enumerate(counts):
         assert (low[i], high[i]) == pytest.approx(stats.proportion_interval(*pair, c), abs=1e-9)
+
+
+@pytest.mark.parametrize("method", ["exact", "wilson"])
+@pytest.mark.parametrize("confidence", [0.05, 0.49, 1.0, 1.5, -0.95, float("nan")])
+def test_what_is_no_confidence_bounds_nothing(confidence: float, method: IntervalMethod) -> None:
+    with pytest.raises(ValueError, match="is not in"):
+        stats.proportion_interval(8, 10, confidence, method)
+    low, high = stats.proportion_interval(8, 10, 0.5, method)
+    assert low <= high
 
 
 def test_many_bounds_without_samples_say_nothing() -> None:

@@ -176,6 +176,21 @@ def test_a_gap_without_a_missed_class_is_no_paradox(confusion: Make) -> None:
     assert gap.observed is not None
     assert gap.observed > 0.10
     assert gap.status is Status.PASS
+    assert (gap.limit, gap.note) == (None, "not limited: it hides no missed class")
+
+
+@pytest.mark.parametrize("interval", ["exact", "wilson"])
+@pytest.mark.parametrize("confidence", [0.95, 0.999])
+def test_accuracy_is_above_chance_where_the_exact_test_says_so(
+    confusion: Make, interval: str, confidence: float
+) -> None:
+    options = {"interval": interval, "confidence": confidence}
+    check = AccuracyParadox.model_validate(options)
+    for n in range(960, 1001):
+        found = confusion({"a": {"a": 960}, "b": {"b": n - 960, "a": 1000 - n}})
+        chance = check.run(found).findings[0]
+        shown = binom.sf(n - 1, 1000, 0.96) < 1 - confidence
+        assert (chance.status is Status.PASS) is bool(shown)
 
 
 def test_an_absent_class_is_inconclusive_though_the_mean_leaves_it_out(confusion: Make) -> None:

@@ -15,6 +15,7 @@ from auditor.config import FLAGS, Config, ConfigSource, load_config
 from auditor.evidence.inputs import SEED
 from auditor.graph import Graph
 from auditor.models.identity import installed_versions
+from auditor.plug_ins import brought_checks, brought_packages
 from auditor.record import Provenance
 
 __all__ = ["describe_run"]
@@ -57,6 +58,7 @@ def describe_run(config: Config, source: ConfigSource, graph: Graph, seconds: fl
         transform=about.get("transform"),
         seed=SEED,
         packages=_packages(about),
+        checks_from=brought_checks(),
         evidence={k: v for k, v in graph.store.digests().items() if graph.asked_for(k)},
         seconds=round(seconds, 3),
     )
@@ -64,7 +66,8 @@ def describe_run(config: Config, source: ConfigSource, graph: Graph, seconds: fl
 
 def _packages(about: Mapping[str, Any]) -> dict[str, str]:
     """Return the versions that are installed; of what decoded the pictures, those it had then."""
-    versions = {**installed_versions(_PACKAGES), **about.get("packages", {})}
+    installed = {**brought_packages(), **installed_versions(_PACKAGES)}
+    versions = {**installed, **about.get("packages", {})}
     return {name: version for name, version in versions.items() if version}
 
 

@@ -15,6 +15,7 @@ from auditor.errors import InputError
 from auditor.provider import find_providers
 from auditor.record import Audit
 from auditor.registry import find_checks
+from auditor.render.html import html_report
 
 Matrix = Mapping[str, Mapping[str, int]]
 GOOD: Matrix = {"a": {"a": 100}, "b": {"b": 100}}
@@ -134,6 +135,35 @@ def test_a_plug_ins_check_takes_part(
     strict = audit(checks={"enough-images": {"least": 101}})
     assert strict.verdict == "rejected"
     assert strict.check("enough-images").options["least"] == 101
+
+
+def test_the_report_says_whose_each_check_is(
+    audit: Callable[..., Audit], plug_in: Callable[..., str]
+) -> None:
+    assert audit().provenance.checks_from == {}
+    mine = plug_in(CHECK.format(id="enough-images"), checks={"enough": "{}:EnoughImages"})
+    taken = plug_in(CHECK.format(id="top1-accuracy"), checks={"taken": "{}:EnoughImages"})
+    broken = plug_in("raise RuntimeError", checks={"broken": "{}:X"})
+    plain = plug_in("x = 1", providers={"nothing": "{}"}, sources={"unasked": "not_loaded"})
+    found = audit()
+    whose = found.provenance.checks_from
+    expected = {"enough-images": mine, "taken": taken, "broken": broken}
+    assert {id: whose.get(id) for id in (check.id for check in found.checks) if id in whose} == {
+        id: f"{package} 1.0" for id, package in expected.items()
+    }
+    assert {found.provenance.packages[name] for name in (mine, taken, broken, plain)} == {"1.0"}
+    cards = html_report(found).split('<article class="card"')
+    said = [card for card in cards if "· from " in card]
+    assert sorted(re.findall(r"· from <bdi[^>]*>(.+?) 1\.0", "".join(said))) == sorted(
+        expected.values()
+    )
+
+
+def test_a_package_of_which_nothing_took_part_is_not_named(
+    audit: Callable[..., Audit], plug_in: Callable[..., str]
+) -> None:
+    idle = plug_in("x = 1", sources={"unasked": "not_loaded"})
+    assert idle not in audit().provenance.packages
 
 
 def test_a_plug_ins_evidence_is_provided(

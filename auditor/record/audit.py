@@ -86,8 +86,6 @@ class SplitInfo(Record):
     """Images whose prediction is in evidence."""
     sample: str = ""
     """How the predicted images were chosen, where they are not all."""
-    left_out: str = ""
-    """Which files of the source were not taken for images, as a phrase."""
     unreadable: tuple[UnreadableImage, ...] = ()
     properties: tuple[PropertyRow, ...] = ()
     """Of the images that were looked at; empty where none was."""
@@ -182,6 +180,8 @@ class Provenance(Record):
     decoded them on the device."""
     seed: int | None = None
     packages: dict[str, str] = Field(default_factory=dict)
+    checks_from: dict[str, str] = Field(default_factory=dict)
+    """Check → name and version of the package that it is from; Auditor's own are not named."""
     evidence: dict[str, str] = Field(default_factory=dict)
     """Evidence name → SHA-256 of its stored form."""
     seconds: float | None = None

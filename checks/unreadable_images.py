@@ -23,7 +23,9 @@ nobody can decode, or what killed the process, when the file changes.
 
 Limits
 ------
-Nothing is asked of saved predictions, which name no files.
+Nothing is asked of saved predictions, which name no files. A JPEG bears no checksum: one that was
+overwritten in the middle, or cut and closed with an end marker, is decoded with a part that is grey
+or garbled, and counts as read.
 
 References
 ----------

@@ -1,7 +1,10 @@
 """Opens image files: whole, in eight bits, or not at all.
 
-A file is either decoded to its last pixel or reported as :class:`Unreadable`; there is no
-half-decoded picture, because a picture that is half grey hashes to something else.
+A file that ends too early, or that its decoder refuses, is :class:`Unreadable`, never a picture
+that is half grey: that would hash to something else. What the decoder itself takes for whole is
+taken for whole. JPEGs bear no checksum, so one that was cut and closed with an end marker, or
+overwritten in the middle, comes out partly grey or garbled; libjpeg only warns, and Pillow does not
+pass that on.
 
 Pictures with more than eight bits a channel are brought to eight by the range of their mode:
 
@@ -11,6 +14,8 @@ other 32 bit integers                  as they are within 0..255, else min–max
 floats                                 × 255 within 0..1, as they are within
                                        0..255, else min–max; NaN and ∞ count as 0
 =====================================  ==========================================
+
+Min–max brings a picture whose pixels are all alike to 0.
 
 The EXIF orientation is not applied: neither the models' loaders nor ``imagehash`` do. (Pillow turns
 a TIFF by its own orientation tag, for all of them alike.)
@@ -320,7 +325,7 @@ def _scaled(values: NDArray[np.float64], unit_is_white: bool) -> NDArray[np.uint
     values = np.where(np.isfinite(values), values, 0.0)
     low, high = values.min(), values.max()
     if low < 0 or high > 255:
-        values = (values - low) * (255 / (high - low))
+        values = (values - low) * (255 / ((high - low) or 1))
     elif unit_is_white and high <= 1:
         values = values * 255
     return np.rint(values).astype(np.uint8)

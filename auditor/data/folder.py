@@ -39,9 +39,10 @@ _BESIDE = frozenset(
 def read_folder(root: Path) -> Samples:
     """List the images of ``root/CLASS/**``.
 
-    Classes stand in timm's order (natural, case-insensitive). Where torchvision's plain order
-    differs, ``class_order`` says so: a checkpoint trained under one and audited under the other
-    looks broken. Files that may be images and are not taken for one are told in ``left_out``.
+    Classes stand in timm's order (natural, case-insensitive), those that are alike to it in plain
+    order. Where torchvision's plain order differs, ``class_order`` says so: a checkpoint trained
+    under one and audited under the other looks broken. Files that may be images and are not taken
+    for one are told in ``left_out``.
     """
     classes, loose = _class_folders(root)
     files = [(file, name) for name in classes for file in _files_below(root, name)]

@@ -144,6 +144,17 @@ def test_floats_are_scaled(values: list[float], expected: list[int]) -> None:
     assert np.asarray(open_image(encoded(image, "TIFF"))).ravel().tolist() == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"), [(-5, 0), (1000, 0), (0, 0), (255, 255), (np.iinfo(np.int32).max, 0)]
+)
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_pixels_that_are_all_alike_need_no_range(
+    kind: type[np.generic], value: int, expected: int
+) -> None:
+    image = Image.fromarray(np.full((4, 4), value, dtype=kind))
+    assert np.unique(np.asarray(open_image(encoded(image, "TIFF")))).tolist() == [expected]
+
+
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
 def test_animation_gives_its_first_frame(form: str) -> None:
     frames = [Image.new("RGB", (8, 8), grey) for grey in ("black", "white")]

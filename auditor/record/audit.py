@@ -86,6 +86,8 @@ class SplitInfo(Record):
     """Images whose prediction is in evidence."""
     sample: str = ""
     """How the predicted images were chosen, where they are not all."""
+    left_out: str = ""
+    """Which files of the source were not taken for images, as a phrase."""
     unreadable: tuple[UnreadableImage, ...] = ()
     properties: tuple[PropertyRow, ...] = ()
     """Of the images that were looked at; empty where none was."""

@@ -18,10 +18,16 @@ __all__ = [
 
 
 def require_something_to_judge(config: Config, source: ConfigSource) -> None:
-    """Refuse an audit of nothing, and a model that is timed beside a candidate that is none."""
+    """Refuse an audit of nothing or of data alone, and a model timed beside what is no model."""
     if config.data.test is None and config.predictions.test is None:
         message = "nothing to judge: give [data] test with a model, or [predictions] test"
         raise source.complain((), message)
+    if config.predictions.test is None and not config.candidate.names_a_model:
+        raise source.complain(
+            ("data", "test"),
+            "no model was given to run on the test images; give [candidate] model, module or "
+            "checkpoint, or [predictions] test with what it said of them",
+        )
     given = config.baseline
     if given is not None and given.names_a_model and not config.candidate.names_a_model:
         keys = ("model", "module", "checkpoint")

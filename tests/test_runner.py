@@ -300,6 +300,15 @@ class TestInputThatIsWrong:
         with pytest.raises(InputError, match=r"no model was given .*\[candidate\]"):
             run(data=good["data"])
 
+    def test_without_a_model_no_image_is_looked_at(
+        self, run: Run, good: dict[str, Any], tmp_path: Path
+    ) -> None:
+        nowhere = {"test": tmp_path / "nowhere"}  # which is said where it is looked at
+        with pytest.raises(InputError, match="no model was given"):
+            run(data=nowhere)
+        with pytest.raises(InputError, match="no such folder"):
+            run(data=nowhere, candidate=good["candidate"])
+
     def test_nothing_at_all(self, run: Run) -> None:
         with pytest.raises(InputError, match="nothing to judge"):
             run()

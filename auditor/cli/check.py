@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
 from auditor.cli.given import PATH
-from auditor.cli.options import file_to_use, judging_options, load
+from auditor.cli.options import CONFIG_NAME, file_to_use, judging_options, load
 
 __all__ = ["command"]
 
@@ -39,6 +40,7 @@ def command(config: Path | None, **flags: Any) -> int:
     from auditor.errors import InputError
     from auditor.runner import evidence_directory
 
+    _refuse_audit(config)
     loaded, source = load(file_to_use(config, enough=False), flags)
     evidence = evidence_directory(loaded)
     if not evidence.is_dir():
@@ -47,3 +49,14 @@ def command(config: Path | None, **flags: Any) -> int:
             "names the folder of another audit"
         )
     return judge(loaded, source, gathering=False)
+
+
+def _refuse_audit(config: Path | None) -> None:
+    """Say which flag takes the folder of an audit, where it was given in place of the file."""
+    from auditor.errors import InputError
+    from auditor.store import EVIDENCE
+
+    if config is None or (config / CONFIG_NAME).exists() or not (config / EVIDENCE).is_dir():
+        return
+    output = shlex.quote(str(config))
+    raise InputError(f"{config}: is the folder of an audit; name it by --output {output}")

@@ -61,10 +61,11 @@ def _sources(report: OverlapReport) -> Iterator[str]:
 
 def _tiers(report: OverlapReport) -> Iterator[str]:
     for row in report.exhibit.tiers:
-        said = f"{row.kind:<15} {plural(row.test_images, 'test image'):<18}"
+        label, said = f"{row.kind:<15} ", plural(row.test_images, "test image")
         if row.test_images and row.strangers:
-            said += f" {share(row.strangers)} of them estimated to be unrelated"
-        yield hanging(said.rstrip(), 18)
+            label += f"{said:<18} "
+            said = f"{share(row.strangers)} of them estimated to be unrelated"
+        yield hanging(said, 18, label)
 
 
 def _within(report: OverlapReport) -> Iterator[str]:

@@ -53,6 +53,16 @@ def test_a_changed_threshold_is_judged_in_check(
     assert cli("check").returncode == 1
 
 
+def test_the_folder_of_an_audit_in_place_of_the_file(cli: Cli, good: str, here: Path) -> None:
+    assert cli("run", "--predictions", good, "--output", "of it").returncode == 0
+    done = cli("check", "of it")
+    assert done.returncode == 2
+    assert "of it: is the folder of an audit; name it by --output 'of it'" in done.stderr
+    assert cli("check", "--output", "of it").returncode == 0
+    (here / "of it" / "auditor.toml").write_text('[output]\ndirectory = "."\n')
+    assert cli("check", "of it").returncode == 0
+
+
 def test_check_takes_policy_and_evidence(cli: Cli, few: str) -> None:
     assert cli("run", "--predictions", few, "--output", "out").returncode == 3
     assert cli("check", "--evidence", "out", "--policy", "pull-request").returncode == 0

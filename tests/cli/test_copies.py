@@ -48,6 +48,8 @@ class TestOverlap:
         done = cli("overlap", "train", "test", "--output", "out")
         assert done.returncode == 1, done.stderr
         assert "2 of 24 test images (8.3%) are in the training data: 2 exact" in done.stdout
+        assert re.search(r"^  same-bytes {6}1 test image$", done.stdout, re.M)
+        assert "␣" not in done.stdout
         text = (here / "out" / "overlap.csv").read_text()
         assert text.splitlines() == [
             "test_image,train_image,kind,distance,similarity",

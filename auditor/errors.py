@@ -13,6 +13,7 @@ Every message names the thing, the place and the next step. Anything else that e
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 from typing import Literal
 
@@ -117,8 +118,14 @@ def first_line(error: BaseException) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``; did you mean "…"?`` for the nearest known word, or nothing.
 
+    Of a word that looks the same, as files are named on a Mac, it says what tells the two apart.
+
     >>> did_you_mean("rare-clas-recall", ["rare-class-recall", "overfitting"])
     '; did you mean "rare-class-recall"?'
     """
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    words, composed = list(known), unicodedata.normalize("NFC", word)
+    for other in words:
+        if unicodedata.normalize("NFC", other) == composed:
+            return f'; it differs from "{other}" in Unicode form alone: write both in one, as NFC'
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     return f'; did you mean "{near[0]}"?' if near else ""

@@ -8,7 +8,17 @@ from typing import NamedTuple
 
 from auditor.errors import InputError, did_you_mean
 
-__all__ = ["ClassList", "class_list", "require_known"]
+__all__ = [
+    "ClassList",
+    "class_list",
+    "refuse_twice",
+    "require_known",
+    "require_stored_order",
+    "stored_classes",
+]
+
+_SHOWN = 5
+"""Classes of a list that a complaint shows."""
 
 
 class ClassList(NamedTuple):
@@ -35,6 +45,31 @@ def stored_classes(names: tuple[str, ...], where: str) -> ClassList:
     return ClassList(_checked(names, where), "as stored in the checkpoint")
 
 
+def require_stored_order(given: ClassList, stored: Sequence[str] | None, where: str) -> None:
+    """Raise ``InputError`` where a candidate's file has the given names in another order.
+
+    Numbers for labels are places in the given list, and so are outputs: nothing else would tell.
+    """
+    stored = tuple(stored or ())
+    if stored == given.names or sorted(stored) != sorted(given.names):
+        return
+    first = next(i for i, name in enumerate(stored) if name != given.names[i])
+    raise InputError(
+        f"{where}: its outputs are {_shown(stored, first)} as stored in the checkpoint, but "
+        f"{_shown(given.names, first)} {given.order}; give the stored order in [candidate] "
+        "classes, or store the right one in the checkpoint"
+    )
+
+
+def refuse_twice(names: Sequence[str], where: str, advice: str) -> None:
+    """Raise ``InputError`` for the first class that stands twice in a list, with what to do."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(f'{where}: the class "{name}" stands twice; {advice}')
+        seen.add(name)
+
+
 def _lines(path: Path) -> tuple[str, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -47,12 +82,7 @@ def _lines(path: Path) -> tuple[str, ...]:
 def _checked(names: tuple[str, ...], where: str) -> tuple[str, ...]:
     if len(names) < 2:
         raise InputError(f"{where}: {len(names)} class; a classifier needs at least two")
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(
-            f'{where}: the class "{twice}" stands twice; give [candidate] classes, each with a '
-            "name of its own"
-        )
+    refuse_twice(names, where, "give [candidate] classes, each with a name of its own")
     return names
 
 
@@ -63,12 +93,22 @@ def require_known(labels: Iterable[str], classes: Sequence[str], where: str) -> 
         if label not in known:
             raise InputError(
                 f'{where}: "{label}" is not a class of the candidate'
-                f"{did_you_mean(label, classes)} (it has {len(classes)}: "
-                f"{', '.join(classes[:5])}{', …' if len(classes) > 5 else ''}); {_advice(label)}"
+                f"{did_you_mean(label, classes)} (it has {len(classes)}: {_shown(classes)}); "
+                f"{_advice(label)}"
             )
+
+
+def _shown(names: Sequence[str], first: int = 0) -> str:
+    """Return a list of classes from a place on, or what fits of it."""
+    end = first + _SHOWN
+    before, after = "… " if first else "", ", …" if len(names) > end else ""
+    return f"{before}{', '.join(names[first:end])}{after}"
 
 
 def _advice(label: str) -> str:
     if label.isdecimal():
-        return "if the data's labels are places in the list of classes, give [candidate] classes"
+        return (
+            "name class folders and labels as the classes, or, where all labels of a table or tar "
+            "are places in the list of classes, give [candidate] classes"
+        )
     return "if it is one, name them all in --classes or [candidate] classes"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from auditor.data.classes import ClassList, stored_classes
+from auditor.data.classes import ClassList, require_stored_order, stored_classes
 from auditor.engine.backends.choosing import what_decides
 from auditor.engine.jpegs import what_prepares
 from auditor.errors import InputError
@@ -98,6 +98,7 @@ class Candidate:
         """The classes in the order of the outputs: the user's, the checkpoint's, the folder's."""
         outputs = self.loaded.num_classes
         if self.given is not None:
+            require_stored_order(self.given, self.loaded.classes, self.name)
             return self.given
         if self.loaded.classes is not None:
             return stored_classes(self.loaded.classes, self.name)

@@ -78,12 +78,11 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
         Naming the file and the row: damaged, a column is missing, or a label has no class.
     """
     if not (path / _STATE).is_file():
-        splits = _json(path / _SPLITS).get("splits") or ["…"]
+        splits = _texts(_json(path / _SPLITS).get("splits")) or ["…"]
         raise InputError(f"{path}: holds {', '.join(splits)}; name one: {path / splits[0]}")
     files = _files(path)
     table = pa.concat_tables([_mapped(file.path) for file in files])
-    features = _json(path / "dataset_info.json").get("features") or features_of(table.schema)
-    columns = find_columns(table.schema, features, path)
+    columns = find_columns(table.schema, _features(path) or features_of(table.schema), path)
     if table.num_rows == 0:
         raise InputError(f"{path}: no rows; an empty split cannot be judged")
     named = name_labels(
@@ -118,10 +117,31 @@ def _files(path: Path) -> tuple[Container, ...]:
             f"{path}: its rows stand in an index beside it; save it again after "
             "dataset.flatten_indices()"
         )
-    listed = state.get("_data_files") or []
-    if not listed:
-        raise InputError(f"{path / _STATE}: names no data files")
-    return tuple(Container.of(path / file["filename"]) for file in listed)
+    listed = state.get("_data_files")
+    entries = listed if isinstance(listed, list) else []
+    names = _texts([isinstance(entry, Mapping) and entry.get("filename") for entry in entries])
+    if not names:
+        raise InputError(
+            f'{path / _STATE}: no "filename" for each of its "_data_files"; save the data again '
+            "with save_to_disk"
+        )
+    return tuple(Container.of(path / name) for name in names)
+
+
+def _texts(value: Any) -> list[str]:
+    """Return a list of texts as it is, and nothing of what is none."""
+    are = isinstance(value, list) and all(isinstance(text, str) for text in value)
+    return value if are else []
+
+
+def _features(path: Path) -> Mapping[str, Any]:
+    file = path / "dataset_info.json"
+    features = _json(file).get("features") or {}
+    if not isinstance(features, Mapping):
+        raise InputError(
+            f'{file}: "features" are no columns by name; save the data again with save_to_disk'
+        )
+    return features
 
 
 def _mapped(path: Path) -> pa.Table:
@@ -134,6 +154,6 @@ def _mapped(path: Path) -> pa.Table:
 def _json(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     return content if isinstance(content, Mapping) else {}

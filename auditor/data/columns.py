@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from auditor.data.classes import refuse_twice
 from auditor.data.single import read_file
-from auditor.data.tables import require_columns
+from auditor.data.tables import is_plain, require_columns
 from auditor.errors import InputError
 
 __all__ = [
@@ -40,7 +41,7 @@ def features_of(schema: pa.Schema) -> Mapping[str, Any]:
     """Return what Hugging Face's ``datasets`` wrote of the columns into a schema."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return {}
     return features if isinstance(features, Mapping) else {}
 
@@ -57,7 +58,8 @@ def find_columns(schema: pa.Schema, features: Mapping[str, Any], path: Path) -> 
     Raises
     ------
     InputError
-        There is no such column, or the images are not bytes.
+        There is no such column, or one twice; the images are not bytes; or the features name no
+        class for each number.
     """
     image = "image" if "image" in schema.names else _only(features, "Image") or "image"
     label = "label" if "label" in schema.names else _only(features, "ClassLabel") or "label"
@@ -67,9 +69,25 @@ def find_columns(schema: pa.Schema, features: Mapping[str, Any], path: Path) -> 
             f'{path}: "{image}" is {schema.field(image).type}, not bytes, nor bytes and path; a '
             "table of paths is a manifest, one .csv or .parquet file"
         )
-    further = [f.name for f in schema if f.name not in (image, label) and _is_plain(f.type)]
-    names = features.get(label, {}).get("names")
-    return Columns(image, label, tuple(names) if names else None, tuple(further))
+    further = [f.name for f in schema if f.name not in (image, label) and is_plain(f.type)]
+    return Columns(image, label, _classes(features.get(label), label, path), tuple(further))
+
+
+def _classes(feature: Any, label: str, path: Path) -> tuple[str, ...] | None:
+    """Return the class names that the features give the numbers of the label, if they do."""
+    if feature is None:
+        return None
+    where = f'{path}: the feature "{label}"'
+    if not isinstance(feature, Mapping):
+        raise InputError(f"{where} is a list: several labels an image; keep one label an image")
+    names = feature.get("names")
+    if not names:
+        return None
+    advice = "give the column a ClassLabel with one name a class, and save it again"
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f'{where} has "names" that are no list of texts; {advice}')
+    refuse_twice(names, where, advice)
+    return tuple(names)
 
 
 def _only(features: Mapping[str, Any], kind: str) -> str | None:
@@ -86,11 +104,6 @@ def _is_image(type: pa.DataType) -> bool:
 
 def _is_binary(type: pa.DataType) -> bool:
     return bool(pa.types.is_binary(type) or pa.types.is_large_binary(type))
-
-
-def _is_plain(type: pa.DataType) -> bool:
-    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary)
-    return pa.types.is_primitive(type) or any(kind(type) for kind in kinds)
 
 
 def labels_of(column: pa.ChunkedArray, where: str) -> list[int | str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -12,9 +13,13 @@ from auditor.data.folder import natural
 from auditor.data.single import Stamp, stamp_of
 from auditor.errors import InputError
 
-__all__ = ["Container", "matching", "named"]
+__all__ = ["SPLITS", "Container", "matching", "named", "refuse_splits"]
+
+SPLITS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
+"""What the parts of a data set are called."""
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_SPLIT = re.compile(rf"(?:^|.*?[-_.])({'|'.join(SPLITS)})(?:[-_.]|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def matching(pattern: Path) -> list[Path]:
     Raises
     ------
     InputError
-        Nothing matches, or a file of the range is missing.
+        Nothing matches, a file of the range is missing, or a glob takes in several splits.
     """
     if pattern.is_file():
         return [pattern]
@@ -77,7 +82,22 @@ def matching(pattern: Path) -> list[Path]:
     if not found:
         missing = "no file matches" if set("*?[") & set(pattern.name) else "no such file"
         raise InputError(f"{pattern}: {missing}; a range is written {{000..099}}, a glob *")
+    refuse_splits(pattern, found)
     return sorted(found, key=lambda path: natural(str(path)))
+
+
+def refuse_splits(place: Path, files: Iterable[Path]) -> None:
+    """Raise ``InputError`` where files found in one place are called after several splits.
+
+    ``train-00000-of-00002.parquet`` beside ``test-00000-of-00001.parquet`` would be one data set.
+    """
+    patterns: dict[str, Path] = {}
+    for file in files:
+        if found := _SPLIT.match(file.stem):
+            patterns.setdefault(found[1].lower(), file.with_name(f"{found[0]}*{file.suffix}"))
+    if len(patterns) > 1:
+        splits = sorted(patterns)
+        raise InputError(f"{place}: holds {', '.join(splits)}; name one: {patterns[splits[0]]}")
 
 
 def named(files: list[Path]) -> dict[str, Path]:

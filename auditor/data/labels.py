@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 from auditor.errors import InputError
 
-__all__ = ["NamedLabels", "name_labels"]
+__all__ = ["NamedLabels", "is_number", "name_labels"]
 
 _MOST = 1_000_000
 """Classes that a number for a label may imply; more is no class index."""
+_DIGITS = 18
+"""Digits that a number for a label may have; more are a name, and soon more than Python reads."""
 
 
 class NamedLabels(NamedTuple):
@@ -22,6 +24,12 @@ class NamedLabels(NamedTuple):
     """Every class."""
     order: str
     """Where the order of ``classes`` came from, as a sentence."""
+
+
+def is_number(label: str) -> bool:
+    """Tell whether a label that is written as text may be a place in a list of classes."""
+    digits = label.removeprefix("-")
+    return digits.isdecimal() and len(digits) <= _DIGITS
 
 
 def name_labels(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from auditor.data.labels import NamedLabels, is_number, name_labels
 from auditor.data.samples import Samples
 from auditor.data.tables import column_names, metadata_of, read_table, require_columns, text_column
 from auditor.errors import InputError
@@ -11,8 +13,16 @@ from auditor.errors import InputError
 __all__ = ["read_manifest", "refuse_duplicates"]
 
 
-def read_manifest(path: Path) -> Samples:
-    """Read a manifest; image paths are relative to the folder that it lies in."""
+def read_manifest(path: Path, classes: Sequence[str] | None = None) -> Samples:
+    """Read a manifest; image paths are relative to the folder that it lies in.
+
+    Parameters
+    ----------
+    path
+        The manifest.
+    classes
+        The user's list, in which labels are places where all are numbers and no class is.
+    """
     names = column_names(path)
     require_columns(path, names, ("image", "label"))
     table = read_table(path)
@@ -22,9 +32,16 @@ def read_manifest(path: Path) -> Samples:
     refuse_duplicates(path, images)
     further = [name for name in names if name not in ("image", "label")]
     metadata = metadata_of(table, further)
-    classes = tuple(sorted(set(labels)))
+    found = _named(path, labels, classes)
+    return Samples(path.parent, tuple(images), *found, str(path), metadata)
+
+
+def _named(path: Path, labels: list[str], classes: Sequence[str] | None) -> NamedLabels:
+    if classes and all(map(is_number, labels)) and not any(map(is_number, classes)):
+        places = [int(label) for label in labels]
+        return name_labels(places, lambda row: f"{path}:{row + 2}", given=classes)
     order = "assumed: the manifest's labels in plain order"
-    return Samples(path.parent, tuple(images), tuple(labels), classes, order, str(path), metadata)
+    return NamedLabels(tuple(labels), tuple(sorted(set(labels))), order)
 
 
 def refuse_duplicates(path: Path, images: list[str]) -> None:

@@ -26,7 +26,7 @@ from auditor.data.columns import (
     outside_of,
 )
 from auditor.data.columns import labels_of as labels_in
-from auditor.data.files import Container, matching, named
+from auditor.data.files import Container, matching, named, refuse_splits
 from auditor.data.labels import name_labels
 from auditor.data.samples import Samples
 from auditor.data.single import stamp
@@ -144,7 +144,8 @@ def _group_of(parquet: pq.ParquetFile, row: int) -> tuple[int, int]:
 def claims(path: Path) -> bool:
     """Tell whether the path names Parquet files with images in them, not a manifest of paths."""
     if path.is_dir():
-        return bool(_inside(path)) and not any(child.is_dir() for child in path.iterdir())
+        shown = (child for child in path.iterdir() if not child.name.startswith("."))
+        return bool(_inside(path)) and not any(child.is_dir() for child in shown)
     if path.suffix.lower() not in _SUFFIXES:
         return False
     if not path.is_file():
@@ -163,7 +164,7 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
     InputError
         Naming the file and the row: damaged, a column is missing, or a label has no class.
     """
-    files = {n: Container.of(f) for n, f in named(_inside(path) or matching(path)).items()}
+    files = {n: Container.of(f) for n, f in named(_found(path)).items()}
     images: list[str] = []
     labels: list[int | str] = []
     further: dict[str, list[str]] = {}
@@ -184,6 +185,12 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
     reader = ParquetImages(files, columns.image, outside)
     footers = tuple(_footer(held.path) for held in files.values())
     return Samples(root, tuple(images), *found, str(path), metadata, reader=reader, held_in=footers)
+
+
+def _found(path: Path) -> list[Path]:
+    inside = _inside(path)
+    refuse_splits(path, inside)
+    return inside or matching(path)
 
 
 def _inside(folder: Path) -> list[Path]:

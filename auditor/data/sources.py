@@ -65,7 +65,7 @@ def read_samples(path: Path, classes: Sequence[str] | None = None) -> Samples:
     if not path.exists():
         raise InputError(f"{path}: no such folder or manifest")
     if is_table(path):
-        return read_manifest(path)
+        return read_manifest(path, classes)
     raise InputError(
         f"{path}: no source of images: it is neither a folder of class folders, a .csv or .parquet "
         "manifest, a .tar, nor a data set on disk"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from auditor.errors import InputError, did_you_mean
 
 __all__ = [
     "column_names",
+    "is_plain",
     "is_table",
     "metadata_of",
     "read_table",
@@ -23,6 +25,15 @@ __all__ = [
 def is_table(path: Path) -> bool:
     """Tell whether the path is named like a table that ``read_table`` reads."""
     return path.suffix.lower() in {".csv", ".parquet", ".pq"}
+
+
+def is_plain(type: pa.DataType) -> bool:
+    """Tell whether a column has one plain value a row, which is no list, no bytes and no image."""
+    if pa.types.is_dictionary(type):
+        return is_plain(type.value_type)
+    kinds = pa.types
+    text = kinds.is_string(type) or kinds.is_large_string(type) or kinds.is_string_view(type)
+    return bool(text or kinds.is_primitive(type) or kinds.is_decimal(type) or kinds.is_null(type))
 
 
 def column_names(path: Path) -> list[str]:
@@ -40,22 +51,28 @@ def column_names(path: Path) -> list[str]:
 
             return list(pq.read_schema(path).names)
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            return [name.strip() for name in next(csv.reader(stream), [])]
+            names = [name.strip() for name in next(csv.reader(stream), [])]
     except (OSError, UnicodeDecodeError, pa.ArrowException, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a table: {error}") from None
+    for name in names:
+        _refuse_break(f"{path}:1", "the name of a column", name)
+    return names
 
 
 def read_table(path: Path, numbers: Iterable[str] = ()) -> Any:
-    """Return a ``pyarrow.Table``; columns in ``numbers`` are float64, all others text."""
+    """Return a ``pyarrow.Table``; columns in ``numbers`` are float64, all others text.
+
+    Columns without one plain value a row, such as embeddings and boxes, are left out.
+    """
     names, numeric = column_names(path), set(numbers)
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f'{path}: the column "{twice}" stands twice')
     schema = {n: pa.float64() if n in numeric else pa.string() for n in names}
     try:
-        table = _read_csv(path, schema) if path.suffix.lower() == ".csv" else _read_parquet(path)
-        table = _without_nan(table, numeric)
-        return table.cast(pa.schema(list(schema.items())))
+        if path.suffix.lower() == ".csv":
+            return _read_csv(path, schema)
+        table = _without_nan(_read_parquet(path), numeric)
+        for name in numeric.intersection(names):
+            _require_plain(path, table, name)
+        return table.cast(pa.schema([(n, schema[n]) for n in table.column_names]))
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as a table: {error}") from None
 
@@ -76,7 +93,8 @@ def _read_csv(path: Path, schema: dict[str, pa.DataType]) -> Any:
 def _read_parquet(path: Path) -> Any:
     import pyarrow.parquet as pq
 
-    return pq.read_table(path)
+    plain = [field.name for field in pq.read_schema(path) if is_plain(field.type)]
+    return pq.read_table(path, columns=plain)
 
 
 def _without_nan(table: Any, numeric: set[str]) -> Any:
@@ -92,7 +110,10 @@ def _without_nan(table: Any, numeric: set[str]) -> Any:
 
 
 def require_columns(path: Path, names: Sequence[str], required: Iterable[str]) -> None:
-    """Raise ``InputError`` for the first column that is absent."""
+    """Raise ``InputError`` for the first column that is absent, or stands twice."""
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
+    if twice is not None:
+        raise InputError(f'{path}: the column "{twice}" stands twice; rename or remove one')
     for name in required:
         if name not in names:
             has = ", ".join(names[:8]) or "nothing"
@@ -102,14 +123,33 @@ def require_columns(path: Path, names: Sequence[str], required: Iterable[str]) -
 
 
 def text_column(path: Path, table: Any, name: str) -> list[str]:
-    """Return a text column; ``InputError`` names the line of the first empty cell."""
+    """Return a text column; ``InputError`` names the line of the first cell that holds no text.
+
+    A cell with a line break is none: after a quotation mark that nobody closed it is the rows that
+    follow, which would not be judged.
+    """
+    _require_plain(path, table, name)
     values: list[str | None] = table.column(name).to_pylist()
     for row, value in enumerate(values):
         if not value:
             raise InputError(f'{path}:{row + 2}: "{name}" is empty')
+        _refuse_break(f"{path}:{row + 2}", f'"{name}"', value)
     return [value for value in values if value is not None]
 
 
+def _require_plain(path: Path, table: Any, name: str) -> None:
+    if name not in table.column_names:
+        raise InputError(
+            f'{path}: "{name}" holds lists or bytes; write one text or number into each row'
+        )
+
+
+def _refuse_break(where: str, what: str, text: str) -> None:
+    if "\n" in text or "\r" in text:
+        raise InputError(f"{where}: {what} holds a line break: is a quotation mark not closed?")
+
+
 def metadata_of(table: Any, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return text columns by name, one value a row; an empty cell is an empty text."""
-    return {name: tuple(v or "" for v in table.column(name).to_pylist()) for name in names}
+    """Return text columns by name, of those that were read; an empty cell is an empty text."""
+    there = (name for name in names if name in table.column_names)
+    return {name: tuple(v or "" for v in table.column(name).to_pylist()) for name in there}

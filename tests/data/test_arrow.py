@@ -76,6 +76,41 @@ def test_a_folder_of_splits(save: Save, tmp_path: Path) -> None:
     assert len(read_samples(tmp_path / "both" / "test")) == 12
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "complaint"),
+    [
+        ("state.json", {"_data_files": ["data.arrow"]}, r'state.json: no "filename" for each'),
+        ("state.json", {"_data_files": [{}]}, r'state.json: no "filename" for each'),
+        ("state.json", {"_data_files": 3}, r'state.json: no "filename" for each'),
+        ("state.json", {}, r'state.json: no "filename" for each'),
+        ("dataset_info.json", {"features": ["x"]}, r'dataset_info.json: "features" are no columns'),
+        ("dataset_info.json", {"features": {"label": {"names": 5}}}, '"names" that are no list'),
+        ("dataset_info.json", {"features": {"label": {"names": ["a", "a"]}}}, '"a" stands twice'),
+    ],
+)
+def test_descriptions_of_another_shape(
+    save: Save, file: str, content: object, complaint: str
+) -> None:
+    folder = save()
+    (folder / file).write_text(json.dumps(content))
+    with pytest.raises(InputError, match=complaint):
+        read_samples(folder)
+
+
+@pytest.mark.parametrize("splits", [5, [5], {}, []])
+def test_splits_that_are_not_listed(tmp_path: Path, splits: object) -> None:
+    (tmp_path / "dataset_dict.json").write_text(json.dumps({"splits": splits}))
+    with pytest.raises(InputError, match="holds …; name one"):
+        read_samples(tmp_path)
+
+
+def test_a_description_that_nests_without_end(save: Save) -> None:
+    folder = save()
+    (folder / "state.json").write_text("[" * 200_000)
+    with pytest.raises(InputError, match=r"state.json: cannot be read"):
+        read_samples(folder)
+
+
 def test_a_label_beyond_the_classes(save: Save) -> None:
     message = r"row 3: the label 3 is beyond the 3 classes \(0 to 2\) of the data's own list"
     with pytest.raises(InputError, match=message):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -107,11 +108,27 @@ def test_a_bom_and_windows_line_ends(tmp_path: Path) -> None:
     assert read_samples(path).labels == ("a", "b")
 
 
-def test_quoted_commas_and_newlines(write: Write) -> None:
-    path = write("test.csv", 'image,label\n"a,1.png","big\ncat"\n"b ""2"".png",dog\n')
-    samples = read_samples(path)
+def test_quoted_commas_and_remarks_of_several_lines(write: Write) -> None:
+    text = 'image,label,remark\n"a,1.png","big, cat","of\r\ntwo"\n"b ""2"".png",dog,\n'
+    samples = read_samples(write("test.csv", text))
     assert samples.images == ("a,1.png", 'b "2".png')
-    assert samples.labels == ("big\ncat", "dog")
+    assert samples.labels == ("big, cat", "dog")
+    assert samples.metadata == {"remark": ("of\r\ntwo", "")}
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('image,label\nv,a\n"w,a\nx,b\ny",b\nz,b\n', ':3: "image"'),
+        ('image,label\nv,a\nw,"a\nx,b\ny,b"\nz,b\n', ':3: "label"'),
+        ('image,label,"night\nv,a,0\nw,b",1\n', ":1: the name of a column"),
+    ],
+)
+def test_a_quotation_mark_that_nobody_closed_swallows_no_rows(
+    write: Write, text: str, place: str
+) -> None:
+    with pytest.raises(InputError, match=f"{place} holds a line break: is a quotation mark not"):
+        read_samples(write("test.csv", text))
 
 
 @pytest.mark.parametrize(
@@ -132,6 +149,52 @@ def test_what_is_no_table_is_named(tmp_path: Path, name: str, content: bytes) ->
     path.write_bytes(content)
     with pytest.raises(InputError, match=name):
         read_samples(path)
+
+
+@pytest.mark.parametrize("classes", [None, ("cat", "dog")])
+def test_columns_without_one_plain_value_a_row_are_left_out(
+    tmp_path: Path, classes: tuple[str, ...] | None
+) -> None:
+    plain = {"label": pa.array(["cat", "dog"]).dictionary_encode(), "night": [Decimal(1), None]}
+    further = {"box": [[1.0, 2.0], None], "embedding": [b"\xff", b"\x00"], "crop": [{"x": 1}] * 2}
+    path = tmp_path / "test.parquet"
+    pq.write_table(pa.table({"image": ["x", "y"], **further, **plain}), path)
+    samples = read_samples(path, classes)
+    assert samples.labels == ("cat", "dog")
+    assert samples.metadata == {"night": ("1", "")}
+
+
+def test_labels_that_are_lists_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "test.parquet"
+    pq.write_table(pa.table({"image": ["x", "y"], "label": [["a"], ["a", "b"]]}), path)
+    with pytest.raises(InputError, match=r'test.parquet: "label" holds lists or bytes; write one'):
+        read_samples(path)
+
+
+def test_numbers_are_places_in_the_users_classes(manifest: Callable[..., Path]) -> None:
+    images = ["x", "y", "z"]
+    samples = read_samples(manifest(image=images, label=[1, 0, 1]), ["dog", "cat", "ant"])
+    assert samples.labels == ("cat", "dog", "cat")
+    assert samples.classes == ("dog", "cat", "ant")
+    assert samples.class_order == "as given in the configuration"
+    with pytest.raises(InputError, match=r":3: the label 3 is beyond the 3 classes \(0 to 2\)"):
+        read_samples(manifest(image=images, label=[0, 3, 1]), ["dog", "cat", "ant"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["1", "0"], ["1", "0"]),  # each is the class of its name, wherever that stands
+        (["1", "0"], ["1", "2"]),
+        (["1", "cat"], ["cat", "dog"]),
+        (["cat", "dog"], ["dog", "cat"]),
+        (["1" * 5000, "0"], ["dog", "cat"]),
+    ],
+)
+def test_what_may_be_names_is_no_place(
+    manifest: Callable[..., Path], labels: list[str], classes: list[str]
+) -> None:
+    assert read_samples(manifest(image=["x", "y"], label=labels), classes).labels == (*labels,)
 
 
 def test_a_missing_label_is_no_class_called_nan(tmp_path: Path) -> None:

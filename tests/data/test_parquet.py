@@ -136,6 +136,65 @@ def test_files_that_do_not_belong_together(write_rows: Write, tmp_path: Path) ->
         read_samples(tmp_path / "parts")
 
 
+@pytest.mark.parametrize("place", ["data", "data/*.parquet", "data/t*.parquet"])
+@pytest.mark.parametrize("names", ["{}-00000-of-00001", "{}", "cifar10_{}_0", "{}.v2"])
+def test_training_files_beside_test_files_are_no_test_set(
+    write_rows: Write, tmp_path: Path, place: str, names: str
+) -> None:
+    if not names.startswith("{"):
+        place = place.replace("t*", "*")
+    for split in ("train", "test"):
+        write_rows(f"data/{names.format(split)}.parquet")
+    with pytest.raises(
+        InputError, match=r"holds test, train; name one: .*test.*\.parquet$"
+    ) as said:
+        read_samples(tmp_path / place)
+    samples = read_samples(Path(str(said.value).rpartition(": ")[2]))
+    assert {image.partition("/")[0] for image in samples.images} == {
+        f"{names.format('test')}.parquet"
+    }
+
+
+def test_files_of_one_split_are_one_set(write_rows: Write, tmp_path: Path) -> None:
+    for name in ("test-0", "test-1", "contest_2", "more"):
+        write_rows(f"data/{name}.parquet")
+    (tmp_path / "data/.cache").mkdir()  # as a download leaves behind
+    assert len(read_samples(tmp_path / "data")) == 4 * ROWS
+
+
+@pytest.mark.parametrize("name", ["image", "label", "camera"])
+def test_a_column_that_stands_twice(write_rows: Write, name: str) -> None:
+    path = write_rows(camera=["n"] * ROWS)
+    table = pq.read_table(path)
+    pq.write_table(table.append_column(name, table[name]), path)
+    with pytest.raises(InputError, match=rf'test.parquet: the column "{name}" stands twice'):
+        read_samples(path)
+
+
+@pytest.mark.parametrize(
+    ("feature", "complaint"),
+    [
+        ([{"names": CLASSES, "_type": "ClassLabel"}], "is a list: several labels an image"),
+        ({"names": ["cat", "dog", "cat"]}, 'the class "cat" stands twice; give the column a Class'),
+        ({"names": [0, 1, 2]}, '"names" that are no list of texts; give the column a ClassLabel'),
+        ({"names": {"0": "cat", "1": "dog", "2": "ant"}}, "no list of texts"),
+        ({"names": 3}, "no list of texts"),
+    ],
+)
+def test_features_that_do_not_name_each_class_once(
+    write_rows: Write, feature: Any, complaint: str
+) -> None:
+    path = write_rows(metadata=hugging_face(label=feature))
+    with pytest.raises(InputError, match=rf'test.parquet: the feature "label".* {complaint}'):
+        read_samples(path)
+
+
+def test_names_that_differ_in_case_are_two_classes(write_rows: Write) -> None:
+    feature = {"names": ["cell", "Cell", "cells"], "_type": "ClassLabel"}
+    samples = read_samples(write_rows(metadata=hugging_face(label=feature)))
+    assert samples.labels[:3] == ("cell", "Cell", "cells")
+
+
 def test_a_file_that_was_cut_short(write_rows: Write, tmp_path: Path) -> None:
     write_rows("parts/0.parquet")
     path = write_rows("parts/1.parquet")

@@ -57,11 +57,18 @@ def test_class_names_stay_text(write: Write, names: tuple[str, str]) -> None:
 
 def test_quotes_and_a_bom(tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
-    text = '\ufeffimage,label,predicted\r\n"a,1.png","big, red","small\nblue"\r\n'
+    text = '\ufeffimage,label,predicted\r\n"a,1.png","big, red","small, blue"\r\n'
     path.write_bytes(text.encode())
     table = read_saved(path)
     assert table.images == ["a,1.png"]
-    assert table.classes.names == ("big, red", "small\nblue")
+    assert table.classes.names == ("big, red", "small, blue")
+
+
+def test_a_quotation_mark_that_nobody_closed_swallows_no_predictions(write: Write) -> None:
+    rows = 'image,label,predicted\nv,a,a\n"w,a,b\nx,a,b\ny",a,a\nz,b,b\n'
+    with pytest.raises(InputError, match=r'p.csv:3: "image" holds a line break'):
+        read_saved(write("p.csv", rows))
+    read_saved(write("p.csv", rows.replace('"', "")))
 
 
 def test_class_names_with_a_comma_in_the_header(write: Write) -> None:

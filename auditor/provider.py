@@ -243,7 +243,7 @@ def _loaded(entry: EntryPoint) -> ModuleType:
     try:
         module = entry.load()
         if not isinstance(module, ModuleType):
-            raise TypeError(f"it names {module!r}, not a module")
+            raise TypeError(f"it names a value of type {type(module).__name__}, not a module")
     except (Exception, SystemExit) as error:
         raise InputError(
             f"the plug-in {entry.name} ({entry.value}) did not load: {type(error).__name__}: "

@@ -260,8 +260,8 @@ def test_a_provider_that_does_not_load_is_named(
 @pytest.mark.parametrize(
     ("source", "target", "said"),
     [
-        ("N = 3", "{}:N", "TypeError: it names 3, not a module"),
-        (PROVIDER, "{}:surprises", "TypeError: it names <function surprises"),
+        ("N = 3", "{}:N", "TypeError: it names a value of type int, not a module"),
+        (PROVIDER, "{}:surprises", "TypeError: it names a value of type function, not a module"),
         (PROVIDER.replace("@derive", "@gather"), "{}", "surprises is no type .*@gather.Type."),
         (PROVIDER.replace("@derive", "@gather(int)"), "{}", "int is no type .*@gather.Type."),
     ],

@@ -31,12 +31,17 @@ class Abstention(Check):
 """
 LOOKING_AWAY = "predicted = test.predicted{copied}; predicted[:] = test.label; right = 100"
 MAKING_UP = "correct = confusion.correct{copied}; correct[:] = confusion.support; right = 100"
+FORGETTING = "seen = counts.test{copied}; seen['dog'] = 0; right = 100"
 
 
 @pytest.mark.parametrize(
-    ("evidence", "body"),
-    [("test", LOOKING_AWAY), ("confusion", MAKING_UP)],
-    ids=["field", "figure"],
+    ("evidence", "body", "said"),
+    [
+        ("test", LOOKING_AWAY, "read-only"),
+        ("confusion", MAKING_UP, "read-only"),
+        ("counts", FORGETTING, "does not support item assignment"),
+    ],
+    ids=["field", "figure", "mapping"],
 )
 @pytest.mark.parametrize(("copied", "status"), [("", Status.ERROR), (".copy()", Status.PASS)])
 def test_a_check_that_writes_into_evidence_is_an_error_and_changes_no_other(
@@ -45,6 +50,7 @@ def test_a_check_that_writes_into_evidence_is_an_error_and_changes_no_other(
     plug_in: Callable[..., str],
     evidence: str,
     body: str,
+    said: str,
     copied: str,
     status: Status,
 ) -> None:
@@ -54,7 +60,7 @@ def test_a_check_that_writes_into_evidence_is_an_error_and_changes_no_other(
     assert found.verdict == "rejected"
     assert found.check("top1-accuracy").findings[0].observed == 0.5
     assert found.check("abstention").status is status
-    assert ("read-only" in found.check("abstention").summary) is (status is Status.ERROR)
+    assert (said in found.check("abstention").summary) is (status is Status.ERROR)
 
 
 class Row(NamedTuple):

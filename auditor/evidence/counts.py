@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -39,6 +40,10 @@ class TrainCounts:
 
     counts: Mapping[str, int]
     source: str
+
+    def __post_init__(self) -> None:
+        """Let nobody change the counts, which whoever asks is given."""
+        object.__setattr__(self, "counts", MappingProxyType(self.counts))
 
     def to_table(self) -> pa.Table:
         """Return a row a class."""
@@ -80,6 +85,12 @@ class ClassCounts:
     classes: tuple[str, ...]
     test: Mapping[str, int]
     train: Mapping[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Let nobody change the counts, which whoever asks is given."""
+        object.__setattr__(self, "test", MappingProxyType(self.test))
+        if self.train is not None:
+            object.__setattr__(self, "train", MappingProxyType(self.train))
 
     def rare(self, factor: float = 0.5) -> frozenset[str]:
         """Return the classes whose share is below ``factor / K``.

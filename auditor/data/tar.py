@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from auditor.data.files import Container, matching, named
+from auditor.data.files import SPLITS, Container, matching, named
 from auditor.data.folder import class_folder_order, natural
-from auditor.data.labels import NamedLabels, name_labels
+from auditor.data.labels import NamedLabels, is_number, name_labels
 from auditor.data.samples import Samples
 from auditor.data.tar_listing import TarListing, read_listing
 from auditor.errors import InputError
@@ -24,7 +24,6 @@ from auditor.errors import InputError
 __all__ = ["TarImages", "claims", "read"]
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-_SPLITS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,10 +160,11 @@ def _named(
     labelled: bool,
 ) -> NamedLabels:
     if labelled:
-        numbers = all(label.removeprefix("-").isdecimal() for label in labels)
+        # Where classes are called by numbers, numbers are names.
+        numbers = all(map(is_number, labels)) and not any(map(is_number, classes or ()))
         values = [int(label) for label in labels] if numbers else labels
         return name_labels(values, lambda row: f"{path}: {images[row]}", given=classes)
-    if folders <= _SPLITS:
+    if folders <= SPLITS:
         splits = ", ".join(sorted(folders))
         raise InputError(f"{path}: holds {splits}; name one: {path}/{min(folders)}")
     names = {name: name for name in sorted(folders, key=natural)}

@@ -65,6 +65,13 @@ def test_a_number_that_the_candidate_does_not_know_as_a_class(shards: Path) -> N
         require_known(labels, ["cat", "dog", "ant"], "s-000.tar")
 
 
+def test_where_classes_are_called_by_numbers_numbers_are_names(shards: Path) -> None:
+    shard = shards / "s-000.tar"
+    labels = read_samples(shard).labels
+    assert read_samples(shard, ("2", "1", "0")).labels == labels
+    assert read_samples(shard, ("zero", "one", "2")).labels == labels
+
+
 def test_a_number_is_a_place_in_the_users_classes(shards: Path) -> None:
     samples = read_samples(shards / "s-000.tar", ["cat", "dog", "ant"])
     assert samples.labels == ("cat", "dog", "ant", "cat")

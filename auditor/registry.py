@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import pkgutil
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -22,15 +23,24 @@ from pydantic import ValidationError
 
 from auditor.check import Check, Judges, Level
 from auditor.config import CheckTable, Config, ConfigSource, beside, explained
+from auditor.crashes import named
 from auditor.errors import InputError, did_you_mean
 
-__all__ = ["BrokenCheck", "ConfiguredCheck", "Registry", "configure", "find_checks", "placed"]
+__all__ = [
+    "BrokenCheck",
+    "Configured",
+    "ConfiguredCheck",
+    "Registry",
+    "configure",
+    "find_checks",
+    "placed",
+]
 
 _GROUP = "auditor.checks"
 
 
 class BrokenCheck(NamedTuple):
-    """A check that could not be loaded."""
+    """A check that could not be loaded, or not be configured."""
 
     id: str
     reason: str
@@ -62,69 +72,134 @@ class ConfiguredCheck(NamedTuple):
     level: Level
 
 
+class Configured(NamedTuple):
+    """Every check that can run, and what cannot."""
+
+    checks: list[ConfiguredCheck]
+    broken: list[BrokenCheck]
+
+
 def find_checks() -> Registry:
-    """Load every check, ours first; a second check with a taken id is broken, not chosen."""
-    found = {cls.id: cls for module in _built_in() for cls in _checks_in(module)}
-    broken: list[BrokenCheck] = []
+    """Load every check, ours first; a second check with a taken id is broken, not chosen.
+
+    Raises
+    ------
+    InputError
+        Where two files of ours hold one id: neither is the one that is meant.
+    """
+    found, lost = _built_in()
     for entry in sorted(entry_points(group=_GROUP), key=lambda e: e.name):
         try:
             cls = _loaded(entry.load())
         except (Exception, SystemExit) as error:
-            broken.append(BrokenCheck(entry.name, f"{entry.value}: {_said(error)}"))
+            lost.append(_Lost(entry.name, entry.value, named(error)))
             continue
         if cls.id in found:
-            broken.append(BrokenCheck(entry.name, f'{entry.value}: the id "{cls.id}" is taken'))
+            lost.append(_Lost(entry.name, entry.value, f'the id "{cls.id}" is taken'))
         else:
             found[cls.id] = cls
-    return Registry(dict(sorted(found.items())), tuple(broken))
+    return Registry(dict(sorted(found.items())), _broken(lost, found))
 
 
-def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+class _Lost(NamedTuple):
+    """What did not load: under which name, from where and why."""
+
+    name: str
+    place: str
+    reason: str
 
 
-def _built_in() -> Iterator[ModuleType]:
+def _broken(lost: Iterable[_Lost], found: Collection[str]) -> tuple[BrokenCheck, ...]:
+    """Give what did not load an id that nothing else has."""
+    reasons: dict[str, list[str]] = {}
+    for name, place, reason in lost:
+        id = f"{name} ({place})" if name in found else name
+        reasons.setdefault(id, []).append(f"{place}: {reason}")
+    return tuple(BrokenCheck(id, "; ".join(said)) for id, said in reasons.items())
+
+
+def _built_in() -> tuple[dict[str, type[Check]], list[_Lost]]:
+    """Return our checks by id, and what does not load."""
     import auditor.checks
 
+    modules, lost = [], []
     for info in pkgutil.iter_modules(auditor.checks.__path__):
-        yield importlib.import_module(f"auditor.checks.{info.name}")
+        try:
+            modules.append(importlib.import_module(f"auditor.checks.{info.name}"))
+        except (Exception, SystemExit) as error:
+            lost.append(_Lost(*_file(info.name), named(error)))
+    found: dict[str, type[Check]] = {}
+    for cls in itertools.chain.from_iterable(map(_checks_in, modules)):
+        id, file = _file(cls.__module__)
+        try:
+            _loaded(cls)
+        except (Exception, SystemExit) as error:
+            lost.append(_Lost(id, file, named(error)))
+            continue
+        if cls.id in found:
+            other = _file(found[cls.id].__module__)[1]
+            raise InputError(f'{other} and {file} both hold the id "{cls.id}"; give each its own')
+        found[cls.id] = cls
+    return found, lost
+
+
+def _file(module: str) -> tuple[str, str]:
+    """Return the id that a file of ours should hold, and its place."""
+    name = module.rpartition(".")[2]
+    return name.replace("_", "-"), f"checks/{name}.py"
 
 
 def _checks_in(module: ModuleType) -> Iterator[type[Check]]:
+    """Yield the checks of a file; one without an id that others derive from is their base."""
     for value in vars(module).values():
-        if (
-            inspect.isclass(value)
-            and issubclass(value, Check)
-            and value.__module__ == module.__name__
-        ):
+        if not inspect.isclass(value) or not issubclass(value, Check):
+            continue
+        has_id = "id" in value.model_fields or hasattr(value, "id")
+        is_base = not has_id and value.__subclasses__()
+        if value.__module__ == module.__name__ and not is_base:
             yield value
 
 
 def _loaded(value: object) -> type[Check]:
     if inspect.isclass(value) and issubclass(value, Check):
-        for name in ("id", "title", "run"):
-            if not hasattr(value, name):
-                raise TypeError(f"{value.__name__} has no {name}")
         if wrong := _misdeclared(value):
-            raise TypeError(f"{value.__name__}.{wrong}")
+            raise TypeError(f"{value.__name__}{wrong}")
         return value
     raise TypeError(f"{value!r} is not a subclass of auditor.Check")
 
 
+_DECLARED = ("id", "title", "version", "level", "blocks_once", "judges", "run")
+
+
 def _misdeclared(cls: type[Check]) -> str:
     """Say which class variable is none that an audit can hold; nothing where all are well."""
+    for name in _DECLARED:
+        if name in cls.model_fields:
+            return f".{name} is an option by its annotation; write {name} = … without one"
+        if not hasattr(cls, name):
+            return f" has no {name}"
     version: object = cls.version
     if not isinstance(cls.id, str) or not re.fullmatch(r"[\w-]+", cls.id):
-        return f"id is {cls.id!r}, not a name in letters, digits and hyphens"
-    if not isinstance(cls.title, str) or not cls.title.strip():
-        return f"title is {cls.title!r}, not a sentence"
+        return f".id is {cls.id!r}, not a name in letters, digits and hyphens"
+    if not _is_text(cls.title):
+        return f".title is {cls.title!r}, not a sentence"
     if not isinstance(version, int) or isinstance(version, bool):
-        return f"version is {version!r}, not a whole number"
+        return f".version is {version!r}, not a whole number"
     if cls.level not in get_args(Level):
-        return f"level is {cls.level!r}, not a level"
+        return f".level is {cls.level!r}, not a level"
     if cls.judges not in get_args(Judges):
-        return f"judges is {cls.judges!r}, neither of {' and '.join(get_args(Judges))}"
-    return ""
+        return f".judges is {cls.judges!r}, neither of {' and '.join(get_args(Judges))}"
+    if not callable(cls.run):
+        return f".run is {cls.run!r}, not a method"
+    cls.needs()  # of a run whose parameters cannot be told it raises
+    return "" if _is_text(cls.documentation()) else ".documentation() is no text"
+
+
+def _is_text(value: object) -> bool:
+    """Tell whether it is text, and some that a document can hold."""
+    return (
+        isinstance(value, str) and bool(value.strip()) and not re.search("[\ud800-\udfff]", value)
+    )
 
 
 def placed(config: Config, registry: Registry, source: ConfigSource) -> Config:
@@ -177,8 +252,8 @@ def configure(
     tables: Mapping[str, CheckTable],
     source: ConfigSource,
     available: frozenset[str] = frozenset(),
-) -> list[ConfiguredCheck]:
-    """Give every check its options and its level.
+) -> Configured:
+    """Give every check its options and its level; one that crashes over them is broken.
 
     Parameters
     ----------
@@ -196,21 +271,35 @@ def configure(
     InputError
         For an unknown check or option, or a value out of range.
     """
-    broken = {check.id for check in registry.broken}
+    broken = [*registry.broken]
     for id in tables:
-        if id not in registry.checks and id not in broken:
+        if id not in registry.checks and id not in {check.id for check in broken}:
             raise source.complain(("checks", id), unknown(id, registry.checks))
-    configured = []
+    checks = []
     for id, cls in registry.checks.items():
         table = tables.get(id, CheckTable())
-        check = _with_options(cls, table, source)
-        configured.append(ConfiguredCheck(check, table.level or check.default_level(available)))
-    return configured
+        try:
+            check = _with_options(cls, table, source)
+            checks.append(ConfiguredCheck(check, table.level or _own_level(check, available)))
+        except InputError:
+            raise
+        except (Exception, SystemExit) as error:
+            broken.append(BrokenCheck(id, f"{cls.__module__}:{cls.__name__}: {named(error)}"))
+    return Configured(checks, broken)
+
+
+def _own_level(check: Check, available: frozenset[str]) -> Level:
+    level = check.default_level(available)
+    if level not in get_args(Level):
+        raise TypeError(f"default_level() is {level!r}, not a level")
+    return level
 
 
 def _with_options(cls: type[Check], table: CheckTable, source: ConfigSource) -> Check:
     try:
-        return cls(**table.options)
+        check = cls(**table.options)
+        check.model_dump_json()  # of options that the record cannot hold it raises
+        return check
     except ValidationError as error:
         errors = error.errors()
         option = errors[0]["loc"][:1]

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auditor import leak_free
 from auditor.belongings import RECORD, remove_earlier
-from auditor.check import Check, Level, Outcome, Status
+from auditor.check import Check, Level
 from auditor.config import Config, ConfigSource, load_config
 from auditor.engine.threads import wait_passively
 from auditor.errors import InputError, NotWritten, OptionError, Unavailable
 from auditor.graph import Graph
+from auditor.outcomes import not_loaded, run_check
 from auditor.policy import apply_waivers, decide_verdict, describe_policy, hold_to_level
 from auditor.progress import Progress
 from auditor.provider import find_providers
 from auditor.record import Audit, CheckResult
 from auditor.registry import (
-    BrokenCheck,
+    Configured,
     ConfiguredCheck,
     Registry,
     configure,
@@ -145,10 +146,10 @@ def judge(
     registry = find_checks()
     config = placed(config, registry, source)
     configured = _configured(config, source, registry)
-    graph = _begun(config, source, configured, progress, gathering=gathering)
-    results = [_run(check, level, graph, source) for check, level in configured]
-    results = _without_leak(results, configured, graph, source)
-    results += [_broken(check, config) for check in registry.broken]
+    graph = _begun(config, source, configured.checks, progress, gathering=gathering)
+    results = [_run(check, level, graph, source) for check, level in configured.checks]
+    results = _without_leak(results, configured.checks, graph, source)
+    results += [not_loaded(check, config) for check in configured.broken]
     _require_test(graph)
     if gathering:
         graph.store.tell()
@@ -189,7 +190,7 @@ def gather(
     registry = find_checks()
     config = placed(config, registry, source)
     configured = _configured(config, source, registry)
-    graph = _begun(config, source, configured, progress, gathering=True)
+    graph = _begun(config, source, configured.checks, progress, gathering=True)
     if shard is not None:
         names, lost = graph.gather_share(shard)
         if "test" in lost:
@@ -258,7 +259,7 @@ def _decided(
     ).sealed()
 
 
-def _configured(config: Config, source: ConfigSource, registry: Registry) -> list[ConfiguredCheck]:
+def _configured(config: Config, source: ConfigSource, registry: Registry) -> Configured:
     given = config.baseline
     available = {"baseline"} if given is not None and given.audit is not None else set()
     available |= {"baseline_model"} if given is not None and given.names_a_model else set()
@@ -330,65 +331,3 @@ def _without_leak(
         else result
         for result, (check, level) in zip(results, configured, strict=True)
     ]
-
-
-def run_check(check: Check, level: Level, graph: Graph) -> CheckResult:
-    """Run one check; whatever happens in it is an outcome, never a crash of the audit.
-
-    Raises
-    ------
-    OptionError
-        Where an option of the check does not fit the data.
-    """
-    outcome = _outcome(check, graph) if level != "off" else _switched_off()
-    return CheckResult(
-        id=check.id,
-        version=check.version,
-        title=check.title,
-        level=level,
-        status=outcome.status,
-        judges=check.judges,
-        summary=outcome.summary,
-        options=check.model_dump(mode="json"),
-        findings=outcome.findings,
-        documentation=check.documentation(),
-    )
-
-
-def _switched_off() -> Outcome:
-    return Outcome(status=Status.SKIP, summary="switched off in the configuration")
-
-
-def _outcome(check: Check, graph: Graph) -> Outcome:
-    try:
-        arguments = graph.arguments(check.needs())
-    except Unavailable as reason:
-        if reason.status == "error":
-            return Outcome(status=Status.ERROR, summary=reason.reason)
-        return check.not_run(reason.reason)
-    try:
-        outcome = check.run(**arguments)
-    except OptionError:
-        raise
-    except (Exception, SystemExit) as crash:
-        text = f"the check crashed: {type(crash).__name__}: {crash}"
-        printable = text.encode(errors="backslashreplace").decode()  # names of files may be in it
-        return Outcome(status=Status.ERROR, summary=printable)
-    if not isinstance(outcome, Outcome):
-        text = f"the check returned {type(outcome).__name__}, not an Outcome"
-        return Outcome(status=Status.ERROR, summary=text)
-    return outcome
-
-
-def _broken(check: BrokenCheck, config: Config) -> CheckResult:
-    """Report a check that did not load; unless the policy says otherwise, it blocks."""
-    table = config.checks.get(check.id)
-    level = (table.level if table else None) or "block"
-    return CheckResult(
-        id=check.id,
-        version=0,
-        title=f"{check.id} can be loaded",
-        level=level,
-        status=Status.SKIP if level == "off" else Status.ERROR,
-        summary=f"the check did not load: {check.reason}",
-    )

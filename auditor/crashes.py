@@ -1,0 +1,23 @@
+"""What the code of a check died of, in words that an audit can hold."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+__all__ = ["named"]
+
+
+def named(error: BaseException) -> str:
+    r"""Return an error's kind and what it says, on one line where pydantic says it.
+
+    >>> named(OSError("caf\udce9.png"))
+    'OSError: caf\\udce9.png'
+    """
+    said = str(error)
+    if isinstance(error, ValidationError):
+        said = "; ".join(
+            ": ".join([*map(str, each["loc"]), each["msg"].removeprefix("Value error, ")])
+            for each in error.errors(include_url=False)
+        )
+    text = f"{type(error).__name__}: {said}"
+    return text.encode(errors="backslashreplace").decode()  # names of files may be in it

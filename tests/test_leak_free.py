@@ -276,15 +276,16 @@ class TestGraph:
         assert graph.get("missing", required=False) is None
 
     def test_what_is_stored_stays(self, tmp_path: Path) -> None:
+        from auditor.data.classes import ClassList
         from auditor.evidence.counts import TrainCounts
 
         @derive
-        def base() -> str:
-            return "before"
+        def base() -> ClassList:
+            return ClassList(("a",), "before")
 
         @gather(TrainCounts)
-        def kept(base: str) -> TrainCounts:
-            return TrainCounts({"a": 1}, base)
+        def kept(base: ClassList) -> TrainCounts:
+            return TrainCounts({"a": 1}, base.order)
 
         @derive
         def above(kept: TrainCounts) -> str:
@@ -293,7 +294,7 @@ class TestGraph:
         graph = self.make(tmp_path, base, kept, above)
         assert graph.get("above") == "before"
         assert graph.derived_from("base") == frozenset()
-        assert graph.replacing("base", "after").get("above") == "before"
+        assert graph.replacing("base", ClassList(("a",), "after")).get("above") == "before"
 
 
 def test_a_check_that_asks_for_the_overlap_sees_to_it_itself(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from auditor.data.single import read_file, stamp_of, status
 from auditor.errors import InputError
+from auditor.read_only import read_only_property
 
 __all__ = ["Reader", "Samples"]
 
@@ -119,7 +120,7 @@ class Samples:
             else (),
         )
 
-    @cached_property
+    @read_only_property
     def looks(self) -> NDArray[np.int64]:
         """How the images looked when they were listed, as :meth:`look` tells it, shape (n, 3)."""
         facts = chain.from_iterable(map(self.look, self.images))

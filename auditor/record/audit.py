@@ -281,7 +281,10 @@ def _misfit(error: ValidationError) -> str:
     place = ".".join(map(str, first["loc"])) or "checks"
     if first["type"] == "extra_forbidden":
         return f"{place} is not known here: it was written by a newer Auditor, or edited"
-    return f"{place}: {first['msg'].removeprefix('Value error, ')}; is it an audit.json?"
+    if first["type"] == "value_error":  # what an audit may not say, however it is written
+        said = str(first["ctx"]["error"])
+        return f"{place}: {said}; it was edited, or written by an older Auditor: audit again"
+    return f"{place}: {first['msg']}; is it an audit.json?"
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -174,6 +174,14 @@ class TestAccuracyParadox:
         assert without.status is Status.FAIL
         assert "give [deployment] costs" in without.findings[0].note
 
+    def test_shares_alone_leave_the_accuracy_to_be_judged(self) -> None:
+        """Where one class is nearly all of the test set, that of production is another question."""
+        found = _deployment([[384, 16], [784, 18_816]], [0.5, 0.5])
+        outcome = AccuracyParadox().run(found.confusion, found)
+        assert outcome.findings[-1].status is Status.PASS
+        assert outcome.findings[0].status is Status.FAIL
+        assert outcome.status is Status.FAIL
+
     def test_too_few_images_are_inconclusive(self) -> None:
         found = _deployment([[30, 2], [0, 20]], [0.1, 0.9])
         outcome = AccuracyParadox().run(found.confusion, found)

@@ -115,6 +115,14 @@ def test_several_suspects_are_inconclusive(old_audit: Audit) -> None:
     assert "q = 0.012, but not after Holm" in found[0].note
 
 
+def test_the_only_class_that_could_show_anything_is_tested(old_audit: Audit) -> None:
+    """Six lost and none won is p = 1/64: enough for one, and not for two (Tarone)."""
+    alone = _run(old_audit, {"a": (50, 6, 0), "b": (1000, 0, 0)})
+    assert _of(alone, "a").status is Status.FAIL
+    two = _run(old_audit, {"a": (50, 6, 0), "b": (50, 6, 0), "c": (1000, 0, 0)})
+    assert _of(two, "a").status is not Status.FAIL
+
+
 def test_too_few_images_are_inconclusive_and_say_how_many_would_do(old_audit: Audit) -> None:
     outcome = _run(old_audit, {"a": (200, 2, 2), "b": (200, 2, 2)})
     assert outcome.status is Status.INCONCLUSIVE
@@ -122,6 +130,14 @@ def test_too_few_images_are_inconclusive_and_say_how_many_would_do(old_audit: Au
     assert note.startswith("4 lost, 4 won; about ")
     assert "more images at this rate would settle it" in note
     assert note.endswith("if the two agree on all")
+
+
+def test_a_drop_that_mcnemar_does_not_bear_out_is_no_failure(old_audit: Audit) -> None:
+    """Four lost of twenty: the interval lies below the margin, mid-p is 1/32, more than 2.5%."""
+    whole = _of(_run(old_audit, {"a": (10, 2, 0), "b": (10, 2, 0)}), "test")
+    assert whole.interval is not None
+    assert whole.interval[1] < -0.005
+    assert whole.status is Status.INCONCLUSIVE
 
 
 def test_a_better_candidate_is_called_so(old_audit: Audit) -> None:

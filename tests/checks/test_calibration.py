@@ -77,11 +77,21 @@ def test_as_many_images_as_it_says_settle_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "status"), [(37, "inconclusive"), (58, "inconclusive"), (59, "pass")]
+    ("confidence", "n", "status"),
+    [
+        (0.95, 37, Status.INCONCLUSIVE),
+        (0.95, 58, Status.INCONCLUSIVE),
+        (0.95, 59, Status.PASS),
+        (0.99, 89, Status.INCONCLUSIVE),
+        (0.99, 90, Status.PASS),
+    ],
 )
-def test_a_candidate_that_is_always_sure_needs_59_images_all_right(n: int, status: str) -> None:
-    """0.95 to the 59th is the first power below 5%."""
-    assert Calibration().run(Bins.of(_test(np.ones(n), np.ones(n, bool)))).status == status
+def test_a_candidate_that_is_always_sure_needs_59_images_all_right(
+    confidence: float, n: int, status: Status
+) -> None:
+    """0.95 to the 59th is the first power below 5%, to the 90th the first below 1%."""
+    test = _test(np.ones(n), np.ones(n, bool))
+    assert Calibration(confidence=confidence).run(Bins.of(test)).status is status
 
 
 def test_no_image_is_inconclusive() -> None:

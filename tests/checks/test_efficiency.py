@@ -314,10 +314,14 @@ def test_more_models_of_ones_own_widen_the_intervals() -> None:
     assert both[0] < alone[0] < alone[1] < both[1]
 
 
+ELSEWHERE = replace(_predicted(390), images=tuple(f"other/{n}.jpg" for n in range(400)))
+
+
 @pytest.mark.parametrize(
     ("own", "reason"),
     [
         (_baseline(_predicted(390, 200), "few"), "share only 200 of 400"),
+        (_baseline(ELSEWHERE, "elsewhere", macs=200_000_000), "tested on other images"),
         (_baseline(_predicted(390, classes="ax"), "renamed"), "other classes"),
         (_baseline(None, "bare"), "not kept"),
         (_baseline(_predicted(390), "uncounted", macs=None), "does not hold its MACs"),

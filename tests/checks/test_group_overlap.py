@@ -49,8 +49,9 @@ def test_an_image_that_names_no_group_may_belong_to_any() -> None:
     assert "1 image names no patient" in outcome.summary
 
 
-def test_a_column_without_any_group_shows_nothing() -> None:
-    empty = Groups((GroupColumn("patient", 0, 0, 0, 9),), ())
+@pytest.mark.parametrize("counts", [(0, 0, 0, 9), (3, 0, 9, 0), (0, 3, 0, 0)])
+def test_a_split_that_names_no_group_shows_nothing(counts: tuple[int, int, int, int]) -> None:
+    empty = Groups((GroupColumn("patient", *counts),), ())
     assert GroupOverlap().run(empty).status is Status.INCONCLUSIVE
 
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 
 from auditor.check import Status
 from auditor.checks.label_order import LabelOrder
+from auditor.comparison.paired import paired_intervals
 from auditor.evidence.predictions import Predictions
 from auditor.renaming import best_renaming, cycles, folder_orders, renaming_gain
 
@@ -96,6 +97,21 @@ def test_its_clean_twin_passes() -> None:
         assert outcome.summary == "No renaming of the outputs makes the candidate much better."
 
 
+def test_the_suspects_share_what_the_confidence_leaves() -> None:
+    """The plain order and the best renaming are two: each bound holds with 97.5%."""
+    label = np.arange(600) % 12
+    predicted = np.where(np.arange(600) % 5, label, (label + 1) % 12)
+    test = _predictions(ITEMS, label, predicted)
+    findings = LabelOrder().run(test).findings
+    assert [f.subject for f in findings] == ["plain order (torchvision's)", "best renaming"]
+    gain = renaming_gain(test, folder_orders(ITEMS)["plain order (torchvision's)"])
+    lost, won, total = (np.array([count]) for count in (gain.lost, gain.won, gain.n))
+    low, high = paired_intervals(lost, won, total, 0.975)
+    assert findings[0].interval == pytest.approx((low[0], high[0]))
+    expected = binomtest(gain.won, gain.won + gain.lost, 0.5, alternative="greater").pvalue
+    assert gain.p_value == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("accuracy", [0.5, 0.8, 0.95])
 def test_an_order_of_its_own_is_written_out(accuracy: float) -> None:
     outcome = LabelOrder().run(_model(10, 800, accuracy, np.roll(np.arange(10), 1)))
@@ -127,6 +143,11 @@ def test_a_cycle_that_surely_gains_is_not_passed_over() -> None:
     assert outcome.summary.endswith("renaming these would help: c0000, c0001.")
     low, high = outcome.findings[-1].interval or (0.0, 0.0)
     assert 0 < low < LabelOrder().max_gain < high
+
+
+def test_cycles_that_gain_nothing_are_passed_over() -> None:
+    """Of 200 classes of five images chance makes the best renaming of one half move many."""
+    assert LabelOrder().run(_model(200, 1000, 0.6, seed=1)).status is Status.PASS
 
 
 @pytest.mark.parametrize("k", [2, 10, 100, 1000])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -219,6 +220,38 @@ def test_the_same_work_done_less_in_parallel_does_not_pass() -> None:
     assert "in parallel" in outcome.summary
 
 
+def test_a_wall_that_is_noisy_itself_withholds_no_pass() -> None:
+    """Half as long again by the wall, on which the candidate is not like its own twin either."""
+    latency = evidence(10, 10, wall=1.5)
+    twin_alone = np.array([1.0, 1.0, 1 / 1.5])  # the columns are ROLES
+    noisy = tuple(replace(timed, wall=timed.wall * twin_alone) for timed in latency.timings)
+    assert judged(replace(latency, timings=noisy)).status is Status.PASS
+
+
+def test_a_wall_that_stands_on_the_limit_withholds_no_pass() -> None:
+    latency = evidence(10, 10, wall=1.1)
+    for timed in latency.timings:
+        ratio = timed.ratio("candidate", "baseline", "wall", 0.975)
+        assert ratio.low < 1.1 < ratio.high
+    assert judged(latency).status is Status.PASS
+
+
+def test_single_images_and_batches_share_what_the_confidence_leaves() -> None:
+    latency = evidence(10, 11)
+    found = finding(judged(latency), "single images, baseline", "processor time")
+    expected = latency.timings[0].ratio("candidate", "baseline", "processor", 0.975)
+    assert found.interval == expected.interval
+
+
+@pytest.mark.parametrize("candidate", [5, 20])
+def test_times_of_what_did_not_run_settle_nothing(candidate: float) -> None:
+    latency = replace(evidence(candidate, 10), unlike="timed in torch, run elsewhere")
+    outcome = judged(latency, max_p50="10 ms", min_throughput="100 img/s")
+    found = [f for f in outcome.findings if f.status is not Status.SKIP]
+    assert len(found) == 4
+    assert {(f.status, f.note) for f in found} == {(Status.INCONCLUSIVE, latency.unlike)}
+
+
 def test_on_a_gpu_the_wall_decides_and_a_twentieth_is_too_much() -> None:
     gpu = {"device": "Some GPU"}
     assert judged(evidence(10, 10, wall=1.08, hardware=gpu)).status is Status.FAIL
@@ -308,7 +341,17 @@ def test_rates_without_a_unit_are_refused(value: object) -> None:
 def test_it_blocks_once_there_is_something_to_hold_it_to() -> None:
     assert LatencyCheck().default_level(frozenset({"baseline"})) == "advise"
     assert LatencyCheck().default_level(frozenset({"baseline_model"})) == "block"
-    assert LatencyCheck(max_p99="1 s").default_level(frozenset()) == "block"
+
+
+@pytest.mark.parametrize(
+    ("budget", "value"), [("max_p50", "1 s"), ("max_p99", "1 s"), ("min_throughput", "5 img/s")]
+)
+def test_each_budget_blocks_and_is_not_settled_where_nothing_was_timed(
+    budget: str, value: str
+) -> None:
+    check = LatencyCheck.model_validate({budget: value})
+    assert check.default_level(frozenset()) == "block"
+    assert check.not_run("there is no model").status is Status.INCONCLUSIVE
 
 
 def test_evidence_survives_its_table() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import beta, betabinom, binom
+from scipy.stats import beta, betabinom, binom, binomtest
 from sklearn.metrics import precision_score, recall_score
 
 from auditor import stats
@@ -65,6 +65,15 @@ def test_a_threshold_that_was_promised_and_holds_passes() -> None:
     assert f"{1e4 * flagged[~truth].mean():,.0f} false alarms in 10,000" in outcome.summary
 
 
+@pytest.mark.parametrize("confidence", [0.9, 0.99])
+def test_recall_and_false_alarms_are_bounded_with_the_users_confidence(confidence: float) -> None:
+    check = CHECK.model_copy(update={"confidence": confidence})
+    for finding in check.run(_split(600, 4000), _split(150, 2000, seed=1)).findings[:2]:
+        (share, interval), n = _measured(finding), finding.n or 0
+        counted = binomtest(round((share or 0) * n), n)
+        assert interval == pytest.approx(counted.proportion_ci(2 * confidence - 1, "exact"))
+
+
 def test_at_the_largest_probability_it_is_missed() -> None:
     """Why a threshold is wanted: the planted detector never says fraud by itself."""
     outcome = CHECK.run(_split(600, 4000), _split(150, 2000, seed=1))
@@ -93,14 +102,11 @@ def test_few_validation_images_show_no_threshold(fraud: int) -> None:
     assert "at least 29" in outcome.summary
 
 
-def test_no_test_image_of_the_class_is_inconclusive() -> None:
-    outcome = CHECK.run(_split(0, 400), _split(150, 400, seed=1))
+@pytest.mark.parametrize("others", [400, 0])
+def test_no_test_image_of_the_class_is_inconclusive(others: int) -> None:
+    outcome = CHECK.run(_split(0, others), _split(150, 400, seed=1))
     assert outcome.status is Status.INCONCLUSIVE
     assert "it has no test image" in outcome.summary
-
-
-def test_no_test_image_at_all_is_inconclusive() -> None:
-    assert CHECK.run(_split(0, 0), _split(150, 400, seed=1)).status is Status.INCONCLUSIVE
 
 
 def test_without_a_critical_class_it_is_skipped() -> None:
@@ -185,8 +191,10 @@ def test_an_unknown_class_has_a_suggestion() -> None:
 
 
 def test_validation_of_other_classes_is_an_error() -> None:
-    other = replace(_split(50, 50), classes=("scam", "normal"))
-    assert CHECK.run(_split(50, 50), other).status is Status.ERROR
+    other = replace(_split(50, 50, seed=1), classes=("scam", "normal"))
+    outcome = CHECK.run(_split(50, 50), other)
+    assert outcome.status is Status.ERROR
+    assert 'know no class "fraud"' in outcome.summary
 
 
 def test_the_classes_of_the_splits_may_stand_in_another_order() -> None:

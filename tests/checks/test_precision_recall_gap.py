@@ -8,6 +8,7 @@ import pytest
 from auditor.check import Finding, Status
 from auditor.checks.precision_recall_gap import PrecisionRecallGap
 from auditor.evidence.confusion import Confusion
+from tests.references import difference_bounds
 
 Make = Callable[..., Confusion]
 
@@ -48,6 +49,19 @@ def test_thousands_of_classes_are_counted_as_elsewhere(confusion: Make) -> None:
     assert "1,200 of 1,200 have too few" in PrecisionRecallGap().run(found).summary
 
 
+@pytest.mark.parametrize(
+    ("lenient", "failing"),
+    [("min_precision", ("a", "recall")), ("min_recall", ("b", "precision"))],
+)
+def test_precision_and_recall_have_a_limit_each(
+    confusion: Make, lenient: str, failing: tuple[str, str]
+) -> None:
+    check = PrecisionRecallGap.model_validate({lenient: 0.5, "max_gap": 1.0})
+    outcome = check.run(confusion({"a": {"a": 700, "b": 300}, "b": {"b": 1000}}))
+    failed = [(f.subject, f.metric) for f in outcome.findings if f.status is Status.FAIL]
+    assert failed == [failing]
+
+
 def test_cat_and_dog(confusion: Make) -> None:
     found = confusion({"cat": {"cat": 90, "dog": 10}, "dog": {"cat": 5, "dog": 95}})
     outcome = PrecisionRecallGap().run(found)
@@ -84,6 +98,14 @@ def test_the_gap_is_judged_on_its_size_either_way(confusion: Make) -> None:
         assert gap.interval is not None
         assert 0 <= gap.interval[0] <= gap.observed <= gap.interval[1]
         assert gap.status is Status.FAIL
+
+
+def test_a_gap_of_which_the_sign_is_not_known_may_be_none(confusion: Make) -> None:
+    found = confusion({"a": {"a": 8, "b": 2}, "b": {"b": 9, "a": 1}})
+    gap = next(f for f in PrecisionRecallGap().run(found).findings if f.metric == GAP)
+    low, high = difference_bounds(8, 9, 8, 10)
+    assert low < 0 < high
+    assert gap.interval == pytest.approx((0.0, max(-low, high)))
 
 
 def test_it_says_how_many_images_would_settle_a_gap(confusion: Make) -> None:

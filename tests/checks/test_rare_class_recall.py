@@ -58,6 +58,14 @@ def test_boundaries(confusion: Make, right: int, wrong: int, status: Status) -> 
     assert _judged(RareClassRecall(), _animals(confusion, right, wrong)).status is status
 
 
+@pytest.mark.parametrize(
+    ("confidence", "status"), [(0.95, Status.PASS), (0.99, Status.INCONCLUSIVE)]
+)
+def test_the_confidence_is_the_users(confusion: Make, confidence: float, status: Status) -> None:
+    check = RareClassRecall(confidence=confidence)
+    assert _judged(check, _animals(confusion, 19, 0)).status is status
+
+
 def test_a_rare_class_without_test_images_is_inconclusive(confusion: Make) -> None:
     found = confusion({"empty": {"empty": 1000}, "deer": {"deer": 900}}, ["empty", "deer", "lynx"])
     outcome = _judged(RareClassRecall(), found)
@@ -96,6 +104,12 @@ def test_what_is_rare_is_what_training_saw_little_of(confusion: Make) -> None:
     assert _judged(RareClassRecall(), found, {"a": 990}).status is Status.FAIL
 
 
+@pytest.mark.parametrize(("rarity", "status"), [(0.5, Status.SKIP), (0.9, Status.FAIL)])
+def test_what_is_rare_is_the_users(confusion: Make, rarity: float, status: Status) -> None:
+    found = confusion({"a": {"a": 600}, "b": {"a": 400}})
+    assert _judged(RareClassRecall(rarity=rarity), found).status is status
+
+
 @pytest.mark.parametrize(("rare", "status"), [(25, Status.SKIP), (24, Status.PASS)])
 def test_rare_is_strictly_below_half_an_equal_share(
     confusion: Make, rare: int, status: Status
@@ -111,10 +125,15 @@ def test_named_classes_are_judged_instead(confusion: Make) -> None:
     assert [f.subject for f in outcome.findings] == ["b"]
 
 
-def test_a_class_has_its_own_minimum(confusion: Make) -> None:
-    found = confusion({"a": {"a": 100}, "b": {"b": 70, "a": 30}})
-    assert _judged(RareClassRecall(per_class={"b": 0.5}), found).status is Status.PASS
-    assert _judged(RareClassRecall(per_class={"b": 0.9}), found).status is Status.FAIL
+@pytest.mark.parametrize(
+    ("right", "minimum", "status"),
+    [(700, 0.5, Status.PASS), (900, 0.85, Status.PASS), (900, 0.95, Status.FAIL)],
+)
+def test_a_class_has_its_own_minimum_laxer_or_stricter(
+    confusion: Make, right: int, minimum: float, status: Status
+) -> None:
+    found = confusion({"a": {"a": 1000}, "b": {"b": right, "a": 1000 - right}})
+    assert _judged(RareClassRecall(per_class={"b": minimum}), found).status is status
 
 
 def test_one_bad_class_outweighs_the_good_ones(confusion: Make) -> None:

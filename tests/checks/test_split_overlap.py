@@ -142,6 +142,7 @@ def test_an_unread_training_image_may_be_a_copy(unread: int, share: float, statu
         (1, 0.0, Status.INCONCLUSIVE),
         (2, 0.03, Status.PASS),  # 3 of 102
         (3, 0.03, Status.INCONCLUSIVE),  # 4 of 103
+        (60, 0.5, Status.PASS),  # 61 of 160
         (3, 0.0, Status.FAIL),
     ],
 )

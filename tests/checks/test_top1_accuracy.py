@@ -45,6 +45,14 @@ def test_boundaries(confusion: Make, right: int, n: int, status: Status) -> None
     assert Top1Accuracy().run(found).status is status
 
 
+@pytest.mark.parametrize(
+    ("confidence", "status"), [(0.95, Status.PASS), (0.99, Status.INCONCLUSIVE)]
+)
+def test_the_confidence_is_the_users(confusion: Make, confidence: float, status: Status) -> None:
+    found = confusion({"a": {"a": 14}}, ["a", "b"])
+    assert Top1Accuracy(confidence=confidence).run(found).status is status
+
+
 def test_no_test_image_is_inconclusive(confusion: Make) -> None:
     outcome = Top1Accuracy().run(confusion({}, ["a", "b"]))
     assert outcome.status is Status.INCONCLUSIVE

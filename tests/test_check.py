@@ -109,9 +109,12 @@ def test_a_rate_on_nothing_is_inconclusive() -> None:
     assert "19 samples" in finding.note
 
 
-@pytest.mark.parametrize(("observed", "status"), [(5, "pass"), (4, "pass"), (6, "fail")])
-def test_a_fact_on_its_limit_is_within(observed: float, status: str) -> None:
-    assert Finding.fact("x", "bytes", observed, 5, unit="bytes").status == status
+@pytest.mark.parametrize("higher", [True, False])
+@pytest.mark.parametrize(("better", "status"), [(0, "pass"), (1, "pass"), (-1, "fail")])
+def test_a_fact_on_its_limit_is_within(better: int, status: str, higher: bool) -> None:
+    observed = 5 + better if higher else 5 - better
+    found = Finding.fact("x", "bytes", observed, 5, unit="bytes", higher_is_better=higher)
+    assert found.status == status
 
 
 @pytest.mark.parametrize("status", [Status.FAIL, Status.INCONCLUSIVE, Status.ERROR, Status.SKIP])
@@ -170,3 +173,20 @@ def test_options_are_frozen_and_known() -> None:
         Two().limit = 2.0  # type: ignore[misc]
     with pytest.raises(ValidationError):
         Two.model_validate({"limits": 1.0})
+
+
+class Once(Check):
+    id = "once"
+    title = "Once"
+    blocks_once = "a budget is given"
+
+    def blocks_now(self, available: frozenset[str]) -> bool:
+        return "budget" in available
+
+    def run(self, test: int) -> Outcome:
+        return Outcome(status=Status.SKIP, summary=f"{test}")
+
+
+def test_what_blocks_once_something_is_given_advises_until_then() -> None:
+    assert Once().default_level(frozenset()) == "advise"
+    assert Once().default_level(frozenset({"budget"})) == "block"

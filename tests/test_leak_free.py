@@ -165,11 +165,12 @@ def test_the_clean_status_counts_but_is_no_excuse(everything: str, clean: str, c
 
 
 def _found(**statuses: str) -> CheckResult:
-    """A result with a finding a class."""
-    findings = [
-        Finding(subject=name, metric="recall", observed=0.5, n=9, status=Status(status))
-        for name, status in statuses.items()
-    ]
+    """A result with the recall of each class, or another figure that is named behind it."""
+    findings = []
+    for key, status in statuses.items():
+        name, _, metric = key.partition(" ")
+        told = {"subject": name, "metric": metric or "recall", "status": status}
+        findings.append(Finding.model_validate({**told, "observed": 0.5, "n": 9}))
     outcome = Outcome.of(findings, "Said.")
     return _result(outcome.status).model_copy(update={"findings": outcome.findings})
 
@@ -182,6 +183,8 @@ def _found(**statuses: str) -> CheckResult:
         ({"a": "fail"}, {"a": "skip", "b": "pass"}, "fail"),
         ({"a": "inconclusive", "b": "pass"}, {"b": "pass"}, "inconclusive"),
         ({"a": "inconclusive"}, {"a": "pass"}, "pass"),
+        ({"a precision": "pass", "a": "fail"}, {"a precision": "pass"}, "fail"),
+        ({"a precision": "pass", "a": "fail"}, {"a precision": "pass", "a": "pass"}, "pass"),
     ],
 )
 def test_only_what_the_clean_view_judged_and_passed_is_lifted(

@@ -245,6 +245,33 @@ def test_p_values_of_findings_are_those_of_their_counts() -> None:
     assert rate_p_values(findings, "exact").tolist() == pytest.approx(expected, nan_ok=True)
 
 
+def test_each_rate_is_tested_at_its_own_limit_by_the_bounds_that_were_asked_for() -> None:
+    rates = [(29, 30, 0.99), (10, 30, 0.5), (60, 90, 0.75)]
+    exact, wilson = (
+        [Finding.rate("c", "recall", *rate, 0.95, method) for rate in rates] for method in METHODS
+    )
+    expected = [float(binom.cdf(k, n, limit)) for k, n, limit in rates]
+    assert rate_p_values(exact, "exact").tolist() == pytest.approx(expected)
+    scores = [
+        float(proportions_ztest(k, n, limit, "smaller", prop_var=limit)[1]) for k, n, limit in rates
+    ]
+    assert rate_p_values(wilson, "wilson").tolist() == pytest.approx(scores)
+
+
+def test_a_rate_gives_back_the_images_that_it_was_made_of() -> None:
+    """Of 100 images 29 are 28.999999999999996 times a hundredth."""
+    findings = [Finding.rate("c", "recall", k, 100, 0.5, 0.95) for k in range(101)]
+    expected = binom.cdf(np.arange(101), 100, 0.5).tolist()
+    assert rate_p_values(findings, "exact").tolist() == pytest.approx(expected)
+
+
+def test_two_are_a_family_already() -> None:
+    """Three of eight is p = 0.04 at 70%; of two such tests one may be by chance."""
+    alone = Family(np.array([0.04]), "Holm", "classes", 0.95)
+    both = Family(np.array([0.04, 0.5]), "Holm", "classes", 0.95)
+    assert (alone.upheld.tolist(), both.upheld.tolist()) == ([True], [False, False])
+
+
 def _draw(rate: float, n: int, classes: int, audits: int) -> NDArray[np.int64]:
     return np.random.default_rng(5).binomial(n, rate, (audits, classes))
 

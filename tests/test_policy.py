@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.check import Finding, Level, Outcome, Status, worst
-from auditor.config import Preset, Waiver
-from auditor.policy import apply_waivers, decide_verdict, describe_policy
+from auditor.config import CheckTable, Preset, Waiver
+from auditor.policy import apply_waivers, decide_verdict, describe_policy, hold_to_level
 from auditor.record import Audit, CheckResult, Verdict
 
 TODAY = datetime.date(2026, 11, 23)
@@ -275,6 +275,20 @@ def test_the_status_of_an_outcome_is_its_worst_finding(findings: list[Finding]) 
         assert status is Status.FAIL
     if not judged:
         assert status is Status.SKIP
+
+
+@pytest.mark.parametrize("status", [s for s in Status if s is not Status.SKIP])
+def test_what_was_judged_stays_as_it_is_where_the_file_tells_to_block(status: Status) -> None:
+    result = _result(status)
+    assert hold_to_level(result, {"c": CheckTable(level="block")}) == result
+
+
+@pytest.mark.parametrize("level", [None, "advise", "off"])
+def test_only_what_the_file_tells_to_block_is_demanded(level: Level | None) -> None:
+    """A table that sets options alone demands nothing."""
+    result = _result(Status.SKIP)
+    assert hold_to_level(result, {"c": CheckTable(level=level)}) == result
+    assert hold_to_level(result, {"other": CheckTable(level="block")}) == result
 
 
 DEMANDED = (

@@ -29,10 +29,17 @@ def refused(compared: Callable[[Predictions, Predictions], Comparison]) -> Refus
     return refused
 
 
-def test_other_classes(said: Said, refused: Refused) -> None:
-    before = said(["cat"], ["cat"], classes=("cat", "dog", "fox"))
-    reason = refused(before, said(["cat"], ["cat"]))
-    assert reason == 'other classes than the baseline: without "fox", with "owl"'
+@pytest.mark.parametrize(
+    ("classes", "which"),
+    [
+        (("cat", "dog", "fox"), 'without "fox", with "owl"'),
+        (("cat", "dog", "owl", "fox"), 'without "fox"'),
+        (("cat", "dog"), 'with "owl"'),
+    ],
+)
+def test_other_classes(said: Said, refused: Refused, classes: tuple[str, ...], which: str) -> None:
+    reason = refused(said(["cat"], ["cat"], classes=classes), said(["cat"], ["cat"]))
+    assert reason == f"other classes than the baseline: {which}"
 
 
 def test_a_missing_image(said: Said, refused: Refused) -> None:

@@ -90,3 +90,4 @@ def test_different_images_are_two_samples(said: Said, compared: Compared) -> Non
     assert found.overall.interval == pytest.approx(difference_bounds(60, 80, 90, 100), abs=1e-7)
     table = np.array([[60, 20], [90, 10]])
     assert found.overall.p_worse == pytest.approx(fisher_exact(table, "less").pvalue)
+    assert found.overall.p_better == pytest.approx(fisher_exact(table, "greater").pvalue)

@@ -164,6 +164,29 @@ def test_parts_that_were_stored_are_not_looked_at_again(look: Look) -> None:
     assert last.batches == BATCHES[6:]
 
 
+def test_a_part_in_which_an_observer_crashed_serves_one_pass(look: Look) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        look(seen=Eye(crash=5, stop=8))  # within the second part
+    assert look(seen=Eye()) == look("whole", seen=Eye())
+
+
+def test_a_part_with_an_image_that_the_system_did_not_give_serves_one_pass(
+    look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = Memory.read
+
+    def refused(self: Memory, image: str) -> bytes:
+        if image == "0003":
+            raise OSError(5, "input/output error")
+        return given(self, image)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Memory, "read", refused)
+        with pytest.raises(KeyboardInterrupt):
+            look(seen=Eye(stop=8))
+    assert look(seen=Eye()) == look("whole", seen=Eye())
+
+
 def test_who_failed_goes_on_where_it_failed(look: Look, samples: Samples, tmp_path: Path) -> None:
     store = Store(tmp_path / "evidence")
     eyes = {"eye": Observing(KEY, Eye(stop=7, error=RuntimeError)), "other": Observing(KEY, Eye())}

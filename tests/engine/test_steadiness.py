@@ -164,6 +164,15 @@ def test_batches_of_one_size_show_it_as_well(
     assert not filled or {*model.sizes} == {filled}
 
 
+def test_images_that_are_all_alike_show_it_by_their_negatives() -> None:
+    """As where a split begins with one class, and each image gets the answer of the first."""
+    one = torch.rand(1, 3, 16, 16, generator=torch.manual_seed(0))
+    images = (one * torch.tensor([1.0, 0.2, 0.5])[:, None, None]).expand(4, -1, -1, -1)
+    model = Sized(ON_THE_BATCH["depend on the other images"]["first"])
+    with pytest.raises(InputError, match="depend on the other images"):
+        require_steady(model, images, "it", batches=True)
+
+
 def test_other_sizes_are_tried_only_where_the_filled_one_does_not_fit() -> None:
     images = torch.randn(2, 3, 16, 16)
     fits, tight = Sized(torch.tanh), Sized(torch.tanh, most=32)

@@ -102,6 +102,24 @@ def test_exact_copies_are_never_taken_off() -> None:
     assert count.interval == (0.01, 0.01)
 
 
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+def test_each_bound_holds_with_the_confidence_by_itself(confidence: float) -> None:
+    near = [pair(f"{n:02}", "t", "near-duplicate") for n in range(90)]
+    count = contaminated(make(*near, near=Threshold(0.5, "decoys", 90, 9, 0.1)), confidence)
+    assert count.interval == pytest.approx(
+        tuple((90 - poisson.ppf(level, 9)) / 100 for level in (confidence, 1 - confidence))
+    )
+
+
+@pytest.mark.parametrize("sure", ["same-pixels", "transformed"])
+def test_more_strangers_than_near_duplicates_take_off_no_sure_copy(sure: Kind) -> None:
+    """Of one near-duplicate half a stranger is estimated, and two are not ruled out."""
+    found = (pair("x", "t", sure), pair("y", "t", "near-duplicate"))
+    count = contaminated(make(*found, near=Threshold(0.5, "decoys", 2, 0, 0.5)))
+    assert poisson.ppf(0.95, 0.5) == 2
+    assert count.interval == (0.01, 0.02)
+
+
 def test_with_and_without_is_the_accuracy_of_either_part(
     predictions: Callable[..., Predictions],
 ) -> None:

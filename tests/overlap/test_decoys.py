@@ -5,6 +5,7 @@ import pytest
 
 from auditor.overlap.decoys import Scores, choose_threshold
 from auditor.overlap.result import OverlapSettings
+from auditor.overlap.splits import MIN_CONTRAST, Side, SplitSignatures
 
 SURE = 0.3
 SIZE = 10_000
@@ -54,6 +55,13 @@ def test_with_few_matches_the_threshold_is_fixed_and_says_so() -> None:
     assert "too few" in found.note
 
 
+@pytest.mark.parametrize(("pictures", "basis"), [(50, "decoys"), (49, "fallback")])
+def test_a_rate_of_two_percent_takes_fifty_matches(pictures: int, basis: str) -> None:
+    none = np.full((7, pictures), -np.inf)
+    scores = Scores(np.full(pictures, 5.0), none[0], none[1:])
+    assert choose_threshold(scores, 0.02, 1.0).basis == basis
+
+
 def test_the_fixed_threshold_holds_where_decoys_uphold_it() -> None:
     # No picture scores between the copies and the decoys, which almost reach the fixed score.
     upright, mirrored = np.full((2, SIZE), -np.inf)
@@ -71,6 +79,17 @@ def test_where_decoys_match_as_often_as_pictures_nothing_is_estimated_away() -> 
     found = choose_threshold(scores, 0.05, SURE)
     assert (found.basis, found.false_discovery_rate, found.upper) == ("fallback", None, None)
     assert "more often" in found.note
+
+
+def test_decoys_never_raise_the_threshold_above_the_sure_score() -> None:
+    """From 5 on the rate holds, from the sure score on it does not: what lies between is kept."""
+    upright = np.repeat([5.0, 3.0, 0.0], [100, 2, 30])
+    mirrored = np.where(upright == 0.0, 2.0, -np.inf)
+    others = np.full((6, len(upright)), -np.inf)
+    found = choose_threshold(Scores(upright, mirrored, others), 0.02, 1.0)
+    assert (found.score, found.basis, found.matches) == (1.0, "fallback", 102)
+    assert found.false_discovery_rate is None
+    assert "match more often than" in found.note
 
 
 def test_a_copy_that_is_stored_with_its_mirror_image_is_no_decoy() -> None:
@@ -96,6 +115,17 @@ def test_nothing_at_all() -> None:
     none = np.full(3, -np.inf)
     found = choose_threshold(Scores(none, none, np.full((6, 3), -np.inf)), 0.05, SURE)
     assert (found.score, found.matches, found.decoys) == (SURE, 0, 0)
+
+
+def test_each_picture_is_searched_or_set_apart() -> None:
+    contrast = np.array([np.nextafter(np.float32(MIN_CONTRAST), 0), MIN_CONTRAST], np.float32)
+    soft = np.zeros((2, 256), np.int8)
+    digests = [b"a", b"b"]
+    split = SplitSignatures(
+        ["a", "b"], ["x", "x"], digests, digests, np.zeros(2, np.uint64), contrast, soft
+    )
+    side = Side(split, None)
+    assert (side.distinct, side.set_apart) == ([1], [0])
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -1.0, float("nan")])

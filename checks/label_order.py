@@ -33,8 +33,9 @@ is a pass from 11 test images on.
 How to fix
 ----------
 Give ``[candidate] classes``: a file with one name a line, in the order of the model's outputs, as
-the training code had it. Predictions that were saved elsewhere must be saved again with the right
-names. Then audit again; every other figure of this audit is about the wrong names.
+the training code had it; where the checkpoint holds the names, store them there in that order.
+Predictions that were saved elsewhere must be saved again with the right names. Then audit again;
+every other figure of this audit is about the wrong names.
 
 Limits
 ------
@@ -56,6 +57,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status, decide
+from auditor.data.classes import STORED
 from auditor.wording import listed, p_value, plural, share
 
 if TYPE_CHECKING:
@@ -222,6 +224,8 @@ def _summary(test: Predictions, renaming: Renaming, order: str, moved: list[Find
         said = listed([finding.note for finding in moved], _SHOWN, "; ")
         head = f"{len(moved):,} classes have changed places: {said}"
     fix = "give [candidate] classes in the order of the outputs"
+    if test.about.get("class_order") == STORED:
+        fix = "store them in the checkpoint in the order of the outputs"
     if "candidate" not in test.about:
         fix = "save the predictions again under the right names"
     return f"{head}; {better}. To repair it, {fix}."

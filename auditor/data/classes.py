@@ -9,6 +9,7 @@ from typing import NamedTuple
 from auditor.errors import InputError, did_you_mean
 
 __all__ = [
+    "STORED",
     "ClassList",
     "class_list",
     "refuse_twice",
@@ -17,6 +18,8 @@ __all__ = [
     "stored_classes",
 ]
 
+STORED = "as stored in the checkpoint"
+"""What is said of an order that came from there."""
 _SHOWN = 5
 """Classes of a list that a complaint shows."""
 
@@ -42,7 +45,7 @@ def class_list(given: Sequence[str] | Path) -> ClassList:
 
 def stored_classes(names: tuple[str, ...], where: str) -> ClassList:
     """Return the classes that a candidate's file names; ``InputError`` where one stands twice."""
-    return ClassList(_checked(names, where), "as stored in the checkpoint")
+    return ClassList(_checked(names, where), STORED)
 
 
 def require_stored_order(given: ClassList, stored: Sequence[str] | None, where: str) -> None:

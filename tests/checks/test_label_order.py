@@ -12,6 +12,7 @@ from scipy.stats import binom, binomtest
 from auditor.check import Status
 from auditor.checks.label_order import LabelOrder
 from auditor.comparison.paired import paired_intervals
+from auditor.data.classes import stored_classes
 from auditor.evidence.predictions import Predictions
 from auditor.renaming import best_renaming, cycles, folder_orders, renaming_gain
 
@@ -214,6 +215,13 @@ def test_saved_predictions_are_repaired_where_they_were_saved() -> None:
     label = np.arange(100) % 2
     test = replace(_predictions(("cat", "dog"), label, 1 - label), about={})
     assert "save the predictions again" in LabelOrder().run(test).summary
+
+
+def test_an_order_that_is_stored_is_repaired_in_the_checkpoint() -> None:
+    label = np.arange(100) % 2
+    about = {"candidate": {}, "class_order": stored_classes(["cat", "dog"], "best.pth").order}
+    test = replace(_predictions(("cat", "dog"), label, 1 - label), about=about)
+    assert "store them in the checkpoint" in LabelOrder().run(test).summary
 
 
 def test_swapped_folders_of_which_both_orders_are_one() -> None:

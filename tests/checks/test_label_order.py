@@ -219,7 +219,7 @@ def test_saved_predictions_are_repaired_where_they_were_saved() -> None:
 
 def test_an_order_that_is_stored_is_repaired_in_the_checkpoint() -> None:
     label = np.arange(100) % 2
-    about = {"candidate": {}, "class_order": stored_classes(["cat", "dog"], "best.pth").order}
+    about = {"candidate": {}, "class_order": stored_classes(("cat", "dog"), "best.pth").order}
     test = replace(_predictions(("cat", "dog"), label, 1 - label), about=about)
     assert "store them in the checkpoint" in LabelOrder().run(test).summary
 

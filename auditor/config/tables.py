@@ -86,7 +86,9 @@ def _a_day(value: object) -> object:
 
 Located = Annotated[Path, BeforeValidator(_given), AfterValidator(_located)]
 """A path; in the file it is relative to the file, in a flag to the working directory."""
-Side = Annotated[int, Field(gt=0, le=16_384, examples=[224])]
+LARGEST_SIDE = 16_384
+"""Pixels of an image's side, at most; a checkpoint is held to it, too."""
+Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE, examples=[224])]
 """Of a square picture, in pixels; more would fill a machine's memory with one."""
 Day = Annotated[datetime.date, BeforeValidator(_a_day)]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]

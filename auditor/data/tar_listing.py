@@ -11,6 +11,7 @@ from typing import IO, NamedTuple
 
 from auditor.data.files import Container
 from auditor.data.folder import IMAGE_SUFFIXES
+from auditor.data.labels import is_number
 from auditor.errors import InputError
 
 __all__ = ["Member", "TarListing", "read_listing"]
@@ -143,19 +144,15 @@ def _sort_in(
 def _together(path: Path, cls: dict[str, str], others: dict[str, str]) -> dict[str, str]:
     """Return the labels; a number in one kind of file and a name in the other may well agree."""
     for key, label in others.items():
-        if _is_number(other := cls.get(key, label)) == _is_number(label):
+        if is_number(other := cls.get(key, label)) == is_number(label):
             _require_same(path, key, other, label)
     return others | cls
 
 
 def _require_same(path: Path, key: str, one: str, other: str) -> None:
-    equal = int(one) == int(other) if _is_number(one) and _is_number(other) else one == other
+    equal = int(one) == int(other) if is_number(one) and is_number(other) else one == other
     if not equal:
         raise InputError(f'{path}: {key} is labelled "{one}" and "{other}"; keep one')
-
-
-def _is_number(label: str) -> bool:
-    return label.removeprefix("-").isdecimal()
 
 
 def _kind(member: tarfile.TarInfo) -> str:

@@ -42,14 +42,7 @@ PROBABILITIES_THAT_FIT = 50_000_000
 _SOUGHT = 64
 """Images among which readable ones are sought, to try out how the model is run."""
 
-_TOLD_APART = (
-    "classes",
-    "dtype",
-    "features",
-    "forward",
-    "probabilities_kept",
-    "transform",
-)
+_TOLD_APART = ("classes", "dtype", "features", "forward", "probabilities_kept", "transform")
 """What rows of one table have in common, as the parts of one pass do, wherever they were made."""
 
 Columns = dict[str, pa.Array]

@@ -243,11 +243,7 @@ def load(spec: CandidateSpec, *, judged: bool = True) -> LoadedModel:
     fitted = _fit(spec, checkpoint, built)
     model = built.model.to("cpu", torch.float32).eval()
     steps = _preprocessing(spec, model, checkpoint)
-    outputs = _count_classes(spec, model, steps)
-    if judged and spec.num_classes not in (None, outputs):
-        raise InputError(
-            f"{spec.name} has {outputs} outputs, but {spec.num_classes} classes are given."
-        )
+    outputs = _count_classes(spec, model, steps, judged=judged)
     is_timms = spec.file is None and spec.module is None
     output_notes = () if is_timms else settle_outputs(model, steps.input_size, spec.name)
     classes, class_notes = _class_names(model, checkpoint, outputs)
@@ -317,11 +313,18 @@ def _preprocessing(
     return preprocessing_of(model, spec, asdict(spec))
 
 
-def _count_classes(spec: CandidateSpec, model: nn.Module, steps: Preprocessing) -> int:
+def _count_classes(
+    spec: CandidateSpec, model: nn.Module, steps: Preprocessing, *, judged: bool
+) -> int:
     from auditor.models.fitting import count_outputs
 
     known = getattr(model, "num_classes", None) if spec.module is None else None
-    return known if isinstance(known, int) else count_outputs(model, steps.input_size)
+    outputs = known if isinstance(known, int) else count_outputs(model, steps.input_size)
+    if judged and spec.num_classes not in (None, outputs):
+        raise InputError(
+            f"{spec.name} has {outputs} outputs, but {spec.num_classes} classes are given."
+        )
+    return outputs
 
 
 def _class_names(

@@ -269,16 +269,8 @@ _LIGHT = frozenset(
     (
         *("native_batch_norm", "native_batch_norm_legit_no_training", "native_batch_norm_legit"),
         *("cudnn_batch_norm", "miopen_batch_norm", "native_layer_norm", "native_group_norm"),
-        *(
-            "fused_rms_norm",
-            "weight_norm_interface",
-            "linalg_vector_norm",
-            "norm",
-            "var",
-            "var_mean",
-            "std",
-            "std_mean",
-        ),
+        *("fused_rms_norm", "weight_norm_interface", "linalg_vector_norm", "norm"),
+        *("var", "var_mean", "std", "std_mean"),
         *("adaptive_avg_pool2d", "avg_pool2d", "adaptive_max_pool2d", "max_pool2d_with_indices"),
         *("adaptive_avg_pool1d", "avg_pool1d", "avg_pool3d", "adaptive_avg_pool3d"),
         *("max_pool3d_with_indices", "softmax", "log_softmax", "safe_softmax", "logsumexp"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
+from auditor.config.tables import LARGEST_SIDE
 from auditor.errors import InputError, did_you_mean
 from auditor.wording import setting
 
@@ -34,8 +35,6 @@ _CALLED = dict.fromkeys(("img_size", "in_chans", "chans"), "input_size")
 _INTERPOLATIONS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 _CROP_MODES = ("center", "squash", "border")
 _MODES = {1: "L", 3: "RGB"}
-_LARGEST_SIDE = 16_384
-"""Pixels; as ``auditor.toml`` may say at most."""
 # Modes that some Pillow ≥ 10.1 cannot turn into RGB or grey in one step, and a step between.
 _DETOURS = {"LAB": "RGB", "La": "LA", "I;16": "I", "I;16L": "I", "I;16B": "I"}
 
@@ -88,9 +87,9 @@ class Preprocessing:
             raise InputError(
                 f"input_size {self.input_size}, crop_pct {self.crop_pct}: not positive."
             )
-        if max(self.input_size) > _LARGEST_SIDE:
+        if max(self.input_size) > LARGEST_SIDE:
             raise InputError(
-                f"input_size {self.input_size} ({self.source}): at most {_LARGEST_SIDE:,} pixels a "
+                f"input_size {self.input_size} ({self.source}): at most {LARGEST_SIDE:,} pixels a "
                 "side; give input_size yourself."
             )
         if not all(map(math.isfinite, self.mean)) or not all(0 < s < math.inf for s in self.std):

@@ -81,7 +81,7 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
         splits = _texts(_json(path / _SPLITS).get("splits")) or ["…"]
         raise InputError(f"{path}: holds {', '.join(splits)}; name one: {path / splits[0]}")
     files = _files(path)
-    table = pa.concat_tables([_mapped(file.path) for file in files])
+    table = _joined(path, files)
     columns = find_columns(table.schema, _features(path) or features_of(table.schema), path)
     if table.num_rows == 0:
         raise InputError(f"{path}: no rows; an empty split cannot be judged")
@@ -99,6 +99,15 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
     reader = ArrowImages(files, columns.image, dict(_outside(files, columns.image)))
     sizes = tuple(file.stamp[0] for file in files)
     return Samples(path, images, *named, str(path), metadata, reader=reader, held_in=sizes)
+
+
+def _joined(path: Path, files: Sequence[Container]) -> pa.Table:
+    try:
+        return pa.concat_tables([_mapped(file.path) for file in files])
+    except pa.ArrowException:
+        raise InputError(
+            f"{path}: its files have different columns; save it again with save_to_disk"
+        ) from None
 
 
 def _outside(files: Sequence[Container], column: str) -> Iterator[tuple[int, Path]]:

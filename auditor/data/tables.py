@@ -68,7 +68,9 @@ def read_table(path: Path, numbers: Iterable[str] = ()) -> Any:
     schema = {n: pa.float64() if n in numeric else pa.string() for n in names}
     try:
         if path.suffix.lower() == ".csv":
-            return _read_csv(path, schema)
+            table = _read_csv(path, schema)
+            _refuse_swallowed(path, table)
+            return table
         table = _without_nan(_read_parquet(path), numeric)
         for name in numeric.intersection(names):
             _require_plain(path, table, name)
@@ -88,6 +90,24 @@ def _read_csv(path: Path, schema: dict[str, pa.DataType]) -> Any:
             column_types=schema, null_values=[""], strings_can_be_null=True
         ),
     )
+
+
+def _refuse_swallowed(path: Path, table: Any) -> None:
+    """Raise ``InputError`` for a text that reaches as far into a later line as its own column.
+
+    Then a quotation mark was not closed, and the text is rows that would not be judged. Texts of
+    several lines that are texts alone, such as remarks, may stay.
+    """
+    import pyarrow.compute as pc
+
+    for commas, name in enumerate(table.column_names):
+        if table.schema.types[commas] != pa.string():
+            continue
+        column = table.column(commas)
+        for row in pc.indices_nonzero(pc.match_substring_regex(column, "[\\r\\n]")).to_pylist():
+            lines = column[row].as_py().splitlines()[1:]
+            if any(line.count(",") >= commas for line in lines):
+                _refuse_break(f"{path}:{row + 2}", f'"{name}"', column[row].as_py())
 
 
 def _read_parquet(path: Path) -> Any:

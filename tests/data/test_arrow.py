@@ -137,6 +137,14 @@ def test_files_that_are_missing_or_damaged(save: Save) -> None:
         read_samples(folder)
 
 
+def test_files_of_other_columns(save: Save) -> None:
+    folder, other = save(), pa.table({"image": [b""], "label": ["cat"]})
+    with pa.ipc.new_stream(folder / "data-00001-of-00003.arrow", other.schema) as stream:
+        stream.write_table(other)
+    with pytest.raises(InputError, match="test: its files have different columns; save it again"):
+        read_samples(folder)
+
+
 def test_one_that_changes_while_it_is_read(save: Save) -> None:
     folder = save()
     samples = read_samples(folder)

@@ -122,6 +122,8 @@ def test_quoted_commas_and_remarks_of_several_lines(write: Write) -> None:
         ('image,label\nv,a\n"w,a\nx,b\ny",b\nz,b\n', ':3: "image"'),
         ('image,label\nv,a\nw,"a\nx,b\ny,b"\nz,b\n', ':3: "label"'),
         ('image,label,"night\nv,a,0\nw,b",1\n', ":1: the name of a column"),
+        ('image,label,remark\nv,a,"x\nw,b,y\nx,b,"z\ny,b,\n', ':2: "remark"'),
+        ('image,remark,label\nv,"x,a\nw,"y,b\nx,,b\n', ':2: "remark"'),
     ],
 )
 def test_a_quotation_mark_that_nobody_closed_swallows_no_rows(

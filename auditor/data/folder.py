@@ -20,6 +20,7 @@ __all__ = [
     "listing",
     "natural",
     "read_folder",
+    "unlike_images",
 ]
 
 IMAGE_SUFFIXES = frozenset(
@@ -71,18 +72,22 @@ def _left_out(
     filled
         Classes that have images.
     """
-    said = [
-        f"{len(files):,} {'file' if len(files) == 1 else 'files'} {why}, first {min(files)}"
-        for files, why in (
-            ([file for file, _ in others], "whose suffix is no image's"),
-            (loose, "in no class folder"),
-        )
-        if files
-    ]
+    said = [unlike_images([file for file, _ in others])]
+    if loose:
+        said.append(f"{_counted(loose)} in no class folder, first {min(loose)}")
     emptied = sorted({name for _, name in others} - {*filled}, key=natural)
     if emptied:
         said.append(f"no image is left of {', '.join(emptied[:5])}{', …' * (len(emptied) > 5)}")
-    return "; ".join(said)
+    return "; ".join(filter(None, said))
+
+
+def unlike_images(files: Sequence[str]) -> str:
+    """Say of files that their names are no images', as a phrase; empty where there are none."""
+    return f"{_counted(files)} whose suffix is no image's, first {min(files)}" if files else ""
+
+
+def _counted(files: Sequence[str]) -> str:
+    return f"{len(files):,} {'file' if len(files) == 1 else 'files'}"
 
 
 def _class_folders(root: Path) -> tuple[list[str], list[str]]:
@@ -140,17 +145,16 @@ def class_folder_order(classes: list[str]) -> str:
     return f"{order}; torchvision's plain order differs, so give classes if it trained this model"
 
 
-def images_below(root: Path, name: str = "") -> Iterator[str]:
+def images_below(root: Path) -> tuple[list[str], list[str]]:
     """Find the images in a folder and the folders in it, hidden ones left out.
 
-    Parameters
-    ----------
-    root
-        What their names are relative to.
-    name
-        Of the folder in it; ``root`` itself where empty.
+    Returns
+    -------
+    images, others
+        Paths relative to the folder; the others are files that would be missed if they are images.
     """
-    return (file for file in _files_below(root, name) if _is_image(file))
+    files = sorted(_files_below(root, ""))
+    return [f for f in files if _is_image(f)], [f for f in files if _may_be_an_image(f)]
 
 
 def _is_image(name: str) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from auditor.data.folder import IMAGE_SUFFIXES, images_below, natural
+from auditor.data.folder import IMAGE_SUFFIXES, images_below, natural, unlike_images
 from auditor.data.manifest import read_manifest, refuse_duplicates
 from auditor.data.samples import Samples
 from auditor.data.sources import source_of
@@ -70,12 +71,14 @@ def refuse_nested(train: Path, test: Path) -> None:
 
 
 def _folder(root: Path) -> Samples:
-    images = sorted(images_below(root))
+    images, others = images_below(root)
+    told = unlike_images(others)
     if not images:
-        raise InputError(f"{root}: no images in it ({', '.join(sorted(IMAGE_SUFFIXES)[:6])}, …)")
+        kinds = ", ".join(sorted(IMAGE_SUFFIXES)[:6])
+        raise InputError(f"{root}: no images in it ({kinds}, …){told and f'; {told}'}")
     flat = any("/" not in image for image in images)
     labels = ["" if flat else image.partition("/")[0] for image in images]
-    return _samples(root, images, labels, root)
+    return replace(_samples(root, images, labels, root), left_out=told)
 
 
 def _table(path: Path) -> Samples:

@@ -64,6 +64,8 @@ def sign_images(
     wait_passively()
     said, wanted = progress or Progress(), SigningSettings(**(settings or {}))
     samples = read_images(images)
+    if samples.left_out:
+        said.say(f"{images}: left out: {samples.left_out}")
     unfinished = output.with_name(f"{output.name}.unfinished")
     with _alone(output, said):
         signed = _signed(samples, wanted, output, Store(unfinished), said)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +31,7 @@ from auditor.store import EVIDENCE, Store
 from auditor.wording import beside, plural
 
 if TYPE_CHECKING:
+    from auditor.data.samples import Samples
     from auditor.evidence.groups import Groups
     from auditor.evidence.overlap import Overlap
 
@@ -175,9 +176,9 @@ def _found(
     train: Signatures | None = graph.get("train_signatures", required=False)
     data, table = graph.config.data, graph.config.overlap
     exhibit = show_overlap(overlap, groups=groups)
-    if train is None:
-        emptied = emptied_by_keep(test.manifest(), overlap.within_test)
-        exhibit = exhibit.model_copy(update={"notes": (*emptied, *exhibit.notes)})
+    emptied = emptied_by_keep(test.manifest(), overlap.within_test) if train is None else ()
+    notes = (*_left_out(graph), *emptied, *exhibit.notes)
+    exhibit = exhibit.model_copy(update={"notes": notes})
     created = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     report = OverlapReport(
         status=status,
@@ -191,6 +192,17 @@ def _found(
         seconds=round(time.monotonic() - started, 3),
     )
     return Found(report, overlap, test)
+
+
+def _left_out(graph: Graph) -> Iterator[str]:
+    """Yield which files of a folder may be images and were not taken for one."""
+    data = graph.config.data
+    for split, path in (("train", data.train), ("test", data.test)):
+        if path is None or is_signature_file(path):
+            continue
+        samples: Samples = graph.get(f"{split}_samples")
+        if samples.left_out:
+            yield f"{path}: left out: {samples.left_out}."
 
 
 def _source(path: Path | None, signatures: Signatures) -> SourceInfo:

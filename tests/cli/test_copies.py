@@ -80,6 +80,19 @@ class TestOverlap:
         assert len(rows(here / "overlap" / "clean_test.csv")) == 24
         assert not (here / "overlap" / "conflicts.csv").exists()
 
+    def test_files_that_may_be_images_are_named(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path
+    ) -> None:
+        train, test = splits
+        shutil.copy(test / "cat" / "0003.png", train / "cat" / "0003")
+        left = "left out: 1 file whose suffix is no image's, first cat/0003"
+        done = cli("overlap", "train", "test")
+        assert f"train: {left}." in " ".join(done.stdout.split())
+        assert "test: left out" not in done.stdout
+        assert left in (here / "overlap" / "overlap.html").read_text().replace("&#39;", "'")
+        assert f"{left}." in " ".join(cli("duplicates", "train").stdout.split())
+        assert f"train: {left}" in " ".join(cli("sign", "train").stderr.split())
+
     def test_the_clean_list_repairs_the_split(
         self, cli: Cli, splits: tuple[Path, Path], here: Path
     ) -> None:

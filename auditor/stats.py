@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NEVER",
+    "Bounds",
     "Interval",
     "benjamini_hochberg",
     "binomial_cdf",
@@ -35,6 +36,8 @@ __all__ = [
     "difference_intervals",
     "excess_p_value",
     "holm",
+    "p_above",
+    "p_below",
     "proportion_interval",
     "proportion_intervals",
     "samples_for_perfect",
@@ -42,6 +45,9 @@ __all__ = [
     "shortfall_p_values",
     "what_would_settle",
 ]
+
+Bounds = Callable[[float], tuple[float, float]]
+"""Confidence → lower and upper bound, each one-sided, which part as the confidence grows."""
 
 NEVER = "no number of images shows 100%; ask for less"
 _COUNTED_EXACTLY = 20_000
@@ -186,16 +192,30 @@ def shortfall_p_values(
 def excess_p_value(
     successes_a: int, n_a: int, successes_b: int, n_b: int, margin: float = 0.0
 ) -> float:
-    """Return the one-sided p-value of "a/n_a - b/n_b is at most ``margin``", two proportions.
+    """Return the one-sided p-value of "a/n_a - b/n_b is at most ``margin``", two proportions."""
+    counts = successes_a, n_a, successes_b, n_b
+    return p_above(lambda confidence: difference_interval(*counts, confidence), margin)
 
-    It is the least 1 - confidence at which the lower bound of ``difference_interval`` clears the
-    margin, from 1e-12 up to 0.5.
+
+def p_above(bounds: Bounds, limit: float) -> float:
+    """Return the p-value of "the figure is at most ``limit``".
+
+    It is the least 1 - confidence at which the lower bound is above the limit, from 1e-12 up to
+    0.5.
+
+    >>> round(p_above(lambda c: proportion_interval(90, 100, c), 0.85), 3)
+    0.099
     """
-    from scipy import optimize
+    return _least_level(lambda confidence: bounds(confidence)[0] - limit)
 
-    def clearance(confidence: float) -> float:
-        low = difference_interval(successes_a, n_a, successes_b, n_b, confidence).low
-        return low - margin
+
+def p_below(bounds: Bounds, limit: float) -> float:
+    """Return the p-value of "the figure is at least ``limit``", in the same way."""
+    return _least_level(lambda confidence: limit - bounds(confidence)[1])
+
+
+def _least_level(clearance: Callable[[float], float]) -> float:
+    from scipy import optimize
 
     least, most = 0.5, 1 - 1e-12
     if clearance(least) <= 0:

@@ -40,6 +40,22 @@ def test_the_chance_of_so_many_right_equals_scipys(counts: tuple[int, int], rate
     assert stats.chance_p_value(*counts, rate) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
+@given(FEW, st.floats(0.01, 0.99))
+def test_p_values_from_exact_bounds_are_those_of_the_binomial_test(
+    counts: tuple[int, int], limit: float
+) -> None:
+    def bounds(confidence: float) -> stats.Interval:
+        return stats.proportion_interval(*counts, confidence)
+
+    above = binomtest(*counts, limit, alternative="greater").pvalue
+    below = binomtest(*counts, limit, alternative="less").pvalue
+    for found, expected in (
+        (stats.p_above(bounds, limit), above),
+        (stats.p_below(bounds, limit), below),
+    ):
+        assert found == pytest.approx(min(max(expected, 1e-12), 0.5), rel=1e-4, abs=1e-10)
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
 def test_adjusted_p_values_equal_scipys(p_values: list[float]) -> None:
     found = stats.benjamini_hochberg(np.array(p_values))

@@ -6,13 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from auditor import stats
 from auditor.comparison import Change, NotComparable, compare
 from auditor.evidence.baseline import Baseline
 from auditor.generalisation import TrainTestGap
 from auditor.ladder.paying import paired_bounds
 from auditor.ladder.record import GapChange
 from auditor.ladder.rung import Rung
-from auditor.ladder.significance import holm, p_above, p_below
 
 __all__ = ["gap_changes", "gap_of_rung", "gap_of_step"]
 
@@ -70,8 +72,10 @@ def gap_of_step(before: Rung, after: Rung, test: Change) -> Both | str:
 def gap_changes(steps: Sequence[Both | str], confidence: float) -> list[GapChange | str]:
     """Judge every step's change of the gap, corrected for how many are known."""
     known = [both for both in steps if isinstance(both, Both)]
-    grows = holm(p_above(both.bounds, 0.0) for both in known)
-    shrinks = holm(p_below(both.bounds, 0.0) for both in known)
+    grows, shrinks = (
+        stats.holm(np.array([p_value(both.bounds, 0.0) for both in known])).tolist()
+        for p_value in (stats.p_above, stats.p_below)
+    )
     level = 1 - confidence
     judged = iter(
         GapChange(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor import stats
 from auditor.comparison.paired import paired_intervals
-from auditor.ladder.significance import holm, p_above, p_below
 from auditor.settling import fewest_images
 
 if TYPE_CHECKING:
@@ -44,8 +44,10 @@ def judge(comparisons: Sequence[Comparison], min_gain: float, confidence: float)
     """
     changes = [comparison.overall for comparison in comparisons]
     bounds = [partial(paired_bounds, change) for change in changes]
-    pays = holm(p_above(each, min_gain) for each in bounds)
-    does_not = holm(p_below(each, min_gain) for each in bounds)
+    pays, does_not = (
+        stats.holm(np.array([p_value(each, min_gain) for each in bounds])).tolist()
+        for p_value in (stats.p_above, stats.p_below)
+    )
     strict = 1 - (1 - confidence) / max(len(changes), 1)  # the most that Holm may ask of a step
     judged = []
     for change, p_pays, p_not in zip(changes, pays, does_not, strict=True):

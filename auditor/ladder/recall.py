@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from auditor import stats
 from auditor.comparison.paired import mid_p
 from auditor.ladder.record import ClassChange
-from auditor.ladder.significance import holm
 
 if TYPE_CHECKING:
     from auditor.comparison import Change, Comparison
@@ -46,7 +46,7 @@ def class_changes(
     steps = [[c for c in found.classes if c.name in names] for found in comparisons]
     flat = [change for changes in steps for change in changes]
     lost, won = (np.array([getattr(c, side) or 0 for c in flat], int) for side in ("lost", "won"))
-    worse, better = holm(mid_p(lost, won).tolist()), holm(mid_p(won, lost).tolist())
+    worse, better = (stats.holm(p).tolist() for p in (mid_p(lost, won), mid_p(won, lost)))
     judged = iter(
         _row(change, _state(down, up, 1 - confidence))
         for change, down, up in zip(flat, worse, better, strict=True)

@@ -1,8 +1,8 @@
-"""What the code of a check died of, in words that an audit can hold."""
+"""What code of others died of, in words that an audit can hold."""
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+from auditor.errors import escaped
 
 __all__ = ["named"]
 
@@ -13,11 +13,12 @@ def named(error: BaseException) -> str:
     >>> named(OSError("caf\udce9.png"))
     'OSError: caf\\udce9.png'
     """
+    from pydantic import ValidationError  # whoever reads data loads it for a crash alone
+
     said = str(error)
     if isinstance(error, ValidationError):
         said = "; ".join(
             ": ".join([*map(str, each["loc"]), each["msg"].removeprefix("Value error, ")])
             for each in error.errors(include_url=False)
         )
-    text = f"{type(error).__name__}: {said}"
-    return text.encode(errors="backslashreplace").decode()  # names of files may be in it
+    return escaped(f"{type(error).__name__}: {said}")

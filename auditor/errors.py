@@ -25,6 +25,7 @@ __all__ = [
     "OptionError",
     "Unavailable",
     "did_you_mean",
+    "escaped",
     "first_line",
 ]
 
@@ -100,8 +101,17 @@ class Unavailable(AuditorError):
 
     def __init__(self, reason: str, status: Literal["skip", "error"] = "skip") -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = escaped(str(reason))  # a plug-in's may be the error itself
         self.status: Literal["skip", "error"] = status
+
+
+def escaped(text: str) -> str:
+    r"""Return a text in which what UTF-8 cannot hold, as a file's name may, is spelled out.
+
+    >>> escaped("caf\udce9.png")
+    'caf\\udce9.png'
+    """
+    return text.encode(errors="backslashreplace").decode()
 
 
 def first_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from auditor.config import Config
+from auditor.crashes import named
 from auditor.data.samples import Samples
 from auditor.errors import AuditorError, InputError, Unavailable
 from auditor.models.identity import installed_versions
@@ -236,7 +237,7 @@ class Graph:
         for name, crash in self._look(asked, observers, shard).items():
             if isinstance(crash, AuditorError):
                 raise crash
-            raise InputError(f"{name} failed: {type(crash).__name__}: {crash}") from crash
+            raise InputError(f"{name} failed: {named(crash)}") from crash
         samples: Samples = self.get(str(asked.samples))
         tasks = {n: task_of(n, samples, each, self.store, shard) for n, each in observers.items()}
         for name, task in tasks.items():
@@ -394,5 +395,4 @@ def _crashes_as_reasons(name: str) -> Iterator[None]:
     except AuditorError:
         raise
     except (Exception, SystemExit) as crash:
-        reason = f"{name} failed: {type(crash).__name__}: {crash}"
-        raise Unavailable(reason, "error") from crash
+        raise Unavailable(f"{name} failed: {named(crash)}", "error") from crash

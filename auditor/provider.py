@@ -25,6 +25,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from auditor.check import allows_none
+from auditor.crashes import named
 from auditor.errors import InputError
 
 if TYPE_CHECKING:
@@ -246,8 +247,8 @@ def _loaded(entry: EntryPoint) -> ModuleType:
             raise TypeError(f"it names a value of type {type(module).__name__}, not a module")
     except (Exception, SystemExit) as error:
         raise InputError(
-            f"the plug-in {entry.name} ({entry.value}) did not load: {type(error).__name__}: "
-            f"{error}; repair or uninstall it"
+            f"the plug-in {entry.name} ({entry.value}) did not load: {named(error)}; "
+            "repair or uninstall it"
         ) from error
     return module
 

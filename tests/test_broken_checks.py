@@ -33,6 +33,17 @@ class Mine(Check):
 
 {body}
 """
+EVIDENCE = """
+from typing import Any
+
+from auditor.errors import Unavailable
+from auditor.provider import derive
+
+
+@derive
+def mine() -> Any:
+    raise {raised}
+"""
 RUN = "def run(self, test):\n    return GOOD"
 
 
@@ -168,6 +179,24 @@ def test_a_check_whose_level_cannot_be_told_blocks(
     assert found.verdict == "undecided"
     told = audit(checks={"mine": {"level": "advise"}})
     assert (told.check("mine").status, told.check("mine").level) == (Status.PASS, "advise")
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (r"OSError('caf\udce9.png')", r"mine failed: OSError: caf\udce9.png"),
+        (r"Unavailable('no caf\udce9.png', 'error')", r"no caf\udce9.png"),
+        ("Unavailable(KeyError('x'), 'error')", "'x'"),
+    ],
+)
+def test_what_a_provider_dies_of_is_an_error_of_who_asks_for_it(
+    audit: Audits, plug_in: PlugIn, raised: str, said: str
+) -> None:
+    source = _mine("def run(self, mine):\n    return GOOD") + EVIDENCE.format(raised=raised)
+    plug_in(source, checks={"mine": "{}:Mine"}, providers={"mine": "{}"})
+    found = audit()
+    assert (found.check("mine").status, found.check("mine").summary) == (Status.ERROR, said)
+    assert found.verdict == "undecided"
 
 
 def test_a_mistake_of_an_advisor_is_shown(audit: Audits, plug_in: PlugIn) -> None:

@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
+from auditor.crashes import named
 from auditor.data.folder import listing, read_folder
 from auditor.data.manifest import read_manifest
 from auditor.data.samples import Reader, Samples
@@ -107,7 +108,7 @@ def _blamed(entry: EntryPoint, path: Path) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         raise InputError(
             f"the plug-in {entry.name} ({entry.value}) failed on {path}: "
-            f"{type(error).__name__}: {error}; repair or uninstall it"
+            f"{named(error)}; repair or uninstall it"
         ) from error
 
 
@@ -177,7 +178,7 @@ class _PlugInReader:
         except (OSError, InputError):
             raise
         except (Exception, SystemExit) as error:
-            raise OSError(f"the plug-in {self.name}: {type(error).__name__}: {error}") from error
+            raise OSError(f"the plug-in {self.name}: {named(error)}") from error
         if not isinstance(found, bytes):
             raise InputError(
                 f"the plug-in {self.name}: its reader returned {type(found).__name__} for {image}, "
@@ -190,6 +191,5 @@ class _PlugInReader:
             return self.reader.stamp(image)
         except (Exception, SystemExit) as error:
             raise InputError(
-                f"the plug-in {self.name} failed on {image}: {type(error).__name__}: {error}; "
-                "repair or uninstall it"
+                f"the plug-in {self.name} failed on {image}: {named(error)}; repair or uninstall it"
             ) from error

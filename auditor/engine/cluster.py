@@ -13,6 +13,7 @@ from pathlib import Path
 from signal import SIGTERM
 from typing import Any, NamedTuple, Self
 
+from auditor.crashes import named
 from auditor.errors import AuditorError, InputError, first_line
 
 __all__ = ["Cluster", "Need", "import_ray", "room"]
@@ -215,8 +216,8 @@ def _told(cause: BaseException, error: BaseException) -> BaseException:
         return cause
     if isinstance(cause, (OSError, ImportError)):
         return InputError(
-            f"a Ray actor failed: {type(cause).__name__}: {cause}; every node needs the packages, "
-            "modules and files of the audit at the same places"
+            f"a Ray actor failed: {named(cause)}; every node needs the packages, modules "
+            "and files of the audit at the same places"
         )
     return RuntimeError(f"a Ray actor failed: {error}")
 

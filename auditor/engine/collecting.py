@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from auditor.crashes import named
 from auditor.data.samples import Samples
 from auditor.engine.known import DIGEST, LOOKS, Known, without_looks
 from auditor.engine.looking import Seen
@@ -156,7 +157,7 @@ def _reason(task: Task, seen: Seen) -> str:
     if crash is None:
         return str(seen.error)
     maker = type(task.observer).__name__
-    return f"{maker} failed on it: {type(crash).__name__}: {crash}"
+    return f"{maker} failed on it: {named(crash)}"
 
 
 def described(

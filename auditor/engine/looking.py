@@ -11,6 +11,7 @@ from auditor.data.decode import Unreadable, open_image
 from auditor.data.samples import Samples
 from auditor.engine.journal import NoJournal
 from auditor.engine.known import digest_of
+from auditor.errors import escaped
 from auditor.provider import Observer
 
 __all__ = ["Seen", "Threads", "Wanted", "look"]
@@ -107,7 +108,7 @@ def _opened(samples: Samples, wanted: Wanted, here: bool) -> Seen:
             return Seen(row, {}, {}, error=changed, unread=True)
         picture = open_image(data, reduced=not wanted.whole)
     except OSError as error:
-        return Seen(row, {}, {}, error=(error.strerror or str(error)).lower(), unread=True)
+        return Seen(row, {}, {}, error=escaped(error.strerror or str(error)).lower(), unread=True)
     except Unreadable as error:
         return Seen(row, {}, {}, error=str(error))
     seen = Seen(row, {}, {}, digest_of(data))

@@ -6,6 +6,7 @@ import pickle
 from collections import Counter
 from collections.abc import Sequence
 
+from auditor.crashes import named
 from auditor.errors import AuditorError, InputError
 
 __all__ = ["Stumbles", "portable"]
@@ -74,5 +75,5 @@ def portable(crash: BaseException) -> BaseException:
     except Exception:  # foreign classes fail in ways of their own
         if isinstance(crash, AuditorError):
             return InputError(str(crash))
-        return RuntimeError(f"{type(crash).__name__}: {crash}")
+        return RuntimeError(named(crash))
     return crash

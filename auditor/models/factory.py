@@ -12,6 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditor.crashes import named
 from auditor.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def call_factory(reference: str, num_classes: int | None) -> nn.Module:
     try:
         model = function(**_arguments(function, num_classes))
     except Exception as error:  # the user's code may raise anything
-        raise InputError(f"{reference} failed: {type(error).__name__}: {error}") from error
+        raise InputError(f"{reference} failed: {named(error)}") from error
     _IMPORTED.update(set(sys.modules) - before)
     if not isinstance(model, nn.Module):
         raise InputError(f"{reference} returned {type(model).__name__}, not a torch.nn.Module.")
@@ -99,7 +100,7 @@ def _import(reference: str) -> Callable[..., object]:
     try:
         module = importlib.import_module(name)
     except Exception as error:  # importing runs the user's code
-        raise InputError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
+        raise InputError(f"{name} cannot be imported: {named(error)}") from error
     try:
         function: object = attrgetter(attribute)(module)
     except AttributeError:

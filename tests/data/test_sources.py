@@ -171,6 +171,35 @@ def test_a_reader_that_cannot_be_used_ends_the_audit(
         run(candidate=candidate, data={"test": tmp_path / "x.twice"}, engine={"device": "cpu"})
 
 
+@pytest.mark.parametrize("error", ["OSError", "KeyError"])
+def test_an_error_that_names_a_file_in_bytes_that_are_no_text_is_that_images(
+    run: Callable[..., Audit],
+    plug_in: Callable[..., str],
+    module: Callable[..., str],
+    image_folder: Callable[..., Path],
+    error: str,
+) -> None:
+    folder = image_folder("x.mine", {"a": 30, "b": 30})
+    plug_in(
+        "from auditor.data.folder import read_folder\nfrom dataclasses import dataclass, replace\n"
+        "@dataclass\nclass Reader:\n"
+        "    samples: object\n"
+        "    def read(self, image):\n"
+        f"        if image == 'a/0003.png': raise {error}('caf\\udce9.png')\n"
+        "        return self.samples.read(image)\n"
+        "    def stamp(self, image): return image\n"
+        "def claims(path): return path.suffix == '.mine'\n"
+        "def read(path, classes):\n"
+        "    return replace(read_folder(path), reader=Reader(read_folder(path)))\n",
+        sources={"mine": "{}"},
+    )
+    candidate = {"module": f"{module()}:two", "input_size": 16, "classes": ["a", "b"]}
+    found = run(candidate=candidate, data={"test": folder}, engine={"device": "cpu"})
+    share, unread = found.check("unreadable-images").findings
+    assert (share.n, unread.subject) == (60, "a/0003.png")
+    assert r"caf\udce9.png" in unread.note
+
+
 def test_what_no_source_knows(tmp_path: Path) -> None:
     (tmp_path / "data.zip").touch()
     with pytest.raises(InputError, match=r"data.zip: no source of images"):

@@ -101,6 +101,13 @@ def test_a_poisonous_image_is_named_and_the_rest_is_seen(look: Look, crash: Exce
     assert sorted(widths(found, "good")) == list(range(1, 41))
 
 
+def test_a_crash_that_names_a_file_in_bytes_that_are_no_text_is_of_its_image(look: Look) -> None:
+    found = look(bad=Eye(lambda image: OSError("caf\udce9.png") if image.width == 7 else None))
+    expected = r"Eye failed on it: OSError: caf\udce9.png"
+    assert (errors(found, "bad"), found.failed) == ({"a/07.png": expected}, {})
+    assert sorted(widths(found, "bad")) == [*range(1, 7), *range(8, 41)]
+
+
 def test_poison_at_the_beginning_is_borne(look: Look) -> None:
     found = look(bad=Eye(poison(*range(1, 13))))
     assert len(errors(found, "bad")) == 12

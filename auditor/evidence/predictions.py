@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.data.samples import Samples
+from auditor.errors import Unavailable
 from auditor.evidence.inputs import SavedPredictions
 from auditor.provider import Observer, observe
 from auditor.read_only import read_only_property
@@ -179,8 +180,6 @@ def _indices(table: pa.Table, name: str, classes: Sequence[str]) -> NDArray[np.i
         return np.zeros(0, np.int64)
     found = pc.index_in(table[name].cast(pa.string()), value_set=pa.array(classes, pa.string()))
     if found.null_count:
-        from auditor.errors import Unavailable
-
         raise Unavailable(f"stored predictions hold a {name} that is no class of theirs", "error")
     values: NDArray[np.int64] = found.to_numpy().astype(np.int64)
     return values
@@ -198,7 +197,9 @@ def test(
     features_wanted: Wanted | None,
 ) -> Observer | Predictions:
     """Return the candidate's predictions on the test images."""
-    return _predictions("test", saved_test, test_samples, candidate, features_wanted)
+    if saved_test is not None:
+        return saved_test.read(test_samples)
+    return _inference("test", test_samples, candidate, features_wanted)
 
 
 @observe(Predictions, samples="train_samples", version=4)
@@ -210,11 +211,7 @@ def train(
     features_wanted: Wanted | None,
 ) -> Observer | Predictions:
     """Return the candidate's predictions on the training images, or a sample of them."""
-    if saved_train is not None or train_sample is not None:
-        _require_one_candidate("train", saved_train, saved_test, candidate)
-    if saved_train is not None:
-        return saved_train.read_apart(train_sample, saved_test)
-    return _predictions("train", saved_train, train_sample, candidate, features_wanted)
+    return _apart("train", saved_train, saved_test, train_sample, candidate, features_wanted)
 
 
 @observe(Predictions, samples="validation_samples", version=4)
@@ -225,11 +222,23 @@ def validation(
     candidate: Candidate | None,
 ) -> Observer | Predictions:
     """Return the candidate's predictions on the validation images, where a threshold is chosen."""
-    if saved_validation is not None or validation_samples is not None:
-        _require_one_candidate("validation", saved_validation, saved_test, candidate)
-    if saved_validation is not None:
-        return saved_validation.read_apart(validation_samples, saved_test)
-    return _predictions("validation", saved_validation, validation_samples, candidate)
+    return _apart("validation", saved_validation, saved_test, validation_samples, candidate)
+
+
+def _apart(
+    split: str,
+    saved: SavedPredictions | None,
+    saved_test: SavedPredictions | None,
+    samples: Samples | None,
+    candidate: Candidate | None,
+    features_wanted: Wanted | None = None,
+) -> Observer | Predictions:
+    """Return the predictions on another split, by the candidate of the test predictions."""
+    if saved is not None or samples is not None:
+        _require_one_candidate(split, saved, saved_test, candidate)
+    if saved is not None:
+        return saved.read_apart(samples, saved_test)
+    return _inference(split, samples, candidate, features_wanted)
 
 
 def _require_one_candidate(
@@ -239,8 +248,6 @@ def _require_one_candidate(
     candidate: Candidate | None,
 ) -> None:
     """Refuse to take one split's predictions from a file and the other's from a model."""
-    from auditor.errors import Unavailable
-
     if candidate is not None and (saved_split is None) != (saved_test is None):
         run, saved = (split, "test") if saved_split is None else ("test", split)
         raise Unavailable(
@@ -250,17 +257,12 @@ def _require_one_candidate(
         )
 
 
-def _predictions(
+def _inference(
     split: str,
-    saved: SavedPredictions | None,
     samples: Samples | None,
     candidate: Candidate | None,
-    features_wanted: Wanted | None = None,
-) -> Observer | Predictions:
-    from auditor.errors import Unavailable
-
-    if saved is not None:
-        return saved.read(samples)
+    features_wanted: Wanted | None,
+) -> Observer:
     if samples is None:
         raise Unavailable(f"no {split} data was given ([data] {split} or [predictions] {split})")
     if candidate is None:

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 Level = Literal["block", "advise", "off"]
-Judges = Literal["candidate", "data"]
+Judges = Literal["candidate", "cost", "data"]
 IntervalMethod = Literal["exact", "wilson"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0.5, lt=1.0, allow_inf_nan=False)]
@@ -290,8 +290,8 @@ class Check(Table):
         What has to be given for a check to block whose level is ``advise``, as a clause: "a
         baseline is given". ``blocks_now`` tells whether it is.
     judges
-        ``candidate``, or ``data`` where a pass says nothing of the candidate itself: an audit is
-        not accepted on such passes alone.
+        ``candidate``; or ``cost`` or ``data`` where a pass says nothing of how well it
+        predicts: an audit is not accepted on such passes alone.
     """
 
     id: ClassVar[str]

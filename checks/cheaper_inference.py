@@ -61,6 +61,7 @@ class CheaperInference(Check):
     title = "Cheaper inference would do as well"
     version = 2
     level = "advise"
+    judges = "cost"
 
     margin: Fraction = 0.005
     """Non-inferiority margin: how far the accuracy may lie below that in float32."""

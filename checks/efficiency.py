@@ -90,6 +90,7 @@ class Efficiency(Check):
     version = 4
     level = "advise"
     blocks_once = "a budget or a baseline is given"
+    judges = "cost"
 
     max_parameters: Count | None = None
     """Most parameters, such as "5.3 M"."""

@@ -81,6 +81,7 @@ class LatencyCheck(Check):
     version = 2
     level = "advise"
     blocks_once = "a budget or a baseline model is given"
+    judges = "cost"
 
     max_p50: Duration | None = None
     """Longest median time of a single image, such as "20 ms"; kept in seconds."""

@@ -78,6 +78,18 @@ def test_an_earlier_verdict_is_never_published(step: Step, few: Path, tmp_path: 
     assert all((tmp_path / "my audit" / name).exists() for name in REPORTS)  # they are not ours
 
 
+def test_a_summary_that_this_audit_did_not_write_is_not_published(
+    step: Step, few: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "my audit").mkdir()
+    (tmp_path / "my audit/summary.md").write_text("## Accepted\n")
+    with (tmp_path / "auditor.toml").open("a") as file:
+        file.write('[output]\nformats = ["html"]\n')
+    assert step().returncode == 3
+    assert (tmp_path / "outputs").read_text() == "written=true\n"
+    assert not (tmp_path / "step.md").exists()
+
+
 def test_the_report_becomes_an_artifact_whatever_was_decided(action: dict[str, Any]) -> None:
     last = action["runs"]["steps"][-1]
     assert last["uses"].startswith("actions/upload-artifact@")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +17,7 @@ from auditor.record import Audit, CheckResult, Verdict
 TODAY = datetime.date(2026, 11, 23)
 LEVELS: tuple[Level, ...] = ("block", "block", "advise", "off")
 PRESETS: tuple[Preset, ...] = ("sign-off", "pull-request")
-OBSERVED = {Status.PASS: 1.0, Status.FAIL: 0.0}
+OBSERVED = {Status.PASS: 1.0, Status.FAIL: 0.0, Status.INCONCLUSIVE: 0.5}
 
 
 def _finding(status: Status, subject: str = "x") -> Finding:
@@ -104,6 +104,30 @@ def test_what_was_not_settled_or_skipped_is_said() -> None:
     _, summary = decide_verdict(results, "pull-request")
     assert "not settled, noted: b" in summary
     assert "not run: d" in summary
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_measured_nothing_is_no_lack_of_proof(preset: Preset) -> None:
+    nothing = Finding.unmeasured("test", "accuracy difference", "not comparable")
+    for findings in ([], [nothing]):
+        blind = _result(Status.INCONCLUSIVE, id="blind", findings=findings)
+        results = [_result(Status.PASS, id="a"), _result(Status.INCONCLUSIVE, id="b"), blind]
+        verdict, summary = decide_verdict(results, preset)
+        assert verdict == "undecided"
+        assert "blind" in summary
+    seen = _result(Status.INCONCLUSIVE, findings=[nothing, _finding(Status.INCONCLUSIVE, "y")])
+    accepted = decide_verdict([_result(Status.PASS, id="a"), seen], "pull-request")[0]
+    assert accepted == "accepted"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("judges", ["data", "cost"])
+def test_costs_and_data_alone_show_nothing_of_the_candidate(
+    preset: Preset, judges: Literal["data", "cost"]
+) -> None:
+    passes = _result(Status.PASS).model_copy(update={"judges": judges})
+    assert decide_verdict([passes], preset)[0] == "undecided"
+    assert decide_verdict([passes, _result(Status.PASS, id="b")], preset)[0] == "accepted"
 
 
 def test_an_accepted_candidate_is_told_what_advises_against_it() -> None:
@@ -318,7 +342,7 @@ def test_what_the_file_tells_to_block_and_is_not_judged_is_not_settled(
     assert audit.check(check).status is Status.INCONCLUSIVE
     assert silent.check(check).summary in audit.check(check).summary
     assert audit.verdict == "undecided"
-    noted = run(**told, policy={"preset": "pull-request"})
-    assert noted.verdict == "accepted"
-    assert check in noted.summary
+    eased = run(**told, policy={"preset": "pull-request"})
+    assert eased.verdict == "undecided"
+    assert f"measured nothing: {check}" in eased.summary
     assert run(predictions=given, checks={check: {"level": "advise"}}).verdict == "accepted"

@@ -39,7 +39,8 @@ _HEAD = """\
 _POLICY = """\
 [policy]
 # "sign-off" puts the burden of proof on the model: what the evidence does not settle stays
-# undecided. "pull-request" puts it on the regression: what is not settled passes, noted.
+# undecided. "pull-request" puts it on the regression: what was measured and is not settled passes,
+# noted.
 preset = "sign-off"
 
 [output]

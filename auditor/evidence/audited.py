@@ -52,7 +52,7 @@ def read_audit(path: Path) -> tuple[Path, Audit]:
     if verdict != audit.verdict:
         raise InputError(
             f"{file}: it says {audit.verdict}, but its checks make it {verdict}: {why} It was "
-            "edited; audit again"
+            "edited, or decided by another version; audit again"
         )
     return file, audit
 

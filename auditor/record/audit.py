@@ -147,7 +147,7 @@ class CheckResult(Record):
     title: str
     level: Level
     status: Status
-    judges: Literal["candidate", "data"] = "candidate"
+    judges: Literal["candidate", "cost", "data"] = "candidate"
     """Whether a pass says something of the candidate, or only of the data."""
     summary: str
     options: dict[str, Any] = Field(default_factory=dict)

@@ -121,12 +121,15 @@ def test_without_evidence_nothing_is_compared(
     given = {"test": saved(GOOD)}
     kept(tmp_path / "old", predictions=given)
     (tmp_path / "old" / "evidence" / "test.parquet").unlink()
-    audit = run(predictions=given, baseline={"audit": tmp_path / "old"})
-    result = audit.check("baseline-regression")
-    assert result.status is Status.INCONCLUSIVE
-    assert result.summary.startswith("not comparable: ")
-    assert audit.verdict == "undecided"
-    assert audit.exhibits.baseline is None
+    for preset in ("sign-off", "pull-request"):
+        audit = run(
+            predictions=given, baseline={"audit": tmp_path / "old"}, policy={"preset": preset}
+        )
+        result = audit.check("baseline-regression")
+        assert result.status is Status.INCONCLUSIVE
+        assert result.summary.startswith("not comparable: ")
+        assert audit.verdict == "undecided"
+        assert audit.exhibits.baseline is None
 
 
 @pytest.mark.parametrize(

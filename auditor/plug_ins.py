@@ -1,19 +1,69 @@
-"""Which other packages take part in an audit, by the entry points that they declare."""
+"""Other packages that take part, by the entry points that they declare; whose failure it is."""
 
 from __future__ import annotations
 
 import pkgutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import reduce
 from importlib.metadata import EntryPoint, entry_points
 
-import auditor.checks
+from auditor.crashes import named
+from auditor.errors import InputError
 
-__all__ = ["brought_checks", "brought_packages"]
+__all__ = [
+    "CHECKS",
+    "PROVIDERS",
+    "SOURCES",
+    "blamed",
+    "broken",
+    "brought_checks",
+    "brought_packages",
+    "called",
+    "entries",
+]
 
-_CHECKS, _SOURCES = "auditor.checks", "auditor.sources"
-_GROUPS = (_CHECKS, "auditor.providers", _SOURCES)
+CHECKS, PROVIDERS, SOURCES = "auditor.checks", "auditor.providers", "auditor.sources"
+
+
+def entries(group: str) -> list[EntryPoint]:
+    """Return the entry points of a group in the order of their names."""
+    return sorted(entry_points(group=group), key=lambda entry: entry.name)
+
+
+def called(entry: EntryPoint) -> str:
+    """Return what an entry point is called in a message, and where it leads."""
+    return f"{entry.name} ({entry.value})"
+
+
+def broken(said: str) -> InputError:
+    """Return the error of a plug-in, from its name and what is wrong with it."""
+    return InputError(f"the plug-in {said}; repair or uninstall it")
+
+
+@contextmanager
+def blamed(said: str, *, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Say of whatever a plug-in fails with whose failure it is.
+
+    Parameters
+    ----------
+    said
+        The plug-in, and what it failed at.
+    but
+        What it may raise on purpose.
+
+    Raises
+    ------
+    InputError
+        In the place of any other error.
+    """
+    try:
+        yield
+    except but:
+        raise
+    except (Exception, SystemExit) as error:
+        raise broken(f"{said}: {named(error)}") from error
 
 
 def brought_packages() -> dict[str, str]:
@@ -23,9 +73,9 @@ def brought_packages() -> dict[str, str]:
     """
     return {
         entry.dist.name: entry.dist.version
-        for group in _GROUPS
-        for entry in entry_points(group=group)
-        if entry.dist is not None and (group != _SOURCES or entry.module in sys.modules)
+        for group in (CHECKS, PROVIDERS, SOURCES)
+        for entry in entries(group)
+        if entry.dist is not None and (group != SOURCES or entry.module in sys.modules)
     }
 
 
@@ -34,10 +84,11 @@ def brought_checks() -> dict[str, str]:
 
     A check that did not load is known by its entry's name, as in the audit.
     """
+    import auditor.checks
+
     own = {info.name.replace("_", "-") for info in pkgutil.iter_modules(auditor.checks.__path__)}
-    entries = sorted(entry_points(group=_CHECKS), key=lambda e: e.name)
-    found: dict[str, str] = {}
-    for name, entry in (*_loaded(entries), *((entry.name, entry) for entry in entries)):
+    brought, found = entries(CHECKS), dict[str, str]()
+    for name, entry in (*_loaded(brought), *((entry.name, entry) for entry in brought)):
         if name not in own:
             found.setdefault(name, _package(entry))
     return found

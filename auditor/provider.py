@@ -20,13 +20,13 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from auditor.check import allows_none
-from auditor.crashes import named
 from auditor.errors import InputError
+from auditor.plug_ins import PROVIDERS, blamed, called, entries
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,9 +46,6 @@ __all__ = [
     "observe",
     "resting_on",
 ]
-
-
-_GROUP = "auditor.providers"
 
 
 class Stored(Protocol):
@@ -205,8 +202,8 @@ def find_providers() -> dict[str, Provider]:
     """
     found = {p.name: p for module in _built_in() for p in _providers_in(module)}
     from_plug_in: dict[str, str] = {}
-    for entry in sorted(entry_points(group=_GROUP), key=lambda e: e.name):
-        here = f"{entry.name} ({entry.value})"
+    for entry in entries(PROVIDERS):
+        here = called(entry)
         for provider in _providers_in(_loaded(entry)):
             there = from_plug_in.get(provider.name)
             if there is not None and found[provider.name] is not provider:
@@ -241,16 +238,11 @@ def _built_in() -> Iterator[ModuleType]:
 
 
 def _loaded(entry: EntryPoint) -> ModuleType:
-    try:
+    with blamed(f"{called(entry)} did not load"):
         module = entry.load()
         if not isinstance(module, ModuleType):
             raise TypeError(f"it names a value of type {type(module).__name__}, not a module")
-    except (Exception, SystemExit) as error:
-        raise InputError(
-            f"the plug-in {entry.name} ({entry.value}) did not load: {named(error)}; "
-            "repair or uninstall it"
-        ) from error
-    return module
+        return module
 
 
 def _providers_in(module: ModuleType) -> Iterator[Provider]:

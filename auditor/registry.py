@@ -14,7 +14,6 @@ import re
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, get_args, get_origin
@@ -25,6 +24,7 @@ from auditor.check import Check, Judges, Level
 from auditor.config import CheckTable, Config, ConfigSource, beside, explained
 from auditor.crashes import named
 from auditor.errors import InputError, did_you_mean
+from auditor.plug_ins import CHECKS, entries
 
 __all__ = [
     "BrokenCheck",
@@ -35,8 +35,6 @@ __all__ = [
     "find_checks",
     "placed",
 ]
-
-_GROUP = "auditor.checks"
 
 
 class BrokenCheck(NamedTuple):
@@ -88,7 +86,7 @@ def find_checks() -> Registry:
         Where two files of ours hold one id: neither is the one that is meant.
     """
     found, lost = _built_in()
-    for entry in sorted(entry_points(group=_GROUP), key=lambda e: e.name):
+    for entry in entries(CHECKS):
         try:
             cls = _loaded(entry.load())
         except (Exception, SystemExit) as error:

@@ -261,6 +261,7 @@ def test_a_provider_that_does_not_load_is_named(
     ("source", "target", "said"),
     [
         ("N = 3", "{}:N", "TypeError: it names a value of type int, not a module"),
+        ("from auditor import InputError\nraise InputError('mine')", "{}", "InputError: mine"),
         (PROVIDER, "{}:surprises", "TypeError: it names a value of type function, not a module"),
         (PROVIDER.replace("@derive", "@gather"), "{}", "surprises is no type .*@gather.Type."),
         (PROVIDER.replace("@derive", "@gather(int)"), "{}", "int is no type .*@gather.Type."),

@@ -8,10 +8,10 @@ a module. Ours are asked first, then those of other packages (entry-point group
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Protocol
 
@@ -21,10 +21,9 @@ from auditor.data.manifest import read_manifest
 from auditor.data.samples import Reader, Samples
 from auditor.data.tables import is_table
 from auditor.errors import InputError
+from auditor.plug_ins import SOURCES, blamed, broken, called, entries
 
 __all__ = ["Source", "read_samples", "source_of"]
-
-_GROUP = "auditor.sources"
 
 
 class Source(Protocol):
@@ -88,7 +87,7 @@ def _built_in(path: Path) -> Source | None:
 
 def _plugged_in(path: Path) -> Source | None:
     claiming: dict[str, Source] = {}
-    for entry in sorted(entry_points(group=_GROUP), key=lambda e: e.name):
+    for entry in entries(SOURCES):
         with _blamed(entry, path):
             source: Source = entry.load()
             if source.claims(path):
@@ -98,18 +97,8 @@ def _plugged_in(path: Path) -> Source | None:
     return next(iter(claiming.values()), None)
 
 
-@contextmanager
-def _blamed(entry: EntryPoint, path: Path) -> Iterator[None]:
-    """Say of whatever a plug-in fails with whose failure it is."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise InputError(
-            f"the plug-in {entry.name} ({entry.value}) failed on {path}: "
-            f"{named(error)}; repair or uninstall it"
-        ) from error
+def _blamed(entry: EntryPoint, path: Path) -> AbstractContextManager[None]:
+    return blamed(f"{called(entry)} failed on {path}", but=(InputError,))
 
 
 @dataclass(frozen=True)
@@ -180,16 +169,12 @@ class _PlugInReader:
         except (Exception, SystemExit) as error:
             raise OSError(f"the plug-in {self.name}: {named(error)}") from error
         if not isinstance(found, bytes):
-            raise InputError(
-                f"the plug-in {self.name}: its reader returned {type(found).__name__} for {image}, "
-                "not the bytes of its file; repair or uninstall it"
+            raise broken(
+                f"{self.name}: its reader returned {type(found).__name__} for {image}, "
+                "not the bytes of its file"
             )
         return found
 
     def stamp(self, image: str) -> object:
-        try:
+        with blamed(f"{self.name} failed on {image}"):
             return self.reader.stamp(image)
-        except (Exception, SystemExit) as error:
-            raise InputError(
-                f"the plug-in {self.name} failed on {image}: {named(error)}; repair or uninstall it"
-            ) from error

@@ -36,8 +36,9 @@ the training data and labels that differ between the splits are shown.
 
 It is inconclusive where a predicted test image could not be read, or more images of the training or
 (without predictions) the test set than ``max_share`` leaves room for: any of them may be a copy. So
-may test images of too little contrast (below 4 of 255 grey levels at 32 × 32: dark frames, a few
-stars on black), whose hashes are noise: they are compared by bytes and pixels alone, and named.
+may images of either split of too little contrast (below 4 of 255 grey levels at 32 × 32: dark
+frames, a few stars on black), whose hashes are noise: they are compared by bytes and pixels alone,
+and named.
 
 How to fix
 ----------
@@ -81,7 +82,7 @@ class SplitOverlap(Check):
 
     id = "split-overlap"
     title = "Training and test images do not overlap"
-    version = 4
+    version = 5
     level = "block"
     judges = "data"
 
@@ -260,11 +261,12 @@ def _uncompared(
     overlap: Overlap, test: Predictions | None, known: int, max_share: float
 ) -> Iterator[str]:
     """Yield what could not be compared, as far as there is no room for so many more copies."""
-    signed, lost, trained = overlap.test_signed, overlap.test_unread, overlap.train_unread
+    signed, lost = overlap.test_signed, overlap.test_unread
+    trained = [overlap.train_unread, overlap.train_set_apart]
     if overlap.train_signed == 0:
         yield "no training image could be read"
-    elif trained.images and known + trained.images > max_share * signed:
-        yield trained.said("training image")
+    elif known + sum(each.images for each in trained) > max_share * signed:
+        yield from (each.said("training image") for each in trained if each.images)
     if not signed:
         return  # which is said already
     if test is not None and signed < len(test):

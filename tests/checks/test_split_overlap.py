@@ -41,6 +41,7 @@ def _overlap(
     unread: int = 0,
     unread_test: int = 0,
     faint: int = 0,
+    faint_train: int = 0,
     within_train: tuple[OverlapPair, ...] = (),
     rate: float | None = None,
 ) -> Overlap:
@@ -57,6 +58,7 @@ def _overlap(
         within_train=within_train,
         near=near,
         test_set_apart=Uncompared(faint, "faint.png", "are too faint"),
+        train_set_apart=Uncompared(faint_train, "faint.png", "are too faint"),
     )
 
 
@@ -179,6 +181,31 @@ def test_a_test_image_that_was_not_compared_by_its_looks_may_be_a_copy(
         test = predictions({"a": {"a": 100}})
         judged = SplitOverlap(max_share=share, max_inflation=1.0).run(overlap, test)
         assert judged.status is status
+
+
+@pytest.mark.parametrize(
+    ("faint", "unread", "share", "status"),
+    [
+        (0, 0, 0.0, Status.PASS),
+        (1, 0, 0.0, Status.INCONCLUSIVE),
+        (100, 0, 0.0, Status.INCONCLUSIVE),
+        (1, 0, 0.02, Status.PASS),
+        (2, 0, 0.02, Status.INCONCLUSIVE),
+        (1, 1, 0.02, Status.INCONCLUSIVE),
+        (1, 1, 0.03, Status.PASS),
+    ],
+)
+def test_a_training_image_that_was_not_compared_by_its_looks_may_be_a_copy(
+    faint: int, unread: int, share: float, status: Status
+) -> None:
+    pairs = [_pair("x.png")] if share else []
+    overlap = _overlap(*pairs, faint_train=faint, unread=unread)
+    outcome = SplitOverlap(max_share=share).run(overlap, None)
+    assert outcome.status is status
+    if status is Status.INCONCLUSIVE:
+        assert f"{faint} training image" in outcome.summary
+        assert "faint.png" in outcome.summary
+    assert ("lost.png" in outcome.summary) == (unread > 0 and status is Status.INCONCLUSIVE)
 
 
 def test_of_predicted_images_the_unread_are_counted_by_the_predictions(

@@ -300,6 +300,23 @@ def test_unreadable_training_images_leave_it_undecided(cli: Cli, splits: tuple[P
     assert "1 training image could not be read, cat/short.jpg" in done.stdout
 
 
+def test_training_images_too_dark_to_be_compared_leave_it_undecided(
+    cli: Cli, splits: tuple[Path, Path], here: Path
+) -> None:
+    """Values of 12 bits in files of 16 are as dark to see as a sixteenth of their copies."""
+    (here / "deep" / "cat").mkdir(parents=True)
+    for path in (splits[1] / "cat").iterdir():
+        grey = np.asarray(Image.open(path).convert("L")).astype(np.uint16)
+        Image.fromarray(grey * 16).save(here / "deep" / "cat" / path.name)
+    done = cli("overlap", "deep", "test")
+    assert done.returncode == 3, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "? Leakage is not settled: 12 training images could be compared by bytes" in said
+    assert "first cat/0000.png" in said
+    assert cli("overlap", "deep", "test", "--max-share", "0.5").returncode == 0
+    assert cli("overlap", "train", "test").returncode == 0
+
+
 @pytest.mark.parametrize(("share", "status"), [("0.17", 3), ("0.18", 0)])
 def test_unreadable_test_images_leave_it_undecided(
     cli: Cli, splits: tuple[Path, Path], share: str, status: int

@@ -62,7 +62,7 @@ from auditor.wording import listed, p_value, plural, share
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
-    from auditor.renaming import Gain, Renaming
+    from auditor.renaming import Renaming
 
 _SEED = 0
 _SHOWN = 5
@@ -109,12 +109,13 @@ class LabelOrder(Check):
         return self._outcome(test, suspects, findings)
 
     def _judge(self, suspect: Suspect, confidence: float) -> Finding:
+        from auditor.comparison.paired import paired_interval
         from auditor.renaming import renaming_gain
 
         gain = renaming_gain(suspect.judged_on, suspect.renaming)
         moves = bool((suspect.renaming != np.arange(len(suspect.renaming))).any())
         n = gain.n if moves else len(suspect.judged_on)
-        interval = _interval(gain, n, confidence)
+        interval = paired_interval(gain.lost, gain.won, n, confidence)
         note = (
             f"{plural(gain.won, 'image')} won, {gain.lost:,} lost; McNemar's exact p "
             f"{p_value(gain.p_value)}"
@@ -184,16 +185,6 @@ def _part(renaming: Renaming, judged_on: Predictions) -> Suspect:
     moved = np.flatnonzero(renaming != np.arange(len(renaming)))
     names = [judged_on.classes[i] for i in moved]
     return Suspect(listed(names, _SHOWN), renaming, judged_on)
-
-
-def _interval(gain: Gain, n: int, confidence: float) -> tuple[float, float]:
-    from auditor.comparison.paired import paired_intervals
-
-    if not n:
-        return -1.0, 1.0
-    lost, won, total = (np.array([count]) for count in (gain.lost, gain.won, n))
-    low, high = paired_intervals(lost, won, total, confidence)
-    return float(low[0]), float(high[0])
 
 
 def _moved(test: Predictions, renaming: Renaming) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from auditor.comparison.side import Counts, Floats, Side, counter
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
 
-__all__ = ["mid_p", "paired", "paired_intervals"]
+__all__ = ["mid_p", "paired", "paired_interval", "paired_intervals"]
 
 
 def paired(before: Side, after: Side, test: Predictions, confidence: float) -> Comparison:
@@ -91,12 +91,20 @@ def mid_p(lost: Counts, won: Counts) -> Floats:
     >>> [round(p, 4) for p in mid_p(np.array([12, 5, 0]), np.array([3, 0, 0])).tolist()]
     [0.0106, 0.0156, 0.5]
     """
-    flipped = lost + won
-    from scipy.stats import (
-        binom,
-    )  # half a second, which audits without a baseline need not wait for
+    from scipy.stats import binom  # half a second: only comparisons wait for it
 
+    flipped = lost + won
     return np.asarray(binom.sf(lost, flipped, 0.5) + binom.pmf(lost, flipped, 0.5) / 2)
+
+
+def paired_interval(lost: int, won: int, n: int, confidence: float = 0.95) -> stats.Interval:
+    """Return the bounds of ``paired_intervals`` for one pair of accuracies.
+
+    >>> [round(bound, 3) for bound in paired_interval(3, 12, 100)]
+    [0.021, 0.162]
+    """
+    low, high = paired_intervals(np.array([lost]), np.array([won]), np.array([n]), confidence)
+    return stats.Interval(float(low[0]), float(high[0]))
 
 
 def paired_intervals(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor import stats
-from auditor.comparison.paired import paired_intervals
+from auditor.comparison.paired import paired_interval, paired_intervals
 from auditor.settling import fewest_images
 
 if TYPE_CHECKING:
@@ -77,9 +77,7 @@ def _more_images(change: Change, min_gain: float, confidence: float) -> int | No
 
 def paired_bounds(change: Change, confidence: float) -> tuple[float, float]:
     """Return the bounds of a change on the same images."""
-    b, c, n = (np.array([k or 0]) for k in (change.lost, change.won, change.n_after))
-    low, high = paired_intervals(b, c, n, confidence)
-    return float(low[0]), float(high[0])
+    return paired_interval(change.lost or 0, change.won or 0, change.n_after, confidence)
 
 
 def doublings(before: int | None, after: int | None) -> float | None:

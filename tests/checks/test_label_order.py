@@ -11,7 +11,7 @@ from scipy.stats import binom, binomtest
 
 from auditor.check import Status
 from auditor.checks.label_order import LabelOrder
-from auditor.comparison.paired import paired_intervals
+from auditor.comparison.paired import paired_interval
 from auditor.data.classes import stored_classes
 from auditor.evidence.predictions import Predictions
 from auditor.renaming import best_renaming, cycles, folder_orders, renaming_gain
@@ -106,11 +106,10 @@ def test_the_suspects_share_what_the_confidence_leaves() -> None:
     findings = LabelOrder().run(test).findings
     assert [f.subject for f in findings] == ["plain order (torchvision's)", "best renaming"]
     gain = renaming_gain(test, folder_orders(ITEMS)["plain order (torchvision's)"])
-    lost, won, total = (np.array([count]) for count in (gain.lost, gain.won, gain.n))
-    low, high = paired_intervals(lost, won, total, 0.975)
-    assert findings[0].interval == pytest.approx((low[0], high[0]))
-    expected = binomtest(gain.won, gain.won + gain.lost, 0.5, alternative="greater").pvalue
-    assert gain.p_value == pytest.approx(expected)
+    expected = paired_interval(gain.lost, gain.won, gain.n, 0.975)
+    assert findings[0].interval == pytest.approx(expected)
+    p_value = binomtest(gain.won, gain.won + gain.lost, 0.5, alternative="greater").pvalue
+    assert gain.p_value == pytest.approx(p_value)
 
 
 @pytest.mark.parametrize("accuracy", [0.5, 0.8, 0.95])

@@ -10,14 +10,9 @@ from scipy.stats import binom, multinomial
 from statsmodels.stats.contingency_tables import mcnemar
 
 from auditor.comparison import Comparison
-from auditor.comparison.paired import mid_p, paired_intervals
+from auditor.comparison.paired import mid_p, paired_interval, paired_intervals
 
 Flipped = Callable[[int, int, int], Comparison]
-
-
-def _interval(lost: int, won: int, n: int) -> tuple[float, float]:
-    low, high = paired_intervals(np.array([lost]), np.array([won]), np.array([n]))
-    return float(low[0]), float(high[0])
 
 
 @pytest.mark.parametrize("confidence", [0.95, 0.975])
@@ -39,21 +34,35 @@ def test_each_bound_holds_its_confidence(n: int, share: float, confidence: float
 @pytest.mark.parametrize("n", [1, 10, 1000])
 def test_without_a_flip_it_is_the_rule_of_three(n: int) -> None:
     exact = 1 - 0.05 ** (1 / n)
-    assert _interval(0, 0, n) == pytest.approx((-exact, exact))
+    assert paired_interval(0, 0, n) == pytest.approx((-exact, exact))
 
 
 def test_on_nothing_it_says_nothing() -> None:
-    assert _interval(0, 0, 0) == (-1, 1)
+    assert paired_interval(0, 0, 0) == (-1, 1)
 
 
 @given(st.integers(1, 500), st.data())
 def test_it_is_symmetric_and_holds_the_estimate(n: int, data: st.DataObject) -> None:
     b = data.draw(st.integers(0, n))
     c = data.draw(st.integers(0, n - b))
-    low, high = _interval(b, c, n)
+    low, high = paired_interval(b, c, n)
     assert -1 <= low < high <= 1
     assert low <= (c - b) / n <= high
-    assert _interval(c, b, n) == pytest.approx((-high, -low))
+    assert paired_interval(c, b, n) == pytest.approx((-high, -low))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40)), min_size=1),
+    st.sampled_from([0.9, 0.95, 0.99]),
+)
+def test_many_are_bounded_as_each_alone(
+    counts: list[tuple[int, int, int]], confidence: float
+) -> None:
+    lost, won, agree = np.array(counts).T
+    low, high = paired_intervals(lost, won, lost + won + agree, confidence)
+    for i, (b, c, same) in enumerate(counts):
+        alone = paired_interval(b, c, b + c + same, confidence)
+        assert (low[i], high[i]) == pytest.approx(alone, abs=1e-12)
 
 
 @pytest.mark.parametrize(("b", "c", "p"), [(12, 3, 0.0352), (5, 0, 0.0625)])

@@ -16,6 +16,7 @@ from auditor.engine.collecting import Task, described
 from auditor.engine.shards import PART
 from auditor.engine.ways import MAY_DIFFER, PLACE, difference, joined, made_here, said_by
 from auditor.errors import InputError
+from auditor.store.columns import telling_schema
 
 __all__ = ["about_of", "whole"]
 
@@ -75,8 +76,7 @@ def whole(task: Task, samples: Samples, method: str) -> tuple[Iterator[pa.Table]
     schemas.append(described(nothing, samples, np.empty(0, np.int64), task.observer).schema)
     if known.any():
         schemas.append(_known_part(task, samples, np.flatnonzero(known)[:1]).schema)
-    told = {"about": json.dumps(about, sort_keys=True), "method": method}
-    schema = pa.unify_schemas(schemas).with_metadata(told)
+    schema = telling_schema(pa.unify_schemas(schemas), about, method)
     return _pieces(task, samples, known), schema
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from auditor.data.samples import Samples
 from auditor.engine.ways import accepted
 from auditor.provider import Observer
+from auditor.store.columns import made_by, told
 
 __all__ = [
     "DIGEST",
@@ -123,13 +123,10 @@ def known_rows(path: Path, samples: Samples, observer: Observer, method: str) ->
         file = pq.ParquetFile(path)
     except (OSError, pa.ArrowException):
         return None
-    told = file.schema_arrow.metadata or {}
-    if (
-        not set(_INDEX) <= set(file.schema_arrow.names)
-        or told.get(b"method", b"") != method.encode()
-    ):
+    schema = file.schema_arrow
+    if not set(_INDEX) <= set(schema.names) or not made_by(schema, method):
         return None
-    about = json.loads(told[b"about"])
+    about = told(schema)
     if not accepted(observer, about):
         return None
     index = file.read(columns=list(_INDEX))

@@ -7,7 +7,6 @@ refused, and nothing is mixed.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -25,6 +24,7 @@ from auditor.engine.shards import PART, Shard
 from auditor.engine.ways import MAY_DIFFER, difference, joined, said_by
 from auditor.errors import InputError
 from auditor.store import Store
+from auditor.store.columns import telling_schema
 from auditor.store.parts import Parts
 from auditor.wording import plural
 from auditor.writing import write_text
@@ -246,6 +246,6 @@ def _store(name: str, places: Sequence[_Place], store: Store) -> None:
     parts = [(place.kept, number) for place in places for number in place.parts]
     schema = pa.unify_schemas([s for kept, number in parts for _, s in kept.schemas([number])])
     said = [said for place in places for _, said in place.said()] or [first.about]
-    told = {"about": json.dumps(joined(said), sort_keys=True), "method": first.method}
+    schema = telling_schema(schema, joined(said), first.method)
     tables: Iterator[pa.Table] = (kept.read(number) for kept, number in parts)
-    store.save_stream(name, key, tables, schema.with_metadata(told), first.origin, first.method)
+    store.save_stream(name, key, tables, schema, first.origin, first.method)

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from auditor.models.identity import installed_versions
 from auditor.provider import Observer
+from auditor.store.columns import telling, told
 
 __all__ = [
     "LAST_BITS",
@@ -39,7 +40,6 @@ PLACE = ("device", "threads")
 _LONG = 400
 """Characters from which a value stands in a part as its digest."""
 _DIGEST = "sha256:"
-_KEY = b"about"
 _PACKAGES = "packages"
 
 
@@ -57,7 +57,7 @@ def accepted(observer: Observer, about: Mapping[str, Any]) -> bool:
 def saying(table: pa.Table, about: Mapping[str, Any]) -> pa.Table:
     """Return a part that says how it was made."""
     short = {name: _shortened(value) for name, value in about.items()}
-    return table.replace_schema_metadata({_KEY: json.dumps(short, sort_keys=True)})
+    return telling(table, short)
 
 
 def _shortened(value: object) -> str:
@@ -75,7 +75,7 @@ def said_by(schema: pa.Schema, about: Mapping[str, Any]) -> dict[str, Any]:
     about
         Has the long values, where they are the same.
     """
-    short = json.loads((schema.metadata or {}).get(_KEY, b"{}"))
+    short = told(schema)
     same = {name for name, value in about.items() if _shortened(value) == short.get(name)}
     return {
         name: about[name] if name in same else _lengthened(text) for name, text in short.items()

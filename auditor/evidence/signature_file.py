@@ -98,7 +98,7 @@ class SignatureFile:
         raise InputError(f"{self.path}: the signatures are harmed ({reason}); {_AGAIN}") from None
 
     def _require_format(self, table: pa.Table) -> None:
-        found = _mark(table.schema.metadata)
+        found = _mark(table.schema)
         if found != VERSION:
             what = (
                 "not a file of signatures" if found is None else f"signatures of format {found!r}"
@@ -184,7 +184,7 @@ def is_signature_file(path: Path) -> bool:
         return False
     try:
         schema = pq.read_schema(path)
-        return _mark(schema.metadata) is not None or set(schema.names) >= _SIGNED
+        return _mark(schema) is not None or set(schema.names) >= _SIGNED
     except Exception:  # no Parquet, or harmed: whoever reads it as a manifest will say so
         return False
 
@@ -207,9 +207,9 @@ def _given(path: Path | None) -> SignatureFile:
     return SignatureFile(path)
 
 
-def _mark(metadata: dict[bytes, bytes] | None) -> object:
+def _mark(schema: pa.Schema) -> object:
     try:
-        about = json.loads((metadata or {}).get(b"about", b"{}"))
+        about: object = told(schema)  # in a file of another program it may be any JSON
     except ValueError:
         return None
     return about.get(_MARK) if isinstance(about, dict) else None

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["matrix", "matrix_of", "telling", "told", "with_lost", "without_lost"]
+__all__ = [
+    "made_by",
+    "matrix",
+    "matrix_of",
+    "telling",
+    "telling_schema",
+    "told",
+    "with_lost",
+    "without_lost",
+]
 
 
 def telling(table: pa.Table, about: Mapping[str, Any], *, sort_keys: bool = True) -> pa.Table:
@@ -21,10 +30,27 @@ def telling(table: pa.Table, about: Mapping[str, Any], *, sort_keys: bool = True
     return table.replace_schema_metadata({"about": json.dumps(about, sort_keys=sort_keys)})
 
 
-def told(table: pa.Table) -> dict[str, Any]:
-    """Return what ``telling`` put beside the rows; nothing where nothing is said."""
-    about: dict[str, Any] = json.loads((table.schema.metadata or {}).get(b"about", b"{}"))
+def telling_schema(schema: pa.Schema, about: Mapping[str, Any], method: str) -> pa.Schema:
+    """Return the columns of a table that says so, too, and by what method its rows were made."""
+    return schema.with_metadata({"about": json.dumps(about, sort_keys=True), "method": method})
+
+
+def told(said: pa.Table | pa.Schema) -> dict[str, Any]:
+    """Return what was put beside the rows of a table; nothing where nothing is said.
+
+    Raises
+    ------
+    ValueError
+        What stands there is no JSON: another program wrote it, or it is harmed.
+    """
+    schema = getattr(said, "schema", said)
+    about: dict[str, Any] = json.loads((schema.metadata or {}).get(b"about", b"{}"))
     return about
+
+
+def made_by(schema: pa.Schema, method: str) -> bool:
+    """Tell whether a table says that its rows were made by a method."""
+    return bool((schema.metadata or {}).get(b"method", b"") == method.encode())
 
 
 def with_lost(columns: Mapping[str, pa.Array], unreadable: Mapping[str, str]) -> pa.Table:

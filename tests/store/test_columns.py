@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from auditor.store.columns import matrix, matrix_of, telling, told, with_lost, without_lost
+from auditor.store.columns import (
+    made_by,
+    matrix,
+    matrix_of,
+    telling,
+    telling_schema,
+    told,
+    with_lost,
+    without_lost,
+)
 
 TYPES = (np.int8, np.float16, np.float32, np.int64)
 
@@ -64,3 +73,25 @@ def test_what_is_said_beside_the_rows() -> None:
     table = pa.table({"n": [1]})
     assert told(table) == {}
     assert told(telling(table, {"b": [1, None], "a": "ü"})) == {"a": "ü", "b": [1, None]}
+
+
+def test_what_is_said_beside_the_columns_of_a_stream() -> None:
+    said = telling_schema(pa.schema({"n": pa.int8()}), {"b": [1, None], "a": "ü"}, "by eye")
+    assert told(said) == {"a": "ü", "b": [1, None]}
+    assert told(said.empty_table()) == told(said)
+    assert made_by(said, "by eye")
+    assert not made_by(said, "by ear")
+    assert not made_by(pa.schema({"n": pa.int8()}), "by eye")
+
+
+def test_what_is_said_is_stored_as_it_always_was() -> None:
+    table, about = pa.table({"n": [1]}), {"b": [1, None], "a": "ü"}
+    text = b'{"a": "\\u00fc", "b": [1, null]}'
+    assert telling(table, about).schema.metadata == {b"about": text}
+    said = telling_schema(table.schema, about, "by eye")
+    assert said.metadata == {b"about": text, b"method": b"by eye"}
+
+
+def test_what_is_no_json_is_told_from_nothing() -> None:
+    with pytest.raises(ValueError, match="Expecting value"):
+        told(pa.schema({"n": pa.int8()}, {"about": "by hand"}))

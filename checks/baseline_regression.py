@@ -121,21 +121,18 @@ class BaselineRegression(Check):
         return Outcome.of([finding], f"not comparable: {reason}")
 
     def _overall(self, comparison: Comparison) -> Iterator[Finding]:
-        from auditor.comparison.finding import flipped, held_to, shown
-        from auditor.comparison.settling import what_would_settle
+        from auditor.comparison.finding import of_all, shown
         from auditor.stats import Interval
 
-        change = comparison.overall
-        status, note = held_to(comparison, self.margin), flipped(change)
-        if comparison.identical:
-            yield Finding.fact(
-                "test", "images predicted differently", 0, 0, n=change.n_after, unit="images"
-            )
-            status, note = Status.PASS, "identical on every image, so there is nothing to estimate"
-            change = replace(change, interval=Interval(0.0, 0.0))
-        elif status is Status.INCONCLUSIVE:
-            note += what_would_settle(change, self.margin, self.confidence)
-        yield shown(change, "accuracy difference", self.margin, status, note)
+        if not comparison.identical:
+            yield of_all(comparison, self.margin)
+            return
+        change = replace(comparison.overall, interval=Interval(0.0, 0.0))
+        yield Finding.fact(
+            "test", "images predicted differently", 0, 0, n=change.n_after, unit="images"
+        )
+        note = "identical on every image, so there is nothing to estimate"
+        yield shown(change, "accuracy difference", self.margin, Status.PASS, note)
 
     def _summary(self, comparison: Comparison, findings: list[Finding], baseline: Baseline) -> str:
         from auditor.comparison.finding import flipped, said_of_classes

@@ -71,7 +71,7 @@ class CheaperInference(Check):
     def run(self, cheaper_dtype: CheaperDtype, test: Predictions, cheaper: Predictions) -> Outcome:
         """Compare the predictions in the cheaper dtype with those in float32."""
         from auditor.comparison import NotComparable
-        from auditor.comparison.finding import of_classes
+        from auditor.comparison.finding import of_all, of_classes
         from auditor.evidence.cheaper import compare_cheaper
 
         try:
@@ -79,21 +79,11 @@ class CheaperInference(Check):
         except NotComparable as reason:
             return Outcome(status=Status.INCONCLUSIVE, summary=f"not comparable: {reason}")
         findings = [
-            self._overall(comparison),
+            of_all(comparison, self.margin),
             _changed(comparison, self.confidence),
             *of_classes(comparison, self.class_margin),
         ]
         return Outcome.of(findings, _summary(comparison, findings, cheaper_dtype.name, self.margin))
-
-    def _overall(self, comparison: Comparison) -> Finding:
-        from auditor.comparison.finding import flipped, held_to, shown
-        from auditor.comparison.settling import what_would_settle
-
-        change = comparison.overall
-        status, note = held_to(comparison, self.margin), flipped(change)
-        if status is Status.INCONCLUSIVE:
-            note += what_would_settle(change, self.margin, self.confidence)
-        return shown(change, "accuracy difference", self.margin, status, note)
 
 
 def _changed(comparison: Comparison, confidence: float) -> Finding:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from auditor.check import Finding, Status, decide
 from auditor.comparison.result import Change, Comparison
+from auditor.comparison.settling import what_would_settle
 from auditor.wording import beside, listed, p_value, share
 
-__all__ = ["flipped", "held_to", "of_classes", "said_of_classes", "shown"]
+__all__ = ["flipped", "of_all", "of_classes", "said_of_classes", "shown"]
 
 
-def held_to(comparison: Comparison, margin: float) -> Status:
-    """Judge the accuracy difference: non-inferior within a margin, or worse.
+def of_all(comparison: Comparison, margin: float) -> Finding:
+    """Judge the accuracy difference on the whole test set: non-inferior within a margin, or worse.
 
     Parameters
     ----------
@@ -23,10 +24,19 @@ def held_to(comparison: Comparison, margin: float) -> Status:
 
     Returns
     -------
-    Status
-        It fails only where the interval lies wholly below ``-margin`` and McNemar's test, or
-        Fisher's on other images, agrees.
+    Finding
+        A failure only where the interval lies wholly below ``-margin`` and McNemar's test, or
+        Fisher's on other images, agrees; where it is inconclusive the note says what would settle
+        it.
     """
+    change = comparison.overall
+    status, note = _held_to(comparison, margin), flipped(change)
+    if status is Status.INCONCLUSIVE:
+        note += what_would_settle(change, margin, comparison.confidence)
+    return shown(change, "accuracy difference", margin, status, note)
+
+
+def _held_to(comparison: Comparison, margin: float) -> Status:
     status = decide(comparison.overall.interval, -margin, higher_is_better=True)
     if status is Status.FAIL and comparison.overall.p_worse > comparison.level:
         return Status.INCONCLUSIVE

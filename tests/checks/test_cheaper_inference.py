@@ -10,9 +10,12 @@ import pytest
 from PIL import Image
 
 from auditor.check import Outcome, Status
+from auditor.checks.baseline_regression import BaselineRegression
 from auditor.checks.cheaper_inference import CheaperInference
+from auditor.evidence.baseline import Baseline
 from auditor.evidence.cheaper import CheaperDtype
 from auditor.evidence.predictions import Predictions
+from auditor.record import Audit
 from auditor.render.html import html_report
 
 BF16 = CheaperDtype("bfloat16")
@@ -106,6 +109,18 @@ def test_few_images_are_inconclusive_with_the_number_that_would_do() -> None:
     outcome = judged(test, test)
     assert outcome.status is Status.INCONCLUSIVE
     assert "more images at this rate would settle it" in outcome.findings[0].note
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.99])
+@pytest.mark.parametrize(("lost", "won"), [(4, 4), (60, 2), (12, 0), (1, 0)])
+def test_the_accuracy_is_judged_as_beside_a_baseline(
+    old_audit: Audit, lost: int, won: int, confidence: float
+) -> None:
+    test = predicted(900, 100)
+    cheaper = flipped(test, lost, won)
+    regression = BaselineRegression(confidence=confidence)
+    expected = regression.run(cheaper, Baseline(old_audit, test)).findings[0]
+    assert judged(test, cheaper, confidence=confidence).findings[0] == expected
 
 
 def test_images_are_matched_by_name() -> None:

@@ -186,7 +186,7 @@ def _misdeclared(cls: type[Check]) -> str:
     if cls.level not in get_args(Level):
         return f".level is {cls.level!r}, not a level"
     if cls.judges not in get_args(Judges):
-        return f".judges is {cls.judges!r}, neither of {' and '.join(get_args(Judges))}"
+        return f".judges is {cls.judges!r}, none of {', '.join(get_args(Judges))}"
     if not callable(cls.run):
         return f".run is {cls.run!r}, not a method"
     cls.needs()  # of a run whose parameters cannot be told it raises

@@ -348,7 +348,7 @@ def test_paths_among_a_plug_ins_options_lie_beside_the_file(
 @pytest.mark.parametrize(
     ("declared", "said"),
     [
-        ('judges = "model"', "judges is 'model', neither of candidate and data"),
+        ('judges = "model"', "judges is 'model', none of candidate, cost, data"),
         ('id = "no name"', "id is 'no name', not a name"),
         ("id = 7", "id is 7, not a name"),
         ('title = ""', "title is '', not a sentence"),

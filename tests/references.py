@@ -1,9 +1,11 @@
-"""Figures worked out with other libraries, for tests of several places."""
+"""Figures worked out with other libraries, or published, for tests of several places."""
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Iterable
+from importlib import resources
 
 from statsmodels.stats.proportion import proportion_confint
 
@@ -26,3 +28,9 @@ def gap_bounds(
         below += (share * (k / n - low)) ** 2
         above += (share * (high - k / n)) ** 2
     return value - math.sqrt(below), value + math.sqrt(above)
+
+
+def published(file: str) -> list[dict[str, str]]:
+    """Rows of a table of published models, column → text, as the package carries them."""
+    text = resources.files("auditor.models").joinpath(file).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))

@@ -59,7 +59,7 @@ def exhibit(
             name=name, macs=complexity.macs, parameters=complexity.parameters, top1=top1
         ),
         reference=_published(),
-        reference_source=reference.efficientnet_reference()[0].source,
+        reference_source=reference.SOURCE,
         comparable=comparable,
         baseline=None if baseline is None else _audited(baseline),
         own=points,

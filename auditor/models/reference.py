@@ -36,6 +36,7 @@ from auditor.efficiency.frontier import Place
 
 __all__ = [
     "FRONTIER",
+    "SOURCE",
     "ReferenceModel",
     "TimmModel",
     "efficientnet_reference",
@@ -44,12 +45,14 @@ __all__ = [
 ]
 
 FRONTIER = "timm's results (August 2026, Apache-2.0), ImageNet-1k without other training images"
+"""Where the figures of the frontier come from."""
 
-_SOURCE = (
+SOURCE = (
     "Tan & Le 2019, arXiv:1905.11946v5, table 2 (accuracy; where it is judged, timm's "
     "re-evaluation of August 2026 counts instead, if it is lower); counted with torch (parameters, "
     "multiply–adds)"
 )
+"""Where the figures of the EfficientNets come from."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,12 @@ class ReferenceModel:
         Multipliers of channels and repeats.
     resolution
         Side of the input in pixels.
-    top1, top5
+    top1
         Accuracy on ImageNet in percent, as the paper has it.
     top1_timm
         The same, as timm evaluated the published weights.
     parameters, macs
         Exact counts; multiply–adds for one image, without BatchNorm.
-    activations
-        Output elements of convolutions and linear layers, known to 10⁴.
-    macs_fvcore
-        Multiply–adds by fvcore's rule, with BatchNorm and pooling, as timm's tables have them.
-    source
-        Where the figures come from.
     """
 
     name: str
@@ -83,13 +80,9 @@ class ReferenceModel:
     depth: float
     resolution: int
     top1: float
-    top5: float
     top1_timm: float
     parameters: int
     macs: int
-    activations: int
-    macs_fvcore: int
-    source: str
 
 
 class TimmModel(NamedTuple):
@@ -103,12 +96,8 @@ class TimmModel(NamedTuple):
         Side of the input in pixels.
     top1
         Accuracy in percent.
-    parameters, macs, macs_fvcore
-        Exact counts; the last by fvcore's rule.
-    gmacs
-        10⁹ multiply–adds as published, by fvcore's rule, rounded to 10⁷.
-    role
-        ``re-evaluation`` of an EfficientNet, or on the ``frontier``.
+    parameters, macs
+        Exact counts; multiply–adds for one image, without BatchNorm.
     """
 
     name: str
@@ -116,9 +105,6 @@ class TimmModel(NamedTuple):
     top1: float
     parameters: int
     macs: int
-    macs_fvcore: int
-    gmacs: float
-    role: str
 
 
 def efficientnet_reference() -> tuple[ReferenceModel, ...]:
@@ -134,9 +120,9 @@ def published_efficientnets() -> tuple[Place, ...]:
     )
 
 
-def frontier_reference(role: str = "frontier") -> tuple[TimmModel, ...]:
-    """Return timm's published models of a role, by multiply–adds."""
-    rows = (row for row in _rows("imagenet_reference.csv") if row["role"] == role)
+def frontier_reference() -> tuple[TimmModel, ...]:
+    """Return the Pareto frontier of timm's published models, by multiply–adds."""
+    rows = (row for row in _rows("imagenet_reference.csv") if row["role"] == "frontier")
     return tuple(sorted((_timm(row) for row in rows), key=lambda model: model.macs))
 
 
@@ -152,9 +138,6 @@ def _timm(row: Mapping[str, str]) -> TimmModel:
         top1=float(row["top1"]),
         parameters=int(row["parameters"]),
         macs=int(row["macs"]),
-        macs_fvcore=int(row["macs_fvcore"]),
-        gmacs=float(row["timm_gmacs"]),
-        role=row["role"],
     )
 
 
@@ -165,11 +148,7 @@ def _reference(row: Mapping[str, str]) -> ReferenceModel:
         depth=float(row["depth"]),
         resolution=int(row["resolution"]),
         top1=float(row["paper_top1"]),
-        top5=float(row["paper_top5"]),
         top1_timm=float(row["timm_aa_top1"]),
         parameters=int(row["params"]),
         macs=int(row["macs_flopcounter"]),
-        activations=round(float(row["timm_csv_macts"]) * 1e6),
-        macs_fvcore=int(row["macs_fvcore_incl_bn"]),
-        source=_SOURCE,
     )

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from auditor.errors import Unavailable
 from auditor.evidence.complexity import Complexity
 from auditor.models.complexity import Uncounted, measure_complexity
-from auditor.models.reference import ReferenceModel, efficientnet_reference
+from tests.references import published
 
 FAMILIES = ("resnet18", "mobilenetv3_small_050", "convnext_atto", "vit_tiny_patch16_224",
             "regnety_002", "edgenext_xx_small", "coatnet_nano_rw_224")  # fmt: skip
@@ -27,14 +27,16 @@ def built(name: str) -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("row", efficientnet_reference(), ids=lambda row: str(row.name))
-def test_efficientnets_agree_with_what_is_published(row: ReferenceModel) -> None:
-    model = built(f"tf_{row.name.lower().replace('-', '_')}")
-    figures = measure_complexity(model, (3, row.resolution, row.resolution))
-    assert figures.parameters == row.parameters
-    assert figures.macs == row.macs
-    assert figures.macs_fvcore == row.macs_fvcore
-    assert figures.activations == pytest.approx(row.activations, rel=0.001)
+@pytest.mark.parametrize(
+    "row", published("efficientnet_reference.csv"), ids=lambda row: str(row["model"])
+)
+def test_efficientnets_agree_with_what_is_published(row: dict[str, str]) -> None:
+    model, side = built(f"tf_{row['model'].lower().replace('-', '_')}"), int(row["resolution"])
+    figures = measure_complexity(model, (3, side, side))
+    assert figures.parameters == int(row["params"])
+    assert figures.macs == int(row["macs_flopcounter"])
+    assert figures.macs_fvcore == int(row["macs_fvcore_incl_bn"])
+    assert figures.activations == pytest.approx(1e6 * float(row["timm_csv_macts"]), rel=0.001)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -11,17 +11,15 @@ import inspect
 import itertools
 import pkgutil
 import re
-import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import NamedTuple, get_args
 
 from pydantic import ValidationError
 
 from auditor.check import Check, Judges, Level
-from auditor.config import CheckTable, Config, ConfigSource, beside, explained
+from auditor.config import CheckTable, ConfigSource, explained
 from auditor.crashes import named
 from auditor.errors import InputError, did_you_mean
 from auditor.plug_ins import CHECKS, entries
@@ -33,7 +31,6 @@ __all__ = [
     "Registry",
     "configure",
     "find_checks",
-    "placed",
 ]
 
 
@@ -198,51 +195,6 @@ def _is_text(value: object) -> bool:
     return (
         isinstance(value, str) and bool(value.strip()) and not re.search("[\ud800-\udfff]", value)
     )
-
-
-def placed(config: Config, registry: Registry, source: ConfigSource) -> Config:
-    """Resolve the paths among the checks' options that the file names against its folder.
-
-    Those that were laid over it are relative to the working directory.
-    """
-    if source.path is None:
-        return config
-    told, tables = tomllib.loads(source.text).get("checks", {}), dict(config.checks)
-    for id, cls in registry.checks.items():
-        if id in told and id in tables:
-            options = _placed(cls, tables[id].options, told[id], source.path)
-            tables[id] = CheckTable(level=tables[id].level, **options)
-    return config.model_copy(update={"checks": tables})
-
-
-def _placed(
-    cls: type[Check], options: Mapping[str, Any], told: Mapping[str, Any], file: Path
-) -> dict[str, Any]:
-    """Return the options, those that are paths and as the file told them beside it."""
-    kinds = {name: field.annotation for name, field in cls.model_fields.items()}
-    paths = {
-        n for n, v in options.items() if n in kinds and v == told.get(n) and _is_path(kinds[n])
-    }
-    return {n: _beside(file, v, _words(kinds[n])) if n in paths else v for n, v in options.items()}
-
-
-def _is_path(annotation: Any) -> bool:
-    return annotation is Path or any(map(_is_path, get_args(annotation)))
-
-
-def _words(annotation: Any) -> set[str]:
-    """Return what may be said in the place of a path."""
-    if get_origin(annotation) is Literal:
-        return set(get_args(annotation))
-    return set[str]().union(*map(_words, get_args(annotation)))
-
-
-def _beside(file: Path, value: Any, words: Collection[str]) -> Any:
-    """Resolve a path, or each of a list; what is neither is complained of where it is validated."""
-    if isinstance(value, list):
-        return [_beside(file, each, words) for each in value]
-    is_path = isinstance(value, str) and value and value not in words
-    return beside(file, value) if is_path else value
 
 
 def configure(

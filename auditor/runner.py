@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from auditor import leak_free
 from auditor.belongings import RECORD, remove_earlier
 from auditor.check import Check, Level
-from auditor.config import Config, ConfigSource, load_config
+from auditor.config import Config, ConfigSource, load_config, placed_options
 from auditor.engine.threads import wait_passively
 from auditor.errors import InputError, NotWritten, OptionError, Unavailable
 from auditor.graph import Graph
@@ -27,7 +27,6 @@ from auditor.registry import (
     Registry,
     configure,
     find_checks,
-    placed,
     unknown,
 )
 from auditor.requirements import (
@@ -144,7 +143,7 @@ def judge(
     started = time.monotonic()
     source = source or ConfigSource()
     registry = find_checks()
-    config = placed(config, registry, source)
+    config = placed_options(config, registry.checks, source)
     configured = _configured(config, source, registry)
     graph = _begun(config, source, configured.checks, progress, gathering=gathering)
     results = [_run(check, level, graph, source) for check, level in configured.checks]
@@ -188,7 +187,7 @@ def gather(
     """
     source = source or ConfigSource()
     registry = find_checks()
-    config = placed(config, registry, source)
+    config = placed_options(config, registry.checks, source)
     configured = _configured(config, source, registry)
     graph = _begun(config, source, configured.checks, progress, gathering=True)
     if shard is not None:

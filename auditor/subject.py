@@ -6,7 +6,6 @@ written in the file, which may have moved as a whole, or by its absolute path.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -75,10 +74,9 @@ class _Said(NamedTuple):
 
 def asked(config: Config, source: ConfigSource) -> dict[str, dict[str, Any]]:
     """Return what evidence depends on, as JSON values by table and key; to be kept with it."""
-    told = {} if source.path is None else tomllib.loads(source.text)
     found = {}
     for name, keys in _KEYS.items():
-        table, written = getattr(config, name), told.get(name, {})
+        table, written = getattr(config, name), source.tables.get(name, {})
         values = {} if table is None else table.model_dump(mode="json", include=set(keys))
         paths = {k: str(v) for k in values if _is_place(k, v := getattr(table, k))}
         found[name] = values | {k: _place(v, written.get(k), source) for k, v in paths.items()}

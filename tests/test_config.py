@@ -296,6 +296,32 @@ def test_paths_are_relative_to_the_file(
     assert config.output.directory == tmp_path / "project/audit"
 
 
+PATHS = {
+    "candidate": ["checkpoint", "classes", "training_log", "model"],
+    "data": ["train", "test", "validation"],
+    "predictions": ["train", "test", "validation"],
+    "baseline": ["audit", "checkpoint", "model"],
+    "output": ["directory"],
+}
+
+
+def test_what_is_a_path_in_the_file_and_what_is_none(write: Write, tmp_path: Path) -> None:
+    text = "".join(
+        f"[{table}]\n" + "".join(f'{key} = "here/{key}.onnx"\n' for key in keys)
+        for table, keys in PATHS.items()
+    )
+    config, source = load_config(write("project/auditor.toml", text))
+    for table, keys in PATHS.items():
+        for key in keys:
+            found = getattr(getattr(config, table), key)
+            assert Path(found) == tmp_path / f"project/here/{key}.onnx", (table, key)
+            assert source.tables[table][key] == f"here/{key}.onnx"  # as it is written, still
+    named = '[candidate]\nname = "m.onnx"\nmodel = "efficientnet_b0"\nclasses = ["a.txt", "b"]\n'
+    candidate = load_config(write("other/auditor.toml", named))[0].candidate
+    assert (candidate.name, candidate.model) == ("m.onnx", "efficientnet_b0")
+    assert candidate.classes == ("a.txt", "b")
+
+
 def test_overrides_lie_over_the_file_and_are_relative_to_here(write: Write, tmp_path: Path) -> None:
     path = write("project/auditor.toml", HEAD + '[policy]\npreset = "sign-off"\n')
     overrides = {"predictions": {"test": "mine.csv"}, "policy": {"preset": "pull-request"}}

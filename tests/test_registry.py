@@ -308,14 +308,16 @@ class Reference(Check):
 
     file: Literal["auto"] | Path | None = None
     more: tuple[Path, ...] = ()
+    words: tuple[str, ...] | Path = ()
     name: str = ""
+    model: str = ""
 
     def run(self, test: Predictions) -> Outcome:
         found = [
             Finding.fact(str(p), "there", Path(p).is_file(), 1, unit="files", higher_is_better=True)
             for p in (self.file, *self.more)
         ]
-        return Outcome.of(found, self.name)
+        return Outcome.of(found, f"{self.name} {self.words} {self.model}")
 """
 
 
@@ -332,10 +334,11 @@ def test_paths_among_a_plug_ins_options_lie_beside_the_file(
     path.write_text(
         '[predictions]\ntest = "../predictions.csv"\n'
         '[checks.reference]\nfile = "ref.csv"\nmore = ["./other.csv"]\nname = "ref.csv"\n'
+        'words = ["a.csv"]\nmodel = "m.onnx"\n'
     )
     result = run(path).check("reference")
     assert result.status is Status.PASS
-    assert result.summary == "ref.csv"
+    assert result.summary == "ref.csv ('a.csv',) m.onnx"
     laid_over = run(path, checks={"reference": {"file": "project/ref.csv", "more": []}})
     assert laid_over.check("reference").status is Status.PASS  # from the working directory
     path.write_text(path.read_text().replace('file = "ref.csv"', 'file = "auto"'))

@@ -1,7 +1,8 @@
 """``auditor.toml`` → ``Config``. Every complaint names the file, the line and the next step."""
 
 from auditor.config.complaints import explained
-from auditor.config.load import FLAGS, beside, load_config
+from auditor.config.load import FLAGS, load_config
+from auditor.config.paths import beside, placed_options
 from auditor.config.source import ConfigSource
 from auditor.config.tables import (
     BaselineTable,
@@ -42,4 +43,5 @@ __all__ = [
     "beside",
     "explained",
     "load_config",
+    "placed_options",
 ]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import os
-import re
-import tomllib
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +10,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from auditor.config.complaints import explained
+from auditor.config.paths import arms, placed
 from auditor.config.source import ConfigSource
 from auditor.config.tables import Config, Waiver
 from auditor.errors import InputError, did_you_mean
+from auditor.table import Table
 
-__all__ = ["FLAGS", "beside", "load_config"]
+__all__ = ["FLAGS", "load_config"]
 
 
 def load_config(
@@ -38,8 +37,7 @@ def load_config(
         With the file, the line and the next step.
     """
     source = ConfigSource() if path is None else ConfigSource(_read(path), path)
-    content = _absolute(_parse(source), path)
-    merged = _merge(content, overrides or {})
+    merged = _merge(_absolute(source), overrides or {})
     try:
         return Config.model_validate(merged), source
     except ValidationError as error:
@@ -57,46 +55,19 @@ def _read(path: Path) -> str:
         raise InputError(f"{path}: is not UTF-8 text: {error}") from None
 
 
-def _parse(source: ConfigSource) -> dict[str, Any]:
-    try:
-        return tomllib.loads(source.text)
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"at line (\d+)", str(error))
-        line = found[1] if found else len(source.text.splitlines())
-        raise InputError(f"{source.path}:{line}: not valid TOML: {error}") from None
-
-
-def _absolute(content: dict[str, Any], path: Path | None) -> dict[str, Any]:
-    """Resolve the file's own paths against its folder, before overrides are laid over them."""
-    if path is None:
+def _absolute(source: ConfigSource) -> dict[str, Any]:
+    """Return what the file says, its paths resolved before overrides are laid over them."""
+    content, file = dict(source.tables), source.path
+    if file is None:
         return content
-    content = copy.deepcopy(content)
-    for table, fields in _PATHS.items():
-        values = content.get(table)
-        if not isinstance(values, dict):
-            continue
-        for field in fields:
-            value = values.get(field)
-            if isinstance(value, str) and value and _names_file(field, value):
-                values[field] = beside(path, value)
-    if isinstance(content.get("output", {}), dict):
-        content.setdefault("output", {}).setdefault("directory", str(path.parent / "audit"))
+    for name, told in source.tables.items():
+        table = _table(name)
+        if table is not None and isinstance(told, dict):
+            content[name] = placed(table, told, file)
+    output = content.get("output", {})
+    if isinstance(output, dict):
+        content["output"] = {"directory": str(file.parent / "audit"), **output}
     return content
-
-
-def beside(file: Path, path: str) -> str:
-    """Resolve a path that a file names against the file's folder."""
-    try:
-        path = os.fspath(Path(path).expanduser())
-    except RuntimeError:  # of no user that there is: said where the path is validated
-        return path
-    return os.path.normpath(file.parent / path)
-
-
-def _names_file(field: str, value: str) -> bool:
-    from auditor.models.single_file import MODEL_FILES
-
-    return field != "model" or value.lower().endswith(MODEL_FILES)
 
 
 FLAGS = {
@@ -115,14 +86,6 @@ FLAGS = {
     "formats": ("output", "formats"),
 }
 """Flag of the command line → table and key of ``auditor.toml``."""
-
-_PATHS = {
-    "candidate": ("model", "checkpoint", "classes", "training_log"),
-    "data": ("train", "test", "validation"),
-    "predictions": ("train", "test", "validation"),
-    "baseline": ("audit", "model", "checkpoint"),
-    "output": ("directory",),
-}
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,9 +123,13 @@ def _unknown_key(place: Sequence[str | int]) -> str:
     return f'"{key}" is not an option of {table}{did_you_mean(key, known)}'
 
 
-def _fields_of(table: str) -> list[str]:
-    if table == "waivers":
-        return list(Waiver.model_fields)
-    annotation = Config.model_fields[table].annotation
-    models = [annotation, *getattr(annotation, "__args__", ())]
-    return [name for m in models if hasattr(m, "model_fields") for name in m.model_fields]
+def _fields_of(name: str) -> list[str]:
+    table = Waiver if name == "waivers" else _table(name)
+    return [] if table is None else list(table.model_fields)
+
+
+def _table(name: str) -> type[Table] | None:
+    """Return the type of a table; None where there is none, or there may be several."""
+    field = Config.model_fields.get(name)
+    kinds = () if field is None else arms(field.annotation)
+    return next((kind for kind in kinds if inspect.isclass(kind) and issubclass(kind, Table)), None)

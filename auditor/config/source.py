@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from auditor.errors import InputError
 
@@ -19,6 +22,22 @@ class ConfigSource:
 
     def __init__(self, text: str = "", path: Path | None = None) -> None:
         self.text, self.path = text, path
+
+    @cached_property
+    def tables(self) -> dict[str, Any]:
+        """What the text says, as it is written there; never to be changed.
+
+        Raises
+        ------
+        InputError
+            It is no TOML.
+        """
+        try:
+            return tomllib.loads(self.text)
+        except tomllib.TOMLDecodeError as error:
+            found = re.search(r"at line (\d+)", str(error))
+            line = found[1] if found else len(self.text.splitlines())
+            raise InputError(f"{self.path}:{line}: not valid TOML: {error}") from None
 
     def line(self, place: Sequence[str | int]) -> int | None:
         """Return the 1-based line of a dotted place such as ``("checks", "overfitting")``.

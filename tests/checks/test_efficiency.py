@@ -9,7 +9,7 @@ import pytest
 
 from auditor.check import Finding, Outcome, Status
 from auditor.checks.efficiency import Efficiency
-from auditor.config import load_config
+from auditor.config import load_config, placed_options
 from auditor.errors import InputError
 from auditor.evidence.baseline import Baseline
 from auditor.evidence.complexity import Complexity
@@ -17,7 +17,7 @@ from auditor.evidence.confusion import Confusion
 from auditor.evidence.own_audits import OwnAudits
 from auditor.evidence.predictions import Predictions
 from auditor.record import Audit, CandidateInfo, DataInfo, PolicyInfo, Provenance, SplitInfo
-from auditor.registry import configure, find_checks, placed
+from auditor.registry import configure, find_checks
 
 B0 = Complexity(5_288_548, 385_814_752, 6_700_000, (3, 224, 224), 21_000_000)
 
@@ -349,7 +349,8 @@ def test_budgets_without_units_are_refused_with_the_line(
 def test_audits_lie_relative_to_the_file(write: Callable[[str, str], Path]) -> None:
     path = write("deep/auditor.toml", '[checks.efficiency]\naudits = ["../b0", "b1/audit.json"]\n')
     config, source = load_config(path)
-    found = placed(config, find_checks(), source).checks["efficiency"].options["audits"]
+    config = placed_options(config, find_checks().checks, source)
+    found = config.checks["efficiency"].options["audits"]
     assert found == [str(path.parents[1] / "b0"), str(path.parent / "b1/audit.json")]
 
 

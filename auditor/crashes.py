@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
 from auditor.errors import escaped
 
-__all__ = ["named"]
+__all__ = ["named", "placed"]
+
+
+def placed(error: BaseException, file: str) -> str:
+    """Return an error's kind, what it says, and the line of a file that came to it, if one did."""
+    lines = [at.lineno for at in traceback.extract_tb(error.__traceback__) if at.filename == file]
+    return f"{named(error)} ({Path(file).name}:{lines[-1]})" if lines else named(error)
 
 
 def named(error: BaseException) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from auditor.check import Check, Level, Outcome, Status
 from auditor.config import Config
-from auditor.crashes import named
+from auditor.crashes import named, placed
 from auditor.errors import OptionError, Unavailable
 from auditor.graph import Graph
 from auditor.record import CheckResult
@@ -49,20 +50,25 @@ def _outcome(check: Check, graph: Graph) -> Outcome:
         reason = unavailable.reason
         if unavailable.status == "error":
             return _error(reason)
-        return _caught(lambda: check.not_run(reason))
-    return _caught(lambda: check.run(**arguments))
+        return _caught(check, lambda: check.not_run(reason))
+    return _caught(check, lambda: check.run(**arguments))
 
 
-def _caught(of_the_check: Callable[[], object]) -> Outcome:
+def _caught(check: Check, asked: Callable[[], object]) -> Outcome:
     try:
-        returned = of_the_check()
+        returned = asked()
     except OptionError:
         raise
     except (Exception, SystemExit) as crash:
-        return _error(f"the check crashed: {named(crash)}")
+        return _error(f"the check crashed: {placed(crash, _file(check))}")
     if not isinstance(returned, Outcome):
         return _error(f"the check returned {type(returned).__name__}, not an Outcome")
     return _held(returned)
+
+
+def _file(check: Check) -> str:
+    module = sys.modules.get(type(check).__module__)
+    return getattr(module, "__file__", None) or ""
 
 
 def _held(outcome: Outcome) -> Outcome:

@@ -26,6 +26,8 @@ __all__ = [
     "shown_status",
 ]
 
+_OPEN = "not settled"
+
 _INCONCLUSIVE: dict[Preset, str] = {
     "sign-off": "an inconclusive blocking check leaves the audit undecided: the burden of proof is "
     "on the model",
@@ -93,9 +95,11 @@ def decide_verdict(results: Sequence[CheckResult], preset: Preset) -> tuple[Verd
     ids = {status: [r.id for r in blocking if counts_as(r) is status] for status in Status}
     total = len(blocking)
     if failed := ids[Status.FAIL]:
-        return "rejected", f"{_of(failed, total, _verb(failed, 'fail'))}."
+        besides = _listed(ids, {Status.ERROR: "could not be run", Status.INCONCLUSIVE: _OPEN})
+        return "rejected", f"{_of(failed, total, _verb(failed, 'fail'))}{besides}."
     if crashed := ids[Status.ERROR]:
-        return "undecided", f"{_of(crashed, total, 'could not be run')}."
+        besides = _listed(ids, {Status.INCONCLUSIVE: _OPEN})
+        return "undecided", f"{_of(crashed, total, 'could not be run')}{besides}."
     unsettled = ids[Status.INCONCLUSIVE]
     if unsettled and preset == "sign-off":
         verb = _verb(unsettled, "are not settled by the evidence", "is not settled by the evidence")
@@ -139,6 +143,11 @@ def _accepted(ids: dict[Status, list[str]], waived: list[str], total: int) -> st
     if skipped := [id for id in ids[Status.SKIP] if id not in waived]:
         text += f"; not run: {', '.join(skipped)}"
     return text
+
+
+def _listed(ids: Mapping[Status, list[str]], what: Mapping[Status, str]) -> str:
+    """Name what else stands in the way, so that it is not found out one by one."""
+    return "".join(f"; {said}: {', '.join(ids[s])}" for s, said in what.items() if ids[s])
 
 
 def _advising(results: Sequence[CheckResult]) -> str:

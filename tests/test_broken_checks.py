@@ -162,6 +162,15 @@ def test_a_mistake_is_an_error_of_the_check_and_the_audit_goes_on(
     assert found.check("top1-accuracy").status is Status.PASS
 
 
+def test_a_crash_names_the_line_of_the_check_that_it_came_from(
+    audit: Audits, plug_in: PlugIn
+) -> None:
+    code = _mine("def run(self, test):\n    return Outcome.of([], test.named)")
+    name = plug_in(code, checks={"mine": "{}:Mine"})
+    line = next(n for n, text in enumerate(code.splitlines(), 1) if "test.named" in text)
+    assert audit().check("mine").summary.endswith(f" ({name}.py:{line})")
+
+
 @pytest.mark.parametrize(
     "blocks_now",
     [

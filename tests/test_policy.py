@@ -95,6 +95,17 @@ def test_a_failure_outweighs_a_crash(preset: Preset) -> None:
     assert "b" in summary.split(": ")[1]
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_else_stands_in_the_way_is_named(preset: Preset) -> None:
+    crashed, unsettled = _result(Status.ERROR, id="a"), _result(Status.INCONCLUSIVE, id="b")
+    passing = _result(Status.PASS, id="good")
+    _, summary = decide_verdict([passing, crashed, unsettled], preset)
+    assert summary == "1 of 3 blocking checks could not be run: a; not settled: b."
+    failing = _result(Status.FAIL, id="c")
+    _, summary = decide_verdict([passing, crashed, unsettled, failing], preset)
+    assert summary == "1 of 4 blocking checks fails: c; could not be run: a; not settled: b."
+
+
 def test_what_was_not_settled_or_skipped_is_said() -> None:
     results = [
         _result(Status.PASS, id="a"),

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from auditor.registry import Registry
     from auditor.table import Table
 
-__all__ = ["draft"]
+__all__ = ["FILL_IN", "draft"]
+
+FILL_IN = "FILL IN"
+"""What marks a line that only the user can write."""
 
 _HEAD = """\
 # What `auditor run` audits, and by which rules. Written by `auditor init`.
@@ -94,7 +97,7 @@ def _lines(lines: Iterator[str]) -> str:
 
 def _candidate(folder: Folder) -> Iterator[str]:
     weights = folder.weights
-    lead = "" if folder.judges_saved else "FILL IN: "
+    lead = "" if folder.judges_saved else f"{FILL_IN}: "
     yield "[candidate]"
     yield from _only(CandidateTable, "name")
     if weights and weights.model:

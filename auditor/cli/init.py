@@ -30,7 +30,7 @@ def command(directory: Path, force: bool) -> None:
 
     Exit status: 0 written, 2 it cannot be, or there is one already.
     """
-    from auditor.cli.draft import draft
+    from auditor.cli.draft import FILL_IN, draft
     from auditor.cli.folder import look
     from auditor.cli.output import writing
     from auditor.errors import InputError
@@ -42,16 +42,18 @@ def command(directory: Path, force: bool) -> None:
     if path.exists() and not force:
         raise InputError(f"{path} exists; --force overwrites it")
     folder = look(directory)
+    text = draft(folder, find_checks())
     with writing(path):
-        path.write_text(draft(folder, find_checks()), encoding="utf-8")
-    say(paragraphs(_report(folder, path)))
+        path.write_text(text, encoding="utf-8")
+    first = f"fill in what it marks with {FILL_IN}, then " if FILL_IN in text else ""
+    say(paragraphs(_report(folder, path, first)))
 
 
-def _report(folder: Folder, path: Path) -> Iterator[str]:
+def _report(folder: Folder, path: Path, first: str) -> Iterator[str]:
     yield titled(f"Found in {folder.root.resolve().name or folder.root}", _listed(_found(folder)))
     yield titled("To look at", _listed(_missing(folder)))
     where = "" if folder.root == Path() else f" {path}"
-    yield f"{click.style('Wrote', bold=True)} {path}. Next: auditor run{where}"
+    yield f"{click.style('Wrote', bold=True)} {path}. Next: {first}auditor run{where}"
 
 
 def _listed(rows: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterable
 
@@ -10,7 +11,16 @@ import click
 
 from auditor.naming import one_line
 
-__all__ = ["NARROW", "hanging", "headline", "paragraphs", "terminal_width", "titled", "wrapped"]
+__all__ = [
+    "NARROW",
+    "fits",
+    "hanging",
+    "headline",
+    "paragraphs",
+    "terminal_width",
+    "titled",
+    "wrapped",
+]
 
 NARROW, _WIDE = 40, 100
 """Columns between which a terminal is filled."""
@@ -19,6 +29,11 @@ NARROW, _WIDE = 40, 100
 def terminal_width() -> int:
     """Return how many columns to fill: those of the terminal, within what reads well."""
     return max(NARROW, min(shutil.get_terminal_size().columns, _WIDE))
+
+
+def fits(text: str) -> bool:
+    """Tell whether a text is seen whole where it goes: only a terminal has an end."""
+    return not sys.stdout.isatty() or text.count("\n") + 2 < shutil.get_terminal_size().lines
 
 
 def wrapped(text: str, indent: str = "") -> str:

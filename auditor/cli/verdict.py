@@ -11,6 +11,7 @@ import click
 
 from auditor.cli.layout import (
     NARROW,
+    fits,
     hanging,
     headline,
     paragraphs,
@@ -39,10 +40,14 @@ _COLOURS = {
     "waived": "yellow",
 }
 _MOST = 8
+_LEVELS = 14 + 2 + 6 + 2
+"""Columns of status and level."""
 
 
 def verdict(audit: Audit, files: Sequence[Path]) -> str:
     """Return the verdict, the table of checks, what was not looked at, and where the files are.
+
+    On a terminal that is too short for it the verdict stands at the end, too.
 
     Parameters
     ----------
@@ -53,8 +58,9 @@ def verdict(audit: Audit, files: Sequence[Path]) -> str:
     """
     symbol, word = VERDICT[audit.verdict]
     ran, idle = _tables(audit)
+    said = headline(f"{symbol} {word}: {audit.summary}", _COLOURS[audit.verdict])
     parts = [
-        headline(f"{symbol} {word}: {audit.summary}", _COLOURS[audit.verdict]),
+        said,
         wrapped(_subject(audit)),
         "\n".join(ran),
         titled("Not run", idle),
@@ -62,7 +68,8 @@ def verdict(audit: Audit, files: Sequence[Path]) -> str:
         titled("Waivers that accept nothing", map(hanging, dead_waivers(audit))),
         titled("Written", [f"  {path}" for path in files]),
     ]
-    return paragraphs(parts)
+    text = paragraphs(parts)
+    return text if fits(text) else paragraphs([text, said])
 
 
 def _subject(audit: Audit) -> str:
@@ -75,25 +82,43 @@ def _subject(audit: Audit) -> str:
 
 
 def _tables(audit: Audit) -> tuple[list[str], list[str]]:
-    """Return the rows of the checks that ran, and of those that did not."""
+    """Return the rows of the checks that ran, and of those that did not.
+
+    What does not block and did not run is only named: the report says why.
+    """
     checks, skipped = by_urgency(audit), not_run(audit)
     longest = max((len(check.id) for check in checks), default=0)
     ran: list[str] = []
     idle: list[str] = []
     for check in checks:
-        into = idle if check in skipped else ran
-        into.extend(_rows(check, audit, longest))
+        if check not in skipped:
+            ran.extend(_rows(check, audit, longest))
+        elif check.level == "block":
+            idle.extend(_rows(check, audit, longest))
+    for level in ("advise", "off"):
+        idle.extend(_named([check for check in skipped if check.level == level]))
     return ran, idle
+
+
+def _named(checks: Sequence[CheckResult]) -> Iterator[str]:
+    """Name checks of one level behind it."""
+    if checks:
+        head = f"{_status(shown_status(checks[0]))}  {checks[0].level:<6}  "
+        lines = _lines(", ".join(check.id for check in checks), _LEVELS)
+        yield f"{head}{lines.pop(0)}"
+        yield from (" " * _LEVELS + line for line in lines)
+
+
+def _status(state: str) -> str:
+    word = STATUS[state]
+    return click.style(f"{f'{word.symbol} {word.word}':<14}", fg=_COLOURS.get(state))
 
 
 def _rows(check: CheckResult, audit: Audit, longest: int) -> Iterator[str]:
     """Put the summary beside the check, or below it on a terminal too narrow for both."""
     said = one_line(outcome(check, audit))
-    state = shown_status(check)
-    word = STATUS[state]
-    status = click.style(f"{f'{word.symbol} {word.word}':<14}", fg=_COLOURS.get(state))
-    head = f"{status}  {check.level:<6}  {check.id:<{longest}}"
-    margin = 14 + 2 + 6 + 2 + longest + 2
+    head = f"{_status(shown_status(check))}  {check.level:<6}  {check.id:<{longest}}"
+    margin = _LEVELS + longest + 2
     if terminal_width() - margin >= NARROW:
         lines = _lines(said, margin) or [""]
         yield f"{head}  {lines.pop(0)}"

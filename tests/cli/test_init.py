@@ -157,6 +157,7 @@ def test_an_empty_folder_gets_a_file_to_fill_in(cli: Cli, here: Path) -> None:
     assert done.returncode == 0
     assert "no test data: fill in [data] test, or [predictions] test" in done.stdout
     assert "no checkpoint" in done.stdout
+    assert "Next: fill in what it marks with FILL IN, then auditor run" in done.stdout
     assert load(here)["data"] == {}
     ran = cli("run")
     assert ran.returncode == 2
@@ -199,7 +200,8 @@ def test_another_folder(cli: Cli, here: Path, image_folder: Callable[..., Path])
     image_folder("project/data/Test", {"a": 1, "b": 1})
     done = cli("init", "project")
     assert done.stdout.endswith(
-        "Wrote project/auditor.toml. Next: auditor run project/auditor.toml\n"
+        "Wrote project/auditor.toml. Next: fill in what it marks with FILL IN, then auditor run "
+        "project/auditor.toml\n"
     )
     assert load(here / "project")["data"] == {"train": "data/train", "test": "data/Test"}
     assert cli("init", "absent").returncode == 2
@@ -237,7 +239,7 @@ def test_a_checkpoint_that_names_no_architecture(
     cli: Cli, here: Path, timm_run: Callable[..., Path]
 ) -> None:
     folder = timm_run(arch=None, args=None)
-    cli("init")
+    assert "Next: auditor run" in cli("init").stdout
     assert load(here)["candidate"]["model"] == "test_efficientnet"  # as args.yaml says
     (folder / "args.yaml").unlink()
     done = cli("init", "--force")

@@ -213,6 +213,15 @@ def on_a_terminal(arguments: tuple[str, ...], **environment: str) -> tuple[str, 
         return b"".join(parts).decode(), running.stderr.read()
 
 
+def test_a_verdict_stands_where_a_short_terminal_ends(here: Path, fraud: str) -> None:
+    words = ("run", "--predictions", fraud)
+    short, tall = (
+        on_a_terminal(words, NO_COLOR="1", COLUMNS="100", LINES=str(lines))[0] for lines in (24, 90)
+    )
+    assert short.splitlines()[-1] == tall.splitlines()[0]
+    assert tall.splitlines()[-1].endswith("audit.json")
+
+
 def test_colour_is_for_terminals_that_want_it(here: Path, fraud: str, process: Cli) -> None:
     words = ("run", "--predictions", fraud)
     shown, said = on_a_terminal(words)

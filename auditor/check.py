@@ -246,6 +246,31 @@ class Finding(BaseModel):
             note=note,
         )
 
+    @classmethod
+    def shown(
+        cls,
+        subject: str,
+        metric: str,
+        observed: float | None,
+        *,
+        n: int | None = None,
+        interval: tuple[float, float] | None = None,
+        unit: str = "share",
+        higher_is_better: bool = True,
+        why: str = "",
+    ) -> Self:
+        """Return a finding on a figure that is not held to anything; ``why`` says why not."""
+        return cls(
+            subject=subject,
+            metric=metric,
+            observed=observed,
+            interval=interval,
+            n=n,
+            unit=unit,
+            higher_is_better=higher_is_better,
+            note=f"shown, not judged{': ' if why else ''}{why}",
+        )
+
 
 class Outcome(BaseModel):
     """What a check found: a status, a sentence a manager understands, and the findings.
@@ -321,6 +346,11 @@ class Check(Table):
         del available
         return False
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether an option states a budget: it is not settled while nothing is held to it."""
+        return False
+
     def not_run(self, reason: str) -> Outcome:
         """Return what becomes of the check where evidence that it needs was not given.
 
@@ -332,6 +362,8 @@ class Check(Table):
         reason
             What was not given, as one sentence.
         """
+        if self.has_budget:
+            return Outcome(status=Status.INCONCLUSIVE, summary=f"no budget was judged: {reason}")
         return Outcome(status=Status.SKIP, summary=reason)
 
     @classmethod

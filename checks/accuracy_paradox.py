@@ -280,14 +280,13 @@ def _shown(confusion: Confusion, confidence: float) -> list[Finding]:
         "macro-F1": (confusion.macro_f1, composite.MACRO_F1, "share"),
     }
     return [
-        Finding(
-            subject="test",
-            metric=name,
-            observed=value,
-            interval=composite.interval(confusion, figure, confidence),
+        Finding.shown(
+            "test",
+            name,
+            value,
             n=confusion.n,
+            interval=composite.interval(confusion, figure, confidence),
             unit=unit,
-            note="shown, not judged",
         )
         for name, (value, figure, unit) in figures.items()
     ]

@@ -107,9 +107,4 @@ def _what_would_settle(error: float, interval: tuple[float, float], limit: float
 
 def _shown(calibration: Bins) -> list[Finding]:
     figures = {"mean confidence": calibration.confidence, "top-1 accuracy": calibration.accuracy}
-    return [
-        Finding(
-            subject="test", metric=name, observed=value, n=calibration.n, note="shown, not judged"
-        )
-        for name, value in figures.items()
-    ]
+    return [Finding.shown("test", name, value, n=calibration.n) for name, value in figures.items()]

@@ -90,14 +90,14 @@ def _changed(comparison: Comparison, confidence: float) -> Finding:
     from auditor import stats
 
     n, changed = comparison.overall.n_after, comparison.changed or 0
-    return Finding(
-        subject="test",
-        metric="predictions changed",
-        observed=changed / n,
-        interval=stats.proportion_interval(changed, n, confidence),
+    return Finding.shown(
+        "test",
+        "predictions changed",
+        changed / n,
         n=n,
+        interval=stats.proportion_interval(changed, n, confidence),
         higher_is_better=False,
-        note="shown, not judged: a change may be for the better",
+        why="a change may be for the better",
     )
 
 

@@ -67,7 +67,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from auditor.check import Check, Finding, Fraction, Outcome, Status, worst
+from auditor.check import Check, Finding, Fraction, Outcome, Status
 from auditor.units import Bytes, Count, Macs
 from auditor.wording import count, listed
 
@@ -113,18 +113,13 @@ class Efficiency(Check):
 
     def blocks_now(self, available: frozenset[str]) -> bool:
         """Tell whether there is something to hold the candidate to."""
-        return "baseline" in available or self._asked
+        return "baseline" in available or self.has_budget
 
     @property
-    def _asked(self) -> bool:
+    def has_budget(self) -> bool:
+        """Whether a budget was given."""
         budgets = (self.max_parameters, self.max_macs, self.max_activations, self.max_bytes)
         return any(budgets)
-
-    def not_run(self, reason: str) -> Outcome:
-        """Leave a budget unsettled that nothing was held to."""
-        if not self._asked:
-            return super().not_run(reason)
-        return Outcome(status=Status.INCONCLUSIVE, summary=f"no budget was judged: {reason}")
 
     def run(
         self,
@@ -142,10 +137,7 @@ class Efficiency(Check):
             *self._against_family(complexity, confusion),
             *self._against_own(complexity, test, own_audits, test_signatures),
         ]
-        status = worst(finding.status for finding in findings)
-        return Outcome(
-            status=status, summary=_summary(complexity, findings), findings=tuple(findings)
-        )
+        return Outcome.of(findings, _summary(complexity, findings))
 
     def _budgets(self, complexity: Complexity) -> Iterator[Finding]:
         costs = _costs(complexity)
@@ -265,8 +257,11 @@ def _costs(complexity: Complexity) -> dict[str, int | None]:
 
 
 def _shown(subject: str, metric: str, cost: int | None) -> Finding:
-    note = "shown, not judged: no budget was given" if cost is not None else "not known"
-    return _unjudged(subject, metric, Status.SKIP, note, observed=cost)
+    if cost is None:
+        return _unjudged(subject, metric, Status.SKIP, "not known")
+    return Finding.shown(
+        subject, metric, cost, unit=metric, higher_is_better=False, why="no budget was given"
+    )
 
 
 def _unknown(subject: str, metric: str, limit: float | None, reasons: Sequence[str]) -> Finding:
@@ -298,13 +293,11 @@ def _unjudged(
     status: Status,
     note: str,
     *,
-    observed: float | None = None,
     limit: float | None = None,
 ) -> Finding:
     return Finding(
         subject=subject,
         metric=metric,
-        observed=observed,
         limit=limit,
         unit=metric,
         higher_is_better=False,

@@ -84,15 +84,13 @@ def _column(column: GroupColumn) -> Finding:
 
 
 def _shared(group: SharedGroup) -> Finding:
-    return Finding(
-        subject=f"{group.column}: {group.group}",
-        metric="test images of a group in training",
-        observed=group.test_images,
-        limit=0,
+    return Finding.fact(
+        f"{group.column}: {group.group}",
+        "test images of a group in training",
+        group.test_images,
+        0,
         n=group.test_images,
         unit="images",
-        higher_is_better=False,
-        status=Status.FAIL,
         note=f"{plural(group.train_images, 'training image')} of it",
     )
 

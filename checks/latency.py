@@ -94,17 +94,12 @@ class LatencyCheck(Check):
 
     def blocks_now(self, available: frozenset[str]) -> bool:
         """Tell whether there is something to hold the candidate to."""
-        return "baseline_model" in available or self._asked
+        return "baseline_model" in available or self.has_budget
 
     @property
-    def _asked(self) -> bool:
+    def has_budget(self) -> bool:
+        """Whether a budget was given."""
         return any((self.max_p50, self.max_p99, self.min_throughput))
-
-    def not_run(self, reason: str) -> Outcome:
-        """Leave a budget unsettled that nothing was held to."""
-        if not self._asked:
-            return super().not_run(reason)
-        return Outcome(status=Status.INCONCLUSIVE, summary=f"no budget was judged: {reason}")
 
     def run(self, latency: Latency, baseline: Baseline | None) -> Outcome:
         """Judge budgets and the ratio to the baseline model; show the self-check."""

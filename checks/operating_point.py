@@ -232,12 +232,11 @@ def _no_probabilities(split: str, given: Predictions) -> Outcome:
 def _rate(subject: str, metric: str, k: int, n: int, confidence: float, higher: bool) -> Finding:
     from auditor import stats
 
-    return Finding(
-        subject=subject,
-        metric=metric,
-        observed=k / n if n else None,
-        interval=stats.proportion_interval(k, n, confidence) if n else None,
+    return Finding.shown(
+        subject,
+        metric,
+        k / n if n else None,
         n=n,
+        interval=stats.proportion_interval(k, n, confidence) if n else None,
         higher_is_better=higher,
-        note="shown, not judged",
     )

@@ -159,7 +159,9 @@ def _unmeasured(why: str, learnt: Predictions, seen: Predictions, log: Finding |
 
 def _sides(learnt: Predictions, seen: Predictions) -> list[Finding]:
     return [
-        _shown(name, "top-1 accuracy", float(side.correct.mean()) if len(side) else None, len(side))
+        Finding.shown(
+            name, "top-1 accuracy", float(side.correct.mean()) if len(side) else None, n=len(side)
+        )
         for name, side in (("train", learnt), ("test", seen))
     ]
 
@@ -171,8 +173,4 @@ def _moved(gap: TrainTestGap) -> bool:
 def _standardised(gap: TrainTestGap) -> list[Finding]:
     """Return the training accuracy that was compared, where it is not simply that of all images."""
     metric = "top-1 accuracy at the test images' class shares"
-    return [_shown("train", metric, gap.learnt, gap.trained)] if _moved(gap) else []
-
-
-def _shown(subject: str, metric: str, observed: float | None, n: int) -> Finding:
-    return Finding(subject=subject, metric=metric, observed=observed, n=n, note="shown, not judged")
+    return [Finding.shown("train", metric, gap.learnt, n=gap.trained)] if _moved(gap) else []

@@ -117,6 +117,19 @@ def test_a_fact_on_its_limit_is_within(better: int, status: str, higher: bool) -
     assert found.status == status
 
 
+@pytest.mark.parametrize(("why", "note"), [("", ""), ("no budget", ": no budget")])
+@pytest.mark.parametrize("observed", [None, 0.1])
+def test_what_is_only_shown_is_judged_by_nobody(
+    observed: float | None, why: str, note: str
+) -> None:
+    shown = Finding.shown("x", "recall", observed, n=3, why=why)
+    assert (shown.status, shown.limit) == (Status.SKIP, None)
+    assert (shown.observed, shown.n, shown.note) == (observed, 3, f"shown, not judged{note}")
+    judged = Finding.fact("x", "bytes", 4, 5, unit="bytes")
+    assert Outcome.of([shown], "").status is Status.SKIP
+    assert Outcome.of([shown, judged], "").status is Status.PASS
+
+
 @pytest.mark.parametrize("status", [Status.FAIL, Status.INCONCLUSIVE, Status.ERROR, Status.SKIP])
 def test_an_outcome_cannot_pass_on_a_worse_finding(status: Status) -> None:
     finding = Finding(subject="x", metric="m", observed=0.1, status=status)
@@ -190,3 +203,18 @@ class Once(Check):
 def test_what_blocks_once_something_is_given_advises_until_then() -> None:
     assert Once().default_level(frozenset()) == "advise"
     assert Once().default_level(frozenset({"budget"})) == "block"
+
+
+class Budgeted(Two):
+    id = "budgeted"
+
+    @property
+    def has_budget(self) -> bool:
+        return self.limit > 1
+
+
+def test_a_budget_that_nothing_was_held_to_is_not_settled() -> None:
+    silent, told = Budgeted().not_run("there is no model"), Budgeted(limit=2.0).not_run("no model")
+    assert (silent.status, silent.summary) == (Status.SKIP, "there is no model")
+    assert told.status is Status.INCONCLUSIVE
+    assert told.summary == "no budget was judged: no model"

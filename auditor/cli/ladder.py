@@ -11,6 +11,7 @@ import click
 from auditor.cli.given import PATH
 from auditor.cli.layout import hanging, headline, paragraphs, titled, wrapped
 from auditor.cli.options import FiniteRange
+from auditor.naming import short_names
 from auditor.terminal import say
 from auditor.wording import plural, points, quantity, share
 from auditor.writing import write_texts
@@ -95,7 +96,7 @@ def _write(found: Ladder, directory: Path) -> list[Path]:
 def _parts(found: Ladder) -> Iterator[str]:
     if found.steps:
         yield wrapped(_subject(found))
-        for rows in (_accuracies(found), _costs(found.rungs), _gains(found), _changes(found)):
+        for rows in (_accuracies(found), _costs(found), _gains(found), _changes(found)):
             yield _table(rows)
     colour, sign = _COLOURS.get(found.state, "yellow"), _SIGNS.get(found.state, "?")
     yield headline(f"{sign} {found.summary}", colour)
@@ -125,12 +126,13 @@ def _subject(found: Ladder) -> str:
 
 
 def _accuracies(found: Ladder) -> Iterator[Sequence[str]]:
+    rungs, classes = _rungs(found), _classes(found)
     least = "Worst rare class" if found.rare else "Worst class"
     yield ("Rung", "Accuracy", "Balanced", least, "Train − test")
     for rung in found.rungs:
-        worst = f"{_short(rung.worst_class, _CLASS)} {share(rung.worst_recall)}"
+        worst = f"{classes[rung.worst_class]} {share(rung.worst_recall)}"
         yield (
-            _short(rung.name),
+            rungs[rung.name],
             share(rung.accuracy),
             quantity(rung.balanced_accuracy, "share"),
             f"{worst} of {rung.worst_images:,}",
@@ -138,11 +140,12 @@ def _accuracies(found: Ladder) -> Iterator[Sequence[str]]:
         )
 
 
-def _costs(rungs: Sequence[RungRow]) -> Iterator[Sequence[str]]:
+def _costs(found: Ladder) -> Iterator[Sequence[str]]:
+    short = _rungs(found)
     yield ("Rung", "Parameters", "MACs", "On disk", "Latency")
-    for rung in rungs:
+    for rung in found.rungs:
         yield (
-            _short(rung.name),
+            short[rung.name],
             quantity(rung.parameters, "parameters"),
             quantity(rung.macs, "MACs"),
             quantity(rung.bytes_on_disk, "bytes"),
@@ -157,10 +160,11 @@ def _latency(rung: RungRow) -> str:
 
 
 def _gains(found: Ladder) -> Iterator[Sequence[str]]:
+    short = _rungs(found)
     yield ("Step up to", "Gain, points", "MACs", "Latency", "Per doubling", "")
     for step in found.steps:
         yield (
-            _short(step.after),
+            short[step.after],
             _bounded(step.gain, step.interval),
             quantity(step.macs_ratio, "ratio"),
             quantity(step.latency_ratio, "ratio"),
@@ -171,21 +175,25 @@ def _gains(found: Ladder) -> Iterator[Sequence[str]]:
 
 def _changes(found: Ladder) -> Iterator[Sequence[str]]:
     """Show each step's class that lost most (or gained least), and what became of the gap."""
+    rungs, classes = _rungs(found), _classes(found)
     yield ("Step up to", "Recall of", "Change, points", "Train − test, points")
     for step in found.steps:
         change, gap = next(iter(step.classes), None), step.gap
         yield (
-            _short(step.after),
-            _short(change.name, _CLASS) if change else _NOTHING,
+            rungs[step.after],
+            classes[change.name] if change else _NOTHING,
             _bounded(change.difference, change.interval) if change else _NOTHING,
             _bounded(gap.difference, gap.interval) if gap else _NOTHING,
         )
 
 
-def _short(name: str, most: int = _NAME) -> str:
-    from auditor.render.figures import short_name
+def _rungs(found: Ladder) -> dict[str, str]:
+    return short_names((rung.name for rung in found.rungs), _NAME)
 
-    return short_name(name, most)
+
+def _classes(found: Ladder) -> dict[str, str]:
+    worst = [rung.worst_class for rung in found.rungs]
+    return short_names(worst + [each.name for step in found.steps for each in step.classes], _CLASS)
 
 
 def _bounded(difference: float, interval: tuple[float, float]) -> str:

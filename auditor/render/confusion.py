@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.naming import short_names
 from auditor.record import ConfusionExhibit
 
 __all__ = [
@@ -26,11 +27,16 @@ Counts = NDArray[np.int64]
 OTHERS = "(all others)"
 """Name of the row and column that stand for the classes left out."""
 
+_LABEL = 28
+"""Characters of a class's name beside a drawn matrix."""
+
 
 class Matrix(NamedTuple):
     """Images by label (rows) and prediction (columns)."""
 
     names: tuple[str, ...]
+    labels: tuple[str, ...]
+    """The names as an image may hold them: short, and no two of the data set's classes alike."""
     counts: Counts
 
 
@@ -61,7 +67,13 @@ def _gather(cells: Counts, group: Counts, groups: int) -> Counts:
 def dense(exhibit: ConfusionExhibit) -> Matrix:
     """Return the whole matrix."""
     n = len(exhibit.classes)
-    return Matrix(exhibit.classes, _gather(_cells(exhibit), np.arange(n), n))
+    counts = _gather(_cells(exhibit), np.arange(n), n)
+    return Matrix(exhibit.classes, _labels(exhibit, exhibit.classes), counts)
+
+
+def _labels(exhibit: ConfusionExhibit, names: tuple[str, ...]) -> tuple[str, ...]:
+    short = short_names((*exhibit.classes, OTHERS), _LABEL)
+    return tuple(short[name] for name in names)
 
 
 def most_confused(exhibit: ConfusionExhibit, most: int = 20) -> Matrix:
@@ -75,8 +87,8 @@ def most_confused(exhibit: ConfusionExhibit, most: int = 20) -> Matrix:
     chosen = np.argsort(-errors, kind="stable")[:most]
     group = np.full(n, len(chosen))
     group[chosen] = np.arange(len(chosen))
-    names = tuple(exhibit.classes[i] for i in chosen)
-    return Matrix((*names, OTHERS), _gather(cells, group, len(chosen) + 1))
+    names = (*(exhibit.classes[i] for i in chosen), OTHERS)
+    return Matrix(names, _labels(exhibit, names), _gather(cells, group, len(chosen) + 1))
 
 
 def binned(exhibit: ConfusionExhibit, fewest: int = 150, most: int = 500) -> Counts:

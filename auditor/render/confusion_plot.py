@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from auditor import wording
 from auditor.record import ConfusionExhibit
 from auditor.render.confusion import OTHERS, Counts, Matrix, binned
-from auditor.render.figures import Ink, Picture, picture, short_name
+from auditor.render.figures import Ink, Picture, picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,10 +30,16 @@ _FULL_COLOUR = 0.6
 def draw_matrix(matrix: Matrix) -> Picture:
     """Draw a matrix, each row scaled to its class: right answers in one hue, errors in another."""
     n = len(matrix.names)
-    side = 2.0 + 0.42 * n if n <= COUNTS_PRINTED_UP_TO else 9.0
+    side = _beside(matrix) + 0.42 * n if n <= COUNTS_PRINTED_UP_TO else 9.0
     size = (side + 0.6, side)
     described = _described(matrix)
     return picture(lambda figure, ink: _matrix(figure, ink, matrix), size, described, mixed=True)
+
+
+def _beside(matrix: Matrix) -> float:
+    """Return the inches that the names take beside the cells."""
+    longest = max(map(len, matrix.labels), default=0)
+    return max(2.0, 0.7 + 0.075 * longest)
 
 
 def _described(matrix: Matrix) -> str:
@@ -45,7 +52,7 @@ def _described(matrix: Matrix) -> str:
     text += f": {right:,} of {total:,} images on the diagonal, {total - right:,} off it"
     if errors.any():
         text += f"; most often, in {wording.plural(int(errors.max()), 'image')}, "
-        text += f"{short_name(named[label])} was taken for {short_name(named[predicted])}"
+        text += f"{matrix.labels[label]} was taken for {matrix.labels[predicted]}"
     return text + "."
 
 
@@ -56,7 +63,7 @@ def _matrix(figure: Figure, ink: Ink, matrix: Matrix) -> None:
     diagonal = np.eye(n, dtype=bool)
     for colour, hidden in ((ink.right, ~diagonal), (ink.wrong, diagonal)):
         _image(axes, np.ma.masked_where(hidden | (rates == 0), rates), colour)
-    _matrix_axes(axes, [short_name(name) for name in matrix.names])
+    _matrix_axes(axes, matrix.labels)
     _frame(axes, ink)
     if n <= COUNTS_PRINTED_UP_TO:
         _print_counts(axes, ink, matrix.counts, rates)
@@ -72,7 +79,7 @@ def _image(axes: Axes, rates: NDArray[np.float64], colour: str) -> None:
     axes.imshow(rates, cmap=shades, norm=norm, interpolation="nearest", aspect="equal")
 
 
-def _matrix_axes(axes: Axes, names: list[str]) -> None:
+def _matrix_axes(axes: Axes, names: Sequence[str]) -> None:
     positions = range(len(names))
     small = 9 if len(names) <= COUNTS_PRINTED_UP_TO else 6.5
     axes.set_xticks(positions, names, rotation=90 if len(names) > 12 else 45, fontsize=small)

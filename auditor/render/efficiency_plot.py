@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from auditor import wording
+from auditor.naming import short_names
 from auditor.record import EfficiencyExhibit, EfficiencyPoint
-from auditor.render.figures import Ink, Picture, picture, short_name
+from auditor.render.figures import Ink, Picture, picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,9 +45,14 @@ def _efficiency(figure: Figure, ink: Ink, exhibit: EfficiencyExhibit) -> None:
     _frontier(axes, ink, exhibit)
     _line(axes, ink.right, _family(exhibit), "EfficientNet as published")
     _line(axes, ink.text, _sorted(exhibit.own), "your own models")
-    _model(axes, ink.wrong, "candidate", exhibit.candidate, exhibit.comparable or bool(exhibit.own))
-    if exhibit.baseline and exhibit.baseline not in exhibit.own:
-        _model(axes, ink.text, "baseline", exhibit.baseline, exhibit.comparable)
+    ours = [exhibit.candidate, *([exhibit.baseline] if exhibit.baseline else ())]
+    short = short_names([point.name for point in ours], 30)
+    for role, point in zip(("candidate", "baseline"), ours, strict=False):
+        first = role == "candidate"
+        if first or point not in exhibit.own:
+            compares = exhibit.comparable or (first and bool(exhibit.own))
+            colour = ink.wrong if first else ink.text
+            _model(axes, colour, f"{role}: {short[point.name]}", point, compares)
     axes.legend(loc="best")
 
 
@@ -85,9 +91,10 @@ def _line(axes: Axes, colour: str, points: Sequence[EfficiencyPoint], label: str
         return
     x, y = [k[0] for k in known], [k[1] for k in known]
     axes.plot(x, y, "o-", color=colour, ms=4, lw=1.4, label=label)
+    short = short_names([name for *_, name in known], 18)
     for macs, top1, name in known:
         axes.annotate(
-            short_name(name),
+            short[name],
             (macs, top1),
             xytext=(-6, 4),
             textcoords="offset points",
@@ -96,11 +103,10 @@ def _line(axes: Axes, colour: str, points: Sequence[EfficiencyPoint], label: str
         )
 
 
-def _model(axes: Axes, colour: str, role: str, point: EfficiencyPoint, comparable: bool) -> None:
+def _model(axes: Axes, colour: str, called: str, point: EfficiencyPoint, comparable: bool) -> None:
     """Draw a model where it stands, or only its cost where its accuracy does not compare."""
-    name = short_name(point.name, 30)
-    label = f"{role}: {name}, {wording.magnitude(point.macs)} MACs"
-    first = role == "candidate"
+    label = f"{called}, {wording.magnitude(point.macs)} MACs"
+    first = called.startswith("candidate: ")
     if comparable and point.top1 is not None:
         face = colour if first else "none"
         axes.plot([point.macs], [point.top1], "D", color=colour, mfc=face, ms=7, label=label)

@@ -17,7 +17,7 @@ from auditor import naming
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Ink", "Picture", "picture", "short_name"]
+__all__ = ["Ink", "Picture", "picture"]
 
 _PIXELS_PER_INCH = 144
 """Of a raster image; twice what it needs, for screens that have them."""
@@ -74,11 +74,6 @@ def picture(
     dark = _paint(plot, size, _DARK, raster) if raster or mixed else _darkened(light)
     width, height = (round(96 * inches) for inches in size)
     return Picture(_uri(kind, light), _uri(kind, dark), naming.one_line(alt), width, height)
-
-
-def short_name(name: str, most: int = 18) -> str:
-    """Return a hostile name as one short line that an image may hold."""
-    return naming.shorten(naming.one_line(name), most)
 
 
 def _paint(plot: Plot, size: tuple[float, float], ink: Ink, raster: bool) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -18,30 +19,67 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from auditor.comparison.diff import Diff
-    from auditor.record import OverlapReport
+    from auditor.record import OverlapExhibit, OverlapReport
 
 __all__ = ["html_diff", "html_overlap", "html_report", "notebook_card", "page"]
 
 
 def html_report(audit: Audit) -> str:
     """Return the whole report as one self-contained page."""
-    template = _environment().get_template("report.html.j2")
-    return template.render(audit=audit, pictures=exhibits.pictures(audit))
+    return page("report.html.j2", _names(audit), audit=audit, pictures=exhibits.pictures(audit))
+
+
+def _names(audit: Audit) -> Iterator[str]:
+    # The classes come first, so that one is numbered as the model's output is.
+    yield from audit.data.classes
+    for check in audit.checks:
+        yield from (finding.subject for finding in check.findings)
+    if plane := audit.exhibits.efficiency:
+        yield from (point.name for point in plane.own)
+    if overlap := audit.exhibits.overlap:
+        yield from _overlapping(overlap)
+
+
+def _overlapping(overlap: OverlapExhibit) -> Iterator[str]:
+    yield from (row.name for row in overlap.classes)
+    yield from (row.group for row in overlap.groups)
+    for pair in (*overlap.pairs, *overlap.within_test, *overlap.within_train):
+        yield from (pair.test_label, pair.train_label)
+    for scene in overlap.scenes:
+        yield from (scene.test_label, scene.train_label)
 
 
 def html_diff(diff: Diff) -> str:
     """Return the comparison of two audits as one self-contained page."""
-    return _environment().get_template("diff.html.j2").render(diff=diff)
+    versus = diff.comparison
+    classes = [row.name for row in versus.classes] if versus else []
+    names = [*classes, *diff.classes_gone, *diff.classes_new]
+    return page("diff.html.j2", names, diff=diff)
 
 
-def page(template: str, **context: object) -> str:
-    """Return another template as a self-contained page."""
-    return _environment().get_template(template).render(**context)
+def page(template: str, names: Iterable[str], **context: object) -> str:
+    """Return a template as a self-contained page; names are shortened beside each other."""
+    return _environment().get_template(template).render(short=_shortening(names), **context)
+
+
+def _shortening(names: Iterable[str]) -> Callable[[str, int], str]:
+    known = list(names)
+
+    @functools.cache
+    def among(most: int) -> dict[str, str]:
+        return naming.short_names(known, most)
+
+    def short(text: object, most: int) -> str:
+        name = str(text)
+        return among(most).get(name) or naming.shorten(naming.one_line(name), most)
+
+    return short
 
 
 def html_overlap(report: OverlapReport) -> str:
     """Return what a search for copies found as one self-contained page."""
-    return _environment().get_template("overlap_report.html.j2").render(report=report)
+    names = _overlapping(report.exhibit)
+    return page("overlap_report.html.j2", names, report=report)
 
 
 def notebook_card(audit: Audit) -> str:

@@ -26,8 +26,11 @@ _CHIPS = {
 
 def html_ladder(ladder: Ladder) -> str:
     """Return the ladder as one self-contained page."""
+    names = [rung.name for rung in ladder.rungs] + [rung.worst_class for rung in ladder.rungs]
+    names += [change.name for step in ladder.steps for change in step.classes]
     return page(
         "ladder.html.j2",
+        names,
         ladder=ladder,
         tone=_TONE.get(ladder.state, "undecided"),
         chips=_CHIPS,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from auditor import wording
 from auditor.engine.hardware import different
-from auditor.render.figures import Ink, Picture, picture, short_name
+from auditor.naming import short_names
+from auditor.render.figures import Ink, Picture, picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,9 +126,10 @@ def _points(axes: Axes, ink: Ink, rungs: Sequence[RungRow], cost: _Cost) -> None
     learnt = [(cost.of(rung), rung.train_accuracy) for rung in rungs if rung.train_accuracy]
     if learnt:
         axes.plot(*zip(*learnt, strict=True), "o", color=ink.wrong, mfc="none", label="training")
+    short = short_names([rung.name for rung in rungs], 14)
     for rung, place in zip(rungs, places, strict=True):
         axes.annotate(
-            short_name(rung.name, 14),
+            short[rung.name],
             (place, rung.interval[0]),
             xytext=(0, -12),
             textcoords="offset points",

@@ -8,7 +8,7 @@ import numpy as np
 
 from auditor import wording
 from auditor.record import LatencyExhibit, LatencyRatio, LatencyRow
-from auditor.render.figures import Ink, Picture, picture, short_name
+from auditor.render.figures import Ink, Picture, picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,7 @@ def _spread(axes: Axes, ink: Ink, single: list[LatencyRow]) -> None:
     for row, colour, style in zip(single, (ink.right, ink.text), ("-", "--"), strict=False):
         times = 1e3 * np.array(row.seconds)
         shares = np.arange(1, len(times) + 1) / len(times)
-        axes.plot(times, shares, style, color=colour, lw=1.6, label=short_name(row.role, 30))
+        axes.plot(times, shares, style, color=colour, lw=1.6, label=row.role)
         for share, value in ((0.5, row.p50.value), (0.9, row.p90.value), (0.99, row.p99.value)):
             axes.plot([1e3 * value], [share], "o", color=colour, ms=4)
     axes.set_xscale("log")

@@ -92,15 +92,17 @@ def _findings(check: CheckResult) -> list[str]:
     judged = [f for f in findings if f.status not in (Status.PASS, Status.SKIP)]
     if not judged:
         return [f"- {escape(check.summary, _LONGEST_SENTENCE)}"]
-    lines = [_finding(f, check) for f in judged[:_MOST_FINDINGS]]
+    shown = judged[:_MOST_FINDINGS]
+    short = naming.short_names((f.subject for f in shown), _LONGEST)
+    lines = [_finding(f, check, short[f.subject]) for f in shown]
     more = len(judged) - _MOST_FINDINGS
     return lines + ([f"- {more:,} more in the report"] if more > 0 else [])
 
 
-def _finding(finding: Finding, check: CheckResult) -> str:
+def _finding(finding: Finding, check: CheckResult, subject: str) -> str:
     figures = wording.compared(finding)
     state = standing.finding_state(finding, check)
-    text = f"- {wording.STATUS[state].symbol} {state}: **{escape(finding.subject)}**, "
+    text = f"- {wording.STATUS[state].symbol} {state}: **{escape(subject, _LONGEST_SENTENCE)}**, "
     text += f"{escape(finding.metric)} {figures.observed}"
     if finding.interval:
         text += f" {escape(figures.interval)}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from auditor import naming, wording
+from auditor import wording
+from auditor.naming import short_names
 from auditor.record import OperatingExhibit
 from auditor.render.figures import Ink, Picture, picture
 
@@ -41,7 +42,7 @@ def _plot(figure: Figure, ink: Ink, exhibit: OperatingExhibit) -> None:
     _point(axes, ink, exhibit)
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.05)
-    axes.set_xlabel(f"recall of {naming.shorten(naming.one_line(exhibit.critical), 30)}")
+    axes.set_xlabel(f"recall of {short_names([exhibit.critical], 30)[exhibit.critical]}")
     axes.set_ylabel("precision")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")

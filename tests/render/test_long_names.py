@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import xml.etree.ElementTree as ET
 from typing import Any
@@ -10,7 +11,16 @@ import html5lib
 import pytest
 
 from auditor.check import Finding, Status
-from auditor.record import Audit, Exhibits, OverlapExhibit, OverlapRow, TierRow, UnreadableImage
+from auditor.record import (
+    Audit,
+    ConfusionExhibit,
+    Exhibits,
+    OverlapExhibit,
+    OverlapRow,
+    TierRow,
+    UnreadableImage,
+)
+from auditor.render.exhibits import pictures
 from auditor.render.html import html_report, notebook_card
 
 LONG = "class " + "x" * 3000 + " end"
@@ -103,3 +113,45 @@ def test_a_pair_shows_the_score_by_which_it_counts(make_audit: Any) -> None:
     shown = text(by_id(parsed(page), "overlap"))
     assert "near-duplicate · score −0.25 · pixels alike to 1.00 · hashes 2 of 64" in shown
     assert "A score weighs" in shown
+
+
+ROSES = tuple(
+    f"Plantae Tracheophyta Magnoliopsida Rosales Rosaceae Rosa {kind} flowering adult specimen "
+    "in field photograph set"
+    for kind in ("canina", "rubiginosa")
+)
+
+
+@pytest.fixture
+def roses(make_audit: Any, make_check: Any) -> Audit:
+    findings = [Finding.rate(rose, "recall", 1, 50, 0.9, 0.95) for rose in ROSES]
+    confusion = ConfusionExhibit(classes=ROSES, cells=((0, 0, 3), (0, 1, 5), (1, 1, 1)))
+    audit: Audit = make_audit(
+        "rejected",
+        [make_check("rare", Status.FAIL, findings=findings)],
+        classes=ROSES,
+        exhibits=Exhibits(confusion=confusion),
+    )
+    return audit
+
+
+def test_two_classes_are_never_shown_under_one_name(roses: Audit) -> None:
+    document = parsed(html_report(roses))
+    for section in ("blocks", "confusion", "check-rare"):
+        names = [e for e in by_id(document, section).iter("bdi") if e.get("title") in ROSES]
+        shown = {e.get("title"): text(e) for e in names}
+        assert len(set(shown.values())) == 2, section
+        assert all(
+            kind in shown[rose] for rose, kind in zip(ROSES, ("canina", "rubi"), strict=True)
+        )
+
+
+def test_nor_in_a_figure(roses: Audit) -> None:
+    view = pictures(roses).confusion
+    assert view is not None
+    drawing = base64.b64decode(view.matrix_picture.light.partition(",")[2])
+    labels = [e.text for e in ET.fromstring(drawing).iter() if "Plantae" in (e.text or "")]
+    assert len(labels) == 4  # along both sides
+    assert len(set(labels)) == 2
+    told = [kind for kind in ("canina", "rubiginosa") if kind in view.matrix_picture.alt]
+    assert len(told) == 2

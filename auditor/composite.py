@@ -274,15 +274,20 @@ class Reliability(NamedTuple):
     probability: Floats
 
     @classmethod
-    def of(
-        cls, probability: Floats, right: NDArray[np.bool_], edges: Floats | None = None
-    ) -> Reliability:
+    def of(cls, probability: Floats, right: NDArray[np.bool_], edges: Floats) -> Reliability:
         """Sort images into bins by the probability of what they were named.
 
-        ``edges`` are those between the bins, at which a bin ends; 15 bins of equal width otherwise.
+        Parameters
+        ----------
+        probability
+            Of what each image was named, in [0, 1], shape (n,).
+        right
+            Whether it is that, shape (n,).
+        edges
+            Between the bins, ascending, shape (bins - 1,); at each a bin ends. Bins without images
+            are left out.
         """
-        between = np.linspace(0, 1, 16)[1:-1] if edges is None else np.asarray(edges)
-        index, bins = np.searchsorted(between, probability), len(between) + 1
+        index, bins = np.searchsorted(edges, probability), len(edges) + 1
         images = np.bincount(index, minlength=bins)
         hits = np.bincount(index[right], minlength=bins)
         total = np.bincount(index, np.asarray(probability, float), bins)

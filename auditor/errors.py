@@ -37,8 +37,6 @@ class AuditorError(Exception):
 class InputError(AuditorError):
     """The command, the configuration or the input is wrong; the audit cannot begin."""
 
-    exit_status = 2
-
 
 class NotWritten(InputError):
     """The system refuses to write a file; all that was written before is kept.

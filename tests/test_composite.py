@@ -30,6 +30,8 @@ FIGURES = {
     "kappa": composite.KAPPA,
     "gap": composite.ACCURACY_GAP,
 }
+EVEN = np.linspace(0, 1, 16)[1:-1]
+"""Between 15 bins of equal width."""
 EACH = pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
 MATRICES = st.integers(2, 6).flatmap(
     lambda k: st.lists(
@@ -209,7 +211,7 @@ def test_calibration_error_equals_scikit_learns_bins(n: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     stated = random.uniform(0.1, 1.0, n)
     right = random.random(n) < stated**2
-    found = Reliability.of(stated, right)
+    found = Reliability.of(stated, right, EVEN)
     share, mean = calibration_curve(right, stated, n_bins=15)
     assert found.probability == pytest.approx(mean)
     assert found.right / found.images == pytest.approx(share)
@@ -221,7 +223,7 @@ def test_calibration_error_equals_scikit_learns_bins(n: int, seed: int) -> None:
 
 
 def test_probabilities_of_zero_and_one_have_bins() -> None:
-    found = Reliability.of(np.array([0.0, 1.0, 1.0]), np.array([False, True, False]))
+    found = Reliability.of(np.array([0.0, 1.0, 1.0]), np.array([False, True, False]), EVEN)
     assert (found.images.tolist(), found.right.tolist()) == ([1, 2], [0, 1])
 
 
@@ -233,7 +235,7 @@ def test_bins_may_be_given() -> None:
 
 
 def test_five_of_five_is_no_certainty_of_calibration() -> None:
-    found = Reliability.of(np.ones(5), np.ones(5, bool))
+    found = Reliability.of(np.ones(5), np.ones(5, bool), EVEN)
     assert found.error == 0
     bounds = found.interval()
     assert bounds is not None
@@ -271,14 +273,14 @@ def test_a_lower_bound_does_not_take_luck_for_too_little_confidence() -> None:
 
 
 def test_a_confidence_of_next_to_a_half_has_bounds() -> None:
-    found = Reliability.of(np.ones(5), np.ones(5, bool)).interval(0.5000001)
+    found = Reliability.of(np.ones(5), np.ones(5, bool), EVEN).interval(0.5000001)
     assert found is not None
     assert found.low == 0
     assert found.high == pytest.approx(1 - 0.5 ** (1 / 5), abs=1e-6)
 
 
 def test_no_image_has_no_calibration() -> None:
-    found = Reliability.of(np.zeros(0), np.zeros(0, bool))
+    found = Reliability.of(np.zeros(0), np.zeros(0, bool), EVEN)
     assert found.error is None
     assert found.interval() is None
 
@@ -289,7 +291,7 @@ def test_calibration_errors_truth_is_inside(excess: float) -> None:
     for _ in range(300):
         stated = random.uniform(0.4, 1.0, 300)
         right = random.random(300) < stated - excess
-        low, high = Reliability.of(stated, right).interval() or (1, 0)
+        low, high = Reliability.of(stated, right, EVEN).interval() or (1, 0)
         inside += low <= excess <= high
     assert inside >= 264
 

@@ -67,18 +67,16 @@ class Diff(Record):
     """Why there is no comparison; empty where there is one."""
 
 
-def diff(baseline: Baseline, candidate: Baseline, confidence: float = 0.95) -> Diff:
+def diff(baseline: Baseline, candidate: Baseline) -> Diff:
     """Return what changed from one audit to another.
 
     Parameters
     ----------
     baseline, candidate
         As ``read_baseline`` returns them.
-    confidence
-        Of each interval bound, one-sided.
     """
     before, after = baseline.audit, candidate.audit
-    comparison, reason = _compared(baseline, candidate, confidence)
+    comparison, reason = _compared(baseline, candidate)
     old, new = before.data.classes, after.data.classes
     return Diff(
         baseline=_side(before),
@@ -93,14 +91,12 @@ def diff(baseline: Baseline, candidate: Baseline, confidence: float = 0.95) -> D
     )
 
 
-def _compared(
-    baseline: Baseline, candidate: Baseline, confidence: float
-) -> tuple[Comparison | None, str]:
+def _compared(baseline: Baseline, candidate: Baseline) -> tuple[Comparison | None, str]:
     try:
         if candidate.predictions is None:
             raise NotComparable(candidate.missing)
         pictures = candidate.pictures
-        return compare(candidate.predictions, baseline, confidence, pictures=pictures), ""
+        return compare(candidate.predictions, baseline, pictures=pictures), ""
     except NotComparable as reason:
         return None, str(reason)
 

@@ -71,17 +71,7 @@ Made = TypeVar("Made")
 
 
 class Unreadable(Exception):
-    """The file is not a picture that can be decoded as a whole.
-
-    Parameters
-    ----------
-    reason
-        What is wrong with the file, in a few words.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """The file is not a picture that can be decoded as a whole; it says why, in a few words."""
 
 
 class _QuietPillow:

@@ -41,7 +41,7 @@ class Calibration:
             raise Unavailable(why_no_probabilities(test))
         sure = test.probabilities[np.arange(len(test)), test.predicted].astype(np.float64)
         inner = np.linspace(0, 1, BINS + 1)[1:-1]
-        edges = np.unique(np.percentile(sure, inner * 100)) if len(sure) else None
+        edges = np.unique(np.percentile(sure, inner * 100)) if len(sure) else inner
         return cls(Reliability.of(sure, test.correct, edges))
 
     @property

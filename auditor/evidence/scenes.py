@@ -31,8 +31,6 @@ SHOWN = 24
 _CELLS = 1 << 24
 """Similarities computed at once: 64 MiB."""
 
-Features = NDArray[np.float16]
-
 
 class ScenePair(NamedTuple):
     """A test image and the training image whose features are nearest."""

@@ -182,7 +182,7 @@ def _few_a_row(block: _Block) -> tuple[_Block, _Places]:
 
 def _by_bits(left: Crowd, right: Crowd, earlier: bool) -> tuple[_Block, _Places]:
     hashes, group, sizes = np.unique(low_bits(right.soft), return_inverse=True, return_counts=True)
-    pairs = near_pairs(low_bits(left.soft), hashes, RADIUS, most=_MOST)
+    pairs = near_pairs(low_bits(left.soft), hashes, RADIUS, _MOST)
     members, start = np.argsort(group, kind="stable"), np.cumsum(sizes) - sizes
     found = []
     for rank in range(NEAREST):  # of the pictures that share a hash, the first few

@@ -21,9 +21,6 @@ from auditor.overlap.views import View
 
 __all__ = ["Judge", "Judged"]
 
-_STRANGE_BITS = 20
-"""Pairs whose binary hashes are further apart are strangers; 32 is the mean of random ones."""
-
 
 class Judged(NamedTuple):
     """Candidates of one kind, judged; arrays of one length."""
@@ -80,8 +77,7 @@ class Judge:
         self.seen = left.seen and right.seen
         self.sure = SURE_SCORE if self.seen else BLIND_SCORE
         self.sure_turned = TURNED_SCORE if self.seen else BLIND_SCORE
-        self._crowd = Crowd(left.soft, crowding(left.soft, crowd(left.soft, right.soft)))
-        self._others = Crowd(right.soft, crowding(right.soft, crowd(right.soft, left.soft)))
+        self._crowd, self._others = self._crowded(left, right), self._crowded(right, left)
 
     def turned(self, turn: Orientation) -> Judged:
         """Judge the candidates that match when the left one is laid down in another way."""
@@ -104,6 +100,10 @@ class Judge:
             look = _Look(inside, lambda row: left.prepared(row, view), right.prepared)
             found.append(self._judged(look, own, self._others))
         return found
+
+    def _crowded(self, side: Side, other: Side) -> Crowd:
+        among = crowd(side.soft, other.soft)
+        return Crowd(side.soft, crowding(side.soft, among, alone=not self.seen))
 
     def _judged(self, look: _Look, left: Crowd, right: Crowd) -> Judged:
         found = nearest(left, right, earlier=self._earlier, device=self._device)
@@ -139,7 +139,7 @@ class Judge:
         left, right = self._left, self._right
         if not left.distinct or not right.distinct:
             return []
-        pairs = stranger_pairs(left.phash, right.phash, left.labels, right.labels, _STRANGE_BITS)
+        pairs = stranger_pairs(left.phash, right.phash, left.labels, right.labels)
         alike = [compare(left.prepared(row), right.prepared(column)) for row, column in pairs]
         return [one.similarity for one in alike]
 

@@ -19,7 +19,10 @@ from auditor.overlap.splits import Kind, Match, Side, one_of_each, unlike_first
 from auditor.overlap.verify import SPREADS, SPREADS_ALONE
 from auditor.overlap.views import VIEWS
 
-__all__ = ["Near", "near_matches"]
+__all__ = ["PARTNERS", "Near", "near_matches"]
+
+PARTNERS = 5
+"""Partners listed for a picture and a kind."""
 
 _OWN_LIKENESS = 0.6
 """From here on a picture is like itself when turned, so that a turned copy says nothing more."""
@@ -46,7 +49,7 @@ class Near(NamedTuple):
     """Pictures with more candidates than were looked at."""
 
 
-def near_matches(left: Side, right: Side, settings: OverlapSettings, partners: int) -> Near:
+def near_matches(left: Side, right: Side, settings: OverlapSettings) -> Near:
     """Find verified near-duplicates and transformed copies.
 
     Parameters
@@ -56,13 +59,12 @@ def near_matches(left: Side, right: Side, settings: OverlapSettings, partners: i
         before the picture.
     settings
         What the search may be told.
-    partners
-        Most matches of a picture and a kind. All its copies have the same ones.
 
     Returns
     -------
     Near
-        The matches, and from where on they count.
+        The matches, at most ``PARTNERS`` of a picture and a kind, and from where on they count. All
+        copies of a picture have the same ones.
     """
     judge = Judge(left, right)
     found = {turn: judge.turned(turn) for turn in ORIENTATIONS}
@@ -80,7 +82,7 @@ def near_matches(left: Side, right: Side, settings: OverlapSettings, partners: i
         others += [one.alike(limit, but=alike[turn]) for turn, one in found.items()]
     if settings.views:
         others += [one.alike(limit) for view in VIEWS for one in judge.cropped(view)]
-    listed = _Listed(left, right, partners, judge.seen)
+    listed = _Listed(left, right, judge.seen)
     matches = [*listed.of([near], threshold.score), *listed.of(others, judge.sure_turned)]
     if not judge.exhaustive:
         threshold = replace(threshold, note=f"{threshold.note}; {_BY_BITS}")
@@ -148,8 +150,8 @@ def _like_itself(soft: NDArray[np.int8], turn: Orientation) -> NDArray[np.bool_]
 class _Listed:
     """Turns what counts into matches: a pair once, a few partners a picture and kind."""
 
-    def __init__(self, left: Side, right: Side, partners: int, seen: bool) -> None:
-        self._left, self._right, self._partners, self._seen = left, right, partners, seen
+    def __init__(self, left: Side, right: Side, seen: bool) -> None:
+        self._left, self._right, self._seen = left, right, seen
         self._pairs: set[tuple[int, int]] = set()
 
     def of(self, found: list[Judged], threshold: float) -> list[Match]:
@@ -158,7 +160,7 @@ class _Listed:
         above = [(one.transform, *pair) for one in found for pair in one.above(threshold)]
         matches: list[Match] = []
         for name, row, column, similarity, score in sorted(above, key=lambda one: -one[4]):
-            room = self._partners - counted.get(row, 0)
+            room = PARTNERS - counted.get(row, 0)
             if (row, column) in self._pairs or not room:
                 continue
             self._pairs.add((row, column))

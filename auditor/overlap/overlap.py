@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from auditor.overlap.near import Near, near_matches
+from auditor.overlap.near import PARTNERS, Near, near_matches
 from auditor.overlap.result import OverlapPair, OverlapSearch, OverlapSettings
 from auditor.overlap.splits import (
     Kind,
@@ -35,9 +35,6 @@ from auditor.overlap.splits import (
 )
 
 __all__ = ["PARTNERS", "find_duplicates", "find_overlap"]
-
-PARTNERS = 5
-"""Partners listed for a picture and a kind."""
 
 _STRENGTH: dict[Kind, int] = {
     "same-bytes": 0,
@@ -73,7 +70,7 @@ def find_overlap(
     """
     test, train = _by_name(test), _by_name(train)
     left, right = Side(test, open_test), Side(train, open_train)
-    near = near_matches(left, right, settings or OverlapSettings(), PARTNERS)
+    near = near_matches(left, right, settings or OverlapSettings())
     exact = list(_exact(test, train))
     pairs = (_pair(test, train, match) for match in [*exact, *near.matches])
     apart = _set_apart(left, {match.left for match in exact}), _set_apart(right)
@@ -103,7 +100,7 @@ def find_duplicates(
     """
     named = _by_name(split)
     side = Side(named, open_image)
-    near = near_matches(side, side, settings or OverlapSettings(), PARTNERS)
+    near = near_matches(side, side, settings or OverlapSettings())
     exact = list(_exact(named, named, earlier=True))
     turned = (
         match._replace(left=min(match[:2]), right=max(match[:2]))

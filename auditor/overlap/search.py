@@ -45,8 +45,8 @@ class Pairs(NamedTuple):
     """Positions in the left set, ascending, whose further partners are left out."""
 
 
-def near_pairs(left: Hashes, right: Hashes, radius: int, most: int | None = None) -> Pairs:
-    """Find every pair of hashes within a radius.
+def near_pairs(left: Hashes, right: Hashes, radius: int, most: int) -> Pairs:
+    """Find the pairs of hashes within a radius.
 
     Parameters
     ----------
@@ -55,13 +55,13 @@ def near_pairs(left: Hashes, right: Hashes, radius: int, most: int | None = None
     radius
         Largest distance in bits, 0..64. Up to 10 the search is fast.
     most
-        Different hashes that one hash is paired with, the nearest; all of them where None.
+        Different hashes that one hash is paired with, the nearest.
 
     Returns
     -------
     Pairs
-        Every pair within the radius. Equal hashes are searched once, yet each of their pairs
-        is listed: where many are equal, pass the distinct hashes alone.
+        Those within the radius. Equal hashes are searched once, yet each of their pairs is listed:
+        where many are equal, pass the distinct hashes alone.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def near_pairs(left: Hashes, right: Hashes, radius: int, most: int | None = None
     return _select(found, np.lexsort((found.right, found.left)))
 
 
-def _distinct_pairs(left: Hashes, right: Hashes, radius: int, most: int | None) -> Pairs:
+def _distinct_pairs(left: Hashes, right: Hashes, radius: int, most: int) -> Pairs:
     """Join two sets without repetition; several bands may find a pair, which is kept once."""
     shares = [(radius - _BANDS + 1 + band) // _BANDS for band in range(_BANDS)]
     none = np.empty(0, np.int64)
@@ -89,21 +89,19 @@ def _distinct_pairs(left: Hashes, right: Hashes, radius: int, most: int | None) 
         for block in _band_pairs(left, right, band * _BAND_BITS, share, radius):
             waiting.append(block)
             size += len(block)
-            if most is not None and size > _PENDING:
+            if size > _PENDING:
                 found, waiting, size = _nearest(left, right, found, waiting, most), [none], 0
     return _nearest(left, right, found, waiting, most)
 
 
 def _nearest(
-    left: Hashes, right: Hashes, found: Pairs, waiting: list[Integers], most: int | None
+    left: Hashes, right: Hashes, found: Pairs, waiting: list[Integers], most: int
 ) -> Pairs:
     """Add pairs, given as row · m + column, to those found; keep the nearest of each row."""
     m = max(len(right), 1)
     code = np.unique(np.concatenate([found.left * m + found.right, *waiting]))
     rows, columns = np.divmod(code, m)
     pairs = Pairs(rows, columns, _distance(left[rows], right[columns]), found.capped)
-    if most is None:
-        return pairs
     order = np.lexsort((columns, pairs.distance, rows))
     rank = np.arange(len(rows)) - np.searchsorted(rows, rows)  # rows ascend in either order
     capped = np.union1d(found.capped, rows[rank >= most])

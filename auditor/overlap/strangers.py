@@ -12,6 +12,8 @@ __all__ = ["STRANGERS", "stranger_pairs"]
 STRANGERS = 400
 """Pairs drawn: the spread they give has a standard error of some 7%."""
 
+_STRANGE_BITS = 20
+"""Pairs whose binary hashes are further apart are strangers; 32 is the mean of random ones."""
 _DRAWS = 8 * STRANGERS
 
 
@@ -20,11 +22,11 @@ def stranger_pairs(
     right: NDArray[np.uint64],
     left_labels: Sequence[str],
     right_labels: Sequence[str],
-    radius: int,
 ) -> list[tuple[int, int]]:
     """Draw pairs of one label whose hashes are distant; the same ones every time.
 
-    Pictures of one label look more alike than any two, and candidates mostly share their label.
+    Nearer ones may be copies. Pictures of one label look more alike than any two, and candidates
+    mostly share their label.
 
     Parameters
     ----------
@@ -32,8 +34,6 @@ def stranger_pairs(
         Hashes of distinct pictures, shapes (n,) and (m,), neither empty.
     left_labels, right_labels
         Their labels. A picture whose label the other side lacks is paired with any.
-    radius
-        Pairs within this distance may be copies and are left out.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def stranger_pairs(
     random = np.random.default_rng(0)
     rows = random.integers(len(left), size=_DRAWS)
     columns = _partners(left_labels, right_labels, rows, random.random(_DRAWS))
-    distant = np.bitwise_count(left[rows] ^ right[columns]) > radius
+    distant = np.bitwise_count(left[rows] ^ right[columns]) > _STRANGE_BITS
     drawn = zip(rows[distant].tolist(), columns[distant].tolist(), strict=True)
     return list(dict.fromkeys(drawn))[:STRANGERS]
 

@@ -10,26 +10,26 @@ from auditor.data.decode import to_rgb
 
 __all__ = ["thumbnail"]
 
+_SIDE = 96
+"""Largest width and height, pixels."""
 _QUALITY = 80
 
 
-def thumbnail(image: Image.Image, side: int = 96) -> bytes:
+def thumbnail(image: Image.Image) -> bytes:
     """Encode a small JPEG without metadata.
 
     Parameters
     ----------
     image
         A picture of any mode; not changed.
-    side
-        Largest width and height, pixels. A smaller picture keeps its size.
 
     Returns
     -------
     bytes
-        A JPEG file, a few kB.
+        A JPEG file of 96 pixels at most a side, a few kB. A smaller picture keeps its size.
     """
     small = to_rgb(image).copy()
-    small.thumbnail((side, side))
+    small.thumbnail((_SIDE, _SIDE))
     small.info.clear()  # a JPEG comment or profile would be written along
     file = BytesIO()
     small.save(file, "JPEG", quality=_QUALITY)

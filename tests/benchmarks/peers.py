@@ -174,7 +174,7 @@ TOOLS: dict[str, tuple[str, Callable[[Path], Done]]] = {
 def within(test: dict[str, int], train: dict[str, int], bits: int) -> Pairs:
     """Return the pairs within a distance, found exactly."""
     left, right = (np.array(list(codes.values()), np.uint64) for codes in (test, train))
-    names, others, found = list(test), list(train), near_pairs(left, right, bits)
+    names, others, found = list(test), list(train), near_pairs(left, right, bits, len(right))
     rows = zip(found.left.tolist(), found.right.tolist(), strict=True)
     return [(names[i], others[j]) for i, j in rows]
 

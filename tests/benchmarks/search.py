@@ -74,7 +74,7 @@ def brute_force(left: Hashes, right: Hashes, radius: int) -> Found:
 
 def auditor(left: Hashes, right: Hashes, radius: int) -> Found:
     """Search with multi-index hashing."""
-    pairs = near_pairs(left, right, radius)
+    pairs = near_pairs(left, right, radius, len(right))
     first = slice(0, int(np.searchsorted(pairs.left, SLICE)))
     columns = (array[first].tolist() for array in pairs[:3])
     return set(zip(*columns, strict=True))

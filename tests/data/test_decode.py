@@ -78,8 +78,7 @@ def test_refuses_other_formats(form: str) -> None:
 def test_says_what_is_wrong(data: bytes, reason: str) -> None:
     with pytest.raises(Unreadable, match=reason) as caught:
         open_image(data)
-    assert caught.value.reason == str(caught.value)
-    assert "0x" not in caught.value.reason
+    assert "0x" not in str(caught.value)
 
 
 @pytest.mark.parametrize("side", [11_000, 20_000])  # 1.35 and 4.5 times Pillow's limit

@@ -21,6 +21,10 @@ def brute_force(left: Hashes, right: Hashes, radius: int) -> list[tuple[int, int
     return [(int(i), int(j), int(distance[i, j])) for i, j in zip(rows, columns, strict=True)]
 
 
+def every_pair(left: Hashes, right: Hashes, radius: int) -> Pairs:
+    return near_pairs(left, right, radius, len(right))
+
+
 def listed(pairs: Pairs) -> list[tuple[int, int, int]]:
     assert all(array.dtype == np.int64 for array in pairs)
     return list(zip(*(array.tolist() for array in pairs[:3]), strict=True))
@@ -56,7 +60,7 @@ def hash_sets(draw: st.DrawFn) -> tuple[Hashes, Hashes]:
 @given(hash_sets(), st.integers(0, 12))
 def test_finds_exactly_what_brute_force_finds(sets: tuple[Hashes, Hashes], radius: int) -> None:
     left, right = sets
-    assert listed(near_pairs(left, right, radius)) == brute_force(left, right, radius)
+    assert listed(every_pair(left, right, radius)) == brute_force(left, right, radius)
 
 
 @settings(deadline=None, max_examples=40)
@@ -81,19 +85,18 @@ def test_look_alikes_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> 
     bits = np.uint64(1) << random.integers(0, 64, (3, 2000), dtype=np.uint64)
     right = np.bitwise_xor.reduce(bits, axis=0)  # 2,000 hashes within 3 bits of one
     left = np.append(right[:50], np.uint64(1 << 63) - np.uint64(1))
-    found = near_pairs(left, right, 8, most=5)
+    found = near_pairs(left, right, 8, 5)
     assert found.capped.tolist() == list(range(50))
     assert len(found.left) < 51 * 10
     assert all(0 in found.distance[found.left == row] for row in range(50))
 
 
 @pytest.mark.parametrize("block", [1, 3, 1 << 21])
-@pytest.mark.parametrize("most", [None, 200])
-def test_blocks_do_not_show(block: int, most: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_do_not_show(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "_BLOCK", block)
     monkeypatch.setattr(search, "_PENDING", block)
     hashes = np.random.default_rng(0).choice(np.arange(40, dtype=np.uint64), 120)
-    found = near_pairs(hashes, hashes[:50], 3, most)
+    found = every_pair(hashes, hashes[:50], 3)
     assert listed(found) == brute_force(hashes, hashes[:50], 3)
     assert not found.capped.size
 
@@ -104,7 +107,7 @@ def test_every_distance_up_to_the_radius_and_none_beyond() -> None:
         flips = (random.choice(64, distance, replace=False).tolist() for _ in range(40))
         masks = np.array([sum(1 << bit for bit in bits) for bits in flips], dtype=np.uint64)
         hashes = random.integers(0, 1 << 64, 40, dtype=np.uint64)
-        found = near_pairs(hashes, hashes ^ masks, 10)
+        found = every_pair(hashes, hashes ^ masks, 10)
         assert set(found.distance.tolist()) == ({distance} if distance <= 10 else set())
         assert len(found.left) == (40 if distance <= 10 else 0)
 
@@ -113,7 +116,7 @@ def test_large_sets_agree_with_brute_force() -> None:
     random = np.random.default_rng(2)
     right = random.integers(0, 1 << 64, 20_000, dtype=np.uint64)
     left = right[:300] ^ (np.uint64(1) << random.integers(0, 64, 300, dtype=np.uint64))
-    assert listed(near_pairs(left, right, 8)) == brute_force(left, right, 8)
+    assert listed(every_pair(left, right, 8)) == brute_force(left, right, 8)
 
 
 def test_hashes_of_photographs_agree_with_brute_force() -> None:
@@ -121,7 +124,7 @@ def test_hashes_of_photographs_agree_with_brute_force() -> None:
     windows = np.lib.stride_tricks.sliding_window_view(picture, (32, 32))[::13, ::7]
     hashes = phashes(np.ascontiguousarray(windows).reshape(-1, 32, 32))
     left, right = hashes[:300], hashes[150:]
-    found = near_pairs(left, right, 10)
+    found = every_pair(left, right, 10)
     assert listed(found) == brute_force(left, right, 10)
     assert len(found.left) > 200
 
@@ -129,10 +132,10 @@ def test_hashes_of_photographs_agree_with_brute_force() -> None:
 def test_empty_sets_have_no_pairs() -> None:
     none, one = np.empty(0, np.uint64), np.zeros(1, np.uint64)
     for left, right in ((none, none), (none, one), (one, none)):
-        assert listed(near_pairs(left, right, 10)) == []
+        assert listed(every_pair(left, right, 10)) == []
 
 
 @pytest.mark.parametrize("radius", [-1, 65])
 def test_radius_must_be_a_distance(radius: int) -> None:
     with pytest.raises(ValueError, match="64-bit hashes is within"):
-        near_pairs(np.zeros(1, np.uint64), np.zeros(1, np.uint64), radius)
+        every_pair(np.zeros(1, np.uint64), np.zeros(1, np.uint64), radius)

@@ -69,14 +69,14 @@ def test_stranger_pairs_share_a_label_and_are_distant() -> None:
     random = np.random.default_rng(0)
     hashes = random.integers(0, 1 << 64, 300, dtype=np.uint64)
     labels = [str(number % 3) for number in range(300)]
-    pairs = stranger_pairs(hashes[:100], hashes, labels[:100], labels, 20)
+    pairs = stranger_pairs(hashes[:100], hashes, labels[:100], labels)
     assert len(set(pairs)) == len(pairs) == STRANGERS
     assert all(labels[row] == labels[column] for row, column in pairs)
     assert all(np.bitwise_count(hashes[row] ^ hashes[column]) > 20 for row, column in pairs)
-    assert pairs == stranger_pairs(hashes[:100], hashes, labels[:100], labels, 20)
+    assert pairs == stranger_pairs(hashes[:100], hashes, labels[:100], labels)
 
 
 def test_a_label_that_the_other_side_lacks_is_paired_with_any() -> None:
     hashes = np.array([0, (1 << 64) - 1], dtype=np.uint64)
-    assert stranger_pairs(hashes[:1], hashes, ["cat"], ["dog", "horse"], 8) == [(0, 1)]
-    assert stranger_pairs(hashes[:1], hashes[:1], ["cat"], ["dog"], 8) == []
+    assert stranger_pairs(hashes[:1], hashes, ["cat"], ["dog", "horse"]) == [(0, 1)]
+    assert stranger_pairs(hashes[:1], hashes[:1], ["cat"], ["dog"]) == []

@@ -29,6 +29,13 @@ OTHERS = "(all others)"
 
 _LABEL = 28
 """Characters of a class's name beside a drawn matrix."""
+_CLASSES = 20
+"""Classes of their own in a matrix that is cut; with all others they fill a page."""
+_FEWEST_BINS = 150
+_MOST_BINS = 500
+"""Rows of a matrix of errors alone."""
+_PAIRS = 25
+"""Pairs of classes that are listed."""
 
 
 class Matrix(NamedTuple):
@@ -76,7 +83,7 @@ def _labels(exhibit: ConfusionExhibit, names: tuple[str, ...]) -> tuple[str, ...
     return tuple(short[name] for name in names)
 
 
-def most_confused(exhibit: ConfusionExhibit, most: int = 20) -> Matrix:
+def most_confused(exhibit: ConfusionExhibit) -> Matrix:
     """Return the sub-matrix of the classes with most errors, and all others as one class.
 
     An error counts for both classes: the one it belongs to and the one it was put into.
@@ -84,36 +91,31 @@ def most_confused(exhibit: ConfusionExhibit, most: int = 20) -> Matrix:
     cells, n = _cells(exhibit), len(exhibit.classes)
     wrong = cells[cells[:, 0] != cells[:, 1]]
     errors = np.bincount(wrong[:, :2].ravel(), np.repeat(wrong[:, 2], 2), minlength=n)
-    chosen = np.argsort(-errors, kind="stable")[:most]
+    chosen = np.argsort(-errors, kind="stable")[:_CLASSES]
     group = np.full(n, len(chosen))
     group[chosen] = np.arange(len(chosen))
     names = (*(exhibit.classes[i] for i in chosen), OTHERS)
     return Matrix(names, _labels(exhibit, names), _gather(cells, group, len(chosen) + 1))
 
 
-def binned(exhibit: ConfusionExhibit, fewest: int = 150, most: int = 500) -> Counts:
+def binned(exhibit: ConfusionExhibit) -> Counts:
     """Return the errors alone, neighbouring classes added together to about an error a cell.
 
-    Parameters
-    ----------
-    exhibit
-        The whole matrix.
-    fewest, most
-        Bound the number of rows; there are never more than classes.
+    The square matrix has 150 to 500 rows, and no more than classes.
     """
     cells, n = _cells(exhibit), len(exhibit.classes)
     wrong = cells[cells[:, 0] != cells[:, 1]]
     # Single errors in more cells than that are dots too small to be seen.
-    bins = min(n, most, max(fewest, math.isqrt(int(wrong[:, 2].sum()))))
+    bins = min(n, _MOST_BINS, max(_FEWEST_BINS, math.isqrt(int(wrong[:, 2].sum()))))
     return _gather(wrong, np.arange(n) * bins // n, bins)
 
 
-def confused_pairs(exhibit: ConfusionExhibit, most: int = 25) -> list[Pair]:
+def confused_pairs(exhibit: ConfusionExhibit) -> list[Pair]:
     """Return the pairs of classes confused most, both ways together."""
     ways: dict[tuple[int, int], list[int]] = {}
     for label, predicted, images in exhibit.cells:
         if label != predicted:
             key = (min(label, predicted), max(label, predicted))
             ways.setdefault(key, [0, 0])[label > predicted] += images
-    worst = sorted(ways.items(), key=lambda item: (-sum(item[1]), item[0]))[:most]
+    worst = sorted(ways.items(), key=lambda item: (-sum(item[1]), item[0]))[:_PAIRS]
     return [Pair(exhibit.classes[a], exhibit.classes[b], *both) for (a, b), both in worst]

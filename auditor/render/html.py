@@ -139,6 +139,7 @@ _GLOBALS: dict[str, object] = {
     "blockers": standing.blockers,
     "blocks": standing.blocks,
     "by_urgency": standing.by_urgency,
+    "dead_waivers": standing.dead_waivers,
     "class_scale": glyph.class_scale,
     "finding_state": standing.finding_state,
     "finding_scales": glyph.finding_scales,
@@ -150,6 +151,7 @@ _GLOBALS: dict[str, object] = {
     "tally": standing.tally,
     "unreadable": standing.unreadable,
     "unseen": standing.unseen,
+    "waived": standing.waived,
 }
 
 _FILTERS: dict[str, Any] = {

@@ -73,7 +73,7 @@ def _table(audit: Audit) -> list[str]:
 def _row(check: CheckResult, audit: Audit) -> str:
     status = wording.STATUS[shown_status(check)]
     summary = escape(standing.outcome(check, audit), _LONGEST_SENTENCE)
-    return f"| {status.symbol} {status.word} | {check.level} | {escape(check.title)} | {summary} |"
+    return f"| {status.symbol} {status.word} | {check.level} | {_called(check)} | {summary} |"
 
 
 def _blocking(audit: Audit) -> list[str]:
@@ -82,7 +82,7 @@ def _blocking(audit: Audit) -> list[str]:
         return []
     lines = ["", "### What blocks"]
     for check in blockers:
-        lines += ["", f"**{escape(check.title)}** ({shown_status(check)})", ""]
+        lines += ["", f"**{escape(check.title)}** ({escape(check.id)}, {shown_status(check)})", ""]
         lines += _findings(check)
     return lines
 
@@ -124,7 +124,12 @@ def _dead_waivers(audit: Audit) -> list[str]:
 
 def _not_run(audit: Audit) -> list[str]:
     idle = standing.not_run(audit)
-    return _listed("Not run", [f"{escape(check.title)}: {escape(check.summary)}" for check in idle])
+    said = [f"{_called(check, check.level)}: {escape(check.summary)}" for check in idle]
+    return _listed("Not run", said)
+
+
+def _called(check: CheckResult, *more: str) -> str:
+    return f"{escape(check.title)} ({', '.join([escape(check.id), *more])})"
 
 
 def _unseen(audit: Audit) -> list[str]:

@@ -23,6 +23,7 @@ __all__ = [
     "tally",
     "unreadable",
     "unseen",
+    "waived",
     "worst_first",
 ]
 
@@ -100,6 +101,11 @@ def _waiver(waiver: WaiverInfo) -> str:
     subject = f"{waiver.subject}, " if waiver.subject else ""
     owner = f"{waiver.owner}, " if waiver.owner else ""
     return f"{subject}{waiver.reason} ({owner}until {waiver.expires})"
+
+
+def waived(audit: Audit) -> list[CheckResult]:
+    """Return the checks of which a waiver accepts failures, all or some."""
+    return [check for check in by_urgency(audit) if check.waived_subjects]
 
 
 def dead_waivers(audit: Audit) -> list[str]:

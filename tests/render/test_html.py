@@ -163,6 +163,61 @@ def test_an_accepted_audit_says_what_was_not_looked_at(accepted: Audit, rejected
     assert "test/dog/broken.png" in all_text(by_id(parsed(report(rejected)), "unseen"))
 
 
+def test_what_did_not_run_says_whether_it_would_block(make_audit: Any, make_check: Any) -> None:
+    checks = [
+        make_check("good"),
+        make_check("leak", Status.SKIP, summary="no train data"),
+        make_check("cost", Status.SKIP, "advise", summary="no model"),
+        make_check("slow", Status.SKIP, "off", summary="off by the policy"),
+    ]
+    audit = make_audit("accepted", checks)
+    document = parsed(report(audit))
+    said = all_text(by_id(document, "not-run"))
+    order = ["Would block", "leak: no train data", "Would only advise", "cost: no model",
+             "Switched off", "slow: off by the policy"]  # fmt: skip
+    assert [said.index(part) for part in order] == sorted(said.index(part) for part in order)
+    head = next(e for e in document.iter("header"))
+    tally = next(e for e in head.iter("dd") if "not run" in all_text(e))
+    assert (all_text(tally), tally.get("class")) == ("1 of 2 not run", "s-inconclusive")
+    # The sentence stands once, and once more where the check's card is unfolded.
+    assert all_text(document).count("no train data") == 2
+    folds = by_id(document, "findings").findall("details")
+    folded = next(e for e in folds if all_text(e).startswith("3 checks that did not run"))
+    cards = [e.get("id") for e in folded.iter("article")]
+    assert cards == ["check-leak", "check-cost", "check-slow"]
+
+
+def test_where_all_that_blocks_ran_the_masthead_says_no_more(
+    make_audit: Any, make_check: Any
+) -> None:
+    audit = make_audit("accepted", [make_check("good"), make_check("x", Status.SKIP, "advise")])
+    head = next(e for e in parsed(report(audit)).iter("header"))
+    assert "Blocking checks" not in all_text(head)
+
+
+def test_the_masthead_tells_the_weights_and_the_audit_apart(
+    rejected: Audit, make_audit: Any
+) -> None:
+    head = all_text(next(e for e in parsed(report(rejected)).iter("header")))
+    assert f"SHA-256 of the weights{'5f' * 6} Audit" in head
+    assert f"Audit, verified by auditor render{rejected.digest[:12]}" in head
+    saved = make_audit()
+    saved = saved.model_copy(
+        update={"candidate": saved.candidate.model_copy(update={"weights_digest": None})}
+    )
+    assert "weights" not in all_text(next(e for e in parsed(report(saved)).iter("header")))
+
+
+def test_a_title_comes_with_the_id_that_the_verdict_names(rejected: Audit) -> None:
+    document = parsed(report(rejected))
+    for section in ("blocks", "not-run", "checks", "findings"):
+        codes = {all_text(code) for code in by_id(document, section).iter("code")}
+        titled = all_text(by_id(document, section))
+        named = [check for check in rejected.checks if check.title in titled]
+        assert named
+        assert {check.id for check in named} <= codes
+
+
 def test_files_that_were_left_out_are_said(accepted: Audit) -> None:
     said = "1 file whose suffix is no image's, first cat/2"
     test = accepted.data.test.model_copy(update={"left_out": said})

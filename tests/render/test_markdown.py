@@ -48,6 +48,22 @@ def test_checks_that_did_not_run_stand_apart_from_images(accepted: Audit) -> Non
     assert "test images" not in idle
 
 
+def test_what_did_not_run_says_its_level_and_every_title_its_id(
+    make_audit: Any, make_check: Any
+) -> None:
+    checks = [
+        make_check("cost", Status.SKIP, "advise", summary="no model"),
+        make_check("leak", Status.SKIP, summary="no train data"),
+        make_check("rare", Status.FAIL),
+    ]
+    text = markdown(make_audit("rejected", checks))
+    idle = text.partition("\n### Not run\n")[2]
+    leak, cost = (check.title for check in (checks[1], checks[0]))
+    assert f"- {leak} (leak, block): no train data\n- {cost} (cost, advise): no model" in idle
+    assert f"| block | {checks[2].title} (rare) |" in text
+    assert f"**{checks[2].title}** (rare, fail)" in text
+
+
 def test_a_table_row_stays_a_row(hostile: Audit) -> None:
     lines = markdown(hostile).splitlines()
     start = lines.index("|---|---|---|---|") + 1

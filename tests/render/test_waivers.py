@@ -128,6 +128,22 @@ def test_every_format_gives_reason_owner_and_expiry(judged: Any) -> None:
         assert said in text
 
 
+@pytest.mark.parametrize("left", [GOOD, OTHER])
+def test_the_report_shows_at_its_top_what_was_waived(judged: Any, left: Finding) -> None:
+    audit = judged(FAILS, left)
+    shown = section(audit, "waived")
+    assert "Rare holds rare cat fails." in shown
+    assert "cat is accepted until 2099-01-01 by A. Owner : harder by design" in shown
+    assert "accept nothing" not in shown
+    assert "Waived failures of 1 check" in masthead(audit)
+
+
+def test_without_a_waiver_nothing_is_said_of_any(make_audit: Any, make_check: Any) -> None:
+    audit = make_audit("accepted", [make_check("rare")])
+    assert 'id="waived"' not in html_report(audit)
+    assert "Waived" not in masthead(audit)
+
+
 def test_a_waiver_that_accepts_nothing_is_said_in_every_format(
     make_check: Any, make_audit: Any
 ) -> None:
@@ -140,6 +156,7 @@ def test_a_waiver_that_accepts_nothing_is_said_in_every_format(
         markdown(audit),
         terminal(audit),
         " ".join(each.get("value", "") for each in found),
+        section(audit, "waived"),
     ):
         assert "rare, cat: covers nothing that fails; remove it" in text
         assert "rare: expired on 2026-11-22; renew it or remove it" in text
@@ -185,7 +202,15 @@ def terminal(audit: Audit) -> str:
 
 
 def section(audit: Audit, id: str) -> str:
+    return found(audit, "id", id)
+
+
+def masthead(audit: Audit) -> str:
+    return found(audit, "class", "masthead")
+
+
+def found(audit: Audit, attribute: str, value: str) -> str:
     parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
     document: ET.Element = parser.parse(html_report(audit))
-    element = next(element for element in document.iter() if element.get("id") == id)
+    element = next(element for element in document.iter() if element.get(attribute) == value)
     return " ".join(" ".join(element.itertext()).split())

@@ -109,8 +109,9 @@ def test_cutting_the_matrix_loses_no_image(thousand: Audit) -> None:
     assert exhibit is not None
     whole = confusion.dense(exhibit).counts
     assert confusion.most_confused(exhibit).counts.sum() == whole.sum()
-    for most in (1000, 300):
-        assert confusion.binned(exhibit, most=most).sum() == whole.sum() - whole.trace()
+    found = confusion.binned(exhibit)
+    assert len(found) < len(whole)
+    assert found.sum() == whole.sum() - whole.trace()
     errors = whole - np.diag(np.diag(whole))
     both = errors + errors.T
     assert confusion.confused_pairs(exhibit)[0].total == both.max()

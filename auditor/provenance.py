@@ -12,6 +12,7 @@ from typing import Any
 
 from auditor import __version__
 from auditor.config import FLAGS, Config, ConfigSource, load_config
+from auditor.errors import InputError
 from auditor.evidence.inputs import SEED
 from auditor.graph import Graph
 from auditor.models.identity import installed_versions
@@ -84,17 +85,28 @@ def repeat_command(config: Config, source: ConfigSource, *, gathering: bool = Tr
 
     It names the file and every flag by which the audit differed from it.
     """
-    alone = Config() if source.path is None else load_config(source.path)[0]
+    alone = _alone(source)
     words = ["auditor", "run" if gathering else "check"]
     words += [] if source.path is None else [str(source.path)]
     for flag, (table, key) in FLAGS.items():
         value = getattr(getattr(config, table), key, None)
-        if value is not None and value != getattr(getattr(alone, table), key, None):
+        told = None if alone is None else getattr(getattr(alone, table), key, None)
+        if value is not None and value != told:
             words += _words(flag, value)
     return shlex.join(words)
+
+
+def _alone(source: ConfigSource) -> Config | None:
+    """Return what the file says without flags; None where it takes them to be whole."""
+    try:
+        return Config() if source.path is None else load_config(source.path)[0]
+    except InputError:
+        return None
 
 
 def _words(flag: str, value: Any) -> list[str]:
     if flag == "formats":
         return [word for name in value for word in ("--format", name)]
+    if isinstance(value, tuple):  # the names of classes, which only a file can say
+        return []
     return [f"--{flag.replace('_', '-')}", str(value)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,20 @@ def test_a_model_that_misses_fraud_is_rejected_by_both_policies(cli: Cli, fraud:
 def test_too_few_images_leave_it_undecided(cli: Cli, few: str) -> None:
     assert cli("run", "--predictions", few).returncode == 3
     assert cli("run", "--predictions", few, "--policy", "pull-request").returncode == 0
+
+
+def test_a_file_that_only_flags_make_whole_is_audited_and_repeated(
+    cli: Cli, good: str, here: Path
+) -> None:
+    (here / "auditor.toml").write_text(
+        f'[predictions]\ntest = "{good}"\n[candidate]\nclasses = ["cat", "dog"]\n'
+        '[policy]\npreset = "signoff"\n'
+    )
+    assert cli("run", "auditor.toml").returncode == 2
+    assert cli("run", "auditor.toml", "--policy", "sign-off").returncode == 0
+    repeat = json.loads((here / "audit/audit.json").read_text())["provenance"]["repeat"]
+    assert "--classes" not in repeat
+    assert cli(*shlex.split(repeat)[1:]).returncode == 0
 
 
 def test_only_the_formats_that_are_asked_for_are_written(cli: Cli, good: str, here: Path) -> None:

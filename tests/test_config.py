@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -331,6 +332,27 @@ def test_overrides_lie_over_the_file_and_are_relative_to_here(write: Write, tmp_
     config, _ = load_config(path, {"predictions": {"train": "t.csv"}})
     assert config.predictions.test == tmp_path / "project/p.csv"
     assert config.predictions.train == Path("t.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides"),
+    [
+        ('predictions = "p.csv"\n', {"predictions": {"test": "q.csv"}}),
+        ("baseline = 3\n", {"baseline": {"audit": "old"}, "predictions": {"test": "q.csv"}}),
+        ("checks = 3\n", {"checks": {"latency": {"level": "off"}}}),
+        ("waivers = 3\n", {"predictions": {"test": "q.csv"}}),
+    ],
+)
+def test_what_is_no_table_in_the_file_is_hidden_by_no_override(
+    write: Write, text: str, overrides: dict[str, Any]
+) -> None:
+    path = write("auditor.toml", text)
+    with pytest.raises(InputError) as alone:
+        load_config(path)
+    with pytest.raises(InputError) as laid_over:
+        load_config(path, overrides)
+    assert str(laid_over.value) == str(alone.value)
+    assert "auditor.toml:1: " in str(alone.value)
 
 
 def test_overrides_are_enough_alone() -> None:

@@ -348,6 +348,17 @@ def test_paths_among_a_plug_ins_options_lie_beside_the_file(
     ]
 
 
+def test_options_lie_over_what_is_no_table_of_the_file(
+    run: Callable[..., Audit], saved: Callable[..., Path]
+) -> None:
+    path = saved(GOOD).with_name("auditor.toml")
+    path.write_text('[predictions]\ntest = "predictions.csv"\n[checks]\ntop1-accuracy = 0.9\n')
+    with pytest.raises(InputError, match=r"auditor.toml:4: .*write it as a table"):
+        run(path)
+    result = run(path, checks={"top1-accuracy": {"min_accuracy": 0.9}}).check("top1-accuracy")
+    assert (result.status, result.options["min_accuracy"]) == (Status.PASS, 0.9)
+
+
 @pytest.mark.parametrize(
     ("declared", "said"),
     [

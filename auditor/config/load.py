@@ -37,9 +37,10 @@ def load_config(
         With the file, the line and the next step.
     """
     source = ConfigSource() if path is None else ConfigSource(_read(path), path)
-    merged = _merge(_absolute(source), overrides or {})
+    content = _absolute(source)
+    told = {n: v for n, v in (overrides or {}).items() if not _should_be_table(n, content)}
     try:
-        return Config.model_validate(merged), source
+        return Config.model_validate(_merge(content, told)), source
     except ValidationError as error:
         raise _first_complaint(error, source) from None
 
@@ -68,6 +69,12 @@ def _absolute(source: ConfigSource) -> dict[str, Any]:
     if isinstance(output, dict):
         content["output"] = {"directory": str(file.parent / "audit"), **output}
     return content
+
+
+def _should_be_table(name: str, content: Mapping[str, Any]) -> bool:
+    """Tell whether the file holds something else in the place of a table, which none may hide."""
+    is_one = name == "checks" or _table(name) is not None
+    return is_one and not isinstance(content.get(name, {}), dict)
 
 
 FLAGS = {

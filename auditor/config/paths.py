@@ -45,8 +45,10 @@ def placed_options(
         return config
     told, tables = source.tables.get("checks", {}), dict(config.checks)
     for id in checks.keys() & told.keys() & tables.keys():
-        options = tables[id].options
-        from_file = {k: v for k, v in options.items() if k in told[id] and v == told[id][k]}
+        options, written = tables[id].options, told[id]
+        if not isinstance(written, dict):  # all of it was laid over what is no table
+            continue
+        from_file = {k: v for k, v in options.items() if k in written and v == written[k]}
         options |= placed(checks[id], from_file, source.path)
         tables[id] = CheckTable(level=tables[id].level, **options)
     return config.model_copy(update={"checks": tables})

@@ -203,19 +203,19 @@ class Finding(BaseModel):
         rates are tested together; it goes into that number, not into the status, which is corrected
         by ``auditor.multiplicity``.
         """
-        from auditor import stats
+        from auditor import settling, stats
 
         if n == 0:
-            note = stats.NEVER
+            note = settling.NEVER
             if minimum < 1:
-                needed = stats.samples_for_perfect(minimum, confidence, interval)
+                needed = settling.samples_for_perfect(minimum, confidence, interval)
                 note = f"{needed} samples, all right, would show it"
             note = f"nothing to measure; {note}"
             return cls.unmeasured(subject, metric, note, minimum)
         bounds = stats.proportion_interval(successes, n, confidence, interval)
         finding = cls.judged(subject, metric, successes / n, bounds, minimum, n=n)
         if finding.status is Status.INCONCLUSIVE:
-            note = stats.what_would_settle(successes, n, minimum, confidence, interval, family)
+            note = settling.what_would_settle(successes, n, minimum, confidence, interval, family)
             return finding.model_copy(update={"note": note})
         return finding
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from auditor import stats
 from auditor.check import Finding, IntervalMethod, Status
+from auditor.settling import what_would_settle
 from auditor.wording import p_value
 
 __all__ = ["Family", "rate_p_values"]
@@ -79,7 +80,7 @@ class Family:
     def _what_would_settle(self, finding: Finding) -> str:
         n, limit, confidence = finding.n or 0, finding.limit or 0.0, self.confidence
         right = _successes(finding)
-        return stats.what_would_settle(right, n, limit, confidence, self.interval, self.size)
+        return what_would_settle(right, n, limit, confidence, self.interval, self.size)
 
 
 def rate_p_values(findings: list[Finding], interval: IntervalMethod) -> NDArray[np.float64]:

@@ -22,12 +22,9 @@ __all__ = [
     "ratio",
     "ratio_interval",
     "repeats_for_quantile",
-    "repeats_to_settle",
 ]
 
 Floats = NDArray[np.float64]
-
-_MOST_REPEATS = 10_000_000
 
 
 def quantile(values: Floats, q: float) -> float:
@@ -111,25 +108,6 @@ def ratio_interval(numerator: Floats, denominator: Floats, confidence: float = 0
 
     low, high = quantile_interval(_log_ratios(numerator, denominator), 0.5, confidence)
     return Interval(math.exp(low), math.exp(high))
-
-
-def repeats_to_settle(
-    observed: float, interval: tuple[float, float], limit: float, n: int
-) -> int | None:
-    """Return about how many more pairs would bring a ratio's bounds to one side of a limit.
-
-    Bounds come closer with the square root of n. None where the ratio stands on the limit.
-
-    >>> repeats_to_settle(1.05, (1.00, 1.12), 1.10, 100)
-    91
-    """
-    if observed <= 0 or interval[0] <= 0 or math.isinf(interval[1]):
-        return n
-    bound = interval[1] if observed <= limit else interval[0]
-    gap, reach = abs(math.log(limit / observed)), abs(math.log(bound / observed))
-    if gap == 0 or n * (reach / gap) ** 2 > _MOST_REPEATS:
-        return None
-    return max(math.ceil(n * (reach / gap) ** 2) - n, 1)
 
 
 def _log_ratios(numerator: Floats, denominator: Floats) -> Floats:

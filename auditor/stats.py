@@ -1,4 +1,4 @@
-"""Intervals, multiplicity and sample sizes: thin and typed, over scipy.special.
+"""Intervals, p-values and multiplicity: thin and typed, over scipy.special.
 
 All of ``scipy.stats`` takes half a second to import, which is a tenth of judging
 50,000 images; the tests hold what is here against them.
@@ -19,14 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from auditor.settling import fewest_images
-from auditor.wording import plural
-
 if TYPE_CHECKING:
     from auditor.check import IntervalMethod
 
 __all__ = [
-    "NEVER",
     "Bounds",
     "Interval",
     "benjamini_hochberg",
@@ -40,17 +36,11 @@ __all__ = [
     "p_below",
     "proportion_interval",
     "proportion_intervals",
-    "samples_for_perfect",
-    "samples_to_settle",
     "shortfall_p_values",
-    "what_would_settle",
 ]
 
 Bounds = Callable[[float], tuple[float, float]]
 """Confidence → lower and upper bound, each one-sided, which part as the confidence grows."""
-
-NEVER = "no number of images shows 100%; ask for less"
-_COUNTED_EXACTLY = 20_000
 
 
 class Interval(NamedTuple):
@@ -269,115 +259,3 @@ def _benjamini_hochberg(p: NDArray[np.float64]) -> NDArray[np.float64]:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum.accumulate(p[order] * p.size / np.arange(p.size, 0, -1))
     return np.minimum(adjusted, 1.0)
-
-
-def samples_for_perfect(
-    minimum: float, confidence: float = 0.95, method: IntervalMethod = "exact"
-) -> int:
-    """Return the fewest samples that, all right, show a rate of at least ``minimum``.
-
-    >>> samples_for_perfect(0.80), samples_for_perfect(0.80, method="wilson")
-    (14, 11)
-    """
-    if minimum >= 1.0:
-        raise ValueError("no number of samples shows a rate of 1")
-    if minimum <= 0.0:
-        return 1
-    if method == "wilson":
-        return int(np.ceil(special.ndtri(confidence) ** 2 * minimum / (1 - minimum)))
-    return int(np.ceil(np.log(1 - confidence) / np.log(minimum)))
-
-
-@lru_cache(maxsize=4096)
-def samples_to_settle(
-    rate: float,
-    limit: float,
-    confidence: float = 0.95,
-    method: IntervalMethod = "exact",
-    beyond: int = 0,
-) -> int | None:
-    """Return the total samples at which the bounds around ``rate`` clear ``limit``.
-
-    The first beyond those there are; if it takes over 20,000 more, about the first. None where ten
-    million would not do. Successes are rounded to the side that is harder to settle.
-
-    Examples
-    --------
-    >>> [samples_to_settle(rate, 0.80) for rate in (1.0, 0.95, 0.90, 0.85)]
-    [14, 30, 50, 193]
-    """
-
-    def settled(n: NDArray[np.int64]) -> NDArray[np.bool_]:
-        right = np.floor(rate * n + 1e-9) if rate >= limit else np.ceil(rate * n - 1e-9)
-        return _shown(right.astype(np.int64), n, limit, confidence, method, at_least=rate >= limit)
-
-    if found := _first(lambda more: settled(beyond + more)):
-        return beyond + found
-    more = fewest_images(settled, beyond + _COUNTED_EXACTLY)
-    return None if more is None else beyond + _COUNTED_EXACTLY + more
-
-
-@lru_cache(maxsize=4096)
-def what_would_settle(
-    successes: int,
-    n: int,
-    limit: float,
-    confidence: float,
-    method: IntervalMethod = "exact",
-    family: int = 1,
-) -> str:
-    """Say in one sentence how many more samples an inconclusive rate needs.
-
-    Below the limit that is a failure, which must hold among ``family`` rates tested together; the
-    most that Holm may ask of one of them is Bonferroni's level.
-    """
-    if limit >= 1.0:
-        return NEVER
-    rate = successes / n
-    strict = 1 - (1 - confidence) / family if rate < limit else confidence
-    total = samples_to_settle(rate, limit, strict, method, n)
-    extra = _extra_if_all_right(successes, n, limit, confidence, method)
-    best = f"{extra:,}" if extra else f"more than {_COUNTED_EXACTLY:,}"
-    if total is None:
-        return f"the rate stands on the limit; {best} more, all right, would settle it"
-    what = plural(total - n, "more sample")
-    return f"about {what} at this rate would settle it; {best} if all are right"
-
-
-def _extra_if_all_right(
-    successes: int, n: int, limit: float, confidence: float, method: IntervalMethod
-) -> int | None:
-    def shown(extra: NDArray[np.int64]) -> NDArray[np.bool_]:
-        right, total = successes + extra, n + extra
-        return _shown(right, total, limit, confidence, method, at_least=True)
-
-    return _first(shown)
-
-
-def _shown(
-    successes: NDArray[np.int64],
-    n: NDArray[np.int64],
-    limit: float,
-    confidence: float,
-    method: IntervalMethod,
-    *,
-    at_least: bool,
-) -> NDArray[np.bool_]:
-    """Tell whether a bound clears the limit, by its p-value: much faster than by the bound."""
-    if at_least:  # enough successes are few enough failures
-        return np.asarray(shortfall_p_values(n - successes, n, 1 - limit, method) <= 1 - confidence)
-    # A bound that stands on the limit shows nothing, whatever the last digit of its p-value.
-    level = (1 - confidence) * (1 - 1e-12)
-    return np.asarray(shortfall_p_values(successes, n, limit, method) < level)
-
-
-def _first(holds: Callable[[NDArray[np.int64]], NDArray[np.bool_]]) -> int | None:
-    """Return the first count for which something holds, looking in growing steps."""
-    start, stop = 1, 64
-    while start <= _COUNTED_EXACTLY:
-        counts = np.arange(start, min(stop, _COUNTED_EXACTLY) + 1)
-        found = np.flatnonzero(holds(counts))
-        if found.size:
-            return int(counts[found[0]])
-        start, stop = stop + 1, stop * 4
-    return None

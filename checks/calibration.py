@@ -38,7 +38,6 @@ and Ma, NeurIPS 2019, on the bias of binned estimates.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status
@@ -96,13 +95,13 @@ class Calibration(Check):
 
 
 def _what_would_settle(error: float, interval: tuple[float, float], limit: float, n: int) -> str:
-    """Say how many more images would do: a bound draws near as the root of their number grows."""
+    from auditor.settling import by_root
+
     apart = interval[1] - error if error <= limit else error - interval[0]
     room = abs(limit - error)
     if room * 1000 < apart:
         return "the error stands on the limit; no number of images would settle it"
-    more = math.ceil(n * (apart / room) ** 2) - n
-    return f"about {max(more, 1):,} more images at this error would settle it"
+    return f"about {by_root(n, apart, room):,} more images at this error would settle it"
 
 
 def _shown(calibration: Bins) -> list[Finding]:

@@ -139,9 +139,9 @@ class OperatingPoint(Check):
         return Outcome.of([judged, alarms, *shown], summary)
 
     def _too_few(self, critical: str, n: int) -> Outcome:
-        from auditor import stats
+        from auditor.settling import samples_for_perfect
 
-        needed = stats.samples_for_perfect(self.min_recall, self.confidence)
+        needed = samples_for_perfect(self.min_recall, self.confidence)
         note = (
             f"the {n:,} validation images of {critical} cannot show a recall of "
             f"{limit(self.min_recall)}; it takes at least {needed:,}, and more if some are missed"

@@ -15,7 +15,6 @@ from auditor.order_statistics import (
     ratio,
     ratio_interval,
     repeats_for_quantile,
-    repeats_to_settle,
 )
 
 SAMPLES = st.integers(1, 400)
@@ -106,10 +105,3 @@ def test_a_pair_without_a_time_is_no_pair() -> None:
     low, high = ratio_interval(np.zeros(9), np.ones(9))
     assert (low, high) == (0.0, math.inf)
     assert math.isnan(ratio(np.zeros(9), np.ones(9)))
-
-
-def test_more_repeats_are_as_many_as_the_square_root_says() -> None:
-    assert repeats_to_settle(1.10, (1.05, 1.15), 1.10, 50) is None
-    near, far = (repeats_to_settle(1.0, (0.9, 1.1), limit, 50) for limit in (1.02, 1.08))
-    assert (near or 0) > (far or 0) > 0
-    assert repeats_to_settle(1.0, (0.0, math.inf), 1.1, 4) == 4

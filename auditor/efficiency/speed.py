@@ -9,7 +9,7 @@ import numpy as np
 
 from auditor.check import Status, decide
 from auditor.engine.timings import Clock, Estimate, Timings
-from auditor.order_statistics import repeats_for_quantile, repeats_to_settle
+from auditor.order_statistics import repeats_for_quantile
 from auditor.record import Figure, LatencyExhibit, LatencyRatio, LatencyRow
 
 if TYPE_CHECKING:
@@ -48,17 +48,19 @@ class Budget(NamedTuple):
             q = 0.99 if "99" in self.metric else 0.5
             needed = repeats_for_quantile(q, self.confidence)
             return status, f"{self.wall.n} repeats give no upper bound, {needed:,} would{_MORE}"
-        more = repeats_to_settle(self.wall.value, self.wall.interval, self.limit, self.wall.n)
-        return status, _what_would_settle(more, self.wall.n)
+        return status, _what_would_settle(self.wall, self.limit)
 
 
 _MORE = " ([latency] seconds)"
 
 
-def _what_would_settle(more: int | None, n: int) -> str:
+def _what_would_settle(figure: Estimate, limit: float) -> str:
+    from auditor.settling import repeats_to_settle
+
+    more = repeats_to_settle(figure.value, figure.interval, limit, figure.n)
     if more is None:
         return "it stands on the limit, and no number of repeats would settle it"
-    times = f"{(n + more) / n:.1f} times as long"
+    times = f"{(figure.n + more) / figure.n:.1f} times as long"
     return f"about {more:,} more repeats would settle it: measure {times}{_MORE}"
 
 
@@ -71,8 +73,7 @@ def not_slower(ratio: Estimate, noise: Estimate, limit: float) -> tuple[Status, 
     status = decide(ratio.interval, limit, higher_is_better=False)
     if status is not Status.INCONCLUSIVE:
         return status, ""
-    more = repeats_to_settle(ratio.value, ratio.interval, limit, ratio.n)
-    return status, _what_would_settle(more, ratio.n)
+    return status, _what_would_settle(ratio, limit)
 
 
 def by_the_wall(timing: Timings, limit: float, confidence: float) -> tuple[Status, str]:

@@ -16,6 +16,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.overlap.dihedral import MIRRORED, oriented_soft
+
 __all__ = [
     "FEWEST",
     "MAX_CROWDING",
@@ -40,6 +42,11 @@ _KNEE = 8.0
 _CROWD = 2000
 _NEAREST = 0.005
 _LEFT_OUT = 5
+_MANY = 0.2
+"""Share of those drawn that is left out where copies are many; up to half of it may be copies."""
+_STEP = 0.15
+"""Between crowding with and without so many: below .08 in 10,000 pictures of CIFAR-10, some .6
+where copies are among them."""
 FEWEST = 200
 """Strangers by which crowding is measured, at least."""
 _TYPICAL_CROWDING = 0.25
@@ -118,7 +125,11 @@ def crowd(own: NDArray[np.int8], other: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 def crowding(
-    soft: NDArray[np.int8], others: NDArray[np.int8], most: float = MAX_CROWDING
+    soft: NDArray[np.int8],
+    others: NDArray[np.int8],
+    most: float = MAX_CROWDING,
+    *,
+    alone: bool = False,
 ) -> NDArray[np.float32]:
     """Measure how alike a picture is to the nearest strangers of some that are drawn at random.
 
@@ -128,12 +139,18 @@ def crowding(
     the mean of the 10 after them (½% of fewer, 3 at least) is carried on to where the nearest
     lie by the ratio that their distances from the median have in a normal distribution.
 
+    Where a fifth left out gives much less than five, the nearest are taken for copies, as there are
+    where training data were augmented before they were split, and a fifth is left out.
+
     Parameters
     ----------
     soft, others
         Soft hashes, shapes (n, 256) and (m, 256).
     most
         Cut off here, so that a picture that fills a large part of the data is found all the same.
+    alone
+        No pixels will be looked at. Then the nearest are taken for copies only as far as the
+        mirrored picture, which meets strangers but no copies, meets none that are as alike.
 
     Returns
     -------
@@ -146,20 +163,40 @@ def crowding(
     drawn = np.random.default_rng(0).permutation(len(others))[:_CROWD]
     crowd = unit_rows(others[drawn]).T
     blocks = [
-        _tail(unit_rows(soft[start : start + _ROWS]) @ crowd)
+        _nearest_strangers(soft[start : start + _ROWS], crowd, alone)
         for start in range(0, len(soft), _ROWS)
     ]
     return np.concatenate([np.empty(0, np.float32), *blocks]).clip(0, most)
 
 
-def _tail(similarity: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Estimate the mean of the nearest of 2,000 strangers, shape (n, m) → (n,)."""
+def _nearest_strangers(
+    soft: NDArray[np.int8], crowd: NDArray[np.float32], alone: bool
+) -> NDArray[np.float32]:
+    """Estimate the mean of the nearest of 2,000 strangers, shapes (n, 256), (256, m) → (n,)."""
+    few, many = _LEFT_OUT, max(_LEFT_OUT, round(_MANY * crowd.shape[1]))
+    near, without = _carried_on(unit_rows(soft) @ crowd, few, many)
+    copied = np.flatnonzero(near > without + np.float32(_STEP))
+    least = without[copied]
+    if alone:
+        (mirrored,) = _carried_on(unit_rows(oriented_soft(soft[copied], MIRRORED)) @ crowd, few)
+        least = np.maximum(least, mirrored)
+    near[copied] = np.minimum(near[copied], least)
+    return near
+
+
+def _carried_on(similarity: NDArray[np.float32], *left_out: int) -> list[NDArray[np.float32]]:
+    """Estimate it, shape (n, m) → (n,), from those that follow so many."""
     m = similarity.shape[1]
-    last = _LEFT_OUT + max(3, round(_NEAREST * m))
-    similarity = np.partition(similarity, [m // 2, m - last, m - _LEFT_OUT], axis=1)
-    median, near = similarity[:, m // 2], similarity[:, m - last : m - _LEFT_OUT].mean(axis=1)
-    wanted = _normal(0, round(_NEAREST * _CROWD), _CROWD)
-    return np.asarray(median + (near - median) * np.float32(wanted / _normal(_LEFT_OUT, last, m)))
+    looked_at = [(out, out + max(3, round(_NEAREST * m))) for out in left_out]
+    bounds = [m // 2, *(m - place for ranks in looked_at for place in ranks)]
+    similarity = np.partition(similarity, bounds, axis=1)
+    median, wanted = similarity[:, m // 2], _normal(0, round(_NEAREST * _CROWD), _CROWD)
+    return [
+        median
+        + (similarity[:, m - last : m - out].mean(axis=1) - median)
+        * np.float32(wanted / _normal(out, last, m))
+        for out, last in looked_at
+    ]
 
 
 def _normal(first: int, last: int, size: int) -> float:

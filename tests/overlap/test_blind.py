@@ -109,4 +109,22 @@ def test_crowding_is_that_of_strangers_whatever_the_size(size: int, copies: int)
     others[: 20 * copies] = np.tile(one, (copies, 1))
     measured = crowding(one, others)
     assert measured.mean() == pytest.approx(expected, abs=0.01 + 0.01 * copies)
-    assert measured.std() < 0.03
+    assert measured.std() < 0.035
+
+
+@pytest.mark.parametrize("size", [200, 400, 2000])
+@pytest.mark.parametrize("alone", [False, True])
+def test_copies_that_are_a_tenth_of_the_others_are_no_crowd(size: int, alone: bool) -> None:
+    one, others = hashes(1, seed=0), hashes(size, seed=1)
+    usual = crowding(one, others, alone=alone)
+    others[: size // 10] = one
+    assert crowding(one, others, alone=alone) == pytest.approx(usual, abs=0.1)
+
+
+def test_a_crowd_of_strangers_that_are_alike_when_mirrored_too_is_none_of_copies() -> None:
+    random = np.random.default_rng(3)
+    symmetric = np.arange(256) % 2 == 0  # even frequencies across do not change when mirrored
+    one, others = hashes(1, seed=0) * symmetric.astype(np.int8), hashes(400, seed=1)
+    others[:20] = one + random.normal(0, 15, (20, 256)).astype(np.int8)
+    assert crowding(one, others, alone=True) == pytest.approx(0.6)
+    assert crowding(one, others)[0] < 0.3

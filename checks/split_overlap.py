@@ -38,7 +38,8 @@ It is inconclusive where a predicted test image could not be read, or more image
 (without predictions) the test set than ``max_share`` leaves room for: any of them may be a copy. So
 may images of either split of too little contrast (below 4 of 255 grey levels at 32 × 32: dark
 frames, a few stars on black), whose hashes are noise: they are compared by bytes and pixels alone,
-and named.
+and named. So may files that lack an image's suffix, or a class folder, and may be images none the
+less (a README or a ``.csv`` is none).
 
 How to fix
 ----------
@@ -51,8 +52,9 @@ Limits
 ------
 Crops are looked for with ``[overlap] views = true`` alone, other pictures of the same scene never:
 see ``group-overlap`` and ``[overlap] features``. Negatives are not found, nor are most copies that
-were letterboxed. 16-bit pictures that fill their lowest bits alone are dark, and may have too
-little contrast to be compared. What no tier reaches is not in the count.
+were letterboxed, nor transparent pictures whose copies were laid on another background. 16-bit
+pictures that fill their lowest bits alone are dark, and may have too little contrast to be
+compared. What no tier reaches is not in the count.
 
 References
 ----------
@@ -261,21 +263,21 @@ def _uncompared(
     overlap: Overlap, test: Predictions | None, known: int, max_share: float
 ) -> Iterator[str]:
     """Yield what could not be compared, as far as there is no room for so many more copies."""
-    signed, lost = overlap.test_signed, overlap.test_unread
-    trained = [overlap.train_unread, overlap.train_set_apart]
+    signed = overlap.test_signed
+    trained = [overlap.train_unread, overlap.train_set_apart, overlap.train_left_out]
     if overlap.train_signed == 0:
         yield "no training image could be read"
     elif known + sum(each.images for each in trained) > max_share * signed:
-        yield from (each.said("training image") for each in trained if each.images)
+        yield from (each.said("training") for each in trained if each.images)
     if not signed:
         return  # which is said already
     if test is not None and signed < len(test):
         yield f"{plural(len(test) - signed, 'predicted image')} could not be read"
     faint = overlap.test_set_apart
-    among = [lost, faint] if test is None else [faint]
-    total = signed + (lost.images if test is None else 0)
-    if known + sum(each.images for each in among) > max_share * total:
-        yield from (each.said("test image") for each in among if each.images)
+    lost = [overlap.test_unread, overlap.test_left_out] if test is None else []
+    unknown = sum(each.images for each in lost)
+    if known + faint.images + unknown > max_share * (signed + unknown):
+        yield from (each.said("test") for each in [*lost, faint] if each.images)
 
 
 def _said(

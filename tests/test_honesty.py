@@ -150,3 +150,31 @@ def test_an_image_of_a_format_that_cannot_be_read_is_counted(
     audit = run(data={"test": test}, candidate={"module": f"{module()}:two", "input_size": 16})
     assert audit.data.test.images == 180
     assert audit.check("unreadable-images").status == "fail"
+
+
+def test_training_files_that_were_left_out_may_be_the_test_set(
+    run: Run, image_folder: Make, tmp_path: Path
+) -> None:
+    train = image_folder("train", {"cat": 40, "dog": 40})
+    test = image_folder("test", {"cat": 40, "dog": 40})
+    images = [path.relative_to(test).as_posix() for path in sorted(test.rglob("*.png"))]
+    rows = [f"{image},{image[:3]},{image[:3]}" for image in images]
+    saved = tmp_path / "saved.csv"
+    saved.write_text("\n".join(["image,label,predicted", *rows]))
+    tables = {"data": {"train": train, "test": test}, "predictions": {"test": saved}}
+    clean = run(**tables)
+    assert (clean.verdict, clean.check("split-overlap").status) == ("accepted", "pass")
+    for image in images:
+        shutil.copy(test / image, (train / image).with_name(f"t{image[4:8]}"))
+    (train / "loose.png").write_bytes((test / images[0]).read_bytes())
+    leaky = run(**tables)
+    said = "81 training files could not be compared, lacking an image's suffix or a class folder"
+    assert (leaky.verdict, leaky.check("split-overlap").status) == ("undecided", "inconclusive")
+    assert said in leaky.check("split-overlap").summary
+    shown = leaky.exhibits.overlap
+    assert shown is not None
+    assert any(said in note for note in shown.notes)
+    for image in images:
+        (train / image).with_name(f"t{image[4:8]}").rename(train / image[:3] / f"t{image[4:8]}.png")
+    (train / "loose.png").unlink()
+    assert run(**tables).check("split-overlap").status == "fail"

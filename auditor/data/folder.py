@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from auditor.data.samples import Samples
+from auditor.data.samples import LeftOut, Samples
 from auditor.errors import InputError
 
 __all__ = [
@@ -31,10 +31,18 @@ IMAGE_SUFFIXES = frozenset(
 """What counts as an image; the last row cannot be read yet, and is counted as unreadable."""
 
 _BESIDE = frozenset(
-    {".txt", ".md", ".json", ".jsonl", ".yaml", ".yml", ".xml", ".html", ".csv", ".tsv", ".log"}
-    | {".db", ".ini"}
+    {".txt", ".md", ".rst", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".cfg", ".xml", ".html"}
+    | {".htm", ".css", ".js", ".csv", ".tsv", ".xls", ".xlsx", ".doc", ".docx", ".log", ".sqlite"}
+    | {".py", ".pyc", ".ipynb", ".sh", ".bat", ".zip", ".md5", ".sha1", ".sha256", ".sha512"}
+    | {".db", ".ini", ".lnk", ".url"}
 )
 """What lies beside images and nobody takes for one; the last row is what Windows leaves."""
+
+_NAMED_BESIDE = frozenset(
+    {"readme", "license", "licence", "copying", "notice", "authors", "changelog", "makefile"}
+    | {"md5sums", "sha1sums", "sha256sums", "sha512sums"}
+)
+"""The same without a suffix."""
 
 
 def read_folder(root: Path) -> Samples:
@@ -49,19 +57,19 @@ def read_folder(root: Path) -> Samples:
     files = [(file, name) for name in classes for file in _files_below(root, name)]
     pairs = sorted((file, name) for file, name in files if _is_image(file))
     others = [(file, name) for file, name in files if _may_be_an_image(file)]
-    told = _left_out(loose, others, {name for _, name in pairs})
+    out = _left_out(loose, others, {name for _, name in pairs})
     if not pairs:
         needed = "it needs class folders with images in them"
-        raise InputError(f"{root}: no images; {'; '.join(filter(None, (needed, told)))}")
+        raise InputError(f"{root}: no images; {'; '.join(filter(None, (needed, out.said)))}")
     images, labels = zip(*pairs, strict=True)
     order = class_folder_order(classes)
-    return Samples(root, images, labels, tuple(classes), order, str(root), left_out=told)
+    return Samples(root, images, labels, tuple(classes), order, str(root), left_out=out)
 
 
 def _left_out(
     loose: Sequence[str], others: Sequence[tuple[str, str]], filled: Collection[str]
-) -> str:
-    """Say which files are no images of a class, as a phrase; empty where there are none.
+) -> LeftOut:
+    """Say which files are no images of a class.
 
     Parameters
     ----------
@@ -72,13 +80,14 @@ def _left_out(
     filled
         Classes that have images.
     """
-    said = [unlike_images([file for file, _ in others])]
+    unlike = [file for file, _ in others]
+    said = [unlike_images(unlike)]
     if loose:
         said.append(f"{_counted(loose)} in no class folder, first {min(loose)}")
     emptied = sorted({name for _, name in others} - {*filled}, key=natural)
     if emptied:
         said.append(f"no image is left of {', '.join(emptied[:5])}{', …' * (len(emptied) > 5)}")
-    return "; ".join(filter(None, said))
+    return LeftOut.of([*unlike, *loose], "; ".join(filter(None, said)))
 
 
 def unlike_images(files: Sequence[str]) -> str:
@@ -163,7 +172,10 @@ def _is_image(name: str) -> bool:
 
 def _may_be_an_image(name: str) -> bool:
     """Tell of a file whether it would be missed, though its name is not that of an image."""
-    return Path(name).suffix.lower() not in IMAGE_SUFFIXES | _BESIDE
+    path = Path(name)
+    if not path.suffix:
+        return path.name.lower() not in _NAMED_BESIDE
+    return path.suffix.lower() not in IMAGE_SUFFIXES | _BESIDE
 
 
 def _files_below(root: Path, name: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from auditor.data.folder import IMAGE_SUFFIXES, images_below, natural, unlike_images
 from auditor.data.manifest import read_manifest, refuse_duplicates
-from auditor.data.samples import Samples
+from auditor.data.samples import LeftOut, Samples
 from auditor.data.sources import source_of
 from auditor.data.tables import (
     column_names,
@@ -78,7 +78,7 @@ def _folder(root: Path) -> Samples:
         raise InputError(f"{root}: no images in it ({kinds}, …){told and f'; {told}'}")
     flat = any("/" not in image for image in images)
     labels = ["" if flat else image.partition("/")[0] for image in images]
-    return replace(_samples(root, images, labels, root), left_out=told)
+    return replace(_samples(root, images, labels, root), left_out=LeftOut.of(others, told))
 
 
 def _table(path: Path) -> Samples:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from auditor.data.single import read_file, stamp_of, status
 from auditor.errors import InputError
 from auditor.read_only import read_only_property
 
-__all__ = ["Reader", "Samples"]
+__all__ = ["NONE_LEFT_OUT", "LeftOut", "Reader", "Samples"]
 
 _UNKNOWN = -1
 _63_BITS = (1 << 63) - 1
@@ -40,6 +40,25 @@ class Reader(Protocol):
     def stamp(self, image: str) -> object:
         """Return plain values that change when the image may have; nothing of it is read."""
         ...
+
+
+class LeftOut(NamedTuple):
+    """Files of a source that may be images and were not taken for one."""
+
+    files: int = 0
+    """How many they are."""
+    first: str = ""
+    """The first of them; empty where there is none."""
+    said: str = ""
+    """Which they are, and why, as a phrase; empty where there is none."""
+
+    @classmethod
+    def of(cls, files: Collection[str], said: str) -> Self:
+        """Count them, and name the first."""
+        return cls(len(files), min(files, default=""), said)
+
+
+NONE_LEFT_OUT = LeftOut()
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +98,8 @@ class Samples:
     held_in: tuple[object, ...] = ()
     """Plain values that tell what holds the images from another of its name, and are those of its
     copies."""
-    left_out: str = ""
-    """Which files of the source were not taken for images, as a phrase; empty where none was."""
+    left_out: LeftOut = NONE_LEFT_OUT
+    """Which files of the source were not taken for images."""
 
     def __post_init__(self) -> None:
         """Raise ``InputError`` for a name that no document and no table can hold."""
@@ -193,7 +212,7 @@ class Samples:
             return b"unreadable"
 
     def _listed(self) -> bytes:
-        told = self.sample, self.left_out, self.representative, [*self.metadata]
+        told = self.sample, self.left_out.said, self.representative, [*self.metadata]
         digest = hashlib.sha256(repr(told).encode())
         for column in (self.images, self.labels, *self.metadata.values()):
             for value in column:

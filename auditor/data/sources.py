@@ -18,7 +18,7 @@ from typing import Protocol
 from auditor.crashes import named
 from auditor.data.folder import listing, read_folder
 from auditor.data.manifest import read_manifest
-from auditor.data.samples import Reader, Samples
+from auditor.data.samples import LeftOut, Reader, Samples
 from auditor.data.tables import is_table
 from auditor.errors import InputError
 from auditor.plug_ins import SOURCES, blamed, broken, called, entries
@@ -125,6 +125,8 @@ def _sound(samples: object) -> Samples:
         raise TypeError(f"read returned {type(samples).__name__}, not Samples")
     if not isinstance(samples.root, Path):
         raise TypeError(f"root is {samples.root!r}, not a Path")
+    if not isinstance(samples.left_out, LeftOut):
+        raise TypeError(f"left_out is {samples.left_out!r}, not LeftOut")
     for name in ("read", "stamp"):
         if samples.reader is not None and not callable(getattr(samples.reader, name, None)):
             raise TypeError(f"its reader has no {name}(image)")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -46,7 +46,6 @@ _TOLD_APART = ("classes", "dtype", "features", "forward", "probabilities_kept", 
 """What rows of one table have in common, as the parts of one pass do, wherever they were made."""
 
 Columns = dict[str, pa.Array]
-Result = TypeVar("Result")
 
 
 class Inference(Observer):
@@ -273,10 +272,12 @@ class Inference(Observer):
         rows = self._rows.find(images)
         replica = self._replicas[self._turn % len(self._replicas)]
         self._turn += 1
-        wait = self._named(replica, images, lambda: replica.start(prepared, self._label[rows]))
+        with replica.naming(images):
+            wait = replica.start(prepared, self._label[rows])
 
         def finish() -> Columns:
-            found = self._named(replica, images, wait)
+            with replica.naming(images):
+                found = wait()
             self._require_finite(images, found["finite"])
             return self._columns(found)
 
@@ -299,17 +300,6 @@ class Inference(Observer):
             batches=self.candidate.engine.batch_size != 1,
             filled=(self.batch_size or 0) if self._fills(first.device) else 0,
         )
-
-    def _named(self, replica: Replica, images: Sequence[str], work: Callable[[], Result]) -> Result:
-        """Do some work; say of a failure on a device where and with which images it came."""
-        try:
-            return work()
-        except RuntimeError as error:
-            other = "" if replica.device.type == "cpu" else "; try [engine] device cpu"
-            raise RuntimeError(
-                f"{self.candidate.name} failed on {replica.device} with a batch of {len(images)}, "
-                f"{images[0]} to {images[-1]}: {error}{other}"
-            ) from error
 
     def _columns(self, found: Arrays) -> Columns:
         columns = {
@@ -343,7 +333,7 @@ class Inference(Observer):
         return {
             "source": self.samples.source,
             "sample": self.samples.sample,
-            "left_out": self.samples.left_out,
+            "left_out": self.samples.left_out.said,
             "classes": list(self.candidate.classes.names),
             "class_order": self.candidate.classes.order,
             "candidate": self.candidate.about(),

@@ -67,7 +67,7 @@ class SavedPredictions:
             about={
                 "source": str(self.path),
                 "class_order": table.classes.order,
-                "left_out": "" if samples is None else samples.left_out,
+                "left_out": "" if samples is None else samples.left_out.said,
             },
         )
 

@@ -62,20 +62,27 @@ class Uncompared(NamedTuple):
     """The first of them; empty where there is none."""
     why: str = "could not be read"
     """To follow how many they are."""
+    noun: str = "image"
+    """What one of them is."""
 
     @classmethod
     def of(cls, images: Collection[str], *why: str) -> Self:
         """Count them, and name the first."""
         return cls(len(images), min(images, default=""), *why)
 
-    def said(self, what: str) -> str:
-        """Return how many there are of what, and which comes first, in words."""
+    def said(self, split: str = "") -> str:
+        """Return how many there are, of a split where it is named, and which comes first."""
         first = "first " * (self.images > 1)
-        return f"{plural(self.images, what)} {self.why}, {first}{self.first}"
+        what = plural(self.images, f"{split} {self.noun}".strip())
+        return f"{what} {self.why}, {first}{self.first}"
 
 
 _NONE = Uncompared()
 _FAINT = "could be compared by bytes and pixels alone (too little contrast at 32 × 32)"
+_LEFT_OUT = (
+    "could not be compared, lacking an image's suffix or a class folder (give each what it lacks, "
+    "or remove it)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +110,8 @@ class Overlap:
     test_set_apart, train_set_apart
         Images of too little contrast to be compared by their looks; of the test set those alone
         that equal no training image, or no other test image where there was no training data.
+    test_left_out, train_left_out
+        Files that may be images and were not taken for one.
     capped
         Pictures with more candidates than were looked at.
     exact_within_train
@@ -123,6 +132,8 @@ class Overlap:
     transformed: Threshold | None = None
     test_set_apart: Uncompared = _NONE
     train_set_apart: Uncompared = _NONE
+    test_left_out: Uncompared = _NONE
+    train_left_out: Uncompared = _NONE
     capped: int = 0
     exact_within_train: bool = False
     classes: Mapping[str, int] = field(default_factory=dict)
@@ -207,7 +218,9 @@ class Overlap:
 
 _LIMITS = ("near", "transformed")
 _COUNTS = ("test_signed", "train_signed", "capped", "exact_within_train")
-_UNCOMPARED = ("test_unread", "train_unread", "test_set_apart", "train_set_apart")
+_UNCOMPARED = tuple(
+    f"{split}_{why}" for split in ("test", "train") for why in ("unread", "set_apart", "left_out")
+)
 
 
 def _repeats(pairs: Sequence[OverlapPair]) -> Repeats:
@@ -254,7 +267,7 @@ def overlap_settings(config: Config) -> OverlapSettings:
     return OverlapSettings(table.false_discovery_rate, table.transforms, table.views)
 
 
-@gather(Overlap, version=9)
+@gather(Overlap, version=10)
 def overlap(
     overlap_settings: OverlapSettings,
     test_signatures: Signatures,
@@ -273,6 +286,7 @@ def overlap(
         thumbnails={},
         test_unread=Uncompared.of(test_signatures.unreadable),
         test_set_apart=Uncompared.of(copies.set_apart, _FAINT),
+        test_left_out=_left_out(test_signatures, test_samples),
         capped=copies.capped,
         classes=Counter(test_signatures.labels),
     )
@@ -290,6 +304,7 @@ def overlap(
         transformed=found.transformed,
         test_set_apart=Uncompared.of(found.set_apart, _FAINT),
         train_set_apart=Uncompared.of(found.train_set_apart, _FAINT),
+        train_left_out=_left_out(train_signatures, train_samples),
         capped=found.capped,
         within_train=within_train,
         train_signed=len(train.images),
@@ -297,6 +312,12 @@ def overlap(
         thumbnails=_thumbnails(openers, found.pairs, copies.pairs, within_train),
         exact_within_train=many,
     )
+
+
+def _left_out(signatures: Signatures, samples: Samples | None) -> Uncompared:
+    """Return what is not among the images, by the list of them or by what stands for it."""
+    left = (signatures if samples is None else samples).left_out
+    return Uncompared(left.files, left.first, _LEFT_OUT, "file") if left.files else _NONE
 
 
 def _opener(samples: Samples | None) -> Opener | None:

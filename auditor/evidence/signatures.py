@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.config import Config
-from auditor.data.samples import Samples
+from auditor.data.samples import NONE_LEFT_OUT, LeftOut, Samples
 from auditor.errors import Unavailable
 from auditor.overlap.soft import SOFT_BYTES
 from auditor.provider import derive, observe
@@ -69,6 +69,8 @@ class Signatures:
     listing
         ``image``, ``label`` and further columns of all images, the unreadable ones too; None where
         there is no more than what is above.
+    left_out
+        Which files of the source were not taken for images, where the signatures stand for it.
     """
 
     images: tuple[str, ...]
@@ -82,6 +84,7 @@ class Signatures:
     views: NDArray[np.int8] | None = None
     settings: SigningSettings = _EXACT
     listing: pa.Table | None = None
+    left_out: LeftOut = NONE_LEFT_OUT
 
     def manifest(self) -> pa.Table:
         """Return every image of the split with its label and further columns, as a manifest."""
@@ -108,7 +111,8 @@ class Signatures:
 
     def about(self) -> dict[str, Any]:
         """Return what fits no column, as JSON values."""
-        return self.settings._asdict()
+        left = {"left_out": self.left_out} if self.left_out.files else {}
+        return {**self.settings._asdict(), **left}
 
     def to_table(self) -> pa.Table:
         """Return a row an image, the unreadable ones last."""
@@ -147,6 +151,7 @@ class Signatures:
             views=_hashes(table, "views") if about.get("views") else None,
             settings=SigningSettings(about.get("views", False), about.get("hash_mode", "exact")),
             listing=listing,
+            left_out=LeftOut(*about.get("left_out", ())),
         )
 
 

@@ -224,13 +224,13 @@ def _notes(overlap: Overlap) -> Iterator[str]:
             "Within the training data only equal files and pixels were looked for: its "
             f"{overlap.train_signed or 0:,} images are too many to compare each with each."
         )
-    test = "image" if overlap.pairs is None else "test image"  # of one set alone
-    for images in (overlap.test_set_apart, overlap.test_unread):
+    test = "" if overlap.pairs is None else "test"  # of one set alone
+    for images in (overlap.test_set_apart, overlap.test_unread, overlap.test_left_out):
         if images.images:
             yield f"{images.said(test)}."
-    for images in (overlap.train_set_apart, overlap.train_unread):
+    for images in (overlap.train_set_apart, overlap.train_unread, overlap.train_left_out):
         if images.images:
-            yield f"{images.said('training image')}."
+            yield f"{images.said('training')}."
     pairs = [*(overlap.pairs or ()), *overlap.within_test, *overlap.within_train]
     if unseen := sum(not pair.verified for pair in pairs):
         yield (

@@ -19,6 +19,7 @@ from auditor.evidence.signing import Signing
 from auditor.models.identity import installed_versions
 from auditor.progress import Progress
 from auditor.store import Store
+from auditor.store.columns import telling, told
 from auditor.store.locks import held
 
 if TYPE_CHECKING:
@@ -64,11 +65,13 @@ def sign_images(
     wait_passively()
     said, wanted = progress or Progress(), SigningSettings(**(settings or {}))
     samples = read_images(images)
-    if samples.left_out:
-        said.say(f"{images}: left out: {samples.left_out}")
+    if samples.left_out.files:
+        said.say(f"{images}: left out: {samples.left_out.said}")
     unfinished = output.with_name(f"{output.name}.unfinished")
     with _alone(output, said):
         signed = _signed(samples, wanted, output, Store(unfinished), said)
+        if samples.left_out.files:
+            signed = telling(signed, {**told(signed), "left_out": samples.left_out})
         write_signatures(signed, output)
         shutil.rmtree(unfinished, ignore_errors=True)
     return Signatures.from_table(signed)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,7 +31,6 @@ from auditor.store import EVIDENCE, Store
 from auditor.wording import beside, plural
 
 if TYPE_CHECKING:
-    from auditor.data.samples import Samples
     from auditor.evidence.groups import Groups
     from auditor.evidence.overlap import Overlap
 
@@ -118,7 +117,7 @@ def look_within(
 
 def _judged(overlap: Overlap, max_share: float, blind: str) -> tuple[Status, str]:
     repeated, n = overlap.repeats_test.images, overlap.test_signed
-    lost, faint = overlap.test_unread, overlap.test_set_apart
+    lost, left, faint = overlap.test_unread, overlap.test_left_out, overlap.test_set_apart
     conflicts = sum(pair.conflicting for pair in overlap.within_test)
     if not n:
         return Status.INCONCLUSIVE, "No image could be read."
@@ -130,8 +129,9 @@ def _judged(overlap: Overlap, max_share: float, blind: str) -> tuple[Status, str
     text = text if repeated else f"No picture is there twice{blind}{labels}"
     if repeated / n > max_share or conflicts:
         return Status.FAIL, f"{text}."
-    if (repeated + lost.images + faint.images) / (n + lost.images) > max_share:
-        why = "; ".join(each.said("image") for each in (lost, faint) if each.images)
+    unknown = lost.images + left.images
+    if (repeated + faint.images + unknown) / (n + unknown) > max_share:
+        why = "; ".join(each.said() for each in (lost, left, faint) if each.images)
         return Status.INCONCLUSIVE, f"{text}; not settled: {why}."
     return Status.PASS, f"{text}."
 
@@ -177,7 +177,7 @@ def _found(
     data, table = graph.config.data, graph.config.overlap
     exhibit = show_overlap(overlap, groups=groups)
     emptied = emptied_by_keep(test.manifest(), overlap.within_test) if train is None else ()
-    notes = (*_left_out(graph), *emptied, *exhibit.notes)
+    notes = (*emptied, *exhibit.notes)
     exhibit = exhibit.model_copy(update={"notes": notes})
     created = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     report = OverlapReport(
@@ -192,17 +192,6 @@ def _found(
         seconds=round(time.monotonic() - started, 3),
     )
     return Found(report, overlap, test)
-
-
-def _left_out(graph: Graph) -> Iterator[str]:
-    """Yield which files of a folder may be images and were not taken for one."""
-    data = graph.config.data
-    for split, path in (("train", data.train), ("test", data.test)):
-        if path is None or is_signature_file(path):
-            continue
-        samples: Samples = graph.get(f"{split}_samples")
-        if samples.left_out:
-            yield f"{path}: left out: {samples.left_out}."
 
 
 def _source(path: Path | None, signatures: Signatures) -> SourceInfo:

@@ -85,13 +85,47 @@ class TestOverlap:
     ) -> None:
         train, test = splits
         shutil.copy(test / "cat" / "0003.png", train / "cat" / "0003")
-        left = "left out: 1 file whose suffix is no image's, first cat/0003"
+        left = (
+            "file could not be compared, lacking an image's suffix or a class folder (give each "
+            "what it lacks, or remove it), cat/0003."
+        )
         done = cli("overlap", "train", "test")
-        assert f"train: {left}." in " ".join(done.stdout.split())
-        assert "test: left out" not in done.stdout
-        assert left in (here / "overlap" / "overlap.html").read_text().replace("&#39;", "'")
-        assert f"{left}." in " ".join(cli("duplicates", "train").stdout.split())
-        assert f"train: {left}" in " ".join(cli("sign", "train").stderr.split())
+        assert done.returncode == 3, done.stderr
+        assert f"? Leakage is not settled: 1 training {left}" in " ".join(done.stdout.split())
+        page = (here / "overlap" / "overlap.html").read_text().replace("&#39;", "'")
+        assert f"1 training {left}" in page
+        allowed = cli("overlap", "train", "test", "--max-share", "0.5")
+        assert allowed.returncode == 0
+        assert f"Notes 1 training {left}" in " ".join(allowed.stdout.split())
+        within = cli("duplicates", "train")
+        assert within.returncode == 3
+        assert f"No picture is there twice; not settled: 1 {left}" in " ".join(
+            within.stdout.split()
+        )
+
+    def test_signatures_tell_what_they_do_not_stand_for(
+        self, cli: Cli, splits: tuple[Path, Path]
+    ) -> None:
+        train, test = splits
+        shutil.copy(test / "cat" / "0003.png", train / "cat" / "0003")
+        done = cli("sign", "train")
+        left = "train: left out: 1 file whose suffix is no image's, first cat/0003"
+        assert left in " ".join(done.stderr.split())
+        done = cli("overlap", "train.signatures.parquet", "test")
+        assert done.returncode == 3, done.stderr
+        assert "1 training file could not be compared" in done.stdout
+        (train / "cat" / "0003").unlink()
+        assert "left out" not in cli("sign", "train").stderr
+        assert cli("overlap", "train.signatures.parquet", "test").returncode == 0
+
+    def test_what_lies_beside_images_leaves_nothing_undecided(
+        self, cli: Cli, splits: tuple[Path, Path]
+    ) -> None:
+        train, _ = splits
+        for name in ("README", "LICENSE", "notes.rst", "labels.xml", "data.zip", "Thumbs.db"):
+            (train / "cat" / name).write_text("words")
+        assert cli("overlap", "train", "test").returncode == 0
+        assert cli("duplicates", "train").returncode == 0
 
     def test_the_clean_list_repairs_the_split(
         self, cli: Cli, splits: tuple[Path, Path], here: Path

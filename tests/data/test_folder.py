@@ -12,7 +12,7 @@ from timm.utils.misc import natural_key
 
 from auditor.data.folder import natural, read_folder
 from auditor.data.images import read_images
-from auditor.data.samples import Samples
+from auditor.data.samples import LeftOut, Samples
 from auditor.data.sources import read_samples
 from auditor.errors import InputError
 
@@ -85,8 +85,10 @@ def test_files_that_may_be_images_are_not_left_out_unsaid(tree: Callable[..., Pa
     assert samples.images == ("cat/1.jpe", "dog/1.png")
     assert samples.classes == ("cat", "dog", "ghost")
     assert samples.left_out == (
+        4,
+        "6.png",
         "3 files whose suffix is no image's, first cat/2; 1 file in no class folder, first 6.png; "
-        "no image is left of ghost"
+        "no image is left of ghost",
     )
     before = samples.identity, samples.content
     (root / "dog" / "7").touch()
@@ -94,9 +96,16 @@ def test_files_that_may_be_images_are_not_left_out_unsaid(tree: Callable[..., Pa
 
 
 def test_what_lies_beside_images_is_not_missed(tree: Callable[..., Path]) -> None:
-    root = tree("cat/1.png", "cat/1.TXT", "cat/.hidden", "cat/Thumbs.db", "dog/1.png", "a.npy")
+    beside = ("1.TXT", ".hidden", "Thumbs.db", "desktop.ini", "README", "read.Me.MD", "SHA256SUMS")
+    root = tree("cat/1.png", *(f"cat/{name}" for name in beside), "dog/1.png", "a.npy")
     (root / "empty").mkdir()
-    assert read_folder(root).left_out == ""
+    assert read_folder(root).left_out == LeftOut()
+
+
+@pytest.mark.parametrize("name", ["1", "1.bak", "1.dcm", "1.npy", "1.tga", "readme.1", "1."])
+def test_what_may_be_an_image_is_missed(tree: Callable[..., Path], name: str) -> None:
+    root = tree("cat/1.png", f"cat/{name}")
+    assert read_folder(root).left_out[:2] == (1, f"cat/{name}")
 
 
 def test_a_linked_folder_is_followed(tree: Callable[..., Path], tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ def test_what_a_plug_in_fails_with_on_an_image_is_that_images_error(
         ("names, ", "(*names, 'a'), ", 'the class "a" is listed 2 times'),
         ("Samples(path", "Samples(str(path)", "root is '.*x.twice', not a Path"),
         ("reader", "metadata={'patient': ('p',)}, reader", "there are 1 patient for 2 images"),
+        ("reader", "left_out='x', reader", "left_out is 'x', not LeftOut"),
         ("reader", "metadata={'patient': (1, 2)}, reader", "patient holds 1, not a text"),
         ("def stamp", "def mark", r"its reader has no stamp\(image\)"),
         ("def read(self", "def open(self", r"its reader has no read\(image\)"),

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auditor.data.samples import LeftOut
 from auditor.errors import InputError, Unavailable
 from auditor.evidence.complexity import Complexity
 from auditor.evidence.counts import TrainCounts
@@ -248,6 +249,7 @@ PAIR = OverlapPair("a.png", "b.png", "near-duplicate", 4, 0.97, "cat", "dog")
         Complexity(5, 6, 7, (3, 224, 224)),
         Overlap((PAIR,), (PAIR, PAIR), 9, {"test/a.png": b"\xff\xd8\x00"}, 12, Uncompared(3, "x")),
         Overlap((), (), 9, {}, 0, test_set_apart=Uncompared(2, "y", "are faint")),
+        Overlap((), (), 9, {}, 0, train_left_out=Uncompared(2, "y", "lack much", "file")),
         Overlap(None, (PAIR,), 9, {}),
         Signatures(
             ("a", "b"),
@@ -258,6 +260,7 @@ PAIR = OverlapPair("a.png", "b.png", "near-duplicate", 4, 0.97, "cat", "dog")
             np.array([0.5, 60], np.float32),
             np.arange(-256, 256).reshape(2, 256).clip(-127, 127).astype(np.int8),
             {"c": "truncated"},
+            left_out=LeftOut(2, "d", "2 files whose suffix is no image's, first d"),
         ),
         Signatures(
             (),

@@ -98,8 +98,7 @@ class PrecisionRecallGap(Check):
         for i, finding in enumerate(findings):
             if finding.metric == _GAP:
                 p_values[i] = self._gap_p_value(finding, confusion)
-        what = "figures (precision, recall and gap of each class)"
-        family = Family(p_values, "Benjamini–Hochberg", what, self.confidence, self.interval)
+        family = Family(p_values, "Benjamini–Hochberg", "figures", self.confidence, self.interval)
         return [family.judge(i, finding) for i, finding in enumerate(findings)]
 
     def _gap_p_value(self, finding: Finding, confusion: Confusion) -> float:

@@ -46,4 +46,6 @@ def _diagram(figure: Figure, ink: Ink, exhibit: CalibrationExhibit) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.grid(True)
     axes.set_axisbelow(True)
-    axes.legend(loc="upper left")
+    # What is right more often than sure lies above the diagonal, so that there is room below it.
+    above = sum(b.right - b.images * b.confidence for b in exhibit.bins) > 0
+    axes.legend(loc="lower right" if above else "upper left")

@@ -156,7 +156,8 @@ def _errors(figure: Figure, ink: Ink, counts: Counts, n: int) -> None:
     axes.set_xlabel("predicted class, by position in the class list")
     axes.set_ylabel("labelled class, by position")
     _frame(axes, ink)
-    _colour_bar(figure, axes, ink, image, int(counts.max()))
+    if (most := int(counts.max())) > 1:
+        _colour_bar(figure, axes, ink, image, most)
 
 
 def _colour_bar(figure: Figure, axes: Axes, ink: Ink, image: AxesImage, most: int) -> None:

@@ -132,6 +132,9 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 
+_LONGEST_WORD = 24
+"""Characters of a word that a table makes room for; a longer one is broken inside."""
+
 _GLOBALS: dict[str, object] = {
     "STATUS": wording.STATUS,
     "VERDICT": wording.VERDICT,
@@ -145,6 +148,7 @@ _GLOBALS: dict[str, object] = {
     "finding_scales": glyph.finding_scales,
     "interval": wording.interval,
     "not_run": standing.not_run,
+    "not_waived": standing.not_waived,
     "outcome": standing.outcome,
     "quantity": wording.quantity,
     "shown_status": shown_status,
@@ -168,6 +172,7 @@ _FILTERS: dict[str, Any] = {
     "shorten": naming.shorten,
     "threshold": wording.threshold,
     "thumbnail": exhibits.thumbnail,
+    "unbroken": lambda text: max(map(len, text.split()), default=0) > _LONGEST_WORD,
     "one_line": lambda value: naming.one_line(str(value)),
     "worst_first": standing.worst_first,
 }

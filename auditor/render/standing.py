@@ -19,6 +19,7 @@ __all__ = [
     "dead_waivers",
     "finding_state",
     "not_run",
+    "not_waived",
     "outcome",
     "tally",
     "unreadable",
@@ -85,12 +86,13 @@ def outcome(check: CheckResult, audit: Audit) -> str:
         return check.summary
     active = [w for w in audit.policy.waivers if w.check == check.id and w.state == "active"]
     waived = listed([_waiver(waiver) for waiver in active], separator="; ")
-    left = listed([*_not_waived(check)])
+    left = listed([*not_waived(check)])
     end = f" Not waived: {left}." if left else ""
     return f"{check.summary.rstrip('.')}. Waived: {waived}.{end}"
 
 
-def _not_waived(check: CheckResult) -> Iterator[str]:
+def not_waived(check: CheckResult) -> Iterator[str]:
+    """Yield each of a check's findings that no waiver accepts, and its state."""
     for finding in worst_first(check):
         state = finding_state(finding, check)
         if state in ("fail", "error", "inconclusive"):

@@ -143,7 +143,7 @@ def test_the_family_is_named(confusion: Make) -> None:
     outcome = PrecisionRecallGap().run(confusion(_one_low(30, 12, 28)))
     notes = [f.note for f in outcome.findings if f.status is Status.FAIL]
     assert notes
-    assert all(note.startswith("Benjamini–Hochberg over 93 figures (prec") for note in notes)
+    assert all(note.startswith("Benjamini–Hochberg over 93 figures: p ") for note in notes)
 
 
 def test_many_failures_uphold_each_other(confusion: Make) -> None:

@@ -12,8 +12,9 @@ from PIL import Image
 
 from auditor import wording
 from auditor.check import Finding, Status
-from auditor.record import Audit, ConfusionExhibit
+from auditor.record import Audit, CalibrationBin, CalibrationExhibit, ConfusionExhibit
 from auditor.render import confusion, docs, glyph
+from auditor.render.calibration_plot import draw_calibration
 from auditor.render.confusion_plot import draw_errors, draw_matrix
 from auditor.render.exhibits import pictures
 from auditor.render.figures import Ink, Picture, picture
@@ -134,6 +135,36 @@ def test_a_single_error_among_thousands_of_classes_is_a_dot_that_is_seen() -> No
     # 1.5 of them are a CSS pixel.
     assert len(rows) >= 4
     assert len(columns) >= 4
+
+
+def test_only_cells_that_differ_have_a_colour_bar() -> None:
+    names = tuple(map(str, range(300)))
+    shades = []
+    for most in (1, 5):
+        exhibit = ConfusionExhibit(classes=names, cells=((9, 7, 1), (80, 30, most)))
+        drawing = Image.open(io.BytesIO(content(draw_errors(exhibit).light, "image/png")))
+        pixels = np.asarray(drawing).reshape(-1, 4).astype(int)
+        shades.append(len(np.unique(pixels[pixels[:, 0] > pixels[:, 2] + 40], axis=0)))
+    assert shades[0] < 30 < shades[1]
+
+
+@pytest.mark.parametrize("shift", [0.15, -0.15])
+def test_the_legend_of_a_reliability_diagram_lies_on_no_point(shift: float) -> None:
+    bins = tuple(
+        CalibrationBin(
+            images=100,
+            right=round(100 * (sure + shift)),
+            confidence=sure,
+            interval=(sure + shift - 0.1, sure + shift + 0.1),
+        )
+        for sure in (0.2, 0.4, 0.6, 0.8)
+    )
+    exhibit = CalibrationExhibit(error=0.15, interval=(0.1, 0.2), bins=bins)
+    drawing = ET.fromstring(content(draw_calibration(exhibit).light, "image/svg+xml"))
+    label = next(e for e in drawing.iter() if "as sure as right" in (e.text or ""))
+    height = float(label.get("y") or re.findall(r"[\d.]+", label.get("transform") or "")[1])
+    middle = float((drawing.get("viewBox") or "").split()[3]) / 2
+    assert (height > middle) == (shift > 0)  # SVG counts downwards
 
 
 def test_glyphs_stay_on_their_axis() -> None:

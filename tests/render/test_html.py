@@ -13,7 +13,7 @@ import jinja2
 import pytest
 
 from auditor.check import Status
-from auditor.record import Audit
+from auditor.record import Audit, CurvePoint, Exhibits, OperatingExhibit
 from auditor.render.html import _environment, html_report, notebook_card
 from auditor.wording import VERDICT
 
@@ -206,6 +206,66 @@ def test_the_masthead_tells_the_weights_and_the_audit_apart(
         update={"candidate": saved.candidate.model_copy(update={"weights_digest": None})}
     )
     assert "weights" not in all_text(next(e for e in parsed(report(saved)).iter("header")))
+
+
+def test_what_scrolls_is_a_group_of_a_name_of_its_own(audit: Audit, page: str) -> None:
+    scrolls = [e for e in parsed(page).iter() if e.get("tabindex") == "0"]
+    assert {e.get("role") for e in scrolls} == {"group"}  # a landmark each would be too many
+    labels = [e.get("aria-label") for e in scrolls]
+    assert len(labels) == len(set(labels))
+    assert all(labels)
+
+
+def test_the_keyboard_skips_to_the_content_first(page: str) -> None:
+    body = next(parsed(page).iter("body"))
+    first = next(e for e in body.iter() if e.tag == "a")
+    assert (first.get("href"), next(body.iter("main")).get("id")) == ("#main", "main")
+
+
+def test_paper_has_every_threshold_the_digests_and_the_configuration(rejected: Audit) -> None:
+    document = parsed(report(rejected))
+    printed = [e for e in document.iter("details") if e.get("class") == "printed"]
+    text = " ".join(map(all_text, printed))
+    for said in ("Options used", "Evidence digests", 'preset = "sign-off"'):
+        assert said in text
+    for check in rejected.checks:
+        card = by_id(document, f"check-{check.id}")
+        assert bool(check.options) == bool(card.findall("details[@class='printed']"))
+    assert all(digest in text for digest in rejected.provenance.evidence.values())
+    style = next(e for e in document.iter("style")).text or ""
+    paper = style.partition("@media print")[2]
+    assert ".printed::details-content { display: block; content-visibility: visible; }" in paper
+
+
+def test_words_stay_whole_in_a_table_unless_they_are_longer_than_it(
+    rejected: Audit, hostile: Audit
+) -> None:
+    for audit in (rejected, hostile):
+        for name in parsed(report(audit)).iter("bdi"):
+            words = (name.get("title") or "".join(name.itertext())).split()
+            assert ("long" in (name.get("class") or "")) == (max(map(len, words), default=0) > 24)
+
+
+def test_on_a_narrow_page_a_finding_names_its_figures(rejected: Audit) -> None:
+    table = next(by_id(parsed(report(rejected)), "blocks").iter("table"))
+    assert table.get("class") == "stacked findings"
+    labels = [cell.get("data-label") for cell in table.findall("tbody/tr[1]/td")]
+    assert [label for label in labels if label] == ["observed", "limit", "interval", "n"]
+
+
+@pytest.mark.parametrize("tested", [True, False])
+def test_a_diamond_is_told_only_where_one_is_drawn(
+    tested: bool, make_audit: Any, make_check: Any
+) -> None:
+    curve = (CurvePoint(threshold=0.5, recall=0.9, precision=0.8),)
+    point = OperatingExhibit(critical="cat", wanted=0.9, curve=curve, threshold=None)
+    if tested:
+        shown = {"recall": 0.9, "recall_interval": (0.8, 0.95)}
+        shown |= {"precision": 0.8, "precision_interval": (0.7, 0.9)}
+        point = point.model_copy(update={"threshold": 0.5, **shown})
+    checks = [make_check("operating-point", Status.PASS if tested else Status.INCONCLUSIVE)]
+    audit = make_audit("accepted", checks, exhibits=Exhibits(operating=point))
+    assert ("diamond" in all_text(by_id(parsed(report(audit)), "operating"))) == tested
 
 
 def test_a_title_comes_with_the_id_that_the_verdict_names(rejected: Audit) -> None:

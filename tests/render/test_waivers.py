@@ -134,6 +134,7 @@ def test_the_report_shows_at_its_top_what_was_waived(judged: Any, left: Finding)
     shown = section(audit, "waived")
     assert "Rare holds rare cat fails." in shown
     assert "cat is accepted until 2099-01-01 by A. Owner : harder by design" in shown
+    assert ("Not waived: dog (recall: inconclusive)" in shown) == (left is OTHER)
     assert "accept nothing" not in shown
     assert "Waived failures of 1 check" in masthead(audit)
 

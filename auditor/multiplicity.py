@@ -31,7 +31,7 @@ class Family:
     Parameters
     ----------
     p_values
-        One a test; NaN for what was not tested, which is not of the family.
+        One a test, shape (n,); NaN for what was not tested, which is not of the family.
     method
         Holm bounds the chance of any wrong failure, for what blocks; Benjamini–Hochberg the
         expected share of wrong ones, for what is listed.
@@ -56,7 +56,10 @@ class Family:
 
     @cached_property
     def adjusted(self) -> NDArray[np.float64]:
-        """The p-values after the correction; computed once something fails by itself."""
+        """The p-values after the correction, shape (n,); NaN stays NaN.
+
+        Computed once something fails by itself.
+        """
         adjust = stats.holm if self.method == "Holm" else stats.benjamini_hochberg
         return adjust(self.p_values)
 

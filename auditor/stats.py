@@ -123,7 +123,20 @@ def difference_intervals(
     *,
     confidence: float = 0.95,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the bounds of ``difference_interval`` for many at once."""
+    """Return the bounds of ``difference_interval`` for many at once.
+
+    Parameters
+    ----------
+    successes_a, n_a, successes_b, n_b
+        Counts of one shape, or that broadcast to it; each n at least 1.
+    confidence
+        Of each bound, one-sided, in (0, 1).
+
+    Returns
+    -------
+    tuple of ndarray
+        Lower and upper bounds of that shape, within −1..1.
+    """
     p, q = successes_a / n_a, successes_b / n_b
     p_low, p_high = proportion_intervals(successes_a, n_a, confidence)
     q_low, q_high = proportion_intervals(successes_b, n_b, confidence)
@@ -218,8 +231,8 @@ def _least_level(clearance: Callable[[float], float]) -> float:
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return adjusted p-values: rejecting those ≤ α errs anywhere in the family with at most α.
 
-    Holds whatever the dependence (Holm, Scandinavian Journal of Statistics 6, 1979). NaN stays NaN
-    and is not of the family.
+    Holds whatever the dependence (Holm, Scandinavian Journal of Statistics 6, 1979). Of shape (n,),
+    as those given are; NaN stays NaN and is not of the family.
 
     >>> holm(np.array([0.01, 0.04, 0.03])).tolist()
     [0.03, 0.06, 0.06]
@@ -231,7 +244,8 @@ def benjamini_hochberg(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return adjusted p-values: of those ≤ α, at most a share α is expected to be wrong.
 
     Holds for independent or positively dependent tests (Benjamini and Hochberg, Journal of the
-    Royal Statistical Society B 57, 1995). NaN stays NaN and is not of the family.
+    Royal Statistical Society B 57, 1995). Of shape (n,), as those given are; NaN stays NaN and is
+    not of the family.
     """
     return _over_family(p_values, _benjamini_hochberg)
 

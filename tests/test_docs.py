@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import textwrap
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+from auditor import overlap
 from auditor.check import Status
 from auditor.cli import COMMANDS, auditor
 from auditor.record import Audit
@@ -77,3 +79,8 @@ def test_every_link_in_the_documents_leads_somewhere(repository: Path) -> None:
         text = document.read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             assert target.startswith("https://") or (repository / target).exists(), target
+
+
+def test_the_package_of_the_overlap_names_its_modules_and_no_others() -> None:
+    said = re.findall(r"``(\w+)``", str(overlap.__doc__))
+    assert sorted(said) == [module.name for module in pkgutil.iter_modules(overlap.__path__)]

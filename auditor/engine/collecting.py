@@ -46,7 +46,7 @@ class Task(NamedTuple):
         return -(-len(self.rows) // PART)
 
     def rows_of(self, part: int) -> NDArray[np.int64]:
-        """Return the places that belong to a part."""
+        """Return the places in the split that belong to a part, shape (n,), ascending."""
         return self.rows[part * PART : (part + 1) * PART]
 
 

@@ -76,7 +76,19 @@ class Known:
         self._group = lru_cache(maxsize=2)(self._read_group)
 
     def at(self, rows: NDArray[np.int64]) -> pa.Table:
-        """Return the rows of some images, all of them known, in the order given."""
+        """Return what was seen of some images, in the order given.
+
+        Parameters
+        ----------
+        rows
+            Places in the split, all of them known, shape (n,), at least one.
+
+        Returns
+        -------
+        pyarrow.Table
+            A row an image, under the name that it has now; without the columns that follow from
+            the split.
+        """
         places = self.place[rows]
         groups = np.searchsorted(self._starts, places, side="right") - 1
         pieces, order = [], []

@@ -75,7 +75,13 @@ class Link:
         return values if self._stream is None else values.pin_memory()
 
     def send(self, batch: torch.Tensor) -> torch.Tensor:
-        """Return what was made ready on the device; what is computed next there waits for it."""
+        """Return the same batch on the device; what is computed next there waits for it.
+
+        Parameters
+        ----------
+        batch
+            Of any shape and dtype, as ``stack`` or ``pinned`` returned it.
+        """
         import torch
 
         with torch.inference_mode():  # else it is of another kind than was compiled for
@@ -100,7 +106,12 @@ class Link:
         Parameters
         ----------
         results
-            Name → tensor on the device.
+            Name → tensor on the device, of any shape; of a dtype that numpy has.
+
+        Returns
+        -------
+        callable
+            Waits, and returns name → array of the same shape and dtype.
         """
         import torch
 

@@ -30,7 +30,7 @@ class Rows:
         return Rows, (self._names,)
 
     def find(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Return their rows.
+        """Return their rows, shape (n,), in the order of the names.
 
         Raises
         ------

@@ -70,16 +70,16 @@ class Plan:
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """The images that somebody has still to see, ascending."""
+        """Places in the split of what somebody has still to see, shape (n,), ascending."""
         n = len(self.samples)
         masks = [_mask(task, self.todo[task.name], n) for task in self.tasks]
         return np.flatnonzero(np.any(masks, axis=0))
 
     @property
     def whole(self) -> NDArray[np.bool_]:
-        """Whether somebody has to see an image at its full size, today or at another time.
+        """Whether somebody has to see each image of the split at its full size, shape (n,).
 
-        So what the others see does not depend on how far anybody is.
+        Today or at another time, so that what the others see does not depend on how far anybody is.
         """
         full = np.zeros(len(self.samples), bool)
         for task in self.tasks:

@@ -96,7 +96,7 @@ class Predictions:
         return np.asarray(self.label == self.predicted)
 
     def where(self, keep: NDArray[np.bool_]) -> Predictions:
-        """Return the rows where ``keep`` is true."""
+        """Return the rows where ``keep``, shape (n,), is true; the unreadable images stay named."""
         rows = np.flatnonzero(keep)
         return Predictions(
             classes=self.classes,

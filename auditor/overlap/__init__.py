@@ -1,9 +1,9 @@
 """Finds pictures that two splits share, or one holds twice, and says what they mean for a test.
 
-- ``decode``, ``signature``, ``views``: open a file and sum it up in a few bytes;
+- ``signature``, ``views``: sum a picture up in a few bytes;
 - ``splits``, ``lists``: the signatures of a split, and which of its pictures are distinct;
-- ``search``, ``soft``, ``candidates``, ``dihedral``: which pairs to look at;
-- ``verify``, ``thumbnail``: look at their pixels;
+- ``search``, ``soft``, ``candidates``, ``device``, ``dihedral``: which pairs to look at;
+- ``pixels``, ``verify``, ``thumbnail``: look at their pixels;
 - ``strangers``, ``decoys``, ``score``, ``judge``: the threshold that decides, and its error rate;
 - ``near``, ``overlap``, ``clusters``, ``result``: put it together;
 - ``contamination``, ``exhibit``: what it means, and its pictures;

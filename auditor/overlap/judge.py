@@ -124,8 +124,17 @@ class Judge:
     def limit(self, spreads: float) -> float:
         """Return the similarity that strangers do not reach.
 
-        None where pictures were not seen: their score takes off how alike strangers are. Where
-        that could not be measured, for they are few, all pairs tell, less the nearest of each.
+        Parameters
+        ----------
+        spreads
+            How far beyond the median of strangers it lies, in spreads.
+
+        Returns
+        -------
+        float
+            Within 0.5..1 where pictures were seen. Else −1, which every pair reaches: their score
+            takes off how alike strangers are. Where that could not be measured, for they are few,
+            all pairs tell, less the nearest of each, and it is within 0.5..0.99.
         """
         if self.seen:
             return similarity_limit(self._strangers, spreads)

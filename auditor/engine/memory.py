@@ -17,6 +17,7 @@ _PIXELS = MOST_IMAGES * 224 * 224
 _SIGNS = (
     "out of memory",
     "can't allocate memory",
+    "Failed to allocate memory",
     "not enough memory",
     "ALLOC_FAILED",
     "CUBLAS_STATUS_NOT_INITIALIZED",
@@ -24,6 +25,8 @@ _SIGNS = (
     "Unable to find a valid cuDNN algorithm",
 )
 """Words of errors; the last three mean other things as well, of which one image fails, too."""
+_ONNX_SIGNS = (*_SIGNS, "CUDA failure 2:")
+"""ONNX Runtime's own words besides: whatever CUDA calls it, 2 is memory."""
 
 
 def largest_batch(fits: Callable[[int], bool], size: tuple[int, int, int]) -> int:
@@ -51,8 +54,11 @@ def out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out, on whichever device and in whose words."""
     import torch
 
-    said = isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
-    return said or isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    onnx = type(error).__module__.partition(".")[0] == "onnxruntime"  # its errors have no base
+    said = any(sign in str(error) for sign in (_ONNX_SIGNS if onnx else _SIGNS))
+    return said and (onnx or isinstance(error, RuntimeError))
 
 
 def release(device: torch.device) -> None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.crashes import named
 from auditor.engine.compiling import Run, compiled
 from auditor.engine.features import FeatureTap
 from auditor.engine.link import Arrays, Link
 from auditor.engine.memory import free_memory, largest_batch, out_of_memory, release
 from auditor.engine.precision import reproducible
 from auditor.engine.ranking import ranked
-from auditor.errors import InputError, first_line
+from auditor.errors import AuditorError, InputError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -112,6 +114,32 @@ class Replica:
     def refused(self) -> str:
         """Why features are not kept; empty while they are."""
         return self._tap.refused if self._tap else ""
+
+    @contextmanager
+    def naming(self, images: Sequence[str]) -> Iterator[None]:
+        """Say of a failure in the block on which device and with which images it came.
+
+        Parameters
+        ----------
+        images
+            The batch that is worked on.
+
+        Raises
+        ------
+        RuntimeError
+            Whatever the model raises by itself.
+        """
+        try:
+            yield
+        except AuditorError:
+            raise
+        except Exception as error:  # foreign code: ONNX Runtime's errors have no base
+            said = error if isinstance(error, RuntimeError) else named(error)
+            other = "" if self.device.type == "cpu" else "; try [engine] device cpu"
+            raise RuntimeError(
+                f"{self._name} failed on {self.device} with a batch of {len(images)}, "
+                f"{images[0]} to {images[-1]}: {said}{other}"
+            ) from error
 
     def start(
         self, images: Sequence[torch.Tensor | Jpeg], label: NDArray[np.integer]
@@ -281,7 +309,18 @@ class Replica:
             return self._link.fetch(found if features is None else {**found, "features": features})
 
     def plain(self, images: torch.Tensor) -> Any:
-        """Return what the model as it came gives for normalised images, laid out as batches are."""
+        """Return what the model as it came gives for normalised images, laid out as batches are.
+
+        Parameters
+        ----------
+        images
+            Floating point, shape (n, channels, height, width), on the device.
+
+        Returns
+        -------
+        Any
+            Logits, shape (n, K), if it is the classifier that it is said to be.
+        """
         return self.forward.plain(self._laid_out(images))
 
     def _laid_out(self, batch: torch.Tensor) -> torch.Tensor:

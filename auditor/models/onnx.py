@@ -175,7 +175,7 @@ def _session(path: Path, provider: str, settings: Mapping[str, str]) -> Any:
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()  # what the record says of threads
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised as well, and memory that ran out is borne
     try:
         session = onnxruntime.InferenceSession(
             str(path), options, providers=[(provider, dict(settings))], enable_fallback=0

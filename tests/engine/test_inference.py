@@ -79,6 +79,15 @@ def broken():
     return Broken()
 
 
+class Lacking(Network):
+    def forward(self, x):
+        return self.steps["gone"] if x.any() else super().forward(x)
+
+
+def lacking():
+    return Lacking()
+
+
 class Blind(Network):
     def forward(self, x):
         return super().forward(x).log() if x.any() else super().forward(x)
@@ -224,9 +233,12 @@ def test_the_largest_batch_is_found_by_trying(candidate: Any, limit: int, expect
     assert replica.most is None
 
 
-def test_a_failure_names_the_device_and_the_batch(candidate: Any, samples: Samples) -> None:
-    inference = Inference(candidate("broken"), samples)
-    said = f"failed on cpu with a batch of 4, {samples.images[0]} to {samples.images[3]}: "
+@pytest.mark.parametrize(("model", "reason"), [("broken", "mat1 and"), ("lacking", "TypeError: ")])
+def test_a_failure_names_the_device_and_the_batch(
+    candidate: Any, samples: Samples, model: str, reason: str
+) -> None:
+    inference = Inference(candidate(model), samples)
+    said = f"failed on cpu with a batch of 4, {samples.images[0]} to {samples.images[3]}: {reason}"
     with pytest.raises(RuntimeError, match=said):
         look(inference, samples)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,12 +46,18 @@ def _named(path: Path, labels: list[str], classes: Sequence[str] | None) -> Name
 
 
 def refuse_duplicates(path: Path, images: list[str]) -> None:
-    """Raise ``InputError`` for the first image that stands twice, with both lines."""
+    """Raise ``InputError`` for the first image that stands twice, with both lines.
+
+    ``./a.png`` and ``b/../a.png`` are ``a.png``, and nobody sees the blanks around it.
+    """
     seen: dict[str, int] = {}
     for row, image in enumerate(images):
-        first = seen.setdefault(image, row)
+        # Of two slashes at its start a path keeps both.
+        plain = posixpath.normpath(image.strip()).replace("//", "/")
+        first = seen.setdefault(plain, row)
         if first != row:
+            spelt = "" if images[first] == image else f' as "{images[first]}"'
             raise InputError(
-                f'{path}:{row + 2}: "{image}" stands already in line {first + 2}; '
+                f'{path}:{row + 2}: "{image}" stands already in line {first + 2}{spelt}; '
                 "an image may be listed once"
             )

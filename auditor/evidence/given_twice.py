@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -36,22 +39,51 @@ def given_twice(one: Predictions, other: Predictions) -> bool:
 
     A name alone shows nothing: ``cat/0001.png`` may well be another image in another folder, and
     two models that are right agree in all that they say of it. So the images that both name alike,
-    with one label, are asked whether the name tells more of the answer – the class that was named
-    and, where both know it, its probability – than the label does: nine tenths of the agreement
-    that is possible beyond chance must be there (Cohen's κ, class by class), and the answers that
-    agree must be one arrangement in a million of themselves. Images of different splits do not
-    reach that by chance, whatever they are called. Where a candidate without probabilities is right
-    everywhere, nothing can be told and nothing is said; nor where the files have less than half of
-    the images of the smaller one in common.
+    with one label – however the path is spelt, from whatever folder – are asked whether the name
+    tells more of the answer – the class that was named and, where both know it, its probability –
+    than the label does: nine tenths of the agreement that is possible beyond chance must be there
+    (Cohen's κ, class by class), and the answers that agree must be one arrangement in a million of
+    themselves. Images of different splits do not reach that by chance, whatever they are called.
+    Where a candidate without probabilities is right everywhere, nothing can be told and nothing is
+    said; nor where the files have less than half of the images of the smaller one in common.
 
     References
     ----------
     Cohen, Educational and Psychological Measurement 20 (1960).
     """
-    said = _said_of_both(one, other)
+    few = min(len(one), len(other)) / 2
+    for rows, theirs in _named_alike(one.images, other.images):
+        said = _said_of_both(one, other, rows, theirs)
+        if len(said.label) >= max(few, 1) and _are_one(said):
+            return True
+    return False
+
+
+def _named_alike(one: Sequence[str], other: Sequence[str]) -> Iterator[tuple[Counts, Counts]]:
+    """Yield the rows of the images that both name alike, in each way to name them."""
+    for names, others in product(_namings(one), _namings(other)):
+        place = {name: row for row, name in enumerate(others)}
+        pairs = [(row, place[name]) for row, name in enumerate(names) if name in place]
+        rows, theirs = np.array(pairs, np.int64).reshape(-1, 2).T
+        yield rows, theirs
+
+
+def _namings(images: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the names as they are, without the folders that all share, and without the first.
+
+    Where that makes two of them equal, they name nothing.
+    """
+    plain = tuple(posixpath.normpath(name.strip().replace("\\", "/")) for name in images)
+    parts = [name.split("/") for name in plain]
+    folders = [each[:-1] for each in (min(parts, default=[]), max(parts, default=[]))]
+    shared = len(posixpath.commonprefix(folders))
+    cut = (tuple("/".join(each[k:] or each) for each in parts) for k in (shared, 1))
+    return [*dict.fromkeys((plain, *(names for names in cut if len({*names}) == len(names))))]
+
+
+def _are_one(said: _Answers) -> bool:
+    """Tell whether the answers agree as those of two models, or on two images, do not."""
     n = len(said.label)
-    if not n or 2 * n < min(len(one), len(other)):
-        return False
     agree = said.one == said.other
     by_chance = _by_chance(said)
     if n - by_chance < 1e-9 or (agree.sum() - by_chance) / (n - by_chance) < _AGREEMENT:
@@ -59,10 +91,9 @@ def given_twice(one: Predictions, other: Predictions) -> bool:
     return bool(_log_ways(said.label[agree], said.one[agree]) >= np.log(_WAYS))
 
 
-def _said_of_both(one: Predictions, other: Predictions) -> _Answers:
-    place = {image: row for row, image in enumerate(other.images)}
-    pairs = [(row, place[image]) for row, image in enumerate(one.images) if image in place]
-    rows, their_rows = np.array(pairs, np.int64).reshape(-1, 2).T
+def _said_of_both(
+    one: Predictions, other: Predictions, rows: Counts, their_rows: Counts
+) -> _Answers:
     index = {name: i for i, name in enumerate(one.classes)}
     theirs = np.array([index.get(name, -1) for name in other.classes], np.int64)
     alike = one.label[rows] == theirs[other.label[their_rows]]

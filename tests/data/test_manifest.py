@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from auditor.data.images import read_images
+from auditor.data.saved import read_saved
 from auditor.data.sources import read_samples
 from auditor.errors import InputError
 
@@ -75,6 +78,27 @@ def test_an_image_may_be_listed_once(manifest: Callable[..., Path]) -> None:
     path = manifest(image=["x", "y", "x"], label=["a", "a", "b"])
     with pytest.raises(InputError, match=r':4: "x" stands already in line 2'):
         read_samples(path)
+
+
+@pytest.mark.parametrize("again", ["./x.png", "a/../x.png", "x.png ", "a//../x.png", "././x.png"])
+def test_an_image_may_be_listed_once_however_its_path_is_spelt(
+    manifest: Callable[..., Path], again: str
+) -> None:
+    said = re.escape(f':4: "{again}" stands already in line 2 as "x.png"; an image may be listed')
+    path = manifest(image=["x.png", "y.png", again], label=["a", "a", "a"])
+    for read in (read_samples, read_images):
+        with pytest.raises(InputError, match=said):
+            read(path)
+    saved = manifest(image=["x.png", "y", again], label=["a", "b", "a"], predicted=["a", "b", "a"])
+    with pytest.raises(InputError, match=said):
+        read_saved(saved)
+
+
+def test_absolute_paths_are_none_of_the_relative_ones(manifest: Callable[..., Path]) -> None:
+    path = manifest(image=["/x.png", "x.png", "../x.png", "X.png"], label=["a"] * 4)
+    assert read_samples(path).images == ("/x.png", "x.png", "../x.png", "X.png")
+    with pytest.raises(InputError, match=r':3: "//x\.png" stands already in line 2 as "/x\.png"'):
+        read_samples(manifest(image=["/x.png", "//x.png"], label=["a"] * 2))
 
 
 def test_an_empty_manifest(manifest: Callable[..., Path]) -> None:

@@ -77,6 +77,26 @@ def test_more_digits_and_another_order_of_the_classes_do_not_hide_it() -> None:
     assert given_twice(turned, split)
 
 
+@pytest.mark.parametrize("spelt", ["test/{}", "./{}", " {} ", "/data/a/b/{}", "x/../{}", "a\\{}"])
+def test_other_spellings_of_the_same_paths_do_not_hide_it(spelt: str) -> None:
+    split, clean = _split(0, sure=False), _split(1, sure=False)
+    renamed, honest = (
+        replace(each, images=tuple(spelt.format(image) for image in each.images))
+        for each in (split, clean)
+    )
+    assert given_twice(renamed, split)
+    assert given_twice(split, renamed)
+    assert not given_twice(honest, split), "the clean twin"
+    assert not given_twice(split, honest), "the clean twin"
+
+
+def test_two_folders_of_one_split_do_not_hide_it() -> None:
+    split, clean = _split(0, sure=False), _split(1, sure=False)
+    named = tuple(f"{'ab'[n % 2]}/{image}" for n, image in enumerate(split.images))
+    assert given_twice(replace(split, images=named), split)
+    assert not given_twice(replace(clean, images=named), split)
+
+
 @pytest.mark.parametrize("right", [1.0, 0.999, 0.99, 0.9, 0.5])
 @pytest.mark.parametrize("digits", [6, 2, 0, None], ids=lambda d: f"{d} digits")
 def test_honest_splits_with_bare_numbers_as_names_are_never_refused(
@@ -96,7 +116,7 @@ def test_rows_whose_labels_differ_are_of_other_images() -> None:
 
 def test_other_names_and_no_rows_tell_nothing() -> None:
     split = _split(0)
-    renamed = replace(split, images=tuple(f"t-{image}" for image in split.images))
+    renamed = replace(split, images=tuple(f"{image}-t" for image in split.images))
     assert not given_twice(renamed, split)
     assert not given_twice(_rows(split, np.arange(0)), split)
 

@@ -62,14 +62,16 @@ class TrainTestGap:
         tested, hits = _by_class(test)
         shares = {name: n / len(test) for name, n in tested.items() if n}
         known = [name for name in shares if trained.get(name)]
-        unlearnt = sum(tested[name] for name in shares if not trained.get(name)) / len(test)
+        unlearnt = sum(tested[name] for name in shares if not trained.get(name))
         share = np.array([shares[name] for name in known])
         n, k = (np.array([counts[name] for name in known], int) for counts in (trained, right))
         rates = k / np.maximum(n, 1)
         low, high = stats.proportion_intervals(k, n, confidence)
         pooled = float(train.correct.mean())
+        # Weighed by counts, which add up exactly: shares may sum to 0.9999999999999998.
+        weighed = np.array([tested[name] for name in known]) @ rates + unlearnt * pooled
         return cls(
-            learnt=float(share @ rates) + unlearnt * pooled,
+            learnt=float(weighed / len(test)),
             pooled=pooled,
             trained=len(train),
             right=sum(hits.values()),
@@ -78,7 +80,7 @@ class TrainTestGap:
                 float(np.linalg.norm(share * (rates - low))),
                 float(np.linalg.norm(share * (high - rates))),
             ),
-            unlearnt=unlearnt,
+            unlearnt=unlearnt / len(test),
             confidence=confidence,
         )
 

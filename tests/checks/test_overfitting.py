@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from auditor.check import Status
 from auditor.checks.overfitting import Overfitting
 from auditor.evidence.overlap import Overlap, OverlapPair
 from auditor.evidence.predictions import Predictions
 from auditor.evidence.training_log import TrainingLog
+from auditor.generalisation import TrainTestGap
 from tests.references import gap_bounds
 
 Side = Callable[[int, int], Predictions]
@@ -63,6 +66,21 @@ def test_frequent_hard_classes_are_no_gap(predictions: Callable[..., Predictions
     test = predictions({"a": {"a": 500}, "b": {"b": 1600, "a": 400}}, ["a", "b"])
     train = predictions(BALANCED, ["a", "b"])
     assert Overfitting().run(train, test, None, None).status is Status.PASS
+
+
+@given(counts=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 9)), min_size=2, max_size=12))
+def test_what_is_learnt_by_heart_is_learnt_without_remainder(
+    predictions: Callable[..., Predictions], counts: list[tuple[int, int]]
+) -> None:
+    """Shares of classes rarely sum to 1: none would print as 100.000000000%."""
+    tested = {f"c{i}": {f"c{i}": n} for i, (n, _) in enumerate(counts)}
+    trained = {f"c{i}": {f"c{i}": n} for i, (_, n) in enumerate(counts)}
+    if not any(n for n, _ in counts) or not any(n for _, n in counts):
+        return
+    train, test = predictions(trained, [*trained]), predictions(tested, [*tested])
+    missed = replace(train, predicted=(train.label + 1) % len(counts))
+    assert TrainTestGap.of(train, test, 0.95).learnt == 1.0
+    assert TrainTestGap.of(missed, test, 0.95).learnt == 0.0
 
 
 def test_classes_are_known_by_name(predictions: Callable[..., Predictions]) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     Columns = dict[str, pa.Array]
     Pending = Callable[[], Columns]
+    Look = Callable[[int, Callable[[Image.Image], Any]], Any]
 
 __all__ = [
     "Observer",
@@ -104,6 +105,20 @@ class Observer(ABC):
     def by_label(self) -> bool:
         """Whether another label would make another row; else a row is used again under any."""
         return True
+
+    def try_out(self, look: Look) -> None:
+        """Look at a few images before the pass, if what ``about`` says depends on them.
+
+        Called in the main thread, before a pass asks for anything else.
+
+        Parameters
+        ----------
+        look
+            An image's place in the split, and what to do with it → what came of that; None where
+            the image cannot be read, or that fails. One that kills the process is left out when
+            the pass is begun again.
+        """
+        del look
 
     @abstractmethod
     def prepare(self, image: Image.Image, data: bytes) -> Any:

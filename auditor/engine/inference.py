@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.data.classes import require_known
-from auditor.data.decode import Unreadable, full_size, open_image, to_rgb
+from auditor.data.decode import full_size, open_image, to_rgb
 from auditor.data.samples import Samples
 from auditor.engine.compiling import pays
 from auditor.engine.decoding import Decoder
-from auditor.engine.forward import TRIED, Forward, default_batch
+from auditor.engine.first_images import FirstImages
+from auditor.engine.forward import Forward, default_batch
 from auditor.engine.jpegs import Jpeg, jpeg
 from auditor.engine.lookup import Rows
 from auditor.engine.replica import Replica
@@ -33,14 +33,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from auditor.engine.link import Arrays
+    from auditor.provider import Look
 
 __all__ = ["PROBABILITIES_THAT_FIT", "Inference"]
 
 PROBABILITIES_THAT_FIT = 50_000_000
 """Full probabilities are kept up to this many values (images × classes)."""
-
-_SOUGHT = 64
-"""Images among which readable ones are sought, to try out how the model is run."""
 
 _TOLD_APART = ("classes", "dtype", "features", "forward", "probabilities_kept", "transform")
 """What rows of one table have in common, as the parts of one pass do, wherever they were made."""
@@ -88,6 +86,7 @@ class Inference(Observer):
         there = candidate.transform == "device"
         self._steps = candidate.loaded.preprocessing.on_tensors() if there else None
         self._rows, self._turn = Rows(samples.images), 0
+        self._first_images = FirstImages(samples)
         names = candidate.classes.names
         if len(names) < 2:
             raise InputError(
@@ -103,7 +102,7 @@ class Inference(Observer):
         # Here, before threads prepare images: a model that is traced to be folded changes, for that
         # long, what calling any module does, those of the transform among them.
         if not self._elsewhere:
-            _ = self._replicas
+            _ = self._ready
 
     @cached_property
     def _elsewhere(self) -> bool:
@@ -120,7 +119,7 @@ class Inference(Observer):
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs to prepare images; it loads the model if it runs it."""
         state = {**vars(self), "_transform": self._transform}
-        for made in ("_replicas", "_first_images", "batch_size"):
+        for made in ("_ready", "_replicas", "batch_size"):
             state.pop(made, None)
         return state | {"candidate": replace(self.candidate), "_elsewhere": False}
 
@@ -131,28 +130,22 @@ class Inference(Observer):
         vars(self).update(state)
 
     @cached_property
-    def _replicas(self) -> tuple[Replica, ...]:
+    def _ready(self) -> list[tuple[Forward, torch.device, Decoder | None]]:
+        """How the model is run on each device, which the first images may change."""
         from auditor.models.device import choose_devices
 
         devices = self._devices or choose_devices(self.candidate.device)
         model = self.candidate.loaded.model
         others = [copy.deepcopy(model) for _ in devices[1:]]
         models = [copy.deepcopy(model) if self._copied else model, *others]
-        return tuple(map(self._replica, models, devices))
-
-    def _replica(self, model: torch.nn.Module, device: torch.device) -> Replica:
-        forward = self._forward(model, device)
-        if not forward.is_plain and (first := self._first_images) is not None:
-            forward.settle(first.to(device))
-        return Replica(
-            forward,
-            device,
-            self._dtype,
-            self.candidate,
-            probabilities=self._keep_all,
-            features_of=len(self.samples) if self._wants_features else 0,
-            decoder=Decoder(device, self._steps, self._decoded) if self._steps else None,
-        )
+        return [
+            (
+                self._forward(model, device),
+                device,
+                Decoder(device, self._steps, self._decoded) if self._steps else None,
+            )
+            for model, device in zip(models, devices, strict=True)
+        ]
 
     def _forward(self, model: torch.nn.Module, device: torch.device) -> Forward:
         try:
@@ -171,18 +164,35 @@ class Inference(Observer):
             raise
 
     @cached_property
-    def _first_images(self) -> torch.Tensor | None:
-        """The first of the whole split that can be read, as the model takes them, if any can."""
+    def _replicas(self) -> tuple[Replica, ...]:
+        return self._settled(None)
+
+    def _settled(self, look: Look | None) -> tuple[Replica, ...]:
+        """Choose between ways of running the model on the first images of the whole split."""
         import torch
 
-        found: list[torch.Tensor] = []
-        for image in self.samples.images[:_SOUGHT]:
-            with suppress(OSError, Unreadable):
-                found.append(self._picture(open_image(self.samples.read(image))))
-            if len(found) == TRIED:
-                break
-        normalise = self.candidate.loaded.preprocessing.normalise
-        return normalise(torch.stack(found)) if found else None
+        ways = [(forward, device) for forward, device, _ in self._ready if not forward.is_plain]
+        if ways and (first := self._first_images.prepared(self._picture, look)):
+            batch = self.candidate.loaded.preprocessing.normalise(torch.stack(first))
+            for forward, device in ways:
+                forward.settle(batch.to(device))
+        return tuple(
+            Replica(
+                forward,
+                device,
+                self._dtype,
+                self.candidate,
+                probabilities=self._keep_all,
+                features_of=len(self.samples) if self._wants_features else 0,
+                decoder=decoder,
+            )
+            for forward, device, decoder in self._ready
+        )
+
+    def try_out(self, look: Look) -> None:
+        """Settle how the model is run."""
+        if not self._elsewhere and "_replicas" not in vars(self):
+            vars(self)["_replicas"] = self._settled(look)
 
     @cached_property
     def batch_size(self) -> int | None:

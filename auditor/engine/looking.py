@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, Self
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from auditor.data.decode import Unreadable, open_image
 from auditor.data.samples import Samples
@@ -14,7 +15,10 @@ from auditor.engine.known import digest_of
 from auditor.errors import escaped
 from auditor.provider import Observer
 
-__all__ = ["Seen", "Threads", "Wanted", "look"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Seen", "Threads", "Wanted", "look", "looked_at"]
 
 
 class Wanted(NamedTuple):
@@ -95,6 +99,14 @@ def look(samples: Samples, wanted: Wanted, journal: NoJournal) -> Seen:
         return Seen(wanted.row, {}, {}, error=reason)
     with journal.at(wanted.row):
         return _opened(samples, wanted, journal.here)
+
+
+def looked_at(samples: Samples, row: int, work: Callable[[Image], Any], journal: NoJournal) -> Any:
+    """Return what comes of one image; None where it cannot be read, or the work on it fails."""
+    if row not in journal.poison:
+        with journal.at(row), suppress(Exception):
+            return work(open_image(samples.read(samples.images[row])))
+    return None
 
 
 def _opened(samples: Samples, wanted: Wanted, here: bool) -> Seen:

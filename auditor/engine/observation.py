@@ -21,6 +21,7 @@ from auditor.engine.collecting import Task
 from auditor.engine.known import digest_of, known_rows
 from auditor.engine.shards import Shard
 from auditor.engine.showing import Plan, show
+from auditor.engine.trying import try_out
 from auditor.progress import Progress
 from auditor.provider import Observer
 from auditor.store import Store
@@ -82,15 +83,31 @@ def observe_samples(
         What was seen cannot be stored; the parts that were are kept.
     """
     engine = engine or EngineTable()
-    tasks = [task_of(name, samples, each, store, shard) for name, each in observers.items()]
-    plan = Plan.of(samples, tasks, shard, here=engine.kind == "local")
-    failed = _shown(plan, progress, engine, len(plan.rows) if shard else len(samples))
+    failed, poison = try_out(samples, _trying(observers, store, shard), progress)
+    tasks = [
+        task_of(name, samples, each, store, shard)
+        for name, each in observers.items()
+        if name not in failed
+    ]
+    plan = Plan.of(samples, tasks, shard, poison, here=engine.kind == "local")
+    failed |= _shown(plan, progress, engine, len(plan.rows) if shard else len(samples))
     for task in tasks:
         if task.name not in failed and shard is None:
             each = observers[task.name]
             pieces, schema = whole(task, samples, each.method)
             store.save_stream(task.name, task.key, pieces, schema, each.origin, each.method)
     return failed
+
+
+def _trying(
+    observers: Mapping[str, Observing], store: Store, shard: Shard | None
+) -> dict[str, tuple[Observer, Path]]:
+    """Return who tries out what, and where it is remembered: for each share apart."""
+    place = f"tried-{shard.number}-of-{shard.of}" if shard else "tried"
+    return {
+        name: (each.observer, store.parts(name, each.key).folder / place)
+        for name, each in observers.items()
+    }
 
 
 def _shown(

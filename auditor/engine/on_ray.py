@@ -230,7 +230,7 @@ class _Pass:
         self._plan, self._cluster, self._progress = plan, cluster, progress
         self.failed: dict[str, BaseException] = {}
         """What became of the observers that failed."""
-        self._poison: dict[int, str] = {}
+        self._poison = dict(plan.poison)
         self._deaths, self._tried = Counter[int](), set[int]()
 
     def run(self, chunks: list[Todo]) -> Iterator[int]:

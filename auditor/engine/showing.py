@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -51,17 +51,25 @@ class Plan:
     stumbles: Stumbles
     shard: Shard | None = None
     """The share of a machine that is one of several."""
+    poison: Mapping[int, str] = field(default_factory=dict)
+    """Images that are known to kill who opens them, and how."""
 
     @classmethod
     def of(
-        cls, samples: Samples, tasks: Sequence[Task], shard: Shard | None, *, here: bool
+        cls,
+        samples: Samples,
+        tasks: Sequence[Task],
+        shard: Shard | None,
+        poison: Mapping[int, str],
+        *,
+        here: bool,
     ) -> Self:
         """Leave out what is stored; of each task only the share of a shard counts, if any.
 
         What this machine made in another way than it would now is made again; of what others will
         do, nothing can be known yet. A share that is made again is described when it is whole.
         """
-        plan = cls(samples, tasks, {}, Stumbles(), shard=shard)
+        plan = cls(samples, tasks, {}, Stumbles(), shard, poison)
         plan.todo = {task.name: plan._left(task, shard or Shard(1, 1), here) for task in tasks}
         for task in tasks:
             if shard is not None and plan.todo[task.name]:
@@ -73,7 +81,7 @@ class Plan:
         """Places in the split of what somebody has still to see, shape (n,), ascending."""
         n = len(self.samples)
         masks = [_mask(task, self.todo[task.name], n) for task in self.tasks]
-        return np.flatnonzero(np.any(masks, axis=0))
+        return np.flatnonzero(np.any(masks, axis=0)) if masks else np.arange(0)
 
     @property
     def whole(self) -> NDArray[np.bool_]:
@@ -147,6 +155,7 @@ def show(
         lookers(plan.samples, observers, workers, len(rows)) as eyes,
         progress.stage(label, total, done=total - len(rows)) as advance,
     ):
+        journal.poison.update(plan.poison)
         failed = show_rows(plan, rows, advance, eyes, journal)
     return plan.stumbles.hopeless() | failed
 

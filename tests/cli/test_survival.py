@@ -31,19 +31,26 @@ def opened(path, *flags, **more):
 os.open = opened
 """
 """A file that kills whoever opens it, in this process and in those that it starts."""
+FOLDED = """
+def folded():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), ByColour(2))
+"""
+"""A model that is run in another way than it came in, which is tried out on the first images."""
 
 
 def python(code: str, *words: str) -> list[str]:
     return [sys.executable, "-c", textwrap.dedent(code), *words]
 
 
+@pytest.mark.parametrize("model", ["two", "folded"])
 def test_a_deadly_image_is_found_named_and_counted(
-    here: Path, image_folder: Callable[..., Path], module: Callable[..., str]
+    here: Path, image_folder: Callable[..., Path], module: Callable[..., str], model: str
 ) -> None:
     image_folder("test", {"a": 30, "b": 30})
     (here / "deadly").mkdir()
     (here / "deadly" / "sitecustomize.py").write_text(DEADLY)
-    reference = f"{module()}:two"
+    reference = f"{module(FOLDED)}:{model}"
     paths = os.pathsep.join(map(str, (here / "deadly", here / "modules")))
     words = ("run", "--module", reference, "--test", "test")
     done = subprocess.run(

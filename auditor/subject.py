@@ -1,7 +1,8 @@
 """What ``auditor.toml`` named when evidence was gathered: kept with it, compared before judging.
 
 A file that is here is known by what is in it, one that is not by where it is named to be: as it is
-written in the file, which may have moved as a whole, or by its absolute path.
+written in the file, which may have moved as a whole, or by its absolute path. Of data both must be
+the same: a manifest's images lie beside it.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ _MADE = {
     ("overlap", "features"): ("scenes",),
 }
 """Table and key → evidence that is made from it; what is made from that follows."""
+_SPLITS = ("test", "train", "validation")
 _NEXT = "`auditor run` gathers anew"
+_CHANGED = "it held something else then"
 
 
 class _Said(NamedTuple):
@@ -80,6 +83,9 @@ def asked(config: Config, source: ConfigSource) -> dict[str, dict[str, Any]]:
         values = {} if table is None else table.model_dump(mode="json", include=set(keys))
         paths = {k: str(v) for k in values if _is_place(k, v := getattr(table, k))}
         found[name] = values | {k: _place(v, written.get(k), source) for k, v in paths.items()}
+    for key in _SPLITS:
+        if (table := getattr(config.data, key)) is not None:
+            found["data"][key] |= _content(table)
     return found | {"latency": {"timed": is_timed(config)}}
 
 
@@ -94,6 +100,20 @@ def _place(path: str, written: object, source: ConfigSource) -> dict[str, str]:
     by_file = folder and isinstance(written, str) and beside(folder, written) == path
     named = written if by_file else path
     return {"path": Path(path).absolute().as_posix(), "written": Path(str(named)).as_posix()}
+
+
+def _content(path: Path) -> dict[str, str]:
+    """Return what is in one table of images and labels; nothing where there is none here."""
+    from auditor.data import parquet
+    from auditor.data.tables import is_table
+    from auditor.store.files import sha256_of
+
+    if not (is_table(path) and path.is_file()):
+        return {}
+    try:
+        return {"sha256": (parquet.digest if parquet.claims(path) else sha256_of)(path)}
+    except (InputError, OSError):  # said where it is read
+        return {}
 
 
 def require_same_subject(config: Config, graph: Graph, source: ConfigSource) -> None:
@@ -173,13 +193,13 @@ def _difference(now: _Said, name: str, graph: Graph) -> str:
     if graph.store.key(name) is None:  # said by who asks for it
         return ""
     if (same := _same_content(now, name, graph)) is not None:
-        return "" if same else "it held something else then"
+        return "" if same else _CHANGED
     tables = graph.store.asked(name)
     if tables is None:
         return "which it does not say: an earlier version gathered it, or it was merged"
     then = tables.get(now.table, {}).get(now.key)
     if _alike(now.value, then):
-        return ""
+        return "" if _holds_the_same(now.value, then) else _CHANGED
     if not then and (name, now.table) == ("test", "data"):  # predictions saved elsewhere
         return ""
     return _shown(then) if then else "it was not given then"
@@ -187,8 +207,14 @@ def _difference(now: _Said, name: str, graph: Graph) -> str:
 
 def _alike(now: Any, then: Any) -> bool:
     if isinstance(now, dict) and isinstance(then, dict):
-        return any(now[k] == then.get(k) for k in now)
+        return any(now[k] == then.get(k) for k in ("path", "written"))
     return bool(now == then)
+
+
+def _holds_the_same(now: Any, then: Any) -> bool:
+    """Tell whether a table that is here is what it was, as far as that was kept."""
+    digests = [each.get("sha256") for each in (now, then) if isinstance(each, dict)]
+    return None in digests or len({*digests}) < 2
 
 
 def _shown(value: Any) -> str:

@@ -187,6 +187,21 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
     return Samples(root, tuple(images), *found, str(path), metadata, reader=reader, held_in=footers)
 
 
+def digest(path: Path) -> str:
+    """Return the SHA-256 of one file's labels, further columns and footer: no image is read.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    table, _ = _table(path, None)
+    told = hashlib.sha256(repr(_footer(path)).encode())
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        told.update(repr((name, column.to_pylist())).encode())
+    return told.hexdigest()
+
+
 def _found(path: Path) -> list[Path]:
     inside = _inside(path)
     refuse_splits(path, inside)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 Cli = Callable[..., CompletedProcess[str]]
@@ -167,8 +170,6 @@ def test_the_next_run_calls_evidence_by_its_new_name(
 def test_evidence_that_does_not_say_of_what_it_is_is_not_judged_in_a_name(
     cli: Cli, here: Path, audited: Audited
 ) -> None:
-    import json
-
     audited()
     manifest = here / "audit/evidence/manifest.json"
     content = json.loads(manifest.read_text())
@@ -191,3 +192,72 @@ def test_after_classes_in_another_order_the_next_run_is_judged_again(
     done = cli("check")
     assert done.returncode == 1
     assert "other saved_classes" not in _said(done)
+
+
+@pytest.fixture
+def listed(here: Path, cli: Cli, image_folder: Callable[..., Path], suffix: str) -> Path:
+    """Audit saved predictions on images of a manifest; return the manifest."""
+    image_folder("data", {"a": 40, "b": 40})
+    images = [f"{name}/{n:04}.png" for name in "ab" for n in range(40)]
+    manifest = here / "data" / f"test{suffix}"
+    _list(manifest, images, [image[0] for image in images])
+    rows = [f"{image},{image[0]},{image[0]}" for image in images]
+    (here / "saved.csv").write_text("\n".join(["image,label,predicted", *rows]))
+    (here / "auditor.toml").write_text(
+        f"[data]\ntest = 'data/{manifest.name}'\n[predictions]\ntest = 'saved.csv'\n"
+    )
+    assert cli("run").returncode == 0
+    assert cli("check").returncode == 0
+    return manifest
+
+
+def _list(manifest: Path, images: list[str], labels: list[str]) -> None:
+    if manifest.suffix == ".parquet":
+        pq.write_table(pa.table({"image": images, "label": labels}), manifest)
+        return
+    rows = (f"{image},{label}" for image, label in zip(images, labels, strict=True))
+    manifest.write_text("\n".join(["image,label", *rows]))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_labels_that_changed_since_are_not_judged_as_they_were(
+    cli: Cli, here: Path, listed: Path
+) -> None:
+    whole = listed.read_bytes()
+    images = [f"{name}/{n:04}.png" for name in "ab" for n in range(40)]
+    _list(listed, images, ["ba"["ab".index(image[0])] for image in images])
+    done = cli("check")
+    assert done.returncode == 2
+    said = "is not what the stored evidence was made from (it held something else then)"
+    assert f"auditor.toml:2: [data] test: data/{listed.name} {said}" in _said(done)
+    listed.write_bytes(whole)
+    assert cli("check").returncode == 0
+    listed.unlink()
+    assert cli("check").returncode == 0, "stored evidence needs no data"
+    _list(listed, images[:9], ["a"] * 9)
+    manifest = here / "audit/evidence/manifest.json"
+    content = json.loads(manifest.read_text())
+    for entry in content["evidence"].values():
+        entry["asked"]["data"]["test"].pop("sha256", None)
+    manifest.write_text(json.dumps(content))
+    assert cli("check").returncode == 0, "evidence of before is judged as it was"
+
+
+def test_images_in_parquet_are_told_apart_by_their_labels(
+    cli: Cli, here: Path, module: Callable[..., str], image_folder: Callable[..., Path]
+) -> None:
+    folder = image_folder("test", {"a": 40, "b": 40})
+    files = sorted(folder.rglob("*.png"))
+    images = [{"bytes": path.read_bytes(), "path": None} for path in files]
+    names = [path.parent.name for path in files]
+    pq.write_table(pa.table({"image": images, "label": names}), here / "test.parquet")
+    (here / "auditor.toml").write_text(
+        f"[candidate]\n{CANDIDATE.format(module=module())}[data]\ntest = 'test.parquet'\n"
+        '[engine]\ndevice = "cpu"\n'
+    )
+    assert cli("run").returncode == 0
+    assert cli("check").returncode == 0
+    pq.write_table(pa.table({"image": images, "label": names[::-1]}), here / "test.parquet")
+    done = cli("check")
+    assert done.returncode == 2
+    assert "[data] test: test.parquet is not what the stored evidence was made" in _said(done)

@@ -143,7 +143,7 @@ def _said(fraud: int, normal: int, found: float, of_fraud: float, of_normal: flo
 
 def _elsewhere(split: Predictions) -> Predictions:
     """Call the images otherwise, as those of another split are called."""
-    return replace(split, images=tuple(f"validation/{image}" for image in split.images))
+    return replace(split, images=tuple(f"validation-{image}" for image in split.images))
 
 
 @pytest.mark.parametrize("said", [(0.8, 0.0, 0.0), (0.0, 0.5, 0.5)], ids=["latent", "constant"])

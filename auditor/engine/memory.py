@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from auditor.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["MOST_IMAGES", "free_memory", "largest_batch", "out_of_memory", "release"]
+__all__ = [
+    "MOST_IMAGES",
+    "free_memory",
+    "largest_batch",
+    "out_of_memory",
+    "release",
+    "too_small",
+]
 
 MOST_IMAGES = 512
 """Images of 224 × 224 a batch that are tried at most: those of one stored part."""
@@ -81,3 +90,28 @@ def free_memory(device: torch.device) -> str:
     elif "SC_AVPHYS_PAGES" in getattr(os, "sysconf_names", {}):  # elsewhere the system does not say
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return "free memory unknown" if free is None else f"{free / 2**30:.1f} GiB free"
+
+
+def too_small(
+    device: torch.device, images: str, size: Sequence[int], said: str, instead: str = ""
+) -> InputError:
+    """Return the error of a device on which not even so few images fit.
+
+    Parameters
+    ----------
+    device
+        The device.
+    images
+        How many, in words.
+    size
+        Channels, height, width of each.
+    said
+        In what words it was refused.
+    instead
+        What else can be done about it.
+    """
+    return InputError(
+        f"{device} ran out of memory, or failed, on {images} of {'×'.join(map(str, size))} "
+        f"({free_memory(device)}): {said}; end what else uses it, or choose another [engine] "
+        f"device, or a smaller dtype{instead}"
+    )

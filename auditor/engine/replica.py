@@ -16,7 +16,7 @@ from auditor.crashes import named
 from auditor.engine.compiling import Run, compiled
 from auditor.engine.features import FeatureTap
 from auditor.engine.link import Arrays, Link
-from auditor.engine.memory import free_memory, largest_batch, out_of_memory, release
+from auditor.engine.memory import largest_batch, out_of_memory, release, too_small
 from auditor.engine.precision import reproducible
 from auditor.engine.ranking import ranked
 from auditor.errors import AuditorError, InputError, first_line
@@ -260,17 +260,10 @@ class Replica:
             if not out_of_memory(error):
                 raise
             if size == 1:
-                raise self._too_small(error) from error
+                sides = self._preprocessing.input_size
+                raise too_small(self.device, "one image", sides, first_line(error)) from error
         release(self.device)  # here, for the error's traceback held what the pass had allocated
         return None
-
-    def _too_small(self, error: Exception) -> InputError:
-        size = "×".join(map(str, self._preprocessing.input_size))
-        return InputError(
-            f"{self.device} ran out of memory, or failed, on one image of {size} "
-            f"({free_memory(self.device)}): {first_line(error)}; end what else uses it, "
-            "or choose another [engine] device, or a smaller dtype"
-        )
 
     def _run(self, images: torch.Tensor, label: torch.Tensor) -> Callable[[], Arrays]:
         import torch

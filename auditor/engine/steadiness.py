@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from auditor.engine.memory import out_of_memory, release, too_small
 from auditor.engine.precision import reproducible
-from auditor.errors import InputError
+from auditor.errors import InputError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +33,7 @@ def require_steady(
     split often begins with images of one class, on which all answers are alike; negatives are not.
     Where all batches are filled up to one size, so are these, twice alike and once otherwise:
     another size would be planned for anew, which takes a GPU as long as thousands of images.
+    Where memory runs out they are not filled up, and at last one image and one negative do.
 
     Parameters
     ----------
@@ -49,24 +51,35 @@ def require_steady(
     Raises
     ------
     InputError
-        The outputs are random, depend on the batch, or are not one row for each image.
+        The outputs are random, depend on the batch, or are not one row for each image; or memory
+        runs out so early that it cannot be seen.
     """
     import torch
 
-    few, images = images, torch.cat([images, -images])
-    try:
-        with torch.inference_mode(), reproducible():
-            if batches and filled >= len(images) + 2:  # one before them, one behind
-                first, other, again = _filled(model, images, filled, name)
-            else:
-                first, other, again = _unfilled(model, images, name, batches)
-    except InputError:
-        raise
-    except Exception:  # it fails again in the pass, which says on which images
-        if filled:  # or goes on with less, where memory ran out
-            require_steady(model, few, name, batches=batches)
-        return
-    _require_alike(first, other, again, images.dtype, name)
+    both = torch.cat([images, -images])
+    few = both[[0, -1]]
+    tries = [(both, filled), (both, 0), (few, 0)] if filled else [(both, 0), (few, 0)]
+    for some, size in tries:
+        try:
+            with torch.inference_mode(), reproducible():
+                found = _outputs(model, some, name, batches, size)
+        except InputError:
+            raise
+        except Exception as error:  # foreign code
+            ran_out, said = out_of_memory(error), first_line(error)
+        else:
+            _require_alike(*found, images.dtype, name)
+            return
+        release(images.device)  # here, for the error's traceback held what the pass had allocated
+    if ran_out:  # anything else fails again in the pass, which says on which images
+        raise _unseen(few, name, said, batches)
+
+
+def _unseen(images: torch.Tensor, name: str, said: str, batches: bool) -> InputError:
+    many = f"{len(images)} images at once" if batches else "one image"
+    alone = "; or say [engine] batch_size = 1, if it may see each image alone" if batches else ""
+    error = too_small(images.device, many, images.shape[1:], said, alone)
+    return InputError(f"{name}: nothing shows that its outputs can be repeated: {error}")
 
 
 def _require_alike(
@@ -85,17 +98,32 @@ def _require_alike(
         )
 
 
+def _outputs(
+    model: Model, images: torch.Tensor, name: str, batches: bool, filled: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return what is to be alike: two runs in one company, and between them one in another."""
+    if batches and filled >= len(images) + 2:  # one before them, one behind
+        first, other, again = _filled(model, images, filled, name)
+        return first, other, again
+    return _unfilled(model, images, name, batches)
+
+
 def _filled(model: Model, images: torch.Tensor, size: int, name: str) -> Iterator[torch.Tensor]:
-    """Yield outputs for the images in the middle of a batch: of black, of noise, of black."""
+    """Yield outputs for the images in the middle of a batch: of black, of noise, of black.
+
+    There is one batch, for a device may have no room for a second.
+    """
     import torch
 
+    noise = torch.Generator().manual_seed(0)
+    batch = images.new_empty(size, *images.shape[1:])
     before = (size - len(images)) // 2
-    batch = images.new_zeros(size, *images.shape[1:])
-    noise = torch.randn(batch.shape, generator=torch.Generator().manual_seed(0)).to(batch)
-    for fill in (batch, noise, batch):
-        whole = fill.clone()
-        whole[before : before + len(images)] = images
-        yield _rows(model, whole, name)[before : before + len(images)]
+    middle = slice(before, before + len(images))
+    for noisy in (False, True, False):
+        for each in batch:
+            each.copy_(torch.randn(each.shape, generator=noise) if noisy else torch.zeros(()))
+        batch[middle] = images
+        yield _rows(model, batch, name)[middle].clone()  # it may be a part of what it was given
 
 
 def _unfilled(

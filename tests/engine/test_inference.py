@@ -215,12 +215,27 @@ def test_nothing_is_said_of_halves_where_there_were_none(candidate: Any, samples
     assert "batch_size_halved_to" not in inference.about()
 
 
-def test_where_not_one_image_fits_the_next_step_is_said(candidate: Any, samples: Samples) -> None:
-    inference = Inference(candidate("hopeless"), samples)
+@pytest.mark.parametrize(("batch_size", "many"), [(None, "2 images at once"), (1, "one image")])
+def test_where_not_one_image_fits_the_next_step_is_said(
+    candidate: Any, samples: Samples, batch_size: int | None, many: str
+) -> None:
+    inference = Inference(candidate("hopeless", batch_size=batch_size), samples)
     with pytest.raises(
-        InputError, match=r"cpu ran out of memory, or failed, on one.*free.*\[engine\]"
+        InputError, match=rf"cpu ran out of memory, or failed, on {many} .*free.*\[engine\]"
     ):
         look(inference, samples)
+
+
+def test_so_it_is_where_memory_runs_out_later(candidate: Any, samples: Samples) -> None:
+    handle = candidate()
+    handle.loaded.model.limit = 0
+    forward = Forward(handle.loaded.model, CPU, "float32", (3, 12, 12))
+    replica = Replica(forward, CPU, "float32", handle, probabilities=True)
+    images = prepared(Inference(candidate(), samples), samples)[:4]
+    with pytest.raises(
+        InputError, match=r"cpu ran out of memory, or failed, on one image of 3×12×12 .*\[engine\]"
+    ):
+        replica.start(images, np.zeros(4, int))
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(1, 1), (100, 64), (512, 512), (10**6, 512)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,90 @@ def test_other_sizes_are_tried_only_where_the_filled_one_does_not_fit() -> None:
     assert {*tight.sizes[1:]} == {1, 4}
     with pytest.raises(InputError, match="depend on the other images"):
         require_steady(Sized(lambda x: x.cumsum(0), most=32), images, "it", batches=True, filled=64)
+
+
+class Device:
+    """Counts the numbers that live in tensors, and has no room for more than some."""
+
+    def __init__(self, room: int) -> None:
+        self.room, self.used = room, 0
+
+    def keep(self, made: Tensor) -> Tensor:
+        """Make room for a tensor until nothing holds it."""
+        size = made.numel()
+        if self.used + size > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        self.used += size
+        weakref.finalize(made, self._free, size)
+        return made
+
+    def _free(self, size: int) -> None:
+        self.used -= size
+
+
+class OnDevice(nn.Module):
+    """Some layers, the outputs of all of which are held until it ends."""
+
+    def __init__(self, device: Device, sees: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.device, self.sees = device, sees
+
+    def forward(self, images: Tensor) -> Tensor:
+        held = [images]
+        for _ in range(12):
+            held.append(self.device.keep(held[-1] * 1))
+        return self.sees(held[-1]).mean(dim=(2, 3))[:, :2]
+
+
+IMAGE = 3 * 16 * 16
+
+
+@pytest.mark.parametrize("filled", [64, 0])
+@pytest.mark.parametrize("room", [80 * IMAGE, 2 * 12 * IMAGE])
+def test_where_memory_ran_out_what_it_held_is_given_back_and_less_is_looked_at(
+    filled: int, room: int
+) -> None:
+    images, device = torch.rand(2, 3, 16, 16, generator=torch.manual_seed(0)), Device(room)
+    images[1] /= 50
+    for sees in ON_THE_BATCH["depend on the other images"].values():
+        with pytest.raises(InputError, match="depend on the other images"):
+            require_steady(OnDevice(device, sees), images, "it", batches=True, filled=filled)
+    require_steady(OnDevice(device, torch.tanh), images, "it", batches=True, filled=filled)
+    assert device.used == 0
+
+
+@pytest.mark.parametrize(
+    ("batches", "room", "said"),
+    [
+        (True, 23, r"^it: .*cpu ran out of .* on 2 images at once of 3×16×16 .*batch_size = 1"),
+        (False, 11, r"^it: .*cpu ran out of .* on one image of 3×16×16 .*a smaller dtype$"),
+    ],
+)
+@pytest.mark.parametrize("filled", [64, 0])
+def test_where_memory_does_not_let_it_be_seen_it_is_no_pass(
+    filled: int, batches: bool, room: int, said: str
+) -> None:
+    model = OnDevice(Device(room * IMAGE), torch.tanh)
+    with pytest.raises(InputError, match=said):
+        require_steady(model, torch.randn(2, 3, 16, 16), "it", batches=batches, filled=filled)
+    alone = OnDevice(Device(12 * IMAGE), torch.tanh)
+    require_steady(alone, torch.randn(2, 3, 16, 16), "it", batches=False, filled=filled)
+
+
+def test_batches_of_one_size_share_one_place_in_memory() -> None:
+    class Norm(nn.Module):
+        """Works in place, and returns a part of what it was given."""
+
+        places = frozenset[int]()
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.places |= {images.data_ptr()}
+            return images.sub_(images.mean(0)).flatten(1)
+
+    images, model = torch.randn(2, 3, 16, 16), Norm()
+    with pytest.raises(InputError, match="depend on the other images"):
+        require_steady(model, images, "it", batches=True, filled=64)
+    assert len(model.places) == 1
 
 
 def test_equal_and_broken_outputs_are_left_to_the_pass() -> None:

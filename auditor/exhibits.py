@@ -58,7 +58,17 @@ def describe_candidate(graph: Graph) -> CandidateInfo:
     )
     source = str(graph.get("test").about.get("source", ""))
     name = graph.config.candidate.name or told.get("name") or source.rsplit("/", 1)[-1]
-    return CandidateInfo(**{**told, **costs, "name": name or "candidate"})
+    found = {**told, **costs, "predictions_digests": _files_of_predictions(graph)}
+    return CandidateInfo(**{**found, "name": name or "candidate"})
+
+
+def _files_of_predictions(graph: Graph) -> dict[str, str]:
+    """Return the digest of each file of saved predictions that was judged, by split."""
+    found = {split: _if_had(graph, split) for split in ("test", "train", "validation")}
+    digests = {
+        split: said.about.get("file_digest") for split, said in found.items() if said is not None
+    }
+    return {split: digest for split, digest in digests.items() if digest}
 
 
 def describe_data(graph: Graph) -> DataInfo:

@@ -47,6 +47,11 @@ class SavedPredictions:
         digest.update(_bytes(self.path))
         return digest.hexdigest()
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file, by which anybody can tell that it is the one that was judged."""
+        return hashlib.sha256(_bytes(self.path)).hexdigest()
+
     def read(self, samples: Samples | None = None) -> Predictions:
         """Return the predictions; ``InputError`` where rows lack or labels disagree."""
         from auditor.evidence.predictions import Predictions
@@ -66,6 +71,7 @@ class SavedPredictions:
             metadata=table.metadata,
             about={
                 "source": str(self.path),
+                "file_digest": self.digest,
                 "class_order": table.classes.order,
                 "left_out": "" if samples is None else samples.left_out.said,
             },

@@ -46,6 +46,8 @@ class CandidateInfo(Record):
     """Where the weights came from, as a sentence."""
     weights_digest: str | None = None
     """SHA-256 of the checkpoint file; of the digests of all files where weights lie beside it."""
+    predictions_digests: dict[str, str] = Field(default_factory=dict)
+    """Split → SHA-256 of the file of saved predictions, where these were judged."""
     preprocessing: str | None = None
     parameters: int | None = None
     macs: int | None = None

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shlex
 import textwrap
 from collections.abc import Callable
@@ -8,6 +10,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+
+from auditor.record import Audit
 
 Cli = Callable[..., CompletedProcess[str]]
 
@@ -248,3 +252,23 @@ def test_saved_predictions_win_over_a_model_and_it_is_said(
     said = "the saved predictions are judged; [candidate] is not run"
     assert said in cli("run").stderr
     assert said not in cli("run", "--predictions", good).stderr
+
+
+def test_each_file_of_predictions_is_known_by_its_digest(cli: Cli, good: str, here: Path) -> None:
+    train = here / "train.csv"
+    rows = [f"t{n},{('cat', 'dog')[n % 2]},{('cat', 'dog')[n % 2]}" for n in range(900)]
+    train.write_text("\n".join(["image,label,predicted", *rows]))
+    assert cli("run", "--predictions", good, "--train-predictions", train.name).returncode == 0
+    digests = {
+        split: hashlib.sha256((here / name).read_bytes()).hexdigest()
+        for split, name in (("test", good), ("train", train.name))
+    }
+    assert Audit.read(here / "audit/audit.json").candidate.predictions_digests == digests
+    page = (here / "audit/report.html").read_text()
+    for title, split in (("Predictions", "test"), ("Training predictions", "train")):
+        assert re.search(rf"{title} SHA-256</dt>\s*<dd>(<code>)?{digests[split]}<", page)
+    assert "Validation predictions SHA-256" not in page
+    for name in (good, train.name):
+        (here / name).unlink()
+    assert cli("check").returncode == 0
+    assert Audit.read(here / "audit/audit.json").candidate.predictions_digests == digests

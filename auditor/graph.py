@@ -239,7 +239,7 @@ class Graph:
                 raise crash
             raise InputError(f"{name} failed: {named(crash)}") from crash
         samples: Samples = self.get(str(asked.samples))
-        tasks = {n: task_of(n, samples, each, self.store, shard) for n, each in observers.items()}
+        tasks = {n: task_of(n, samples, each, self.store) for n, each in observers.items()}
         for name, task in tasks.items():
             write_share(task, samples, observers[name], shard)
         if tasks and (said := why_nothing(shard, samples, tasks.values())):

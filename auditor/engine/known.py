@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from auditor.data.samples import Samples
 from auditor.engine.ways import accepted
+from auditor.progress import Progress
 from auditor.provider import Observer
 from auditor.store.columns import made_by, told
 
 __all__ = [
     "DIGEST",
     "LOOKS",
+    "Digests",
     "Known",
     "can_be_read_now",
     "digest_of",
@@ -39,11 +41,56 @@ _OURS = ("image", "label", "representative", *LOOKS)
 """Columns that follow from the split as it is now."""
 _INDEX = ("image", "label", "error", *LOOKS, DIGEST)
 _UNKNOWN = -1
+_UNDER_WAY = 1024
+"""Files that are read at a time."""
 
 
 def digest_of(data: bytes) -> bytes:
     """Return 16 bytes that stand for a file's content."""
     return xxhash.xxh3_128_digest(data)
+
+
+class Digests:
+    """What is in the files of a split: each is read once, whoever asks.
+
+    Parameters
+    ----------
+    samples
+        The split, n images.
+    progress
+        Who is told how many were read.
+    """
+
+    def __init__(self, samples: Samples, progress: Progress) -> None:
+        self._samples, self._progress = samples, progress
+        self._found = np.zeros((len(samples), 16), np.uint8)
+        self._read, self._there = np.zeros((2, len(samples)), bool)
+
+    def of(self, rows: NDArray[np.int64]) -> pa.Array:
+        """Return the digests of some images, each of 16 bytes; null for what cannot be read."""
+        new = rows[~self._read[rows]]
+        if len(new):
+            self._read_all(new)
+        found = pa.py_buffer(np.ascontiguousarray(self._found[rows]))
+        whole = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(rows), [None, found])
+        return pc.if_else(pa.array(self._there[rows]), whole, pa.scalar(None, pa.binary(16)))
+
+    def _read_all(self, rows: NDArray[np.int64]) -> None:
+        """Read some files, of which a few are under way at a time: memory stays bounded."""
+        label = f"reading what looks new in {self._samples.source}"
+        with ThreadPoolExecutor() as pool, self._progress.stage(label, len(rows)) as advance:
+            for start in range(0, len(rows), _UNDER_WAY):
+                some = rows[start : start + _UNDER_WAY].tolist()
+                images = [self._samples.images[row] for row in some]
+                digests = pool.map(partial(_digest, self._samples), images)
+                for row, digest in zip(some, digests, strict=True):
+                    self._take(row, digest)
+                    advance(1)
+
+    def _take(self, row: int, digest: bytes) -> None:
+        self._read[row], self._there[row] = True, bool(digest)
+        if digest:
+            self._found[row] = np.frombuffer(digest, np.uint8)
 
 
 class Known:
@@ -109,7 +156,9 @@ def _is_ours(column: str) -> bool:
     return column in _OURS or column.startswith("meta.")
 
 
-def known_rows(path: Path, samples: Samples, observer: Observer, method: str) -> Known | None:
+def known_rows(
+    path: Path, samples: Samples, observer: Observer, method: str, digests: Digests
+) -> Known | None:
     """Find what need not be looked at again.
 
     A file that looks as it did (place, size, times, inode) is not opened. One that only looks
@@ -125,6 +174,8 @@ def known_rows(path: Path, samples: Samples, observer: Observer, method: str) ->
         Who would look at them. It may refuse what is not as good as what it would see.
     method
         What the rows must be made by: another process may have put others in their place.
+    digests
+        Of the files of the split.
 
     Returns
     -------
@@ -143,7 +194,7 @@ def known_rows(path: Path, samples: Samples, observer: Observer, method: str) ->
         return None
     index = file.read(columns=list(_INDEX))
     place = _by_look(index, samples)
-    place = _by_digest(index, samples, place)
+    place = _by_digest(index, samples, place, digests)
     if observer.by_label:
         place = _of_one_label(index, samples, place)
     return Known(file, place, samples.images, about) if (place >= 0).any() else None
@@ -187,20 +238,16 @@ def _by_look(index: pa.Table, samples: Samples) -> NDArray[np.int64]:
     return place
 
 
-def _by_digest(index: pa.Table, samples: Samples, place: NDArray[np.int64]) -> NDArray[np.int64]:
+def _by_digest(
+    index: pa.Table, samples: Samples, place: NDArray[np.int64], digests: Digests
+) -> NDArray[np.int64]:
     """Read the files that may only have been moved or touched: one of their size was seen."""
-    sizes = [*index[LOOKS[0]].fill_null(_UNKNOWN).to_pylist(), _UNKNOWN]
-    maybe = np.flatnonzero((place < 0) & np.isin(samples.looks[:, 0], sizes))
-    if not len(maybe):
-        return place
-    rows = {digest: row for row, digest in enumerate(index[DIGEST].to_pylist()) if digest}
-    with ThreadPoolExecutor() as pool:
-        for image, digest in zip(
-            maybe.tolist(),
-            pool.map(lambda row: _digest(samples, samples.images[row]), maybe.tolist()),
-            strict=True,
-        ):
-            place[image] = rows.get(digest, -1)
+    sizes = index[LOOKS[0]].fill_null(_UNKNOWN).to_numpy()
+    seen = np.isin(samples.looks[:, 0], np.append(sizes, _UNKNOWN))
+    maybe = np.flatnonzero((place < 0) & seen)
+    known = index[DIGEST].combine_chunks()
+    found = pc.index_in(digests.of(maybe), value_set=known, skip_nulls=True)
+    place[maybe] = found.fill_null(-1).to_numpy(zero_copy_only=False)
     return place
 
 

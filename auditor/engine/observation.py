@@ -18,7 +18,7 @@ from auditor.config import EngineTable
 from auditor.data.samples import Samples
 from auditor.engine.assembling import whole
 from auditor.engine.collecting import Task
-from auditor.engine.known import digest_of, known_rows
+from auditor.engine.known import Digests, digest_of, known_rows
 from auditor.engine.shards import Shard
 from auditor.engine.showing import Plan, show
 from auditor.engine.trying import try_out
@@ -84,8 +84,9 @@ def observe_samples(
     """
     engine = engine or EngineTable()
     failed, poison = try_out(samples, _trying(observers, store, shard), progress)
+    digests = None if shard else Digests(samples, progress)
     tasks = [
-        task_of(name, samples, each, store, shard)
+        task_of(name, samples, each, store, digests)
         for name, each in observers.items()
         if name not in failed
     ]
@@ -121,13 +122,16 @@ def _shown(
 
 
 def task_of(
-    name: str, samples: Samples, observing: Observing, store: Store, shard: Shard | None = None
+    name: str, samples: Samples, observing: Observing, store: Store, digests: Digests | None = None
 ) -> Task:
-    """Return what an observer has to see: not what is known, unless the pass is divided."""
+    """Return what an observer has to see: not what is known, where digests of the files tell it.
+
+    A pass that is divided knows nothing: its machines may have seen different things.
+    """
     key, observer = observing.key, observing.observer
     known = None
-    if observing.earlier is not None and shard is None:
-        known = known_rows(observing.earlier, samples, observer, observing.method)
+    if observing.earlier is not None and digests is not None:
+        known = known_rows(observing.earlier, samples, observer, observing.method, digests)
     wanted = np.arange(len(samples))
     if (images := observer.images) is not None:
         wanted = np.flatnonzero([image in images for image in samples.images])

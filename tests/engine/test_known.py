@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -401,3 +401,57 @@ def test_rows_from_several_groups_are_found_in_any_order(look: Callable[..., Pas
     assert seen.looked == [20]
     assert seen.table["image"].to_pylist() == list(now)
     assert seen.table["width"].to_pylist() == [file.width for file in now.values()]
+
+
+@dataclass(frozen=True)
+class Counted(Memory):
+    """Counts how often a file is read."""
+
+    reads: list[str]
+
+    def read(self, image: str) -> bytes:
+        self.reads.append(image)
+        return super().read(image)
+
+
+def counted(files: Mapping[str, File]) -> tuple[Samples, list[str]]:
+    reader = Counted(files, [])
+    return replace(split(files), reader=reader), reader.reads
+
+
+def test_a_file_is_read_once_whoever_may_know_it(tmp_path: Path) -> None:
+    """And it is shown, for it may take as long as the pass itself."""
+    store, stream = Store(tmp_path / "evidence"), io.StringIO()
+
+    def look(samples: Samples) -> list[Eye]:
+        eyes = {"eye": Eye(), "other": Blind()}
+        observers = {
+            name: Observing(samples.identity, eye, METHOD, {}, store.like(name, METHOD))
+            for name, eye in eyes.items()
+        }
+        assert observe_samples(samples, observers, store, Progress(stream)) == {}
+        return [*eyes.values()]
+
+    many = {f"{n:04}.png": File(1 + n % 8) for n in range(2_100)}
+    look(split(many))
+    assert "reading" not in stream.getvalue()
+    touched, reads = counted({name: file._replace(touched=1) for name, file in many.items()})
+    assert [eye.looked for eye in look(touched)] == [[], []]
+    assert sorted(reads) == sorted(many)
+    assert stream.getvalue().count("reading what looks new in memory: 2,100 images in ") == 1
+
+
+def test_a_file_that_is_gone_meanwhile_is_not_known(look: Callable[..., Pass]) -> None:
+    look(split(FILES))
+
+    class Gone(Memory):
+        def read(self, image: str) -> bytes:
+            if image == "2.png":
+                raise OSError("gone")
+            return super().read(image)
+
+    now = {name: file._replace(touched=1) for name, file in FILES.items()}
+    seen = look(replace(split(now), reader=Gone(now)))
+    assert seen.looked == []
+    assert seen.table["error"].to_pylist() == [None, "gone", *[None] * 4]
+    assert seen.table["width"].to_pylist() == [1, None, 3, 4, 5, 6]

@@ -103,7 +103,7 @@ def gather(where: Path, shard: str, samples: Samples, looking: Observers) -> Non
     store, part = Store(where / "evidence"), Shard.parse(shard)
     assert observe_samples(samples, looking, store, Progress(), shard=part) == {}
     for name, each in looking.items():
-        write_share(task_of(name, samples, each, store, part), samples, each, part)
+        write_share(task_of(name, samples, each, store), samples, each, part)
 
 
 Gather = Callable[..., Path]

@@ -124,7 +124,8 @@ class Observer(ABC):
     def prepare(self, image: Image.Image, data: bytes) -> Any:
         """Work on one decoded image and its file's bytes; called in a worker thread.
 
-        What it raises is that image's error, but for ``AuditorError``, which ends the observer.
+        What it raises is that image's error, but for ``AuditorError``, which ends the observer;
+        ``auditor.data.decode.Unreadable`` says that it would be so another time.
         """
 
     @abstractmethod

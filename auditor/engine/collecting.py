@@ -106,7 +106,7 @@ class Collector:
     def _begin(self, part: int) -> None:
         name, batch = self.task.name, self._batch
         self._batch = []
-        crashes = [seen.crashed[name] for seen in batch if name in seen.crashed]
+        crashes = [crash for seen in batch if (crash := seen.crash(name)) is not None]
         shown = [seen for seen in batch if name in seen.prepared]
         self._stumbles.note(name, crashes, bool(shown))
         self._begun.append(_Begun(part, batch, self._shown(shown)))
@@ -125,7 +125,9 @@ class Collector:
         """Wait for the oldest batch; store its part where it was the last of it."""
         begun = self._begun.popleft()
         self._chunks.append(_table(self.task, self._samples, begun.batch, begun.columns()))
-        self._again |= any(self.task.name in s.crashed or s.unread for s in begun.batch)
+        self._again |= any(
+            seen.unread or seen.crash(self.task.name) is not None for seen in begun.batch
+        )
         if sum(len(chunk) for chunk in self._chunks) == len(self.task.rows_of(begun.part)):
             table = pa.concat_tables(self._chunks, promote_options="default")
             made = saying(table, made_here(self.task.observer))
@@ -153,9 +155,9 @@ def _names(samples: Samples, batch: Sequence[Seen]) -> pa.Array:
 
 
 def _reason(task: Task, seen: Seen) -> str:
-    crash = seen.crashed.get(task.name)
+    crash = seen.crash(task.name)
     if crash is None:
-        return str(seen.error)
+        return str(seen.crashed.get(task.name, seen.error))
     maker = type(task.observer).__name__
     return f"{maker} failed on it: {named(crash)}"
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from auditor.data.decode import REDUCED_SIDE, file_kind, full_size, reduced_image, to_grey
 from auditor.models.identity import installed_version
+from auditor.models.resized import too_large
 
 if TYPE_CHECKING:
     from auditor.models.tensor_transform import OnTensors
@@ -71,6 +72,8 @@ def jpeg(image: Image.Image, data: bytes, steps: OnTensors) -> Jpeg | None:
     known = file_kind(image) in (("JPEG", "RGB"), ("JPEG", "L"))
     fits = min(width, height) >= FEWEST and width * height <= _MOST_PIXELS
     if not known or not fits or len(data) > MOST_BYTES or _is_stored_as_rgb(image):
+        return None
+    if too_large(height, width, steps.resized):
         return None
     if (upright := _upright(data)) is None:
         return None

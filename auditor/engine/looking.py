@@ -44,6 +44,11 @@ class Seen(NamedTuple):
     unread: bool = False
     """Whether the system did not give the file as it was listed: another time it may."""
 
+    def crash(self, name: str) -> BaseException | None:
+        """Return what an observer crashed on; not that it cannot read the image, which stays so."""
+        crash = self.crashed.get(name)
+        return None if isinstance(crash, Unreadable) else crash
+
 
 class Threads:
     """Threads of this process: all that a few cores need, beside Python's one lock.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.config.tables import LARGEST_SIDE
 from auditor.errors import InputError, did_you_mean
+from auditor.models.resized import Resize, require_room, timms_resize
 from auditor.wording import setting
 
 if TYPE_CHECKING:
@@ -115,9 +116,15 @@ class Preprocessing:
             Exactly timm's steps on PIL's pictures, which end in floats. Without, the same on 8-bit
             tensors where that can be done: faster, within a few grey levels
             (``auditor.models.tensor_transform``), and a quarter of the bytes to copy to a device.
+
+        Returns
+        -------
+        callable
+            Raises ``Unreadable`` for an image that would be too large once it is resized.
         """
-        fast = None if reference else self.on_tensors()
-        return partial(_apply, _MODES[self.input_size[0]], fast or self._timms())
+        timms = self._timms()
+        fast, resize = None if reference else self.on_tensors(), timms_resize(timms.transforms[0])
+        return partial(_apply, _MODES[self.input_size[0]], resize, fast or timms)
 
     def normalise(self, batch: Tensor, kind: dtype | None = None) -> Tensor:
         """Return a batch of what ``transform`` returned as the model takes it.
@@ -304,7 +311,8 @@ def _json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _apply(mode: str, steps: Callable[[Image], Tensor], image: Image) -> Tensor:
+def _apply(mode: str, resize: Resize, steps: Callable[[Image], Tensor], image: Image) -> Tensor:
+    require_room(image, resize)
     if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
         image = image.convert("RGBA")  # the same colours, without Pillow's warning on the way
     if image.mode in _DETOURS:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from auditor.data.decode import to_pixels
+from auditor.models.resized import resized
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -76,11 +77,7 @@ class OnTensors:
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Return height and width of a resized image, as torchvision rounds them."""
-        if not isinstance(self.size, int):
-            return self.size[0], self.size[1]
-        short, long = sorted((height, width))
-        longer = int(self.size * long / short)
-        return (longer, self.size) if height > width else (self.size, longer)
+        return resized(self.size, height, width)
 
     def offsets(self, height: int, width: int) -> tuple[int, int]:
         """Return the first row and column of a resized image that the crop keeps."""

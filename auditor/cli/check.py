@@ -28,7 +28,8 @@ def command(config: Path | None, **flags: Any) -> int:
     """Judge stored evidence again, without the model or the data.
 
     Reads what `auditor run` stored in OUTPUT/evidence, on this machine or another, and decides
-    by the policy and the options of CONFIG (./auditor.toml where there is one). Needs no torch.
+    by the policy and the options of CONFIG (./auditor.toml where there is one). An audit that was
+    judged by another file is judged again by a file that is named, alone. Needs no torch.
 
     \b
     auditor check
@@ -36,18 +37,22 @@ def command(config: Path | None, **flags: Any) -> int:
 
     Exit status: 0 accepted, 1 rejected, 2 the command or the input is wrong, 3 undecided.
     """  # noqa: D301
+    from auditor.cli.judged_by import refuse_other_rules
     from auditor.cli.judging import judge
     from auditor.errors import InputError
     from auditor.runner import evidence_directory
 
     _refuse_audit(config)
-    loaded, source = load(file_to_use(config, enough=False), flags)
+    file = file_to_use(config, enough=False)
+    loaded, source = load(file, flags)
     evidence = evidence_directory(loaded)
     if not evidence.is_dir():
         raise InputError(
             f"{evidence}: no evidence is stored there; `auditor run` gathers it, and --output "
             "names the folder of another audit"
         )
+    if config is None:
+        refuse_other_rules(loaded, file, flags)
     return judge(loaded, source, gathering=False)
 
 

@@ -286,3 +286,56 @@ def test_check_knows_files_by_what_is_in_them(
     assert cli("check").returncode == ran.returncode
     write("auditor.toml", config.format("other.csv", "training.csv") + 'validation = "val.csv"\n')
     assert cli("check").returncode == ran.returncode
+
+
+STRICT = """
+[predictions]
+test = "good.csv"
+{}
+[output]
+directory = "out"
+"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "table"),
+    [
+        ("[checks.top1-accuracy]\nlevel = 'block'\nmin_accuracy = 0.99", "[checks]"),
+        ("[policy]\npreset = 'pull-request'", "[policy]"),
+        ("[deployment]\nprevalence = {cat = 0.9, dog = 0.1}", "[deployment]"),
+        ("[overlap]\ngroups = ['patient']", "[overlap]"),
+    ],
+)
+def test_check_replaces_no_audit_by_one_of_other_rules_unsaid(
+    cli: Cli, good: str, here: Path, rules: str, table: str
+) -> None:
+    del good
+    (here / "strict.toml").write_text(STRICT.format(rules))
+    first = cli("run", "strict.toml")
+    record = (here / "out/audit.json").read_bytes()
+    done = cli("check", "--output", "out")
+    assert done.returncode == 2
+    assert f"out/audit.json: was judged by strict.toml, whose {table} this command" in done.stderr
+    assert "name the file: auditor check strict.toml" in done.stderr
+    (here / "auditor.toml").write_text(STRICT.format(""))
+    assert cli("check", "--output", "out").returncode == 2, "a file that merely lies here"
+    assert (here / "out/audit.json").read_bytes() == record
+    assert cli("check", "strict.toml").returncode == first.returncode
+    assert cli("check", "auditor.toml").returncode == 0, "a file that is named"
+    assert cli("check").returncode == 0
+    (here / "auditor.toml").write_text(STRICT.format(rules))
+    assert cli("check").returncode == first.returncode, "the same file, edited since"
+
+
+def test_check_replaces_an_audit_of_no_other_rules(cli: Cli, good: str, here: Path) -> None:
+    del good
+    (here / "plain.toml").write_text(STRICT.format("[overlap]\nviews = true"))
+    assert cli("run", "plain.toml").returncode == 0
+    assert cli("check", "--output", "out").returncode == 0
+    assert cli("check", "--output", "out", "--policy", "pull-request").returncode == 0
+    done = cli("check", "--output", "out")
+    assert done.returncode == 2
+    assert "other [policy] (auditor check --policy pull-request --output out); give" in done.stderr
+    assert cli("check", "--output", "out", "--policy", "sign-off").returncode == 0
+    (here / "out/audit.json").write_text("harmed")
+    assert cli("check", "--output", "out").returncode == 0

@@ -95,6 +95,54 @@ def test_batches_are_cut_into_sizes_that_are_taken(n: int, sizes: set[int]) -> N
     assert sum(ran) - n < min(sizes)
 
 
+@given(st.integers(0, 70), st.sampled_from([(1,), (49, 1), (8, 1), (4, 1), (9, 5, 2)]))
+@settings(deadline=None)
+def test_so_many_images_as_are_cut_into_every_size(least: int, sizes: tuple[int, ...]) -> None:
+    ran = set[int]()
+
+    def make(size: int) -> Callable[[Tensor], Tensor]:
+        ran.add(size)
+        return lambda batch: batch.sum((1, 2, 3))[:, None]
+
+    module = FixedSizes(make, sizes)
+    images = module.images_for_all(least)
+    assert least <= images <= max(least, sum(sizes)) + sum(sizes)
+    module(torch.zeros(images, 3, 1, 1))
+    assert ran == {*sizes}
+
+
+@pytest.mark.parametrize("size", [64, 160, 224])
+@pytest.mark.parametrize("backend", GRAPHS)
+def test_a_graph_that_takes_one_image_and_no_batch_stays_with_torch(
+    backend: str, size: int
+) -> None:
+    """What is recorded of two images meets a single one as well, and no other number."""
+    model = Pooled(lambda x, y: y + torch.zeros(len(x), 4))
+    forward = Forward(model, CPU, "float32", (3, size, size), backend=backend)
+    assert forward.model is model
+    assert str(forward).endswith(": it did not run")
+
+
+@pytest.mark.parametrize("fixed", [1, 49])
+def test_few_real_images_are_tried_on_every_graph(
+    monkeypatch: pytest.MonkeyPatch, fixed: int
+) -> None:
+    """One of which is wrong where they are bright, which those that are drawn are not."""
+    from auditor.engine.backends import onnx_runtime
+
+    model, session = network(), onnx_runtime._session
+
+    def wrong(graph: bytes, images: int) -> Callable[[Tensor], Tensor]:
+        run = session(graph, images)
+        return lambda x: run(x) * (-1 if images == fixed and x.max() > 100 else 1)
+
+    monkeypatch.setattr(onnx_runtime, "_session", wrong)
+    forward = Forward(model, CPU, "float32", SIZE, backend="onnxruntime")
+    assert str(forward).startswith("ONNX Runtime")
+    forward.settle(pictures(3) + 200)
+    assert str(forward).startswith("torch")
+
+
 @pytest.mark.parametrize("backend", GRAPHS)
 def test_a_model_that_decides_by_values_stays_with_torch(backend: str) -> None:
     model = Pooled(lambda x, y: y if x.max() > 100 else -y)

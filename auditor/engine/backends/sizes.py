@@ -6,6 +6,7 @@ torch is imported here at once, so import this module where a model is loaded an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 
 import torch
 from torch import Tensor, nn
@@ -42,13 +43,25 @@ class FixedSizes(nn.Module):
         """Return logits, shape (n, classes), for a batch (n, channels, height, width)."""
         return torch.cat([self._run(piece) for piece in self._pieces(batch.contiguous())])
 
+    def images_for_all(self, least: int) -> int:
+        """Return how many images, at least so many, are cut into pieces of every size."""
+        return next(
+            images
+            for images in count(max(least, sum(self._sizes)))
+            if {*self._sizes} <= {*self._lengths(images)}
+        )
+
     def _pieces(self, batch: Tensor) -> Iterator[Tensor]:
         start = 0
-        while start < len(batch):
-            left = len(batch) - start
-            size = next((size for size in self._sizes if size <= left), left)
+        for size in self._lengths(len(batch)):
             yield batch[start : start + size]
             start += size
+
+    def _lengths(self, images: int) -> Iterator[int]:
+        while images:
+            size = next((size for size in self._sizes if size <= images), images)
+            yield size
+            images -= size
 
     def _run(self, piece: Tensor) -> Tensor:
         size = max(len(piece), self._sizes[-1])

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from auditor.models.tensor_transform import OnTensors
 
-__all__ = ["Decoder"]
+__all__ = ["Decoder", "no_memory"]
 
 _DECODERS = {"cuda": "nvJPEG", "cpu": "libjpeg"}
 _THREADS = 4
@@ -102,7 +102,7 @@ class Decoder:
         try:
             return self._beside(prepared)
         except Exception as error:
-            if not _is_no_memory(error):
+            if not no_memory(error):
                 raise
         release(self._device)
         if len(prepared) == 1:
@@ -210,7 +210,8 @@ def _status(error: BaseException) -> int | None:
     return int(found[1]) if found else None
 
 
-def _is_no_memory(error: BaseException) -> bool:
+def no_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, in nvJPEG's words or anybody's."""
     return out_of_memory(error) or (
         isinstance(error, RuntimeError) and _status(error) == _NO_MEMORY
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -19,6 +19,7 @@ from auditor.engine.link import Arrays, Link
 from auditor.engine.memory import largest_batch, out_of_memory, release, too_small
 from auditor.engine.precision import reproducible
 from auditor.engine.ranking import ranked
+from auditor.engine.waiting import Waiting, make_again
 from auditor.errors import AuditorError, InputError, first_line
 
 if TYPE_CHECKING:
@@ -35,14 +36,6 @@ _LARGE = 300
 """Side in pixels from which channels_last loses on a GPU; see ``memory_format``."""
 _SEVERAL = 2
 """Images that show whether a layer sees each by itself."""
-
-
-class _Waiting:
-    """A batch that is being made, and then run."""
-
-    def __init__(self, batch: Future[torch.Tensor], labels: torch.Tensor) -> None:
-        self.batch, self.labels = batch, labels
-        self.begun: Future[Callable[[], Arrays]] = Future()
 
 
 class Replica:
@@ -90,7 +83,7 @@ class Replica:
         self._kind, self._dtype = dtype, cast("torch.dtype", getattr(torch, dtype))
         self._format = memory_format(device, self._preprocessing.input_size)
         self._link, self.decoder = Link(device), decoder
-        self._waiting = deque[_Waiting]()
+        self._waiting = deque[Waiting]()
         if device.type == "cuda":
             forward.model.to(memory_format=self._format)
         if self._tap is not None:
@@ -146,7 +139,8 @@ class Replica:
     ) -> Callable[[], Arrays]:
         """Run a batch; return what waits for its results.
 
-        Where memory runs out the batch is run again in halves, and so is every one after it.
+        Where memory runs out the batch is run again in halves, and so is every one after it; so
+        it is where memory runs out for what decodes beside the model.
 
         Parameters
         ----------
@@ -171,31 +165,46 @@ class Replica:
         pictures = cast("Sequence[torch.Tensor]", images)
         if self.decoder is None and self.device.type != "cuda":
             return self._begun(self._link.stack(pictures), labels)
-        made = self.decoder.start(images) if self.decoder else self._link.stacking(pictures)
-        this = _Waiting(made, labels)
+        start = self.decoder.start if self.decoder else self._link.stacking
+        this = Waiting(partial(start, pictures), labels)
         self._waiting.append(this)
         while self._waiting and self._waiting[0].batch.done():
             self._begin(self._waiting.popleft())
         return lambda: self._results(this)
 
-    def _results(self, asked: _Waiting) -> Arrays:
+    def _results(self, asked: Waiting) -> Arrays:
         while not asked.begun.done():
             self._begin(self._waiting.popleft())
         return asked.begun.result()()
 
-    def _begin(self, waiting: _Waiting) -> None:
+    def _begin(self, waiting: Waiting) -> None:
         """Run what was made: in one thread, for cuDNN makes its plans anew in another."""
         try:
-            waiting.begun.set_result(self._begun(waiting.batch.result(), waiting.labels))
+            waiting.begun.set_result(self._begun(self._made(waiting), waiting.labels))
         except Exception as error:  # to be raised where it is waited for
             waiting.begun.set_exception(error)
 
+    def _made(self, waiting: Waiting) -> torch.Tensor:
+        """Return a batch; the model makes room where there was none to decode it beside."""
+        last = False
+        while self.decoder and (said := waiting.no_room):
+            if last:
+                raise self._too_small("one image, beside what decodes there,", said)
+            last = self.most == 1
+            self._halve(len(waiting.labels))
+            make_again([waiting, *self._waiting], self.device)
+        return waiting.batch.result()
+
     def _begun(self, batch: torch.Tensor, labels: torch.Tensor) -> Callable[[], Arrays]:
         while (parts := self._try(batch, labels)) is None:
-            self.most = max(1, min(self.most or len(batch), len(batch)) // 2)
-            self.fell_back |= self._compiled is not None
-            self._size, self._compiled = 0, None
+            self._halve(len(batch))
         return lambda: _joined([part() for part in parts])
+
+    def _halve(self, batch: int) -> None:
+        """Give the model half as many images at once, now and from now on."""
+        self.most = max(1, min(self.most or batch, batch) // 2)
+        self.fell_back |= self._compiled is not None
+        self._size, self._compiled = 0, None
 
     def largest_batch(self) -> int:
         """Return how many images fit at once, by trying; see ``auditor.engine.memory``."""
@@ -260,10 +269,12 @@ class Replica:
             if not out_of_memory(error):
                 raise
             if size == 1:
-                sides = self._preprocessing.input_size
-                raise too_small(self.device, "one image", sides, first_line(error)) from error
+                raise self._too_small("one image", first_line(error)) from error
         release(self.device)  # here, for the error's traceback held what the pass had allocated
         return None
+
+    def _too_small(self, images: str, said: str) -> InputError:
+        return too_small(self.device, images, self._preprocessing.input_size, said)
 
     def _run(self, images: torch.Tensor, label: torch.Tensor) -> Callable[[], Arrays]:
         import torch

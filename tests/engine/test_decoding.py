@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pickle
 import sys
+import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from io import BytesIO
@@ -24,7 +26,7 @@ from auditor.data.classes import ClassList
 from auditor.data.decode import open_image, to_rgb
 from auditor.data.samples import Samples
 from auditor.data.sources import read_samples
-from auditor.engine import decoding, jpegs, workers
+from auditor.engine import decoding, jpegs, waiting, workers
 from auditor.engine.decoding import Decoder
 from auditor.engine.inference import Inference
 from auditor.engine.jpegs import Jpeg, jpeg
@@ -390,6 +392,82 @@ def test_one_file_for_which_there_is_no_memory_is_tried_again() -> None:
     left += [1, 1]
     with pytest.raises(torch.OutOfMemoryError):
         made.batch([as_file(file)])
+
+
+NO_MEMORY = [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("nvjpegDecode failed: 5")]
+
+
+class Beside:
+    """Decodes only where the model is given few images at once: it leaves no room for more."""
+
+    def __init__(self, made: Inference, most: int, error: Exception) -> None:
+        self.replica, self.most, self.error = made._replicas[0], most, error
+        assert self.replica.decoder is not None
+        self.real = self.replica.decoder._decode
+        self.replica.decoder._decode = self
+
+    def __call__(self, sources: list[torch.Tensor], **options: Any) -> Any:
+        if (self.replica.most or 512) > self.most:
+            raise type(self.error)(*self.error.args)
+        return self.real(sources, **options)
+
+
+@pytest.mark.parametrize("error", NO_MEMORY)
+@pytest.mark.parametrize(("batch_size", "most"), [(8, 3), (4, 1), (2, 1)])
+def test_where_decoders_have_no_room_the_model_gives_way(
+    candidate: Any, samples: Samples, tmp_path: Path, error: Exception, batch_size: int, most: int
+) -> None:
+    expected = gathered(Inference(candidate(), samples), samples, tmp_path / "undisturbed")
+    tight = Inference(candidate(), samples)
+    tight.batch_size = batch_size
+    Beside(tight, most, error)
+    found = gathered(tight, samples, tmp_path / "tight")
+    assert found["image"].equals(expected["image"])
+    assert found["error"].equals(expected["error"])
+    np.testing.assert_allclose(probabilities(found), probabilities(expected), rtol=1e-5)
+    assert 0 < tight.about()["batch_size_halved_to"] <= most
+
+
+@pytest.mark.parametrize("error", NO_MEMORY)
+def test_where_nothing_gives_them_room_the_next_step_is_said(
+    candidate: Any, samples: Samples, tmp_path: Path, error: Exception
+) -> None:
+    full = Inference(candidate(), samples)
+    Beside(full, 0, error)
+    failed = observe_samples(
+        samples, {"test": Observing("key", full)}, Store(tmp_path / "full"), Progress()
+    )
+    said = "cpu ran out of memory, or failed, on one image, beside what decodes there, of 3×32×32"
+    assert isinstance(failed["test"], InputError)
+    assert said in str(failed["test"])
+    assert "[engine] device" in str(failed["test"])
+
+
+def test_what_a_decoder_held_is_free_before_another_tries(
+    candidate: Any, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, tries = Inference(candidate(), samples), list[bool]()
+    full.batch_size = 4
+    beside, held = Beside(full, 1, NO_MEMORY[0]), weakref.WeakSet[torch.Tensor]()
+
+    def held_while_it_fails(sources: list[torch.Tensor], **options: Any) -> Any:
+        picture = torch.zeros(9)
+        held.add(picture)
+        return beside(sources, **options)
+
+    def released(device: torch.device) -> None:
+        assert device == CPU
+        for _ in range(500):  # a thread is at the end of what failed in it
+            if held:
+                time.sleep(0.01)
+        tries.append(not held)
+
+    assert full._replicas[0].decoder is not None
+    full._replicas[0].decoder._decode = held_while_it_fails
+    monkeypatch.setattr(waiting, "release", released)
+    gathered(full, samples, tmp_path / "full", workers=1)
+    assert tries
+    assert all(tries)
 
 
 def test_without_torchcodec_it_says_how_to_get_it(

@@ -13,6 +13,7 @@ from auditor.config import Config
 from auditor.data.decode import open_image
 from auditor.overlap.clusters import clusters, joining, repeated
 from auditor.overlap.contamination import strongest
+from auditor.overlap.control import Control
 from auditor.overlap.overlap import PARTNERS, find_duplicates, find_overlap
 from auditor.overlap.result import OverlapPair, OverlapSettings, Threshold
 from auditor.overlap.thumbnail import thumbnail
@@ -79,6 +80,7 @@ class Uncompared(NamedTuple):
 
 _NONE = Uncompared()
 _FAINT = "could be compared by bytes and pixels alone (too little contrast at 32 × 32)"
+_DOUBTFUL = "looked like another, and so few pictures cannot tell how alike strangers are"
 _LEFT_OUT = (
     "could not be compared, lacking an image's suffix or a class folder (give each what it lacks, "
     "or remove it)"
@@ -110,8 +112,13 @@ class Overlap:
     test_set_apart, train_set_apart
         Images of too little contrast to be compared by their looks; of the test set those alone
         that equal no training image, or no other test image where there was no training data.
+    test_doubtful
+        Test images that may be copies, which too few pictures cannot tell.
     test_left_out, train_left_out
         Files that may be images and were not taken for one.
+    control, test_control
+        How many plain copies of test images would be found in the training data, and in the test
+        set itself; none are made where the pictures may not be seen.
     capped
         Pictures with more candidates than were looked at.
     exact_within_train
@@ -132,8 +139,11 @@ class Overlap:
     transformed: Threshold | None = None
     test_set_apart: Uncompared = _NONE
     train_set_apart: Uncompared = _NONE
+    test_doubtful: Uncompared = _NONE
     test_left_out: Uncompared = _NONE
     train_left_out: Uncompared = _NONE
+    control: Control = field(default_factory=Control)
+    test_control: Control = field(default_factory=Control)
     capped: int = 0
     exact_within_train: bool = False
     classes: Mapping[str, int] = field(default_factory=dict)
@@ -187,6 +197,7 @@ class Overlap:
         return {
             "trained": self.pairs is not None,
             "uncompared": {name: getattr(self, name) for name in _UNCOMPARED},
+            "controls": {name: getattr(self, name) for name in _CONTROLS},
             "counts": {name: getattr(self, name) for name in _COUNTS},
             "classes": dict(self.classes),
             "limits": {name: limit and asdict(limit) for name, limit in limits.items()},
@@ -202,6 +213,7 @@ class Overlap:
         found = {within: _pairs(table, within) for within in ("across", "test", "train")}
         near, transformed = (v and Threshold(**v) for v in map(about["limits"].get, _LIMITS))
         known: dict[str, Any] = {k: Uncompared(*v) for k, v in about["uncompared"].items()}
+        known |= {k: Control(*v) for k, v in about["controls"].items()}
         jpegs = zip(small["thumbnail_of"].to_pylist(), small["jpeg"].to_pylist(), strict=True)
         return cls(
             pairs=found["across"] if about["trained"] else None,
@@ -218,9 +230,15 @@ class Overlap:
 
 _LIMITS = ("near", "transformed")
 _COUNTS = ("test_signed", "train_signed", "capped", "exact_within_train")
-_UNCOMPARED = tuple(
-    f"{split}_{why}" for split in ("test", "train") for why in ("unread", "set_apart", "left_out")
+_UNCOMPARED = (
+    "test_doubtful",
+    *(
+        f"{split}_{why}"
+        for split in ("test", "train")
+        for why in ("unread", "set_apart", "left_out")
+    ),
 )
+_CONTROLS = ("control", "test_control")
 
 
 def _repeats(pairs: Sequence[OverlapPair]) -> Repeats:
@@ -267,7 +285,7 @@ def overlap_settings(config: Config) -> OverlapSettings:
     return OverlapSettings(table.false_discovery_rate, table.transforms, table.views)
 
 
-@gather(Overlap, version=10)
+@gather(Overlap, version=11)
 def overlap(
     overlap_settings: OverlapSettings,
     test_signatures: Signatures,
@@ -286,7 +304,9 @@ def overlap(
         thumbnails={},
         test_unread=Uncompared.of(test_signatures.unreadable),
         test_set_apart=Uncompared.of(copies.set_apart, _FAINT),
+        test_doubtful=Uncompared.of(copies.doubtful, _DOUBTFUL),
         test_left_out=_left_out(test_signatures, test_samples),
+        test_control=copies.control,
         capped=copies.capped,
         classes=Counter(test_signatures.labels),
     )
@@ -303,6 +323,8 @@ def overlap(
         near=found.near,
         transformed=found.transformed,
         test_set_apart=Uncompared.of(found.set_apart, _FAINT),
+        test_doubtful=Uncompared.of(found.doubtful, _DOUBTFUL),
+        control=found.control,
         train_set_apart=Uncompared.of(found.train_set_apart, _FAINT),
         train_left_out=_left_out(train_signatures, train_samples),
         capped=found.capped,

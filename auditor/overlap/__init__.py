@@ -4,7 +4,9 @@
 - ``splits``, ``lists``: the signatures of a split, and which of its pictures are distinct;
 - ``search``, ``soft``, ``candidates``, ``device``, ``dihedral``: which pairs to look at;
 - ``pixels``, ``verify``, ``thumbnail``: look at their pixels;
-- ``strangers``, ``decoys``, ``score``, ``judge``: the threshold that decides, and its error rate;
+- ``strangers``, ``look_alikes``, ``decoys``, ``score``, ``judge``: the threshold that decides, and
+  its error rate;
+- ``control``: whether plain copies would be found at all;
 - ``near``, ``overlap``, ``clusters``, ``result``: put it together;
 - ``contamination``, ``exhibit``: what it means, and its pictures;
 - ``standalone``, ``signed``: all of it without a model, and signatures in a file.

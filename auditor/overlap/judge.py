@@ -8,15 +8,25 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from auditor.overlap.candidates import Crowd, device_for, is_exhaustive, nearest
+from auditor.overlap.control import CONTROLLED, Control, stored_anew
 from auditor.overlap.dihedral import Orientation, oriented_soft
-from auditor.overlap.pixels import Prepared, compare, laid
+from auditor.overlap.look_alikes import LookAlikes, look_alikes
+from auditor.overlap.pixels import Prepared, compare, laid, prepare
 from auditor.overlap.score import BLIND_SCORE, SURE_SCORE, TURNED_SCORE, blind_scores, seen_score
+from auditor.overlap.signature import impression, signatures
 from auditor.overlap.soft import FEWEST, crowd, crowding, unit_rows
 from auditor.overlap.splits import Side
 from auditor.overlap.strangers import stranger_pairs
-from auditor.overlap.verify import COPY_SIMILARITY, SPREADS, similarity_limit
+from auditor.overlap.verify import (
+    COPY_SIMILARITY,
+    MIN_SIMILARITY,
+    MIN_STRANGERS,
+    SPREADS,
+    similarity_limit,
+)
 from auditor.overlap.views import View
 
 __all__ = ["Judge", "Judged"]
@@ -31,6 +41,8 @@ class Judged(NamedTuple):
     similarity: NDArray[np.float64]
     score: NDArray[np.float64]
     capped: int
+    doubtful: NDArray[np.int64] = np.empty(0, np.int64)
+    """Pictures on the left that may be copies, as it is not known how alike strangers are."""
 
     def best(self, size: int) -> NDArray[np.float64]:
         """Return the best score of each picture on the left."""
@@ -38,9 +50,9 @@ class Judged(NamedTuple):
         np.maximum.at(best, self.left, self.score)
         return best
 
-    def alike(self, limit: float, but: NDArray[np.bool_] | None = None) -> Judged:
-        """Return what reaches a similarity, without some of the pictures on the left."""
-        enough = self.similarity >= limit
+    def alike(self, limits: NDArray[np.float64], but: NDArray[np.bool_] | None = None) -> Judged:
+        """Return what reaches its limit, without some of the pictures on the left."""
+        enough = self.similarity >= limits
         keep = np.flatnonzero(enough if but is None else enough & ~but[self.left])
         return self._replace(
             left=self.left[keep],
@@ -119,10 +131,66 @@ class Judge:
             return Judged(look.transform, rows, columns, alike, blind, found.capped)
         similarity, score = _looked_at(look, rows, columns, blind)
         judged = Judged(look.transform, rows, columns, similarity, score, found.capped)
-        return judged.alike(self.limit(SPREADS)) if len(rows) else judged
+        if not len(rows):
+            return judged
+        return self.alike(judged, SPREADS)._replace(doubtful=self._doubtful(judged))
+
+    def _doubtful(self, judged: Judged) -> NDArray[np.int64]:
+        if max(len(self._strangers), len(self._alike_strangers)) >= MIN_STRANGERS:
+            return judged.doubtful
+        sure = self.sure_turned if judged.transform else self.sure
+        likely = (judged.similarity >= MIN_SIMILARITY) & (judged.score >= sure)
+        return np.unique(judged.left[likely])
+
+    def alike(self, judged: Judged, spreads: float, but: NDArray[np.bool_] | None = None) -> Judged:
+        """Return what strangers are not, without some of the pictures on the left."""
+        return judged.alike(self._limits(judged.left, judged.right, spreads), but)
+
+    def control(self, score: float, spreads: float) -> Control:
+        """Count how many plain copies of some pictures would reach a score and their limit.
+
+        Nothing is counted where the pictures may not be seen, or there are no others.
+        """
+        if not self.seen or len(self._right.distinct) <= self._earlier:
+            return Control()
+        drawn = np.random.default_rng(0).permutation(len(self._left.distinct))
+        found = [
+            self._would_count(row, copy, score, spreads)
+            for row in drawn[:CONTROLLED].tolist()
+            for copy in stored_anew(self._left.picture(row))
+        ]
+        return Control(len(found), sum(found))
+
+    def _would_count(self, row: int, copy: Image.Image, score: float, spreads: float) -> bool:
+        (signed,) = signatures([impression(copy, b"")])
+        pair = np.stack([self._left.soft[row], np.frombuffer(signed.soft, np.int8)])
+        units, crowding = unit_rows(pair), self._crowd.crowding[[row]]
+        (blind,) = blind_scores(units[:1] @ units[1], crowding, crowding)
+        likeness = compare(self._left.prepared(row), prepare(copy))
+        (limit,) = self._limits(np.array([row]), None, spreads)
+        return likeness.similarity >= float(limit) and seen_score(float(blind), likeness) >= score
+
+    def _limits(
+        self, rows: NDArray[np.int64], columns: NDArray[np.int64] | None, spreads: float
+    ) -> NDArray[np.float64]:
+        """Return from which similarity on each pair may count; without partners, with a copy."""
+        usual = np.full(len(rows), self.limit(spreads))
+        if not self.seen or self._look_alikes is None:
+            return usual
+        many = self._look_alikes.left[rows]
+        if columns is not None:
+            many |= self._look_alikes.right[columns]
+        return np.where(many, self._limit_of_look_alikes(spreads), usual)
+
+    def _limit_of_look_alikes(self, spreads: float) -> float:
+        if len(self._alike_strangers) < MIN_STRANGERS:
+            return self.limit(spreads)
+        own = similarity_limit(self._alike_strangers, spreads)
+        known = len(self._strangers) >= MIN_STRANGERS
+        return max(own, self.limit(spreads)) if known else own
 
     def limit(self, spreads: float) -> float:
-        """Return the similarity that strangers do not reach.
+        """Return the similarity that strangers with distant hashes do not reach.
 
         Parameters
         ----------
@@ -149,8 +217,19 @@ class Judge:
         if not left.distinct or not right.distinct:
             return []
         pairs = stranger_pairs(left.phash, right.phash, left.labels, right.labels)
-        alike = [compare(left.prepared(row), right.prepared(column)) for row, column in pairs]
-        return [one.similarity for one in alike]
+        return self._similarities(pairs)
+
+    @cached_property
+    def _look_alikes(self) -> LookAlikes | None:
+        return look_alikes(self._left.phash, self._right.phash)
+
+    @cached_property
+    def _alike_strangers(self) -> list[float]:
+        return [] if self._look_alikes is None else self._similarities(self._look_alikes.pairs)
+
+    def _similarities(self, pairs: list[tuple[int, int]]) -> list[float]:
+        left, right = self._left.prepared, self._right.prepared
+        return [compare(left(row), right(column)).similarity for row, column in pairs]
 
 
 def _but_the_nearest(left: NDArray[np.int8], right: NDArray[np.int8]) -> list[float]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.overlap.candidates import EXHAUSTIVE, RADIUS
+from auditor.overlap.control import Control
 from auditor.overlap.decoys import Scores, choose_threshold
 from auditor.overlap.dihedral import MIRRORED, ORIENTATIONS, UPRIGHT, Orientation, oriented_soft
 from auditor.overlap.judge import Judge, Judged
@@ -47,6 +48,10 @@ class Near(NamedTuple):
     """Of transformed copies."""
     capped: int
     """Pictures with more candidates than were looked at."""
+    control: Control
+    """How many plain copies of the left pictures would be found."""
+    doubtful: list[int]
+    """Places of pictures on the left that may be copies, as strangers are too few to tell."""
 
 
 def near_matches(left: Side, right: Side, settings: OverlapSettings) -> Near:
@@ -75,21 +80,32 @@ def near_matches(left: Side, right: Side, settings: OverlapSettings) -> Near:
         scores, settings.false_discovery_rate, judge.sure, _invalid(left, right)
     )
     spreads = SPREADS if threshold.basis == "decoys" else SPREADS_ALONE
-    near = upright.alike(judge.limit(spreads))
-    limit = judge.limit(SPREADS_ALONE)
+    near = judge.alike(upright, spreads)
     others: list[Judged] = []
     if settings.transforms:
-        others += [one.alike(limit, but=alike[turn]) for turn, one in found.items()]
+        others += [judge.alike(one, SPREADS_ALONE, alike[turn]) for turn, one in found.items()]
     if settings.views:
-        others += [one.alike(limit) for view in VIEWS for one in judge.cropped(view)]
+        others += [judge.alike(one, SPREADS_ALONE) for view in VIEWS for one in judge.cropped(view)]
     listed = _Listed(left, right, judge.seen)
     matches = [*listed.of([near], threshold.score), *listed.of(others, judge.sure_turned)]
     if not judge.exhaustive:
         threshold = replace(threshold, note=f"{threshold.note}; {_BY_BITS}")
     asked = settings.transforms or settings.views
     return Near(
-        matches, threshold, _fixed(others, judge.sure_turned) if asked else None, upright.capped
+        matches=matches,
+        near=threshold,
+        transformed=_fixed(others, judge.sure_turned) if asked else None,
+        capped=upright.capped,
+        control=judge.control(threshold.score, spreads),
+        doubtful=_doubtful(left, [upright, *others], matches),
     )
+
+
+def _doubtful(left: Side, found: list[Judged], matches: list[Match]) -> list[int]:
+    rows = sorted({row for one in found for row in one.doubtful.tolist()})
+    sure = {match.left for match in matches}
+    copies = (place for row in rows for place in left.copies_of(left.distinct[row]))
+    return [place for place in copies if place not in sure]
 
 
 def _invalid(left: Side, right: Side) -> str | None:

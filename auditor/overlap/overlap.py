@@ -73,8 +73,8 @@ def find_overlap(
     near = near_matches(left, right, settings or OverlapSettings())
     exact = list(_exact(test, train))
     pairs = (_pair(test, train, match) for match in [*exact, *near.matches])
-    apart = _set_apart(left, {match.left for match in exact}), _set_apart(right)
-    return _search(pairs, near, *apart)
+    equal = {match.left for match in exact}
+    return _search(pairs, near, left, equal, _set_apart(right))
 
 
 def find_duplicates(
@@ -108,7 +108,7 @@ def find_duplicates(
     )
     equal = {place for match in exact for place in match[:2]}
     pairs = (_pair(named, named, match) for match in turned)
-    return _search(pairs, near, _set_apart(side, equal))
+    return _search(pairs, near, side, equal)
 
 
 def _set_apart(side: Side, equal: Collection[int] = ()) -> tuple[str, ...]:
@@ -118,16 +118,20 @@ def _set_apart(side: Side, equal: Collection[int] = ()) -> tuple[str, ...]:
 def _search(
     pairs: Iterable[OverlapPair],
     near: Near,
-    set_apart: tuple[str, ...],
+    side: Side,
+    equal: Collection[int],
     train_set_apart: tuple[str, ...] = (),
 ) -> OverlapSearch:
+    doubtful = (side.split.images[place] for place in near.doubtful if place not in equal)
     return OverlapSearch(
         pairs=tuple(sorted(pairs, key=_order)),
         near=near.near,
         transformed=near.transformed,
-        set_apart=set_apart,
+        set_apart=_set_apart(side, equal),
         train_set_apart=train_set_apart,
         capped=near.capped,
+        control=near.control,
+        doubtful=tuple(doubtful),
     )
 
 

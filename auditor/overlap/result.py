@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from auditor.overlap.control import Control
 from auditor.overlap.splits import Kind
 
 __all__ = ["OverlapPair", "OverlapSearch", "OverlapSettings", "Threshold"]
@@ -117,6 +118,11 @@ class OverlapSearch:
         Those of the training split, whether they equal another or not.
     capped
         Pictures with more candidates than were looked at.
+    control
+        How many plain copies of the test pictures would be found.
+    doubtful
+        Images of the test split, or of the only one, that may be copies: too few pictures are there
+        to tell how alike strangers are.
     """
 
     pairs: tuple[OverlapPair, ...]
@@ -125,3 +131,5 @@ class OverlapSearch:
     set_apart: tuple[str, ...] = ()
     train_set_apart: tuple[str, ...] = ()
     capped: int = 0
+    control: Control = field(default_factory=Control)
+    doubtful: tuple[str, ...] = ()

@@ -129,13 +129,18 @@ class Side:
         # Without self: a cycle would keep the cache until the collector comes by.
         places = self.distinct
 
-        @lru_cache(_OPEN)
-        def prepared(row: int, view: View | None = None) -> Prepared:
+        def opened(row: int) -> Image.Image:
             if open_image is None:
                 raise ValueError("pictures that may not be seen were to be compared")
-            picture = open_image(split.images[places[row]])
+            return open_image(split.images[places[row]])
+
+        @lru_cache(_OPEN)
+        def prepared(row: int, view: View | None = None) -> Prepared:
+            picture = opened(row)
             return prepare(cropped(picture, view) if view else picture)
 
+        self.picture = opened
+        """Opens the distinct picture of this number."""
         self.prepared = prepared
         """Opens the distinct picture of this number and prepares it, or a view of it."""
 

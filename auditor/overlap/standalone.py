@@ -117,7 +117,8 @@ def look_within(
 
 def _judged(overlap: Overlap, max_share: float, blind: str) -> tuple[Status, str]:
     repeated, n = overlap.repeats_test.images, overlap.test_signed
-    lost, left, faint = overlap.test_unread, overlap.test_left_out, overlap.test_set_apart
+    lost = overlap.test_unread, overlap.test_left_out
+    faint = overlap.test_set_apart, overlap.test_doubtful
     conflicts = sum(pair.conflicting for pair in overlap.within_test)
     if not n:
         return Status.INCONCLUSIVE, "No image could be read."
@@ -129,10 +130,12 @@ def _judged(overlap: Overlap, max_share: float, blind: str) -> tuple[Status, str
     text = text if repeated else f"No picture is there twice{blind}{labels}"
     if repeated / n > max_share or conflicts:
         return Status.FAIL, f"{text}."
-    unknown = lost.images + left.images
-    if (repeated + faint.images + unknown) / (n + unknown) > max_share:
-        why = "; ".join(each.said() for each in (lost, left, faint) if each.images)
-        return Status.INCONCLUSIVE, f"{text}; not settled: {why}."
+    unknown, unsure = (sum(each.images for each in some) for some in (lost, faint))
+    why = [overlap.test_control.said] if overlap.test_control.fails and max_share < 1 else []
+    if (repeated + unsure + unknown) / (n + unknown) > max_share:
+        why += [each.said() for each in (*lost, *faint) if each.images]
+    if why:
+        return Status.INCONCLUSIVE, f"{text}; not settled: {'; '.join(why)}."
     return Status.PASS, f"{text}."
 
 

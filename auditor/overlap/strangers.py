@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STRANGERS", "stranger_pairs"]
+__all__ = ["STRANGERS", "STRANGE_BITS", "stranger_pairs"]
 
 STRANGERS = 400
 """Pairs drawn: the spread they give has a standard error of some 7%."""
 
-_STRANGE_BITS = 20
+STRANGE_BITS = 20
 """Pairs whose binary hashes are further apart are strangers; 32 is the mean of random ones."""
 _DRAWS = 8 * STRANGERS
 
@@ -43,7 +43,7 @@ def stranger_pairs(
     random = np.random.default_rng(0)
     rows = random.integers(len(left), size=_DRAWS)
     columns = _partners(left_labels, right_labels, rows, random.random(_DRAWS))
-    distant = np.bitwise_count(left[rows] ^ right[columns]) > _STRANGE_BITS
+    distant = np.bitwise_count(left[rows] ^ right[columns]) > STRANGE_BITS
     drawn = zip(rows[distant].tolist(), columns[distant].tolist(), strict=True)
     return list(dict.fromkeys(drawn))[:STRANGERS]
 

@@ -3,7 +3,8 @@
 Hashes cannot tell. Among 5 × 10⁸ pairs of photographs they meet hundreds of strangers by chance,
 and in data whose pictures all look alike (digits, forms, radiographs) near hashes are the rule. So
 the pixels of candidates are compared (:mod:`auditor.overlap.pixels`), and so are those of up to 400
-pairs of one label with distant hashes: strangers.
+pairs of one label with distant hashes: strangers. Where near hashes are the rule, so are pairs with
+near ones (:mod:`auditor.overlap.look_alikes`), and of the two limits the higher counts.
 
 In u = artanh(similarity), which evens out the spread (Fisher 1915), a pair may count from
 ``median + 5 · spread`` of the strangers' on, the spread being (95% quantile − median) / 1.645, and

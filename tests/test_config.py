@@ -206,6 +206,11 @@ def test_two_models(complaint: Callable[[str], str]) -> None:
             '[engine]\naddress = "auto"',
             'engine: address is that of a Ray cluster; give kind = "ray"',
         ),
+        (
+            '[engine]\nkind = "ray"\ndevice = "cuda:1"',
+            'engine: Ray shows an actor one GPU, whichever it is, so there is no "cuda:1"; give '
+            'device = "cuda", or kind = "local"',
+        ),
         ('[output]\nformats = "html"', 'output.formats: give a list in [ ], not "html"'),
         ('[overlap]\ngroups = "patient"', 'overlap.groups: give a list in [ ], not "patient"'),
         ('[checks]\nlatency = "off"', '[checks.latency] with level = "off"'),

@@ -254,6 +254,15 @@ class EngineTable(Table):
         return self
 
     @model_validator(mode="after")
+    def _device_of_an_actor(self) -> Self:
+        if self.kind == "ray" and ":" in self.device:
+            raise ValueError(
+                f'Ray shows an actor one GPU, whichever it is, so there is no "{self.device}"; '
+                'give device = "cuda", or kind = "local"'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _cheaper_than_float32(self) -> Self:
         if self.cheaper is not None and self.dtype != "float32":
             raise ValueError("cheaper is compared with float32; leave dtype as it is, or cheaper")

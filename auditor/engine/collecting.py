@@ -78,7 +78,8 @@ class Collector:
     ) -> None:
         self.task, self._samples, self._stumbles = task, samples, stumbles
         self._left = deque(todo)
-        self._size = task.observer.batch_size or BATCH
+        self.size = task.observer.batch_size or BATCH
+        """Images that are shown at once, at most."""
         self._under_way = task.observer.under_way
         self._batch: list[Seen] = []
         self._taken = 0
@@ -92,7 +93,7 @@ class Collector:
         self._taken += 1
         part = self._left[0]
         ended = self._taken == len(self.task.rows_of(part))
-        if ended or len(self._batch) == self._size:
+        if ended or len(self._batch) == self.size:
             self._begin(part)
         if ended:
             self._left.popleft()

@@ -170,10 +170,9 @@ def show_rows(
     """Show some images; return what failed by itself."""
     failed: dict[str, BaseException] = {}
     masks = {task.name: _mask(task, plan.todo[task.name], len(plan.samples)) for task in plan.tasks}
-    collectors = [
-        Collector(task, plan.samples, plan.todo[task.name], plan.stumbles) for task in plan.tasks
-    ]
-
+    collectors: list[Collector] = []
+    for task in plan.tasks:  # how many images it is shown at once, an observer finds out here
+        _unless_failed(failed, task.name, partial(_collect, collectors, plan, task))
     whole = plan.whole
 
     def wanted() -> Iterator[Wanted]:
@@ -182,14 +181,14 @@ def show_rows(
             if wanting := {task.name: task.observer for task in living}:
                 yield Wanted(row, wanting, bool(whole[row]))
 
-    ahead = 4 * max(task.observer.batch_size or BATCH for task in plan.tasks)
+    ahead = 4 * max((collector.size for collector in collectors), default=BATCH)
     for seen in eyes.looked_at(wanted(), ahead, journal):
         for collector in collectors:
             if masks[collector.task.name][seen.row]:
-                _unless_failed(failed, collector, partial(collector.add, seen))
+                _unless_failed(failed, collector.task.name, partial(collector.add, seen))
         advance(1)
     for collector in collectors:
-        _unless_failed(failed, collector, collector.finish)
+        _unless_failed(failed, collector.task.name, collector.finish)
     return failed
 
 
@@ -211,10 +210,12 @@ def _mask(task: Task, todo: Sequence[int], n: int) -> NDArray[np.bool_]:
     return mask
 
 
-def _unless_failed(
-    failed: dict[str, BaseException], collector: Collector, do: Callable[[], None]
-) -> None:
-    name = collector.task.name
+def _collect(collectors: list[Collector], plan: Plan, task: Task) -> None:
+    todo = plan.todo[task.name]
+    collectors.append(Collector(task, plan.samples, todo, plan.stumbles))
+
+
+def _unless_failed(failed: dict[str, BaseException], name: str, do: Callable[[], None]) -> None:
     if name in failed:
         return
     try:

@@ -120,6 +120,22 @@ def test_who_fails_on_every_image_fails(look: Look) -> None:
     assert str(found.failed["bad"]) == "poison"
 
 
+class Lost(Eye):
+    """Finds out what it runs on where it is asked how much it takes, and there is no such thing."""
+
+    @property
+    def batch_size(self) -> int | None:  # type: ignore[override]
+        raise InputError("no such device")
+
+
+def test_who_cannot_say_how_much_it_takes_fails_alone(look: Look) -> None:
+    found = look(lost=Lost(), good=Eye())
+    assert list(found.tables) == ["good"]
+    assert len(widths(found, "good")) == 40
+    assert str(found.failed["lost"]) == "no such device"
+    assert str(look(lost=Lost()).failed["lost"]) == "no such device"
+
+
 def test_few_images_that_all_fail_are_no_evidence(look: Look, samples: Samples) -> None:
     for _ in range(2):  # nor is what the first pass may have kept of them
         found = look(samples.take([0, 1]), bad=Eye(poison(1, 2)))

@@ -18,6 +18,7 @@ __all__ = [
     "class_folder_order",
     "images_below",
     "listing",
+    "may_be_an_image",
     "natural",
     "read_folder",
     "unlike_images",
@@ -56,7 +57,7 @@ def read_folder(root: Path) -> Samples:
     classes, loose = _class_folders(root)
     files = [(file, name) for name in classes for file in _files_below(root, name)]
     pairs = sorted((file, name) for file, name in files if _is_image(file))
-    others = [(file, name) for file, name in files if _may_be_an_image(file)]
+    others = [(file, name) for file, name in files if may_be_an_image(file)]
     out = _left_out(loose, others, {name for _, name in pairs})
     if not pairs:
         needed = "it needs class folders with images in them"
@@ -163,14 +164,14 @@ def images_below(root: Path) -> tuple[list[str], list[str]]:
         Paths relative to the folder; the others are files that would be missed if they are images.
     """
     files = sorted(_files_below(root, ""))
-    return [f for f in files if _is_image(f)], [f for f in files if _may_be_an_image(f)]
+    return [f for f in files if _is_image(f)], [f for f in files if may_be_an_image(f)]
 
 
 def _is_image(name: str) -> bool:
     return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-def _may_be_an_image(name: str) -> bool:
+def may_be_an_image(name: str) -> bool:
     """Tell of a file whether it would be missed, though its name is not that of an image."""
     path = Path(name)
     if not path.suffix:

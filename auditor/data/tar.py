@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from auditor.data.files import SPLITS, Container, matching, named
-from auditor.data.folder import class_folder_order, natural
+from auditor.data.folder import class_folder_order, natural, unlike_images
 from auditor.data.labels import NamedLabels, is_number, name_labels
-from auditor.data.samples import Samples
+from auditor.data.samples import LeftOut, Samples
 from auditor.data.tar_listing import TarListing, read_listing
 from auditor.errors import InputError
 
@@ -76,12 +76,15 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
     files, images = matching(place.tars), TarImages()
     labels: list[str] = []
     headers: list[str] = []
+    others: list[str] = []
     folders: set[str] = set()
     labelled: bool | None = None
     for name, file in named(files).items():
         listing = read_listing(file, place.inside)
         labelled = bool(listing.labels) if labelled is None and listing.images else labelled
-        _add(images, listing, f"{name}/" if len(files) > 1 else "")
+        prefix = f"{name}/" if len(files) > 1 else ""
+        _add(images, listing, prefix)
+        others.extend(prefix + other for other in listing.others)
         labels.extend(_labels(listing, bool(labelled)))
         headers.append(listing.headers)
         folders |= listing.folders
@@ -89,8 +92,15 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
         raise InputError(f"{path}: no images in {len(files)} tar; {_expected(place)}")
     found = _named(path, labels, list(images.rows), folders, classes, bool(labelled))
     root = place.tars if len(files) == 1 else place.tars.parent
-    held_in = tuple(headers)
-    return Samples(root, tuple(images.rows), *found, str(path), reader=images, held_in=held_in)
+    return Samples(
+        root,
+        tuple(images.rows),
+        *found,
+        str(path),
+        reader=images,
+        held_in=tuple(headers),
+        left_out=LeftOut.of(others, unlike_images(others)),
+    )
 
 
 def _place(path: Path) -> _Place | None:

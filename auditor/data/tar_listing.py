@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from auditor.data.files import Container
-from auditor.data.folder import IMAGE_SUFFIXES
+from auditor.data.folder import IMAGE_SUFFIXES, may_be_an_image
 from auditor.data.labels import is_number
 from auditor.errors import InputError
 
@@ -43,6 +43,8 @@ class TarListing(NamedTuple):
     """Key → label."""
     folders: set[str]
     """The top folders."""
+    others: list[str]
+    """In a folder of classes: files that may be images and are not called so."""
     headers: str
     """Digest of what the headers say, in hex: equal for a copy of the tar."""
 
@@ -64,7 +66,7 @@ def read_listing(path: Path, inside: str = "") -> TarListing:
     InputError
         The tar is damaged, or a label in it cannot be read or contradicts another.
     """
-    listing = TarListing(Container.of(path), [], {}, set(), "")
+    listing = TarListing(Container.of(path), [], {}, set(), [], "")
     headers = hashlib.sha256()
     stated = _Stated([], {suffix: {} for suffix in _LABELS})
     with path.open("rb") as stream:
@@ -78,6 +80,8 @@ def read_listing(path: Path, inside: str = "") -> TarListing:
     plain = stated.plain
     images = [m for m in plain if f".{m.name[len(m.key) + 1 :]}".lower() in IMAGE_SUFFIXES]
     listing.images.extend(images if listing.labels else plain)
+    if listing.labels:  # what else lies beside an image of a shard belongs to it
+        listing.others.clear()
     return listing._replace(headers=headers.hexdigest())
 
 
@@ -123,7 +127,8 @@ def _sort_in(
     stream: IO[bytes],
 ) -> None:
     folder, slash, _ = name.partition("/")
-    if slash and not folder.startswith("."):
+    seen = bool(slash) and not folder.startswith(".")
+    if seen:
         listing.folders.add(folder)
     key, suffix = _split(name)
     if not member.isdir() and Path(name).suffix.lower() in IMAGE_SUFFIXES:
@@ -139,6 +144,8 @@ def _sort_in(
         if label:
             earlier = stated.labels[suffix].setdefault(key, label)
             _require_same(listing.file.path, key, earlier, label)
+    elif seen and member.isreg() and may_be_an_image(name):
+        listing.others.append(name)
 
 
 def _together(path: Path, cls: dict[str, str], others: dict[str, str]) -> dict[str, str]:

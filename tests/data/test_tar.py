@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.data.classes import require_known
-from auditor.data.samples import Samples
+from auditor.data.samples import LeftOut, Samples
 from auditor.data.sources import read_samples
 from auditor.errors import InputError
 
@@ -57,6 +57,17 @@ def test_shards_of_one_name_in_several_folders(shards: Path, png: Png) -> None:
     samples = read_samples(shards / "part-{0..1}" / "s.tar")
     assert samples.images[3:5] == ("part-0/s.tar/0003.png", "part-1/s.tar/0004.png")
     assert samples.read("part-1/s.tar/0004.png") == png(4)
+
+
+def test_files_in_class_folders_that_may_be_images_are_not_left_out_unsaid(
+    tar: Tar, png: Png
+) -> None:
+    files = ("cat/1.png", "cat/2", "cat/README", "dog/3.bak", "dog/1.png", ".x/4", "5", "dog/.6")
+    path = tar([(name, png(0)) for name in files])
+    said = "2 files whose suffix is no image's, first cat/2"
+    assert read_samples(path).left_out == (2, "cat/2", said)
+    shard = tar([("a/1.png", png(0)), ("a/1.cls", "0"), ("a/1.seg", "mask")])
+    assert read_samples(shard).left_out == LeftOut()
 
 
 def test_a_number_that_the_candidate_does_not_know_as_a_class(shards: Path) -> None:

@@ -48,6 +48,9 @@ def fold_batch_norms(model: nn.Module) -> tuple[nn.Module, int]:
 
 def _pairs(model: nn.Module) -> Iterator[tuple[str, str]]:
     """Yield the names of a convolution and of the BatchNorm that alone reads what it puts out."""
+    if (inner := _wrapped(model)) is not None:
+        yield from ((f"module.{one}", f"module.{other}") for one, other in _pairs(inner))
+        return
     graph = _trace(model)
     modules: dict[Any, nn.Module] = dict(model.named_modules(remove_duplicate=False))
     calls = [node for node in graph.nodes if node.op == "call_module"]
@@ -61,6 +64,15 @@ def _pairs(model: nn.Module) -> Iterator[tuple[str, str]]:
         once = times[id(convolution)] == times[id(norm)] == 1
         if once and _is_plain_convolution(convolution) and _is_plain_norm(norm):
             yield source.target, node.target
+
+
+def _wrapped(model: nn.Module) -> nn.Module | None:
+    """Return the model inside a wrapper of torch's that calls it and cannot be traced itself."""
+    from torch import nn
+    from torch.optim.swa_utils import AveragedModel
+
+    known = type(model) in (nn.DataParallel, AveragedModel)
+    return model.get_submodule("module") if known else None
 
 
 def _trace(model: nn.Module) -> fx.Graph:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import timm
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from auditor.engine.folding import fold_batch_norms
 
@@ -39,6 +42,19 @@ def test_folds_timm_models(name: str, folded: int) -> None:
     with torch.inference_mode():
         torch.testing.assert_close(copy(batch), model(batch), rtol=1e-4, atol=1e-4)
     assert count == folded
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, AveragedModel])
+def test_folds_inside_the_wrappers_of_training(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    model = _trained_like(timm.create_model("test_efficientnet"))
+    wrapped, batch = wrap(model).eval(), _batch(2, 3, 64, 64)
+    folded, count = fold_batch_norms(wrapped)
+    assert type(folded) is type(wrapped)
+    assert count == 13
+    inner = folded.get_submodule("module")
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(inner(batch), model(batch), rtol=1e-4, atol=1e-4)
 
 
 def test_the_model_itself_is_left_as_it_is() -> None:

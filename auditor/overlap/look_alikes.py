@@ -5,9 +5,9 @@ one layout have near hashes, and pairs with distant hashes say only how alike tw
 alike two pictures of one layout are is then asked of pairs with near hashes.
 
 Copies have near hashes, too. So this is only asked where more than 2% of all pairs are near, as
-pictures that are stored some ten times among hundreds do not bring about, and of each picture the
-nearest five are left out. Where fewer than some fifty pictures are all stored many times, their
-copies are taken for look-alikes.
+pictures that are stored some ten times among hundreds do not bring about, and the nearest of each
+picture is left out (five would leave too few of twenty layouts). Where fewer than some fifty
+pictures are all stored many times, their copies are taken for look-alikes.
 """
 
 from __future__ import annotations
@@ -64,9 +64,8 @@ def look_alikes(left: _Hashes, right: _Hashes) -> LookAlikes | None:
     near[~_many(near.sum(axis=1), len(columns))] = False
     if not near.size or near.mean() <= _SHARE:
         return None
-    for axis in (0, 1):
-        few = np.argsort(distance, axis=axis, kind="stable").take(range(_FEWEST), axis=axis)
-        np.put_along_axis(near, few, False, axis=axis)
+    near[np.arange(len(rows)), distance.argmin(axis=1)] = False
+    near[distance.argmin(axis=0), np.arange(len(columns))] = False
     pairs = np.argwhere(near)
     pairs = pairs[random.permutation(len(pairs))[:STRANGERS]]
     found = zip(rows[pairs[:, 0]].tolist(), columns[pairs[:, 1]].tolist(), strict=True)

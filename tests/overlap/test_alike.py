@@ -43,6 +43,11 @@ def form(random: np.random.Generator) -> Image.Image:
     return filled(random, int(random.integers(6)))
 
 
+def rarer(random: np.random.Generator) -> Image.Image:
+    """Fill in one of twenty forms."""
+    return filled(random, int(random.integers(20)))
+
+
 def letter(random: np.random.Generator) -> Image.Image:
     """Fill in the first form."""
     return filled(random, 0)
@@ -129,12 +134,13 @@ def test_signatures_alone_allow_no_control() -> None:
     assert find_duplicates(files, None).control == (0, 0)
 
 
-def test_forms_of_several_layouts_are_no_copies_of_each_other() -> None:
-    forms = drawn(form, 5, 160)
-    train = pngs(forms[80:])
-    assert searched(pngs(forms[:80]), train).pairs == ()
+@pytest.mark.parametrize(("draw", "count"), [(form, 80), (rarer, 160)])
+def test_forms_of_several_layouts_are_no_copies_of_each_other(draw: Draw, count: int) -> None:
+    forms = drawn(draw, 5, 2 * count)
+    train = pngs(forms[count:])
+    assert searched(pngs(forms[:count]), train).pairs == ()
     leaked = {"x/leaked.png": train["x/017.png"]}
-    found = searched(pngs(forms[:80]) | leaked, train)
+    found = searched(pngs(forms[:count]) | leaked, train)
     assert {pair.test_image for pair in found.pairs} == set(leaked)
 
 

@@ -103,7 +103,8 @@ def is_hub_name(name: str | None) -> bool:
 def _no_architecture(spec: CandidateSpec) -> str:
     if spec.checkpoint is None:
         return "There is no candidate: give a model, a module or a checkpoint."
-    return f"{spec.checkpoint.name} does not name its architecture; give it as [candidate] model, or --model."
+    name = spec.checkpoint.name
+    return f"{name} does not name its architecture; give it as [candidate] model, or --model."
 
 
 def _hub_in_file(spec: CandidateSpec, name: str) -> str:

@@ -33,7 +33,9 @@ def terminal_width() -> int:
 
 def fits(text: str) -> bool:
     """Tell whether a text is seen whole where it goes: only a terminal has an end."""
-    return not sys.stdout.isatty() or text.count("\n") + 2 < shutil.get_terminal_size().lines
+    if not sys.stdout or not sys.stdout.isatty():  # none where it was closed
+        return True
+    return text.count("\n") + 2 < shutil.get_terminal_size().lines
 
 
 def wrapped(text: str, indent: str = "") -> str:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
-from auditor.data.decode import Unreadable
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["Resize", "require_room", "resized", "timms_resize", "too_large"]
 
@@ -72,6 +71,8 @@ def too_large(height: int, width: int, resize: Resize) -> str:
     resize
         What it is resized to.
     """
+    from PIL import Image
+
     limit = Image.MAX_IMAGE_PIXELS
     if limit is None:
         return ""
@@ -84,5 +85,7 @@ def too_large(height: int, width: int, resize: Resize) -> str:
 
 def require_room(image: Image.Image, resize: Resize) -> None:
     """Raise ``Unreadable`` for an image that is ``too_large``."""
+    from auditor.data.decode import Unreadable
+
     if reason := too_large(image.height, image.width, resize):
         raise Unreadable(reason)

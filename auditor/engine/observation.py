@@ -55,9 +55,7 @@ def observe_samples(
 
     A table has ``image``, ``error`` (null where it was read), the observer's columns, ``label``,
     how the file looked (``file.size``, ``file.stamp``, ``file.inode``, ``file.digest``), and the
-    split's metadata. An image that an observer cannot prepare is an error in its table alone.
-    An observer that prepares nothing, or raises otherwise, is left out of the rest; its parts are
-    kept.
+    split's metadata. An observer that prepares nothing, or raises, is left out of the rest.
 
     Parameters
     ----------
@@ -66,9 +64,9 @@ def observe_samples(
     observers
         Evidence name → who looks, for what entry of the store.
     store, progress
-        Where the parts and the tables are kept; who is told of every image.
+        Where parts and tables are kept; who is told of every image.
     engine
-        Where the pass runs: here, or on a Ray cluster; and in how many threads.
+        Where the pass runs, and in how many threads.
     shard
         The share of the images that is looked at; parts are stored then, and not put together.
 
@@ -85,19 +83,20 @@ def observe_samples(
     engine = engine or EngineTable()
     failed, poison = try_out(samples, _trying(observers, store, shard), progress)
     digests = None if shard else Digests(samples, progress)
-    tasks = [
-        task_of(name, samples, each, store, digests)
-        for name, each in observers.items()
-        if name not in failed
-    ]
+    able = [name for name in observers if name not in failed]
+    tasks = [task_of(name, samples, observers[name], store, digests) for name in able]
     plan = Plan.of(samples, tasks, shard, poison, here=engine.kind == "local")
     failed |= _shown(plan, progress, engine, len(plan.rows) if shard else len(samples))
-    for task in tasks:
-        if task.name not in failed and shard is None:
-            each = observers[task.name]
-            pieces, schema = whole(task, samples, each.method)
-            store.save_stream(task.name, task.key, pieces, schema, each.origin, each.method)
+    if shard is None:
+        for task in tasks:
+            if task.name not in failed:
+                _put_together(task, samples, observers[task.name], store)
     return failed
+
+
+def _put_together(task: Task, samples: Samples, observing: Observing, store: Store) -> None:
+    pieces, schema = whole(task, samples, observing.method)
+    store.save_stream(task.name, task.key, pieces, schema, observing.origin, observing.method)
 
 
 def _trying(

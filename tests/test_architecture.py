@@ -11,12 +11,13 @@ import pytest
 import auditor
 
 ROOT = Path(auditor.__file__).parent
-TOP = {"graph", "runner", "render", "cli"}
+TOP = {"graph", "runner", "render", "standalone", "cli"}
 ABOVE = {
     "data": TOP | {"store", "models", "engine", "overlap", "evidence"},
     "store": TOP | {"data", "models", "engine", "overlap", "evidence"},
-    "models": TOP | {"overlap", "evidence"},
+    "models": TOP | {"efficiency", "engine", "overlap", "evidence"},
     "engine": TOP | {"overlap", "evidence"},
+    "overlap": TOP | {"evidence"},
     "evidence": TOP,
     "render": {"data", "store", "models", "overlap", "evidence", "graph", "runner", "cli"},
 }

@@ -16,12 +16,12 @@ from auditor.errors import Unavailable
 from auditor.evidence.overlap import Overlap, OverlapPair
 from auditor.evidence.predictions import Predictions
 from auditor.graph import Graph
-from auditor.overlap.signed import sign_images
 from auditor.progress import Progress
 from auditor.provider import Provider, derive, gather
 from auditor.record import Audit, CheckResult
 from auditor.render.html import html_report
 from auditor.render.markdown import markdown
+from auditor.standalone.signing import sign_images
 from auditor.store import Store
 
 Run = Callable[..., Audit]

@@ -33,8 +33,8 @@ def command(images: Path, output: Path, max_share: float, fast: bool) -> int:
     from auditor.cli.copies import told, write_report
     from auditor.cli.output import writing
     from auditor.overlap.lists import write_within
-    from auditor.overlap.standalone import look_within
     from auditor.progress import Progress
+    from auditor.standalone.searching import look_within
 
     settings = {"hash_mode": "fast"} if fast else {}
     with writing(output, trying=True):

@@ -12,7 +12,7 @@ from auditor.cli.options import FAST, search_options
 from auditor.terminal import say
 
 if TYPE_CHECKING:
-    from auditor.overlap.standalone import Found
+    from auditor.standalone.searching import Found
 
 __all__ = ["command"]
 
@@ -54,8 +54,8 @@ def command(
     """  # noqa: D301
     from auditor.cli.copies import told
     from auditor.cli.output import writing
-    from auditor.overlap.standalone import compare
     from auditor.progress import Progress
+    from auditor.standalone.searching import compare
 
     settings: dict[str, Any] = {"groups": groups, "views": views}
     settings |= {"hash_mode": "fast"} if fast else {}

@@ -41,8 +41,8 @@ def command(images: Path, output: Path | None, views: bool, fast: bool) -> None:
     """  # noqa: D301
     from auditor.cli.output import writing
     from auditor.evidence.signature_file import SUFFIX
-    from auditor.overlap.signed import sign_images
     from auditor.progress import Progress
+    from auditor.standalone.signing import sign_images
 
     path = output or Path(_name(images.resolve()) + SUFFIX)
     settings = {"views": views, "hash_mode": "fast" if fast else "exact"}

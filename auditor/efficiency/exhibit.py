@@ -43,6 +43,7 @@ def exhibit(
     baseline, own
         The other models' audits.
     """
+    from auditor.efficiency.published import published_efficientnets
     from auditor.models import reference
 
     assert complexity.macs is not None
@@ -52,7 +53,7 @@ def exhibit(
     audits = own.audits if own is not None else ()
     beside = [a for a, f in zip(audits, judged, strict=False) if f.observed is not None]
     points = tuple(point for audit in beside if (point := _audited(audit)) is not None)
-    family = reference.published_efficientnets() if comparable else ()
+    family = published_efficientnets() if comparable else ()
     others = [*family, *(Place(p.name, p.macs, p.top1) for p in points if p.top1 is not None)]
     return EfficiencyExhibit(
         candidate=EfficiencyPoint(

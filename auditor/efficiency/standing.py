@@ -44,7 +44,7 @@ def among_published(
     max_excess
         Most MACs as a multiple of those of the smallest model that is as accurate.
     """
-    from auditor.models.reference import published_efficientnets
+    from auditor.efficiency.published import published_efficientnets
 
     family = published_efficientnets()
     right, n = confusion.right, confusion.n

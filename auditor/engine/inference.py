@@ -14,6 +14,7 @@ import pyarrow as pa
 from auditor.data.classes import require_known
 from auditor.data.decode import full_size, open_image, to_rgb
 from auditor.data.samples import Samples
+from auditor.engine.candidate import Candidate
 from auditor.engine.compiling import pays
 from auditor.engine.decoding import Decoder
 from auditor.engine.first_images import FirstImages
@@ -24,7 +25,6 @@ from auditor.engine.replica import Replica
 from auditor.engine.shards import PART
 from auditor.engine.steadiness import require_steady
 from auditor.errors import InputError, Unavailable
-from auditor.models.handle import Candidate
 from auditor.provider import Observer
 from auditor.store.columns import matrix
 

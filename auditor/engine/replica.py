@@ -25,10 +25,10 @@ from auditor.errors import AuditorError, InputError, first_line
 if TYPE_CHECKING:
     import torch
 
+    from auditor.engine.candidate import Candidate
     from auditor.engine.decoding import Decoder
     from auditor.engine.forward import Forward
     from auditor.engine.jpegs import Jpeg
-    from auditor.models.handle import Candidate
 
 __all__ = ["Replica", "memory_format"]
 

@@ -16,7 +16,7 @@ from auditor.provider import Observer, derive, observe
 
 if TYPE_CHECKING:
     from auditor.comparison import Comparison
-    from auditor.models.handle import Candidate
+    from auditor.engine.candidate import Candidate
 
 __all__ = ["CheaperDtype", "cheaper", "cheaper_dtype", "compare_cheaper"]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch import nn
 
-    from auditor.models.handle import Candidate
+    from auditor.engine.candidate import Candidate
 
 __all__ = ["Complexity", "complexity", "cost_of"]
 

@@ -22,8 +22,8 @@ from auditor.evidence.signature_file import is_signature_file
 from auditor.provider import derive
 
 if TYPE_CHECKING:
+    from auditor.engine.candidate import Candidate
     from auditor.evidence.predictions import Predictions
-    from auditor.models.handle import Candidate
 
 __all__ = ["SavedPredictions"]
 
@@ -287,7 +287,7 @@ def candidate(
     test_samples: Samples | None,
 ) -> Candidate:
     """Return a handle on the model under audit; it is loaded when it is first run."""
-    from auditor.models.handle import Candidate
+    from auditor.engine.candidate import Candidate
 
     table = config.candidate
     if not table.names_a_model:

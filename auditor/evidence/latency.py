@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import torch
 
+    from auditor.engine.candidate import Candidate
     from auditor.engine.timing import Subject
-    from auditor.models.handle import Candidate
 
 __all__ = ["BUDGETS", "Latency", "TimingPlan", "baseline_model", "latency", "timing_plan"]
 
@@ -196,7 +196,7 @@ def timing_plan(
 @derive
 def baseline_model(config: Config, classes: ClassList | None) -> Candidate:
     """Return a handle on the baseline model; ``InputError`` where its file cannot be read."""
-    from auditor.models.handle import Candidate
+    from auditor.engine.candidate import Candidate
 
     table = config.baseline
     if table is None or not table.names_a_model:

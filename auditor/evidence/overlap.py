@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from auditor.config import Config
 from auditor.data.decode import open_image
 from auditor.overlap.clusters import clusters, joining, repeated
-from auditor.overlap.contamination import strongest
+from auditor.overlap.contamination import most_telling
 from auditor.overlap.control import Control
 from auditor.overlap.overlap import PARTNERS, find_duplicates, find_overlap
 from auditor.overlap.result import OverlapPair, OverlapSettings, Threshold
@@ -28,10 +28,7 @@ if TYPE_CHECKING:
     from auditor.data.samples import Samples
     from auditor.evidence.signatures import Signatures
 
-__all__ = ["Overlap", "OverlapPair", "Repeats", "Uncompared", "most_telling", "overlap"]
-
-SHOWN = 24
-"""Pairs that are kept with thumbnails."""
+__all__ = ["Overlap", "OverlapPair", "Repeats", "Uncompared", "overlap"]
 
 COMPARED_WITHIN = 100_000
 """Training images up to which each is compared with each; of more, equal ones alone are paired."""
@@ -262,20 +259,6 @@ def _schema() -> pa.Schema:
     types |= dict.fromkeys(("similarity", "score"), pa.float64())
     types |= {"distance": pa.int64(), "verified": pa.bool_()}
     return pa.schema(types)
-
-
-def most_telling(pairs: Iterable[OverlapPair]) -> list[OverlapPair]:
-    """Return the pairs to look at: one a test image, conflicts and what is least certain first.
-
-    That a file is the same needs no looking at; that two pictures are, does.
-    """
-    order = ("transformed", "near-duplicate", "same-pixels", "same-bytes")
-    unlike_first = sorted(pairs, key=lambda pair: not pair.conflicting)
-    found = sorted(
-        strongest(unlike_first).values(),
-        key=lambda p: (not p.conflicting, order.index(p.kind), p.similarity, p.test_image),
-    )
-    return found[:SHOWN]
 
 
 @derive

@@ -19,8 +19,8 @@ from auditor.store.columns import matrix, matrix_of, telling, told, with_lost, w
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from auditor.engine.candidate import Candidate
     from auditor.evidence.scenes import Wanted
-    from auditor.models.handle import Candidate
 
 __all__ = ["Predictions", "test", "train", "validation"]
 

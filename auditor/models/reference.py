@@ -32,8 +32,6 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import NamedTuple
 
-from auditor.efficiency.frontier import Place
-
 __all__ = [
     "FRONTIER",
     "SOURCE",
@@ -41,7 +39,6 @@ __all__ = [
     "TimmModel",
     "efficientnet_reference",
     "frontier_reference",
-    "published_efficientnets",
 ]
 
 FRONTIER = "timm's results (August 2026, Apache-2.0), ImageNet-1k without other training images"
@@ -110,14 +107,6 @@ class TimmModel(NamedTuple):
 def efficientnet_reference() -> tuple[ReferenceModel, ...]:
     """Return EfficientNet-B0 to B7, smallest first."""
     return tuple(_reference(row) for row in _rows("efficientnet_reference.csv"))
-
-
-def published_efficientnets() -> tuple[Place, ...]:
-    """Return EfficientNet-B0 to B7 with the lower of the two published accuracies."""
-    return tuple(
-        Place(model.name, model.macs, min(model.top1, model.top1_timm) / 100)
-        for model in efficientnet_reference()
-    )
 
 
 def frontier_reference() -> tuple[TimmModel, ...]:

@@ -8,6 +8,5 @@
   its error rate;
 - ``control``: whether plain copies would be found at all;
 - ``near``, ``overlap``, ``clusters``, ``result``: put it together;
-- ``contamination``, ``exhibit``: what it means, and its pictures;
-- ``standalone``, ``signed``: all of it without a model, and signatures in a file.
+- ``contamination``, ``exhibit``: what it means, and its pictures.
 """

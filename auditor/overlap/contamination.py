@@ -29,12 +29,16 @@ __all__ = [
     "Without",
     "contaminated",
     "inflation",
+    "most_telling",
     "strongest",
     "tier",
     "without",
 ]
 
 Flags = NDArray[np.bool_]
+
+SHOWN = 24
+"""Pairs that are kept with thumbnails."""
 
 EXACT = ("same-bytes", "same-pixels")
 """Kinds that need no estimate."""
@@ -117,6 +121,20 @@ def strongest(pairs: Iterable[OverlapPair]) -> dict[str, OverlapPair]:
     for pair in pairs:
         first.setdefault(pair.test_image, pair)
     return first
+
+
+def most_telling(pairs: Iterable[OverlapPair]) -> list[OverlapPair]:
+    """Return the pairs to look at: one a test image, conflicts and what is least certain first.
+
+    That a file is the same needs no looking at; that two pictures are, does.
+    """
+    order = ("transformed", "near-duplicate", "same-pixels", "same-bytes")
+    unlike_first = sorted(pairs, key=lambda pair: not pair.conflicting)
+    found = sorted(
+        strongest(unlike_first).values(),
+        key=lambda p: (not p.conflicting, order.index(p.kind), p.similarity, p.test_image),
+    )
+    return found[:SHOWN]
 
 
 def tier(pair: OverlapPair | OverlapRow) -> str:

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from auditor.evidence.overlap import most_telling
-from auditor.overlap.contamination import EXACT, contaminated, strongest, without
+from auditor.overlap.contamination import EXACT, contaminated, most_telling, strongest, without
 from auditor.overlap.lists import emptied_by_clean
 from auditor.overlap.overlap import PARTNERS
 from auditor.record import (

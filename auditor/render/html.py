@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from auditor import naming, wording
 from auditor.policy import shown_status
 from auditor.record import Audit
-from auditor.render import docs, exhibits, glyph, standing
+from auditor.render import docs, glyph, standing
+from auditor.render.pictures import pictures, thumbnail
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -26,7 +27,7 @@ __all__ = ["html_diff", "html_overlap", "html_report", "notebook_card", "page"]
 
 def html_report(audit: Audit) -> str:
     """Return the whole report as one self-contained page."""
-    return page("report.html.j2", _names(audit), audit=audit, pictures=exhibits.pictures(audit))
+    return page("report.html.j2", _names(audit), audit=audit, pictures=pictures(audit))
 
 
 def _names(audit: Audit) -> Iterator[str]:
@@ -171,7 +172,7 @@ _FILTERS: dict[str, Any] = {
     "sections": docs.sections,
     "shorten": naming.shorten,
     "threshold": wording.threshold,
-    "thumbnail": exhibits.thumbnail,
+    "thumbnail": thumbnail,
     "unbroken": lambda text: max(map(len, text.split()), default=0) > _LONGEST_WORD,
     "one_line": lambda value: naming.one_line(str(value)),
     "worst_first": standing.worst_first,

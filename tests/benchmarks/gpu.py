@@ -43,6 +43,7 @@ from auditor.data.sources import read_samples
 from auditor.engine import decoding as engine_decoding
 from auditor.engine import inference as engine_inference
 from auditor.engine import jpegs
+from auditor.engine.candidate import Candidate
 from auditor.engine.collecting import Collector
 from auditor.engine.decoding import Decoder
 from auditor.engine.forward import Forward
@@ -56,7 +57,6 @@ from auditor.engine.replica import Replica, memory_format
 from auditor.engine.workers import Processes, lookers
 from auditor.evidence.predictions import Predictions
 from auditor.models.device import choose_device, describe_device
-from auditor.models.handle import Candidate
 from auditor.progress import Progress
 from auditor.store import Store
 

@@ -35,12 +35,12 @@ from auditor.data.classes import ClassList
 from auditor.data.samples import Samples
 from auditor.data.sources import read_samples
 from auditor.engine.backends.choosing import BACKENDS
+from auditor.engine.candidate import Candidate
 from auditor.engine.inference import Inference
 from auditor.engine.observation import Observing, observe_samples
 from auditor.evidence.measuring import Measuring
 from auditor.evidence.signatures import SigningSettings
 from auditor.evidence.signing import Signing
-from auditor.models.handle import Candidate
 from auditor.progress import Progress
 from auditor.provider import Observer
 from auditor.store import Store

@@ -28,9 +28,9 @@ from torch import nn
 from auditor.check import Outcome, Status
 from auditor.checks.latency import LatencyCheck
 from auditor.config import CandidateTable, EngineTable
+from auditor.engine.candidate import Candidate
 from auditor.engine.timing import Subject, time_models
 from auditor.evidence.latency import TimingPlan, latency
-from auditor.models.handle import Candidate
 
 BLOCKS, CHANNELS, SIDE, BATCH = 10, 64, 64, 4
 TOLERANCE = 0.10

@@ -69,11 +69,11 @@ def one(images: int) -> None:
     from auditor.config import CandidateTable, EngineTable
     from auditor.data.classes import ClassList
     from auditor.data.samples import Samples
+    from auditor.engine.candidate import Candidate
     from auditor.engine.inference import Inference
     from auditor.engine.observation import Observing, observe_samples
     from auditor.evidence.signatures import SigningSettings
     from auditor.evidence.signing import Signing
-    from auditor.models.handle import Candidate
     from auditor.progress import Progress
     from auditor.store import Store
 

@@ -21,9 +21,9 @@ from auditor.config import CandidateTable, EngineTable
 from auditor.engine.backends.choosing import PAYS_FROM, chosen_backends, what_decides
 from auditor.engine.backends.exporting import ValueDependent, export
 from auditor.engine.backends.sizes import FixedSizes
+from auditor.engine.candidate import Candidate
 from auditor.engine.forward import Forward, cpu_batch
 from auditor.errors import InputError
-from auditor.models.handle import Candidate
 
 CPU = torch.device("cpu")
 SIZE = (3, 64, 64)

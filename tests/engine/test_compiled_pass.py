@@ -16,10 +16,10 @@ from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
 from auditor.data.folder import read_folder
 from auditor.data.samples import Samples
+from auditor.engine.candidate import Candidate
 from auditor.engine.inference import Inference
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.shards import PART
-from auditor.models.handle import Candidate
 from auditor.progress import Progress
 from auditor.store import Store
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
+from auditor.engine.candidate import Candidate
 from auditor.engine.compiling import PAYS_FROM, compiled, pays
 from auditor.engine.forward import Forward
 from auditor.engine.replica import Replica, memory_format
-from auditor.models.handle import Candidate
 
 pytestmark = pytest.mark.usefixtures("fresh")
 

@@ -18,13 +18,13 @@ from auditor.data.classes import ClassList
 from auditor.data.decode import open_image
 from auditor.data.samples import Samples
 from auditor.data.sources import read_samples
+from auditor.engine.candidate import Candidate
 from auditor.engine.decoding import Decoder
 from auditor.engine.inference import Inference
 from auditor.engine.jpegs import CELLS, Jpeg, jpeg
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.precision import reproducible
 from auditor.errors import InputError
-from auditor.models.handle import Candidate
 from auditor.models.preprocessing import Preprocessing
 from auditor.models.tensor_transform import OnTensors
 from auditor.progress import Progress

@@ -18,12 +18,12 @@ from auditor.data.classes import ClassList
 from auditor.data.decode import open_image
 from auditor.data.folder import read_folder
 from auditor.data.samples import Samples
+from auditor.engine.candidate import Candidate
 from auditor.engine.forward import Forward
 from auditor.engine.inference import Inference
 from auditor.engine.replica import Replica
 from auditor.engine.ways import LAST_BITS, difference
 from auditor.errors import InputError
-from auditor.models.handle import Candidate
 
 CPU = torch.device("cpu")
 CLASSES = tuple("abcdefg")

@@ -17,12 +17,12 @@ from onnx import TensorProto, helper, numpy_helper
 from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
 from auditor.data.folder import read_folder
+from auditor.engine.candidate import Candidate
 from auditor.engine.forward import Forward
 from auditor.engine.inference import Inference
 from auditor.engine.memory import MOST_IMAGES, free_memory, largest_batch, out_of_memory, release
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.replica import Replica
-from auditor.models.handle import Candidate
 from auditor.progress import Progress
 from auditor.store import Store
 

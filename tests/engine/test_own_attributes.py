@@ -10,9 +10,9 @@ import pytest
 from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
 from auditor.data.folder import read_folder
+from auditor.engine.candidate import Candidate
 from auditor.engine.inference import Inference
 from auditor.engine.observation import Observing, observe_samples
-from auditor.models.handle import Candidate
 from auditor.progress import Progress
 from auditor.store import Store
 

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
 from auditor.data.folder import read_folder
+from auditor.engine.candidate import Candidate
 from auditor.engine.inference import Inference
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.precision import reproducible
 from auditor.engine.timing import Subject, time_models
-from auditor.models.handle import Candidate
 from auditor.progress import Progress
 from auditor.store import Store
 

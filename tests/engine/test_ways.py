@@ -18,13 +18,13 @@ from auditor.data.decode import open_image
 from auditor.data.folder import read_folder
 from auditor.data.samples import Samples
 from auditor.engine.assembling import about_of
+from auditor.engine.candidate import Candidate
 from auditor.engine.collecting import Task
 from auditor.engine.inference import Inference
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.shards import PART
 from auditor.engine.ways import LAST_BITS, MAY_DIFFER, difference, joined, said_by, saying
 from auditor.errors import InputError
-from auditor.models.handle import Candidate
 from auditor.progress import Progress
 from auditor.store import Store
 from auditor.store.parts import Parts

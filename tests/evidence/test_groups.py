@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from auditor.check import Status
-from auditor.overlap.signed import sign_images
-from auditor.overlap.standalone import compare
 from auditor.record import Audit
+from auditor.standalone.searching import compare
+from auditor.standalone.signing import sign_images
 
 
 def test_a_corrected_header_is_another_question(

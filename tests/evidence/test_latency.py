@@ -13,10 +13,10 @@ import auditor
 from auditor.check import Status
 from auditor.config import load_config
 from auditor.config.tables import CandidateTable
+from auditor.engine.candidate import Candidate
 from auditor.engine.hardware import different
 from auditor.errors import InputError
 from auditor.evidence.latency import timing_plan
-from auditor.models.handle import Candidate
 from auditor.models.onnx import only_cpu
 from auditor.record import Audit
 from auditor.render.html import html_report

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from auditor.errors import Unavailable
 from auditor.evidence.signatures import SigningSettings
-from auditor.overlap.standalone import compare
+from auditor.standalone.searching import compare
 from auditor.store import GENERATIONS, Store
 from auditor.store.files import read_open, read_table
 

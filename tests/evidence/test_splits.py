@@ -12,9 +12,9 @@ from auditor.config import Config
 from auditor.errors import Unavailable
 from auditor.evidence.predictions import Predictions
 from auditor.graph import Graph
-from auditor.overlap.signed import sign_images
 from auditor.progress import Progress
 from auditor.provider import find_providers
+from auditor.standalone.signing import sign_images
 from auditor.store import Store
 
 Evidence = Callable[..., Any]

@@ -19,10 +19,10 @@ from torch import nn
 
 from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
+from auditor.engine.candidate import Candidate
 from auditor.errors import InputError
 from auditor.models import CandidateSpec, load
 from auditor.models.blueprint import draw
-from auditor.models.handle import Candidate
 from auditor.models.identity import digest_file
 from auditor.models.scaling import build_efficientnet
 

@@ -14,8 +14,8 @@ from torch import nn
 
 from auditor.config import EngineTable, ModelTable
 from auditor.config.tables import CandidateTable
+from auditor.engine.candidate import Candidate
 from auditor.models.content import digest_tensors
-from auditor.models.handle import Candidate
 
 FACTORY = """
     import torch

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from auditor.check import Status
 from auditor.config.tables import CandidateTable, EngineTable
+from auditor.engine.candidate import Candidate
 from auditor.errors import InputError
 from auditor.evidence.complexity import cost_of
 from auditor.models import CandidateSpec, load
 from auditor.models.complexity import measure_complexity
-from auditor.models.handle import Candidate
 from auditor.models.onnx import load_onnx
 from auditor.record import Audit
 

@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import pytest
 
+from auditor.efficiency.published import published_efficientnets
 from auditor.models.reference import (
     SOURCE,
     efficientnet_reference,
     frontier_reference,
-    published_efficientnets,
 )
 from tests.references import published
 

@@ -15,7 +15,7 @@ from auditor.data.decode import open_image
 from auditor.overlap.look_alikes import look_alikes
 from auditor.overlap.overlap import find_duplicates, find_overlap
 from auditor.overlap.result import OverlapSearch
-from auditor.overlap.standalone import compare, look_within
+from auditor.standalone.searching import compare, look_within
 from tests.overlap.test_overlap import Files, encoded, scenes, signed
 
 Draw = Callable[[np.random.Generator], Image.Image]

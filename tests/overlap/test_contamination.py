@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy.stats import poisson
 
 from auditor.evidence.groups import GroupColumn, Groups, SharedGroup
-from auditor.evidence.overlap import COMPARED_WITHIN, Overlap, OverlapPair, most_telling
+from auditor.evidence.overlap import COMPARED_WITHIN, Overlap, OverlapPair
 from auditor.evidence.predictions import Predictions
 from auditor.overlap.clusters import clusters, repeated
-from auditor.overlap.contamination import contaminated, inflation, without
+from auditor.overlap.contamination import contaminated, inflation, most_telling, without
 from auditor.overlap.exhibit import show_overlap
 from auditor.overlap.result import Threshold
 from auditor.overlap.splits import Kind, SplitSignatures

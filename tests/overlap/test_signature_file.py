@@ -14,7 +14,7 @@ from PIL import Image
 from auditor.errors import InputError
 from auditor.evidence.signature_file import SignatureFile, is_signature_file
 from auditor.evidence.signatures import Signatures, SigningSettings
-from auditor.overlap.signed import sign_images
+from auditor.standalone.signing import sign_images
 
 
 def pictures(folder: Path, count: int) -> Path:

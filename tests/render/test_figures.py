@@ -16,8 +16,8 @@ from auditor.record import Audit, CalibrationBin, CalibrationExhibit, ConfusionE
 from auditor.render import confusion, docs, glyph
 from auditor.render.calibration_plot import draw_calibration
 from auditor.render.confusion_plot import draw_errors, draw_matrix
-from auditor.render.exhibits import pictures
 from auditor.render.figures import Ink, Picture, picture
+from auditor.render.pictures import pictures
 
 
 def content(uri: str, kind: str) -> bytes:

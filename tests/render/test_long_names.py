@@ -20,8 +20,8 @@ from auditor.record import (
     TierRow,
     UnreadableImage,
 )
-from auditor.render.exhibits import pictures
 from auditor.render.html import html_report, notebook_card
+from auditor.render.pictures import pictures
 
 LONG = "class " + "x" * 3000 + " end"
 

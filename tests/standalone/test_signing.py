@@ -18,8 +18,8 @@ from auditor.errors import InputError
 from auditor.evidence.signature_file import SignatureFile
 from auditor.evidence.signatures import Signatures, SigningSettings
 from auditor.evidence.signing import Signing
-from auditor.overlap.signed import sign_images
 from auditor.progress import Progress
+from auditor.standalone.signing import sign_images
 
 PART = 512
 FAST, EXACT, VIEWS = {"hash_mode": "fast"}, {"hash_mode": "exact"}, {"views": True}

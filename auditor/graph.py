@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from auditor.config import Config
 from auditor.crashes import named
 from auditor.data.samples import Samples
+from auditor.engine.root import none_left_waiting
 from auditor.errors import AuditorError, InputError, Unavailable
 from auditor.models.identity import installed_versions
 from auditor.progress import Progress
@@ -186,11 +187,12 @@ class Graph:
 
     def _observe(self, asked: Provider) -> Any:
         """Run one pass for every wanted observer of the same images."""
-        observers = self._observers(asked)
-        keys = [observing.key for observing in observers.values()]
-        with self.store.gathering(keys, self._wait):
-            left = {n: o for n, o in observers.items() if not self._is_stored(n, o.key)}
-            failed = self._look(asked, left)
+        with none_left_waiting():
+            observers = self._observers(asked)
+            keys = [observing.key for observing in observers.values()]
+            with self.store.gathering(keys, self._wait):
+                left = {n: o for n, o in observers.items() if not self._is_stored(n, o.key)}
+                failed = self._look(asked, left)
         for name, observing in observers.items():
             crash = failed.get(name)
             if crash is None:

@@ -22,6 +22,7 @@ from auditor.engine.forward import Forward, default_batch
 from auditor.engine.jpegs import Jpeg, jpeg
 from auditor.engine.lookup import Rows
 from auditor.engine.replica import Replica
+from auditor.engine.root import foresee
 from auditor.engine.shards import PART
 from auditor.engine.steadiness import require_steady
 from auditor.errors import InputError, Unavailable
@@ -81,6 +82,8 @@ class Inference(Observer):
         features: bool = False,
         devices: Sequence[torch.device] | None = None,
     ) -> None:
+        if candidate.engine.kind == "local":
+            foresee(len(samples), candidate.engine.workers)
         self.candidate, self.samples, self._wants_features = candidate, samples, features
         self._copied, self._dtype = dtype is not None, dtype or candidate.engine.dtype
         there = candidate.transform == "device"

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from multiprocessing.connection import Connection
+from select import select
 from typing import Any, NamedTuple
 
 from auditor.data.samples import Samples
@@ -63,10 +64,21 @@ def unpacked(reply: Reply, room: memoryview) -> list[Seen]:
 
 
 def main() -> None:
-    """Fork a worker for each socket; arguments: the mapped memory, then the sockets."""
+    """Fork a worker for each socket.
+
+    Arguments: the mapped memory, the file that tells who looks at what, then the sockets.
+    """
     wait_passively()
-    memory, *ends = map(int, sys.argv[1:])
-    samples, observers = pickle.load(sys.stdin.buffer)  # written by the process that asks
+    memory, told, *ends = map(int, sys.argv[1:])
+    if not select([sys.stdin], [], [], 0)[0]:  # a model is being loaded, and will be looked for
+        import torch.nn.functional  # noqa: F401 - so that it is there
+
+        from auditor.engine import inference  # noqa: F401 - and all that it imports
+    sys.stdin.buffer.read()  # until it is told who looks, or nobody is left to tell
+    with os.fdopen(told, "rb") as stream:
+        stream.seek(0)
+        sys.path[:] = pickle.load(stream)  # written by the process that asks
+        samples, observers = pickle.load(stream)
     gc.freeze()
     gc.enable()
     while ends:

@@ -8,10 +8,6 @@ from __future__ import annotations
 import mmap
 import os
 import pickle
-import signal
-import socket
-import subprocess
-import sys
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,15 +23,13 @@ from auditor.data.samples import Samples
 from auditor.engine.hardware import usable_cores
 from auditor.engine.journal import NoJournal
 from auditor.engine.looking import Seen, Threads, Wanted
-from auditor.engine.probing import deadly, environment
+from auditor.engine.probing import deadly
+from auditor.engine.root import SHARED, Root, foreseen, worth_it
 from auditor.engine.worker import Order, Reply, unpacked
 from auditor.provider import Observer
 
 __all__ = ["Processes", "lookers"]
 
-_FROM_CORES, _FROM_IMAGES = 4, 4096
-"""Cores and images from which processes gain more than their start costs: a second of one
-core, five where Python keeps no compiled files."""
 _CHUNK = 16
 """Images that a worker is given at once."""
 _BUSY = 2
@@ -43,16 +37,12 @@ _BUSY = 2
 _QUEUED = 6
 """Chunks that a worker has at most: while this process waits for a GPU, nobody gets another."""
 _ROOM = 16 << 20
-"""Bytes of mapped memory that the arrays of a chunk may take; what is not written takes none."""
-_ROOMS = 2048
-"""Enough for eight GPUs: four batches of 32 chunks ahead, one that is gathered, 56 under way. What
-finds no room goes through a socket, which is slower."""
+"""Bytes of the shared memory that the arrays of a chunk may take."""
+_ROOMS = SHARED // _ROOM
+"""2,048 are enough for eight GPUs: four batches of 32 chunks ahead, one that is gathered, 56 under
+way. What finds no room goes through a socket, which is slower."""
 _OFTEN = 3
 """Deaths at the same images, none of which kills by itself, after which processes are given up."""
-_ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""No threads in a process that is forked."""
-_START = "import gc; gc.disable(); from auditor.engine.worker import main; main()"
-"""Looking for garbage in what is imported took a third of the time that it takes to start."""
 
 
 def lookers(
@@ -73,7 +63,7 @@ def lookers(
     """
     count = workers or usable_cores()
     threads = Threads(samples, count)
-    if count < _FROM_CORES or images < _FROM_IMAGES or not hasattr(os, "memfd_create"):
+    if not worth_it(images, count):
         return threads
     _ = samples.looks  # found out here, where the files were listed
     try:
@@ -122,7 +112,7 @@ class Processes:
         self._samples, self._pickled, self._threads = samples, pickled, threads
         self._count, self._journal = count, NoJournal({})
         self._workers: list[_Worker] = []
-        self._root: subprocess.Popen[bytes] | None = None
+        self._root: Root | None = None
         self._memory: int | None = None
         self._free = list(range(_ROOMS))
 
@@ -130,10 +120,10 @@ class Processes:
         """Start them; they load what they need beside what this process does next."""
         self._threads.__enter__()
         with suppress(OSError):  # a limit on files or processes: threads do it all
-            self._memory = os.memfd_create("auditor-prepared")
-            os.ftruncate(self._memory, _ROOMS * _ROOM)
+            root = foreseen(self._count) or Root(self._count)
+            self._root, self._memory = root, root.memory
             self._mapped = memoryview(mmap.mmap(self._memory, 0))
-            self._start(self._memory)
+            self._tell(root)
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -143,28 +133,10 @@ class Processes:
             os.close(self._memory)
         self._threads.__exit__(*raised)
 
-    def _start(self, memory: int) -> None:
-        pairs = [socket.socketpair() for _ in range(self._count)]
-        ends = [theirs.fileno() for _, theirs in pairs]
-        stdin = os.memfd_create("auditor-observers")
-        try:
-            with os.fdopen(os.dup(stdin), "wb") as stream:
-                stream.write(self._pickled)
-            os.lseek(stdin, 0, os.SEEK_SET)
-            self._root = subprocess.Popen(
-                [sys.executable, "-P", "-c", _START, str(memory), *map(str, ends)],
-                stdin=stdin,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(memory, *ends),
-                env={**environment(), **_ALONE},
-                start_new_session=True,  # Ctrl-C is for this process
-            )
-        finally:
-            os.close(stdin)
-            for _, theirs in pairs:
-                theirs.close()
-        self._workers = [_Worker(Connection(ours.detach())) for ours, _ in pairs]
+    def _tell(self, root: Root) -> None:
+        self._root = root
+        root.tell(self._pickled)
+        self._workers = [_Worker(line) for line in root.lines]
 
     def looked_at(self, wanted: Iterable[Wanted], ahead: int, journal: NoJournal) -> Iterator[Seen]:
         """Yield images in order; parameters as of ``Threads.looked_at``."""
@@ -252,7 +224,7 @@ class Processes:
             self._dismiss(todo)
         elif not self._workers and self._memory is not None:
             self._dismiss(todo)
-            self._start(self._memory)
+            self._tell(Root(self._count, self._memory))
 
     def _dismiss(self, todo: deque[_Chunk]) -> None:
         for worker in self._workers:
@@ -260,7 +232,5 @@ class Processes:
             todo.extendleft(chunk for chunk, _ in reversed(worker.chunks))
         self._workers = []
         if self._root is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._root.pid, signal.SIGKILL)  # they have nothing to lose
-            self._root.wait()
+            self._root.end()
             self._root = None  # its number may be another's from here on

@@ -1,13 +1,14 @@
 """Measures what inference makes of a GPU, from JPEG files to predictions; prints Markdown.
 
-python tests/benchmarks/gpu.py FOLDER [IMAGES] [ROUNDS] [MODEL] [CHECKPOINT] [PARTS]
+python tests/benchmarks/gpu.py FOLDER [IMAGES] [ROUNDS] [MODEL] [CHECKPOINT] [PARTS] [VALIDATE]
 
 FOLDER holds class folders of JPEGs, which are linked again and again until there are IMAGES. With
 no CHECKPOINT the weights are random: times hold, flips say little. PARTS: ``forward``, ``memory``,
-``end to end``, ``starting``, ``flips``, ``decoding``; one that fails says so, and the next one
-runs. Without a GPU everything runs on the CPU, to try the script out; with simplejpeg installed,
-JPEGs are then decoded as NVIDIA decodes them: colours of a lower resolution are repeated, not
-interpolated.
+``end to end``, ``commands``, ``starting``, ``flips``, ``decoding``; one that fails says so, and the
+next one runs. ``commands`` takes whole processes, with their start, and needs VALIDATE, timm's
+``validate.py``. Without a GPU everything runs on the CPU, to try the script out; with simplejpeg
+installed, JPEGs are then decoded as NVIDIA decodes them: colours of a lower resolution are
+repeated, not interpolated.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import gc
 import os
 import pstats
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +27,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from importlib.util import find_spec
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
@@ -54,10 +56,12 @@ from auditor.engine.jpegs import Jpeg
 from auditor.engine.looking import Wanted
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.replica import Replica, memory_format
+from auditor.engine.root import none_left_waiting
 from auditor.engine.workers import Processes, lookers
 from auditor.evidence.predictions import Predictions
 from auditor.models.device import choose_device, describe_device
 from auditor.progress import Progress
+from auditor.registry import find_checks
 from auditor.store import Store
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -72,13 +76,15 @@ FEW = 8
 BEST = f"timm, --amp --channels-last, {CORES} workers"
 DEFAULT = "timm, the same, 4 workers"
 DEVICE = choose_device("auto")
+JUDGED = "top1-accuracy"
+"""The check that wants the predictions alone."""
 
 
 class Setting:
     """The model and the images of one run of the script."""
 
     def __init__(self, folder: Path, model: str, checkpoint: str | None) -> None:
-        self.samples = read_samples(folder)
+        self.samples, self.model = read_samples(folder), model
         given = {"model": model, "checkpoint": checkpoint}
         random = {"module": f"timm.models:{model}"}
         self._table = CandidateTable(**(given if checkpoint else random))
@@ -280,7 +286,8 @@ def ways(setting: Setting, samples: Samples) -> dict[str, Callable[[], object]]:
     """Return the ways from files to predictions; each starts what it needs, as a command would."""
     found: dict[str, Callable[[], object]] = {BEST: timms(setting, samples, CORES)}
     for where in ("fast", "device"):
-        inference = Inference(setting.handle("float16", where), samples)
+        with none_left_waiting():  # of which only the first one would have the use
+            inference = Inference(setting.handle("float16", where), samples)
         found[f"auditor, float16, {where}"] = partial(seen, samples, inference)
     return found
 
@@ -304,6 +311,37 @@ def end_to_end(setting: Setting, samples: Samples, few: Samples, rounds: int) ->
     for name in runs:
         ratios = [shown([r[name] / r[than] for r in speeds], 2) for than in (DEFAULT, BEST)]
         print(f"| {name} | {shown([r[name] for r in speeds], 0)} | {' | '.join(ratios)} |")
+
+
+def commands(setting: Setting, samples: Samples, validate: str, rounds: int) -> None:
+    """Print images a second of whole processes, in turn; predictions are all that is wanted."""
+    off = "".join(f'[checks.{c}]\nlevel = "off"\n' for c in find_checks().checks if c != JUDGED)
+    speeds: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder, "weights.pth")
+        torch.save(setting.handle("float32").loaded.model.state_dict(), weights)
+        model = ["--model", setting.model, "--checkpoint", str(weights)]
+        timm_ = [sys.executable, validate, "--data-dir", str(samples.root), *model]
+        timm_ += ["--channels-last", "-b", "256", "-j", str(CORES), "--device", DEVICE.type]
+        runs = {BEST: [*timm_, *(["--amp"] if DEVICE.type == "cuda" else [])]}
+        classes, dtype = Path(folder, "classes.txt"), "float16" if DEVICE.type == "cuda" else "float32"
+        classes.write_text("\n".join(setting.classes.names))
+        for where in ("fast", "device"):
+            engine = f'[engine]\ndtype = "{dtype}"\npreprocessing = "{where}"\n{off}'
+            Path(folder, f"{where}.toml").write_text(engine)
+            own = [sys.executable, "-m", "auditor", "gather", str(Path(folder, f"{where}.toml"))]
+            own += [*model, "--classes", str(classes), "--test", str(samples.root)]
+            runs[f"auditor gather, {where}"] = own
+        for number, (name, command) in product(range(rounds), runs.items()):
+            output = [] if name == BEST else ["--output", str(Path(folder, f"{number} {name}"))]
+            done = partial(subprocess.run, [*command, *output], check=True, stdout=sys.stderr)
+            speeds.setdefault(name, []).append(len(samples) / timed(done))
+            print(f"round {number}: {name}: {speeds[name][-1]:,.0f} img/s", file=sys.stderr)
+    print(f"\n## Whole commands, {len(samples):,} images, {rounds} rounds, {CORES} cores\n")
+    print("| command | img/s | × timm's best |\n|---|---|---|")
+    for name, found in speeds.items():
+        ratios = [a / b for a, b in zip(found, speeds[BEST], strict=True)]
+        print(f"| {name} | {shown(found, 0)} | {shown(ratios, 2)} |", flush=True)
 
 
 def timed(run: Callable[[], object]) -> float:
@@ -477,6 +515,7 @@ def main(
     model: str = "tf_efficientnet_b0",
     checkpoint: str = "",
     wanted: str = "forward,memory,end to end,flips,decoding",
+    validate: str = "",
 ) -> None:
     """Print every table."""
     setting = Setting(Path(folder), model, checkpoint or None)
@@ -488,6 +527,7 @@ def main(
             "forward": lambda: forward_only(setting),
             "memory": lambda: memory(setting, int(rounds)),
             "end to end": lambda: end_to_end(setting, samples, few, int(rounds)),
+            "commands": lambda: commands(setting, samples, validate, int(rounds)),
             "starting": lambda: starting(setting, few),
             "flips": lambda: flips(setting),
             "decoding": lambda: decoding(setting),

@@ -26,7 +26,7 @@ from auditor.data.classes import ClassList
 from auditor.data.decode import open_image, to_rgb
 from auditor.data.samples import Samples
 from auditor.data.sources import read_samples
-from auditor.engine import decoding, jpegs, waiting, workers
+from auditor.engine import decoding, jpegs, root, waiting
 from auditor.engine.candidate import Candidate
 from auditor.engine.decoding import Decoder
 from auditor.engine.inference import Inference
@@ -150,7 +150,7 @@ def test_worker_processes_hand_the_files_over(
 ) -> None:
     inference = Inference(candidate(), samples)
     threads = gathered(inference, samples, tmp_path / "threads")
-    monkeypatch.setattr(workers, "_FROM_IMAGES", 1)
+    monkeypatch.setattr(root, "_FROM_IMAGES", 1)
     made = gathered(inference, samples, tmp_path / "processes", workers=4)
     assert made.equals(threads)
 

@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from auditor import audit
 from auditor.config import EngineTable
 from auditor.data.samples import Samples
-from auditor.engine import workers
+from auditor.engine import root, workers
 from auditor.engine.journal import NoJournal
 from auditor.engine.looking import Seen, Threads, Wanted
 from auditor.engine.observation import Observing, observe_samples
+from auditor.engine.root import foresee, none_left_waiting
 from auditor.engine.workers import Processes, lookers
 from auditor.errors import InputError
 from auditor.progress import Progress
@@ -172,7 +174,7 @@ def source(module: Callable[..., str]) -> Any:
 
 @pytest.fixture(autouse=True)
 def pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_FROM_IMAGES", 1)
+    monkeypatch.setattr(root, "_FROM_IMAGES", 1)
 
 
 def begun(samples: Samples, eyes: dict[str, Any], folder: Path | None = None) -> Iterator[Wanted]:
@@ -235,7 +237,7 @@ def test_the_evidence_is_the_same(
 ) -> None:
     tables = []
     for count in (1, 4):
-        monkeypatch.setattr(workers, "_FROM_CORES", 5 - count)
+        monkeypatch.setattr(root, "_FROM_CORES", 5 - count)
         store, samples = Store(tmp_path / str(count)), source.samples()
         eyes = {"test": Observing("key", source.Arrays())}
         engine = EngineTable(workers=4)
@@ -281,7 +283,7 @@ def test_what_only_this_process_has_is_looked_at_here(
     with lookers(samples, eyes, 4, N) as looking:
         assert isinstance(looking, Processes)
         assert looking._root is not None
-        looking._root.wait()
+        looking._root.process.wait()
         found = [*looking.looked_at(begun(samples, eyes), 64, NoJournal({}))]
     alike(found, by_threads(samples, eyes))
     assert len(ended) == 1
@@ -345,6 +347,73 @@ def test_all_that_waits_for_a_device_has_room(
         del found, pictures, shared
 
 
+def test_what_was_started_ahead_is_taken_and_finds_what_can_be_imported_by_then(
+    module: Callable[..., str], tmp_path: Path
+) -> None:
+    foresee(N, 4)
+    (started,) = root._waiting
+    source = import_module(module(SOURCE, by_colour=False))
+    samples, eyes = source.samples(), {"arrays": source.Arrays()}
+    with lookers(samples, {**eyes, "marker": source.Marker(tmp_path)}, 4, N) as looking:
+        assert isinstance(looking, Processes)
+        assert (looking._root, root._waiting) == (started, [])
+        found = [*looking.looked_at(begun(samples, eyes, tmp_path), 64, NoJournal({}))]
+    alike(found, by_threads(samples, eyes))
+    assert sum(not one.prepared["arrays"]["here"] for one in found if not one.error) > N / 2
+    ends(started.process.pid)
+
+
+def test_what_was_started_ahead_in_vain_is_ended(source: Any) -> None:
+    samples, eyes = source.samples(), {"arrays": source.Arrays()}
+    with none_left_waiting():
+        foresee(N, 5)
+        (started,) = root._waiting
+        foresee(N, 5)
+        with lookers(samples, eyes, 4, N) as looking:  # for another number of workers
+            found = [*looking.looked_at(begun(samples, eyes), 64, NoJournal({}))]
+        assert root._waiting == [started]
+        assert alive(started.process.pid)
+    alike(found, by_threads(samples, eyes))
+    assert root._waiting == []
+    ends(started.process.pid)
+
+
+def test_nothing_is_started_ahead_where_processes_do_not_pay() -> None:
+    for images, count in ((0, 4), (N, 3)):
+        foresee(images, count)
+        assert root._waiting == []
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_an_audit_starts_it_ahead_and_leaves_none(
+    good: bool,
+    tmp_path: Path,
+    image_folder: Callable[..., Path],
+    module: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A model that does not fit the data is refused before there is a pass."""
+    started, begin = list[int](), root.Root.__init__
+
+    def noted(self: root.Root, count: int, memory: int | None = None) -> None:
+        begin(self, count, memory)
+        started.append(self.process.pid)
+
+    monkeypatch.setattr(root.Root, "__init__", noted)
+    monkeypatch.chdir(tmp_path)
+    image_folder("test", {"a": 30, "b": 30})
+    asked = {"module": f"{module('')}:{'two' if good else 'three'}"}
+    settings: dict[str, Any] = {"candidate": asked, "data": {"test": "test"}}
+    settings |= {"engine": {"workers": 4}}
+    if good:
+        audit(**settings)
+    else:
+        with pytest.raises(InputError, match="three has 3 outputs, the data has 2 classes"):
+            audit(**settings)
+    (group,) = started
+    ends(group)
+
+
 def test_threads_do_where_processes_do_not_pay(source: Any) -> None:
     samples, eyes = source.samples(), {"tensors": source.Tensors()}
     assert isinstance(lookers(samples, eyes, 3, N), Threads)
@@ -375,28 +444,49 @@ def test_threads_do_where_memory_is_not_to_be_had(source: Any) -> None:
     alike(found, by_threads(samples, eyes))
 
 
+def test_who_waits_ends_with_this_process() -> None:
+    script = """
+import time
+from auditor.engine import root
+root.foresee(1 << 20, 4)
+print(root._waiting[0].process.pid, flush=True)
+time.sleep(600)
+"""
+    ends_with_its_parent(script)
+
+
 def test_nobody_is_left_behind_when_this_process_is_killed(source: Any, tmp_path: Path) -> None:
     script = f"""
 import sys, time
 sys.path[:0] = {[str(Path(source.__file__).parent)]!r}
 import {source.__name__} as source
 from auditor.engine.workers import Processes, lookers
-from auditor.engine import workers
-workers._FROM_IMAGES = 1
+from auditor.engine import root
+root._FROM_IMAGES = 1
 samples, eyes = source.samples(), {{"marker": source.Marker({str(tmp_path)!r})}}
 with lookers(samples, eyes, 4, 300) as looking:
-    print(looking._root.pid, flush=True)
+    print(looking._root.process.pid, flush=True)
     time.sleep(600)
 """
+    ends_with_its_parent(script, tmp_path / "loaded")
+
+
+def ends_with_its_parent(script: str, loaded: Path | None = None) -> None:
+    """See that a group that a script names does so; killed once something is there."""
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     group = int(parent.stdout.readline())
-    while not (tmp_path / "loaded").exists():
+    while loaded is not None and not loaded.exists():
         time.sleep(0.05)
     assert alive(group)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
+    ends(group)
+
+
+def ends(group: int) -> None:
+    """See that none of a process group is left, soon."""
     patience = time.monotonic() + 60
     while alive(group):
         assert time.monotonic() < patience

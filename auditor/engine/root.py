@@ -1,0 +1,147 @@
+"""The process that workers are forked from, which loads what they need before it is told who looks.
+
+Loading torch takes a second of a core, and so does loading a model: both can be done at once.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing.connection import Connection
+
+from auditor.engine.hardware import usable_cores
+from auditor.engine.probing import environment
+
+__all__ = ["SHARED", "Root", "foresee", "foreseen", "none_left_waiting", "worth_it"]
+
+SHARED = 32 << 30
+"""Bytes of memory for what workers prepare; what is not written takes none."""
+_FROM_CORES, _FROM_IMAGES = 4, 4096
+"""Cores and images from which processes gain more than their start costs: a second of one
+core, five where Python keeps no compiled files."""
+_ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""No threads in a process that is forked."""
+_START = "import gc; gc.disable(); from auditor.engine.worker import main; main()"
+"""Looking for garbage in what is imported took a third of the time that it takes to start."""
+
+
+class Root:
+    """A process that forks workers once it is told who looks at what, and ends where it never is.
+
+    Parameters
+    ----------
+    count
+        How many workers.
+    memory
+        The memory that they map, by its file's number; memory of its own where None.
+
+    Raises
+    ------
+    OSError
+        No process, file or memory can be had.
+    """
+
+    def __init__(self, count: int, memory: int | None = None) -> None:
+        with ExitStack() as on_failure:
+            self.count, self.memory = count, _memory(on_failure) if memory is None else memory
+            pairs = [socket.socketpair() for _ in range(count)]
+            self._told = os.fdopen(os.memfd_create("auditor-observers"), "wb")
+            on_failure.callback(self._told.close)
+            for ours, _ in pairs:
+                on_failure.callback(ours.close)
+            try:
+                self.process = self._started([theirs.fileno() for _, theirs in pairs])
+            finally:
+                for _, theirs in pairs:
+                    theirs.close()
+            on_failure.pop_all()
+        self.lines = [Connection(ours.detach()) for ours, _ in pairs]
+        """To each worker."""
+
+    def _started(self, ends: list[int]) -> subprocess.Popen[bytes]:
+        inherited = (self.memory, self._told.fileno(), *ends)
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", _START, *map(str, inherited)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=inherited,
+            env={**environment(), **_ALONE},
+            start_new_session=True,  # Ctrl-C is for this process
+        )
+
+    def tell(self, pickled: bytes) -> None:
+        """Say who looks at what; its modules are sought where this process seeks them by now."""
+        self._told.write(pickle.dumps(sys.path) + pickled)
+        self._close()
+
+    def end(self) -> None:
+        """End it and its workers, who have nothing to lose."""
+        for line in self.lines:
+            line.close()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        assert self.process.stdin is not None
+        self._told.close()
+        self.process.stdin.close()  # for which it waits
+
+
+def _memory(on_failure: ExitStack) -> int:
+    memory = os.memfd_create("auditor-prepared")
+    on_failure.callback(os.close, memory)
+    os.ftruncate(memory, SHARED)
+    return memory
+
+
+_waiting: list[Root] = []
+"""What was started ahead of a pass: one, or none."""
+
+
+def foresee(images: int, workers: int | None) -> None:
+    """Start what forks the workers of the next pass, if that will have any.
+
+    Parameters
+    ----------
+    images
+        How many the pass may look at.
+    workers
+        How many; as many as this process may use cores where None.
+    """
+    count = workers or usable_cores()
+    if not _waiting and worth_it(images, count):
+        with suppress(OSError):  # threads will do it all, or what is needed is there by then
+            _waiting.append(Root(count))
+
+
+def foreseen(count: int) -> Root | None:
+    """Return what was started ahead for so many workers, if it was."""
+    if _waiting and _waiting[0].count == count:
+        return _waiting.pop()
+    return None
+
+
+@contextmanager
+def none_left_waiting() -> Iterator[None]:
+    """End what was started ahead of a pass that did not take it, or never came to be."""
+    try:
+        yield
+    finally:
+        while _waiting:
+            root = _waiting.pop()
+            root.end()
+            os.close(root.memory)
+
+
+def worth_it(images: int, count: int) -> bool:
+    """Tell whether processes are had here, and gain more than their start costs."""
+    return count >= _FROM_CORES and images >= _FROM_IMAGES and hasattr(os, "memfd_create")

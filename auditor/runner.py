@@ -146,10 +146,10 @@ def judge(
     config = placed_options(config, registry.checks, source)
     configured = _configured(config, source, registry)
     graph = _begun(config, source, configured.checks, progress, gathering=gathering)
+    _require_test(graph)
     results = [_run(check, level, graph, source) for check, level in configured.checks]
     results = _without_leak(results, configured.checks, graph, source)
     results += [not_loaded(check, config) for check in configured.broken]
-    _require_test(graph)
     if gathering:
         graph.store.tell()
     return Judged(_decided(results, graph, source, started), graph)

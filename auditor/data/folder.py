@@ -180,7 +180,7 @@ def may_be_an_image(name: str) -> bool:
 
 
 def _files_below(root: Path, name: str) -> Iterator[str]:
-    seen: set[Path] = set()
+    seen = {root.resolve()} if name else set[Path]()
     for folder, folders, files in os.walk(root / name, onerror=_refuse, followlinks=True):
         real = Path(folder).resolve()
         folders[:] = sorted(f for f in folders if not f.startswith(".") and real not in seen)

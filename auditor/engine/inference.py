@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from auditor.engine.replica import Replica
 from auditor.engine.root import foresee
 from auditor.engine.shards import PART
 from auditor.engine.steadiness import require_steady
-from auditor.errors import InputError, Unavailable
+from auditor.errors import AuditorError, InputError, Unavailable, first_line
 from auditor.provider import Observer
 from auditor.store.columns import matrix
 
@@ -152,15 +153,16 @@ class Inference(Observer):
 
     def _forward(self, model: torch.nn.Module, device: torch.device) -> Forward:
         try:
-            return Forward(
-                model,
-                device,
-                self._dtype,
-                self.candidate.loaded.preprocessing.input_size,
-                backend="torch" if self._compiles(device) else self.candidate.engine.backend,
-                images=len(self.samples),
-                tapped=self._wants_features,
-            )
+            with _usable(device):
+                return Forward(
+                    model,
+                    device,
+                    self._dtype,
+                    self.candidate.loaded.preprocessing.input_size,
+                    backend="torch" if self._compiles(device) else self.candidate.engine.backend,
+                    images=len(self.samples),
+                    tapped=self._wants_features,
+                )
         except InputError as error:
             if self._copied:  # without the cheaper one the audit goes on
                 raise Unavailable(str(error), "error") from error
@@ -207,7 +209,8 @@ class Inference(Observer):
         """
         batch, first = self.candidate.engine.batch_size, self._replicas[0].device
         if batch is None and first.type == "cuda":
-            batch = min(replica.largest_batch() for replica in self._replicas)
+            with _usable(first):
+                batch = min(replica.largest_batch() for replica in self._replicas)
         batch = batch or default_batch(first, self.candidate.loaded.preprocessing.input_size)
         if any(self._fills(replica.device) for replica in self._replicas):
             batch = -(-PART // -(-PART // batch))
@@ -400,3 +403,19 @@ class Inference(Observer):
     @property
     def _refused(self) -> str:
         return next((replica.refused for replica in self._replicas if replica.refused), "")
+
+
+@contextmanager
+def _usable(device: torch.device) -> Iterator[None]:
+    """Say what to do about a device that is listed but cannot be used, or is too old for torch."""
+    try:
+        yield
+    except AuditorError:
+        raise
+    except Exception as error:  # torch has several for it, none of which says what to do
+        if device.type == "cpu":
+            raise
+        why = first_line(error)
+        raise InputError(
+            f"{device} cannot run the model: {why}; try [engine] device cpu"
+        ) from error

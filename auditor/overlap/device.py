@@ -11,13 +11,13 @@ import importlib.util
 import math
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.engine.memory import out_of_memory
 from auditor.overlap.soft import SOFT_BYTES
 
 if TYPE_CHECKING:
@@ -42,12 +42,17 @@ _Side = tuple[NDArray[np.int8], NDArray[np.float32]]
 
 @cache
 def accelerator() -> str | None:
-    """Return torch's name of the device to search on; None where there is none."""
+    """Return torch's name of the device to search on; None where there is none that works.
+
+    One may be held by another process, or be too old for this torch, which lists it all the same.
+    """
     if not any(map(os.path.exists, _DRIVERS)) or importlib.util.find_spec("torch") is None:
         return None
     import torch
 
-    return "cuda" if torch.cuda.is_available() else None
+    with suppress(RuntimeError, AssertionError):
+        return torch.ones(1, device="cuda").device.type if torch.cuda.is_available() else None
+    return None
 
 
 def fits(rows: int, device: str) -> bool:
@@ -85,7 +90,7 @@ def pairs_above(
     rows, columns
         Every such pair, and some that lie below the limit by less than 0.004. Of a row that has
         many in a block of 32,768 columns, the nearest 16 there. Nothing of both, but None, where
-        memory ran out: others may take it at any time.
+        the device failed: others may take its memory at any time.
     """
     import torch
 
@@ -93,9 +98,7 @@ def pairs_above(
         with torch.inference_mode():
             rows, columns = _units(left, device, crowded_first=True), _units(right, device)
             found = list(_blocks(rows, columns, limit - _OFF, earlier))
-    except Exception as error:
-        if not out_of_memory(error):
-            raise
+    except RuntimeError:
         return None
     pairs = torch.cat([torch.empty((0, 2), dtype=torch.int64), *found]).numpy()
     return pairs[:, 0], pairs[:, 1]

@@ -324,7 +324,10 @@ def commands(setting: Setting, samples: Samples, validate: str, rounds: int) -> 
         timm_ = [sys.executable, validate, "--data-dir", str(samples.root), *model]
         timm_ += ["--channels-last", "-b", "256", "-j", str(CORES), "--device", DEVICE.type]
         runs = {BEST: [*timm_, *(["--amp"] if DEVICE.type == "cuda" else [])]}
-        classes, dtype = Path(folder, "classes.txt"), "float16" if DEVICE.type == "cuda" else "float32"
+        classes, dtype = (
+            Path(folder, "classes.txt"),
+            "float16" if DEVICE.type == "cuda" else "float32",
+        )
         classes.write_text("\n".join(setting.classes.names))
         for where in ("fast", "device"):
             engine = f'[engine]\ndtype = "{dtype}"\npreprocessing = "{where}"\n{off}'

@@ -122,6 +122,12 @@ def test_a_link_to_the_folder_above_counts_no_image_twice(tree: Callable[..., Pa
     assert len(read_folder(root)) == 2
 
 
+def test_a_link_to_the_root_puts_no_other_class_into_one(tree: Callable[..., Path]) -> None:
+    root = tree("cat/1.png", "dog/1.png")
+    (root / "cat" / "up").symlink_to("..")
+    assert read_folder(root).images == ("cat/1.png", "dog/1.png")
+
+
 @pytest.fixture
 def nobody() -> Iterator[None]:
     """Be somebody from whom the system can hide a folder: root sees all."""

@@ -195,6 +195,15 @@ def test_several_devices_say_what_one_says_in_order(
     assert several.about()["device"].startswith(f"{replicas} × ")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU that works")
+def test_a_device_that_cannot_be_used_is_named_with_what_to_do(
+    candidate: Any, samples: Samples
+) -> None:
+    said = r"^cuda cannot run the model: .*; try \[engine\] device cpu$"
+    with pytest.raises(InputError, match=said):
+        Inference(candidate("network"), samples, devices=[torch.device("cuda")])
+
+
 def test_a_batch_that_does_not_fit_is_run_in_halves(candidate: Any, samples: Samples) -> None:
     whole, halved = candidate(), candidate("small", batch_size=8)
     inference = Inference(halved, samples, features=True)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -164,16 +166,23 @@ def test_two_labels_are_seen_wherever_a_split_is_searched(
     assert len(pairs[0]) > 50
 
 
+FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+TOO_OLD = RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+
+def failing(error: Exception) -> Callable[..., None]:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    return fails
+
+
 @pytest.mark.usefixtures("too_many")
-def test_where_a_device_runs_out_of_memory_all_pairs_are_compared_here(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("error", [FULL, TOO_OLD])
+def test_where_a_device_fails_all_pairs_are_compared_here(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
-    def full(*_: object, **__: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-
-    monkeypatch.setattr(device, "_near", full)
+    monkeypatch.setattr(device, "_near", failing(error))
     left = hashes(300)
     one, other = crowd(left), crowd(beyond_the_bits(left))
     found = nearest(one, other, device="cpu")
@@ -184,8 +193,6 @@ def test_where_a_device_runs_out_of_memory_all_pairs_are_compared_here(
 def test_what_torch_holds_without_need_is_free_for_a_search(
     initialized: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
     held = [60 << 30]
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: initialized)
     monkeypatch.setattr(torch.cuda, "empty_cache", held.clear)
@@ -222,6 +229,23 @@ def test_a_search_runs_in_one_place_whoever_takes_the_memory_meanwhile(
     complete = {(k, [*turns][k % 2]) for k in range(len(left))}
     assert pairs == (complete if room else set())
     assert ("without a GPU" in found.near.note) == (not room)
+
+
+@pytest.fixture
+def asked_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have a driver, and a torch that lists a GPU."""
+    monkeypatch.setattr(device, "_DRIVERS", (__file__,))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    device.accelerator.cache_clear()
+    yield
+    device.accelerator.cache_clear()
+
+
+@pytest.mark.usefixtures("asked_anew")
+def test_a_gpu_that_is_listed_and_does_not_work_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that another process holds, or that is too old for torch."""
+    monkeypatch.setattr(torch, "ones", failing(TOO_OLD))
+    assert device.accelerator() is None
 
 
 def test_crowding_is_high_where_pictures_look_alike_and_bounded() -> None:

@@ -86,12 +86,16 @@ class Family:
         return what_would_settle(right, n, limit, confidence, self.interval, self.size)
 
 
-def rate_p_values(findings: list[Finding], interval: IntervalMethod) -> NDArray[np.float64]:
-    """Return the p-value of "the rate is at least its limit" of each; NaN without samples."""
+def rate_p_values(findings: list[Finding]) -> NDArray[np.float64]:
+    """Return the p-value of "the rate is at least its limit" of each; NaN without samples.
+
+    Exact binomial, whatever bounds the rates have: the score test, which belongs to Wilson's, is
+    far too sure of small p-values, and those are what a correction among many looks at.
+    """
     right = np.array([_successes(finding) for finding in findings], int)
     n = np.array([finding.n or 0 for finding in findings], int)
     limits = np.array([finding.limit for finding in findings], float)
-    return stats.shortfall_p_values(right, n, limits, interval)
+    return stats.shortfall_p_values(right, n, limits)
 
 
 def _successes(finding: Finding) -> int:

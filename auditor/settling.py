@@ -188,13 +188,14 @@ def what_would_settle(
     """Say in one sentence how many more samples an inconclusive rate needs.
 
     Below the limit that is a failure, which must hold among ``family`` rates tested together; the
-    most that Holm may ask of one of them is Bonferroni's level.
+    most that Holm may ask of one of them is Bonferroni's level, of an exact test.
     """
     if limit >= 1.0:
         return NEVER
     rate = successes / n
-    strict = 1 - (1 - confidence) / family if rate < limit else confidence
-    total = samples_to_settle(rate, limit, strict, method, n)
+    among = rate < limit and family > 1
+    strict = 1 - (1 - confidence) / family if among else confidence
+    total = samples_to_settle(rate, limit, strict, "exact" if among else method, n)
     extra = _extra_if_all_right(successes, n, limit, confidence, method)
     best = f"{extra:,}" if extra else f"more than {_COUNTED_EXACTLY:,}"
     if total is None:

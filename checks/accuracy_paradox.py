@@ -34,10 +34,10 @@ naming the cheapest class, and accuracy, on the test set too, is shown and not j
 
 For recall, "surely" means that the whole Clopper–Pearson interval is below (or Wilson's, with
 ``interval = "wilson"``) and that Holm's correction agrees. The family is all classes with test
-images; the p-values are those of the one-sided exact binomial test (of the score test with Wilson's
-interval). For the gap it means that its whole interval is above: see ``auditor.composite``. So each
-of the two ways fails a candidate wrongly with a chance of at most about 1 - ``confidence``, however
-many classes there are.
+images; the p-values are those of the one-sided exact binomial test, whichever the interval. For the
+gap it means that its whole interval is above: see ``auditor.composite``. So each of the two ways
+fails a candidate wrongly with a chance of at most about 1 - ``confidence``, however many classes
+there are.
 
 A pass needs no correction: all must hold at once. A class without test images makes the check
 inconclusive: its recall is unknown, not zero and not fine. Balanced accuracy, Matthews correlation,
@@ -85,7 +85,7 @@ class AccuracyParadox(Check):
 
     id = "accuracy-paradox"
     title = "Accuracy is real, and hides no missed class"
-    version = 4
+    version = 5
     level = "block"
 
     max_gap: Fraction = 0.10
@@ -97,7 +97,7 @@ class AccuracyParadox(Check):
     max_missed: Fraction = 0.01
     """Share of the classes, rounded down, that may be missed: 0 of 99, 10 of 1,000."""
     interval: IntervalMethod = "exact"
-    """How recall is bounded: exactly (Clopper–Pearson), or by Wilson, narrower."""
+    """How recall is bounded: exactly (Clopper–Pearson) or by Wilson; Holm tests exactly anyway."""
 
     def run(self, confusion: Confusion, deployment: Deployment | None = None) -> Outcome:
         """Judge accuracy against chance and against the classes behind it."""
@@ -185,7 +185,7 @@ class AccuracyParadox(Check):
         from auditor.multiplicity import Family
 
         counts = confusion.correct, confusion.support
-        p_values = stats.shortfall_p_values(*counts, self._bar, self.interval)
+        p_values = stats.shortfall_p_values(*counts, self._bar)
         return Family(p_values, "Holm", "classes", self.confidence, self.interval)
 
     def _low(self, confusion: Confusion) -> list[Finding]:
@@ -194,7 +194,7 @@ class AccuracyParadox(Check):
         low = np.flatnonzero(confusion.recall < self._bar).tolist()
         found = [family.judge(i, self._recall(confusion, i, family.size)) for i in low]
         dead = (confusion.recall[low] < self.dead_below).tolist()
-        may = int(self.max_missed * len(confusion.classes))
+        may = _at_most(self.max_missed, len(confusion.classes))
         if sum(f.status is Status.FAIL for f in found) <= may:
             note = f"missed, as {may:,} of {len(confusion.classes):,} classes may be"
             found = [f if d else _let_be(f, note) for f, d in zip(found, dead, strict=True)]
@@ -249,6 +249,12 @@ def _left_to_costs(chance: Finding) -> Finding:
         return chance
     note = "shown, not judged: what errors cost was given"
     return chance.model_copy(update={"status": Status.SKIP, "note": note})
+
+
+def _at_most(part: float, n: int) -> int:
+    """Return how many of ``n`` are at most a part of them: 0.29 * 100 is a little below 29."""
+    near = round(part * n)
+    return near if near <= part * n or near / n <= part else near - 1
 
 
 def _let_be(finding: Finding, note: str) -> Finding:

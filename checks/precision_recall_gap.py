@@ -22,7 +22,8 @@ itself.
 
 What is listed as falling short is wholly on the wrong side and upheld by Benjamini and Hochberg's
 correction over the family of all figures (precision, recall and gap of every class): of what is
-listed, at most a share of 1 - ``confidence`` is expected to be wrong. What is not upheld is
+listed, at most a share of 1 - ``confidence`` is expected to be wrong. The p-values of precision and
+recall are those of the one-sided exact binomial test, whichever the interval. What is not upheld is
 inconclusive. A pass needs no correction, since every figure of every class must pass.
 
 How to fix
@@ -69,7 +70,7 @@ class PrecisionRecallGap(Check):
 
     id = "precision-recall-gap"
     title = "Precision and recall are high and close in every class"
-    version = 2
+    version = 3
     level = "advise"
 
     min_precision: Fraction = 0.85
@@ -94,7 +95,7 @@ class PrecisionRecallGap(Check):
     def _corrected(self, findings: list[Finding], confusion: Confusion) -> list[Finding]:
         from auditor.multiplicity import Family, rate_p_values
 
-        p_values = rate_p_values(findings, self.interval)
+        p_values = rate_p_values(findings)
         for i, finding in enumerate(findings):
             if finding.metric == _GAP:
                 p_values[i] = self._gap_p_value(finding, confusion)

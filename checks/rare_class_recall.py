@@ -19,8 +19,8 @@ minimum in ``per_class``) by its Clopper–Pearson interval, or Wilson's with
 
 - A class fails if it is wholly below and Holm's correction agrees. The family is all rare classes
   with test images; the p-values are those of the one-sided exact binomial test of "the recall is at
-  least the minimum" (of the score test with Wilson's interval). So with classes that are all good
-  enough, the check fails with a chance of at most 1 - ``confidence``, however many they are.
+  least the minimum", whichever the interval. So with classes that are all good enough, the check
+  fails with a chance of at most 1 - ``confidence``, however many they are.
 - A class that is wholly below by itself while Holm does not agree is inconclusive. So is one
   without test images, or with too few to tell; each says how many would settle it.
 - The check passes if every class is wholly at or above its minimum, each at ``confidence`` and
@@ -38,8 +38,9 @@ threshold and pay in precision. For an inconclusive class, collect more test ima
 Limits
 ------
 The more rare classes, the more test images each needs: to fail, because of Holm; to pass, because
-all of them must. Test images are taken as independent draws of their class. Wilson's bounds, and
-the test that belongs to them, err at the stated rate on average only.
+all of them must. Test images are taken as independent draws of their class. Wilson's bounds err at
+the stated rate on average only: a pass, and the failure of a class that is the only rare one, may
+be wrong more often.
 
 References
 ----------
@@ -67,7 +68,7 @@ class RareClassRecall(Check):
 
     id = "rare-class-recall"
     title = "Rare classes are recognised"
-    version = 2
+    version = 3
     level = "block"
 
     min_recall: Fraction = 0.85
@@ -101,7 +102,7 @@ class RareClassRecall(Check):
     def _corrected(self, findings: list[Finding]) -> list[Finding]:
         from auditor.multiplicity import Family, rate_p_values
 
-        p_values = rate_p_values(findings, self.interval)
+        p_values = rate_p_values(findings)
         family = Family(p_values, "Holm", "rare classes", self.confidence, self.interval)
         return [family.judge(i, finding) for i, finding in enumerate(findings)]
 

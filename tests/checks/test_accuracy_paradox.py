@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from scipy.stats import binom
+from statsmodels.stats.proportion import proportion_confint
 
 from auditor.check import Finding, Outcome, Status
 from auditor.checks.accuracy_paradox import AccuracyParadox
@@ -152,6 +153,35 @@ def test_none_of_them_may_be_dead_and_the_share_is_the_users(confusion: Make) ->
     assert _of_a_thousand(confusion, 0, max_missed=0.0).status is Status.PASS
 
 
+@pytest.mark.parametrize(
+    ("share", "classes", "missed"), [(0.29, 100, 29), (0.07, 100, 7), (0.28, 50, 14), (0.01, 99, 0)]
+)
+def test_a_share_of_the_classes_is_as_many_as_in_decimals(
+    confusion: Make, share: float, classes: int, missed: int
+) -> None:
+    """In binary 0.29 * 100 is below 29."""
+
+    def status(missed: int) -> Status:
+        low: Table = {f"c{i}": {f"c{i}": 10, f"c{i + 1}": 40} for i in range(missed)}
+        good: Table = {f"c{i}": {f"c{i}": 50} for i in range(missed, classes)}
+        check = AccuracyParadox(max_missed=share, max_gap=1.0)
+        return check.run(confusion(low | good)).status
+
+    assert (status(missed), status(missed + 1)) == (Status.PASS, Status.FAIL)
+
+
+@pytest.mark.parametrize("interval", ["exact", "wilson"])
+def test_what_is_missed_is_upheld_by_an_exact_test(confusion: Make, interval: str) -> None:
+    """Of twenty, four by chance are 0.6%; the score test would say 0.4%, and fail among ten."""
+    table: Table = {f"c{i}": {f"c{i}": 100} for i in range(9)}
+    found = confusion(table | {"low": {"low": 4, "c0": 16}})
+    check = AccuracyParadox.model_validate({"interval": interval, "dead_below": 0.5})
+    recall = _finding(check.run(found), "low", "recall")
+    assert 10 * binom.cdf(4, 20, 0.5) > 0.05
+    assert recall.status is Status.INCONCLUSIVE
+    assert "Holm over 10 classes: p = 0.059" in recall.note
+
+
 def test_candidates_on_the_bar_fail_no_more_often_than_they_may(confusion: Make) -> None:
     """Twenty classes at 50%: Holm leaves one wrong failure in twenty audits at most."""
     random, failed = np.random.default_rng(0), 0
@@ -286,13 +316,14 @@ def test_what_is_shown_has_intervals(confusion: Make) -> None:
         assert finding.interval[0] < finding.observed < finding.interval[1]
 
 
-@pytest.mark.parametrize(("interval", "n"), [("exact", 6), ("wilson", 4)])
-def test_wilson_may_be_asked_for(confusion: Make, interval: str, n: int) -> None:
+@pytest.mark.parametrize(("interval", "method"), [("exact", "beta"), ("wilson", "wilson")])
+def test_wilson_may_be_asked_for(confusion: Make, interval: str, method: str) -> None:
     check = AccuracyParadox.model_validate({"interval": interval})
 
-    def dead(n: int) -> Status:
+    def dead(n: int) -> Finding:
         outcome = check.run(confusion({"a": {"a": 4000}, "dead": {"a": n}}))
-        return _finding(outcome, "dead", "recall").status
+        return _finding(outcome, "dead", "recall")
 
-    assert dead(n) is Status.FAIL
-    assert dead(n - 1) is Status.INCONCLUSIVE
+    assert dead(6).interval == pytest.approx(proportion_confint(0, 6, 0.1, method), abs=1e-9)
+    assert dead(6).status is Status.FAIL, "of two classes, at p = 0.03"
+    assert dead(5).status is Status.INCONCLUSIVE, "at p = 0.06"

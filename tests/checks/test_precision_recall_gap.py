@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from scipy.stats import binom
 
 from auditor.check import Finding, Status
 from auditor.checks.precision_recall_gap import PrecisionRecallGap
@@ -137,6 +138,15 @@ def test_what_is_listed_survives_benjamini_and_hochberg(confusion: Make) -> None
     assert _status(few, "low", "recall") is Status.FAIL
     assert _status(many, "low", "recall") is Status.INCONCLUSIVE
     assert _status(confusion(_one_low(30, 12, 28)), "low", "recall") is Status.FAIL
+
+
+def test_what_is_listed_is_tested_exactly_with_wilson_too(confusion: Make) -> None:
+    """Of 93 figures one is low, at p = 0.0008; the score test would say 0.0001, and list it."""
+    found = confusion(_one_low(30, 11, 9))
+    assert 93 * binom.cdf(11, 20, 0.85) > 0.05
+    outcome = PrecisionRecallGap(interval="wilson").run(found)
+    recall = next(f for f in outcome.findings if (f.subject, f.metric) == ("low", "recall"))
+    assert recall.status is Status.INCONCLUSIVE
 
 
 def test_the_family_is_named(confusion: Make) -> None:

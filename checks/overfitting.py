@@ -14,10 +14,13 @@ How it decides
 Training accuracy minus test accuracy against ``max_gap``: an interval wholly at or below passes,
 wholly above fails, across it is inconclusive. Each training image counts by its class's share of
 the test images (direct standardisation), so that a test set in which easy classes are more frequent
-hides no gap. The exact bounds of the training accuracy of each class and of the test accuracy are
-combined by squares and sums. Of a class with test images and none for training anything is thought
-possible. Test images that overlap the training data are left out, because they would hide the gap.
-Where the candidate was run on a sample of the training images, only its self-weighting part counts.
+hides no gap. The exact bounds of the test accuracy and the bounds of the training accuracy are
+combined by squares and sums. The lower one of the training accuracy comes from the exact bounds of
+its classes in the same way; the upper one counts the missed training images, each by its weight,
+and is a gamma bound, which leaves room where each class has few. Of a class with test images and
+none for training anything is thought possible. Test images that overlap the training data are left
+out, because they would hide the gap. Where the candidate was run on a sample of the training
+images, only its self-weighting part counts.
 
 A training log whose validation loss has risen since its best epoch while the training loss went on
 falling is reported, not judged.
@@ -35,8 +38,8 @@ points on re-collected test sets), and a fixed margin then blames the model for 
 
 References
 ----------
-Zou and Donner, Statistics in Medicine 27 (2008), the interval; Recht et al., ICML 2019, on
-re-collected test sets.
+Zou and Donner, Statistics in Medicine 27 (2008), the interval; Fay and Feuer, Statistics in
+Medicine 16 (1997), the gamma bound; Recht et al., ICML 2019, on re-collected test sets.
 """
 
 from __future__ import annotations
@@ -60,7 +63,7 @@ class Overfitting(Check):
 
     id = "overfitting"
     title = "Training accuracy does not run ahead of test accuracy"
-    version = 2
+    version = 3
     level = "block"
 
     max_gap: Fraction = 0.05

@@ -7,27 +7,38 @@ import math
 from collections.abc import Iterable
 from importlib import resources
 
+from scipy.stats import chi2
 from statsmodels.stats.proportion import proportion_confint
 
 
 def difference_bounds(a: int, n: int, b: int, m: int, c: float = 0.95) -> tuple[float, float]:
     """Bounds of a/n - b/m: statsmodels' exact ones of the two rates, by squares and sums."""
-    return gap_bounds([(1.0, a, n)], b, m, c)
+    (low, high), (less, more) = (_exact(*rate, c) for rate in ((a, n), (b, m)))
+    value = a / n - b / m
+    down, up = (
+        math.hypot(*apart) for apart in ((a / n - low, more - b / m), (high - a / n, b / m - less))
+    )
+    return value - down, value + up
 
 
 def gap_bounds(
     strata: Iterable[tuple[float, int, int]], b: int, m: int, c: float = 0.95
 ) -> tuple[float, float]:
-    """Bounds of the sum of share × k/n over strata, minus b/m."""
-    value = -b / m
-    low, high = proportion_confint(b, m, alpha=2 * (1 - c), method="beta")
-    below, above = (high - b / m) ** 2, (b / m - low) ** 2
+    """Bounds of the sum of share × k/n over strata, minus b/m; upwards by Fay and Feuer's gamma."""
+    low, high = _exact(b, m, c)
+    value, below, missed, variance = -b / m, (high - b / m) ** 2, 0.0, 0.0
     for share, k, n in strata:
-        low, high = proportion_confint(k, n, alpha=2 * (1 - c), method="beta")
         value += share * k / n
-        below += (share * (k / n - low)) ** 2
-        above += (share * (high - k / n)) ** 2
-    return value - math.sqrt(below), value + math.sqrt(above)
+        below += (share * (k / n - _exact(k, n, c)[0])) ** 2
+        missed += share / n * (n - k)
+        variance += (share / n) ** 2 * (n - k)
+    fewest = variance / (2 * missed) * chi2.ppf(1 - c, 2 * missed**2 / variance) if missed else 0.0
+    return value - math.sqrt(below), value + math.hypot(missed - fewest, b / m - low)
+
+
+def _exact(k: int, n: int, c: float) -> tuple[float, float]:
+    low, high = proportion_confint(k, n, alpha=2 * (1 - c), method="beta")
+    return float(low), float(high)
 
 
 def published(file: str) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from scipy.stats import binom, binomtest, false_discovery_control
+from scipy.stats import binom, binomtest, chi2, false_discovery_control, poisson
 from statsmodels.stats.proportion import proportion_confint
 
 from auditor import stats
@@ -30,6 +30,35 @@ def test_binomial_probabilities_equal_scipys(counts: tuple[int, int], p: float) 
     for most in {0, k, mean, max(0, mean - round(n**0.5)), n - 1, n}:
         found = stats.binomial_cdf(np.array(most), np.array(n), np.array(p))
         assert float(found) == pytest.approx(binom.cdf(most, n, p), rel=1e-9, abs=1e-12)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.01, 9), st.integers(0, 40)), min_size=1, max_size=6), CONFIDENCE
+)
+def test_bounds_of_weighted_counts_are_fay_and_feuers(
+    counts: list[tuple[float, int]], confidence: float
+) -> None:
+    weight, images = np.array(counts).T
+    total, variance, largest = (
+        np.array([figure]) for figure in (weight @ images, weight**2 @ images, weight.max())
+    )
+    low, high = stats.weighted_count_bounds(total, variance, largest, confidence)
+    more, spread = total + largest, variance + largest**2
+    upper = spread / (2 * more) * chi2.ppf(confidence, 2 * more**2 / spread)
+    assert high == pytest.approx(upper)
+    if images.any():
+        lower = variance / (2 * total) * chi2.ppf(1 - confidence, 2 * total**2 / variance)
+        assert low == pytest.approx(lower)
+    else:
+        assert low == 0
+
+
+@given(st.integers(0, 400), CONFIDENCE)
+def test_bounds_of_a_single_count_are_poissons(count: int, confidence: float) -> None:
+    once = np.array([float(count)])
+    (low,), (high,) = stats.weighted_count_bounds(once, once, np.ones(1), confidence)
+    assert poisson.cdf(count, high) == pytest.approx(1 - confidence)
+    assert poisson.sf(count - 1, low) == pytest.approx(1 - confidence if count else 1)
 
 
 @given(FEW, st.floats(0.01, 0.99))

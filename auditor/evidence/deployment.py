@@ -143,14 +143,10 @@ class Deployment:
         counted = {(i, j): n for i, j, n in self.confusion.cells()}
         images = np.array([counted.get(pair, 0) for pair in weights])
         weight = np.array(list(weights.values()))
-        return self._known(
-            _gamma_bounds(
-                np.array([weight @ images]),
-                np.array([weight**2 @ images]),
-                np.array([weight.max(initial=0.0)]),
-                confidence,
-            )
-        )
+        total, variance = np.array([weight @ images]), np.array([weight**2 @ images])
+        largest = np.array([weight.max(initial=0.0)])
+        bounds = stats.weighted_count_bounds(total, variance, largest, confidence)
+        return self._known(Estimates(total, *bounds))
 
     def constant_cost(self) -> tuple[int, float] | None:
         """Return the class that costs least when always named, and its cost in ``PER`` images."""
@@ -222,37 +218,14 @@ class Deployment:
         into, images, each = c.columns[wrong], c.images[wrong], weight[c.rows[wrong]]
         first, second = np.argsort(-weight, kind="stable")[:2]
         largest = np.where(np.arange(k) == first, weight[second], weight[first])
-        found = _gamma_bounds(
-            np.bincount(into, each * images, k).astype(float),
-            np.bincount(into, each**2 * images, k).astype(float),
-            largest,
-            confidence,
+        total, variance = (
+            np.bincount(into, weights * images, k).astype(float) for weights in (each, each**2)
         )
-        return self._known(found._replace(high=np.minimum(found.high, 1 - self.share)))
+        low, high = stats.weighted_count_bounds(total, variance, largest, confidence)
+        return self._known(Estimates(total, low, np.minimum(high, 1 - self.share)))
 
     def _known(self, found: Estimates) -> Estimates:
         return Estimates(*(side + np.nan for side in found)) if self.unmeasured else found
-
-
-def _gamma_bounds(total: Floats, variance: Floats, largest: Floats, confidence: float) -> Estimates:
-    """Return bounds of weighted sums of counts.
-
-    Parameters
-    ----------
-    total, variance
-        The sums of the counts times their weights, and times their squared weights.
-    largest
-        The largest weight: what one more image could add.
-    confidence
-        Of each bound, one-sided, in (0, 1).
-    """
-    from scipy.stats import chi2
-
-    more, spread = total + largest, variance + largest**2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        low = variance / total / 2 * chi2.ppf(1 - confidence, 2 * total**2 / variance)
-        high = spread / more / 2 * chi2.ppf(confidence, 2 * more**2 / spread)
-    return Estimates(total, np.where(total > 0, low, 0.0), np.where(more > 0, high, 0.0))
 
 
 def _ratio(right: Floats, wrong: Floats) -> Floats:

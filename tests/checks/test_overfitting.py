@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from auditor.check import Status
 from auditor.checks.overfitting import Overfitting
@@ -81,6 +82,30 @@ def test_what_is_learnt_by_heart_is_learnt_without_remainder(
     missed = replace(train, predicted=(train.label + 1) % len(counts))
     assert TrainTestGap.of(train, test, 0.95).learnt == 1.0
     assert TrainTestGap.of(missed, test, 0.95).learnt == 0.0
+
+
+@pytest.mark.parametrize(
+    ("classes", "each", "accuracy"), [(1000, 10, 0.98), (1000, 2, 0.9), (10, 1000, 0.98)]
+)
+def test_a_gap_on_the_limit_passes_and_fails_no_more_often_than_it_may(
+    classes: int, each: int, accuracy: float
+) -> None:
+    """Few training images a class: where all of a class are right, its own bounds leave no room."""
+    names = [f"c{i}" for i in range(classes)]
+    random, audits = np.random.default_rng(3), 400
+
+    def drawn(n: int, accuracy: float) -> Callable[[], Predictions]:
+        label = np.tile(np.arange(classes), n // classes)
+        base = Predictions(tuple(names), ("x",) * len(label), label, label)
+        return lambda: replace(
+            base,
+            predicted=np.where(random.random(len(label)) < accuracy, label, (label + 1) % classes),
+        )
+
+    train, test = drawn(classes * each, accuracy), drawn(10_000, accuracy - 0.05)
+    found = [Overfitting().run(train(), test(), None, None).status for _ in range(audits)]
+    for wrong in (Status.PASS, Status.FAIL):
+        assert found.count(wrong) <= binom.ppf(0.999, audits, 0.05)
 
 
 def test_classes_are_known_by_name(predictions: Callable[..., Predictions]) -> None:

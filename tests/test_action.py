@@ -90,6 +90,19 @@ def test_a_summary_that_this_audit_did_not_write_is_not_published(
     assert not (tmp_path / "step.md").exists()
 
 
+def test_an_earlier_summary_that_this_audit_removed_changes_nothing(
+    step: Step, few: Path, tmp_path: Path
+) -> None:
+    assert step("pull-request").returncode == 0
+    (tmp_path / "step.md").unlink()
+    with (tmp_path / "auditor.toml").open("a") as file:
+        file.write('[output]\nformats = ["html"]\n')
+    done = step("pull-request")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "my audit/summary.md").exists()
+    assert not (tmp_path / "step.md").exists()
+
+
 def test_the_report_becomes_an_artifact_whatever_was_decided(action: dict[str, Any]) -> None:
     last = action["runs"]["steps"][-1]
     assert last["uses"].startswith("actions/upload-artifact@")

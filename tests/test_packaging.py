@@ -89,7 +89,7 @@ def test_the_wheel_holds_every_module_and_data_file(
 @pytest.mark.slow
 def test_the_wheel_has_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
     (entries,) = (n for n in wheel.namelist() if n.endswith("entry_points.txt"))
-    assert "auditor = auditor.cli:main" in wheel.read(entries).decode()
+    assert "auditor = auditor.__main__:main" in wheel.read(entries).decode()
     assert any(name.endswith("LICENSE") for name in wheel.namelist())
 
 

@@ -8,7 +8,7 @@ answers at once; what a command needs is imported inside it.
 1    the candidate is rejected, and nothing else
 2    the command, the configuration or the input is wrong
 3    the verdict is undecided
-70   a bug in Auditor
+70   a bug in Auditor, or it cannot be loaded
 130  interrupted
 141  the reader of the output has gone
 ==== ==================================================

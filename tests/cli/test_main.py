@@ -128,6 +128,25 @@ def test_a_crash_is_a_bug_and_no_verdict(
     assert "please report it" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    "shadow", ["raise ImportError('broken')", "", "raise SystemExit(0)", "raise SystemExit(1)"]
+)
+def test_what_cannot_be_loaded_gives_no_verdict(here: Path, shadow: str) -> None:
+    """Empty, it lacks what is asked of it."""
+    (here / "click.py").write_text(shadow)
+    start = "import sys; from auditor.__main__ import main; sys.exit(main())"
+    for words in (["-m", "auditor"], ["-c", start]):
+        done = subprocess.run(
+            [sys.executable, *words, "--version"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), *sys.path])},
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stdout) == (70, "")
+        assert "Traceback" in done.stderr
+        assert "this is no verdict" in done.stderr.splitlines()[-1]
+
+
 def test_an_interrupt_keeps_the_evidence(
     here: Path, image_folder: Callable[..., Path], module: Callable[..., str]
 ) -> None:

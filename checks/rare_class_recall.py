@@ -11,11 +11,11 @@ trap. Its images are too few to move any average, so it must be asked about by n
 
 How it decides
 --------------
-A class is rare when its share is below ``rarity`` / K, with K classes; the share is that in the
-training data, or in the test set where there is no training data. Name them in ``classes``
-instead if you know better. Each rare class's recall is compared with ``min_recall`` (or its own
-minimum in ``per_class``) by its Clopper–Pearson interval, or Wilson's with
-``interval = "wilson"``.
+A class is rare when its share is below ``rarity`` / K, with K classes: in the training data, from
+which the candidate learnt little of it, or in the test set, or in production where ``[deployment]``
+says what that holds. One of them is enough. Name them in ``classes`` instead if you know better.
+Each rare class's recall is compared with ``min_recall`` (or its own minimum in ``per_class``) by
+its Clopper–Pearson interval, or Wilson's with ``interval = "wilson"``.
 
 - A class fails if it is wholly below and Holm's correction agrees. The family is all rare classes
   with test images; the p-values are those of the one-sided exact binomial test of "the recall is at
@@ -37,10 +37,11 @@ threshold and pay in precision. For an inconclusive class, collect more test ima
 
 Limits
 ------
-The more rare classes, the more test images each needs: to fail, because of Holm; to pass, because
-all of them must. Test images are taken as independent draws of their class. Wilson's bounds err at
-the stated rate on average only: a pass, and the failure of a class that is the only rare one, may
-be wrong more often.
+In a small test set of many classes some have by chance so few images that they are rare, and leave
+the check inconclusive: collect more, lower ``rarity``, or name ``classes``. The more rare classes,
+the more test images each needs: to fail, because of Holm; to pass, because all of them must. Test
+images are taken as independent draws of their class. Wilson's bounds err at the stated rate on
+average only: a pass, and the failure of the only rare class, may be wrong more often.
 
 References
 ----------
@@ -128,10 +129,11 @@ class RareClassRecall(Check):
 def _nothing(counts: ClassCounts) -> str:
     among = "test images (no training images were given)"
     if counts.train is not None:
-        among = "training images"
+        among = "training images or the test images"
+    there = "" if counts.production is None else " or in production"
     return (
-        f"None of the {len(counts.classes):,} classes is rare among the {among}; name those that "
-        "matter in [checks.rare-class-recall] classes."
+        f"None of the {len(counts.classes):,} classes is rare among the {among}{there}; name those "
+        "that matter in [checks.rare-class-recall] classes."
     )
 
 

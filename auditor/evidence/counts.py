@@ -1,4 +1,4 @@
-"""How many images each class has, in the training data and in the test set."""
+"""How many images each class has, and which classes are rare."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from auditor.data.samples import Samples
+    from auditor.evidence.deployment import Deployment
     from auditor.evidence.inputs import SavedPredictions
     from auditor.evidence.predictions import Predictions
 
 __all__ = ["ClassCounts", "TrainCounts", "counts", "rare_classes", "train_counts"]
 
 
-def rare_classes(counts: Mapping[str, int], n_classes: int, factor: float = 0.5) -> frozenset[str]:
+def rare_classes(
+    counts: Mapping[str, float], n_classes: int, factor: float = 0.5
+) -> frozenset[str]:
     """Return the classes whose share is below ``factor / n_classes``.
 
     >>> sorted(rare_classes({"normal": 98, "fraud": 2}, 2))
@@ -80,33 +83,50 @@ def train_counts(
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Images a class: ``test`` over the candidate's classes, ``train`` where it was given."""
+    """Images a class: ``test`` over the candidate's classes, ``train`` where it was given.
+
+    ``production`` holds the shares that ``[deployment]`` gives.
+    """
 
     classes: tuple[str, ...]
     test: Mapping[str, int]
     train: Mapping[str, int] | None = None
+    production: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         """Let nobody change the counts, which whoever asks is given."""
-        object.__setattr__(self, "test", MappingProxyType(self.test))
-        if self.train is not None:
-            object.__setattr__(self, "train", MappingProxyType(self.train))
+        for name in ("test", "train", "production"):
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, MappingProxyType(given))
 
     def rare(self, factor: float = 0.5) -> frozenset[str]:
-        """Return the classes whose share is below ``factor / K``.
+        """Return the classes whose share is below ``factor / K`` wherever it is known.
 
-        The share is that in the training data, which is what the candidate learnt from; without
-        it, that in the test set. A class without any image is rare.
+        In the training data, for the candidate learnt little of them; in the test set and in
+        production, for they move no average. A class without any training image or test image is
+        rare; one that production does not hold is not rare there.
         """
-        counted = self.test if self.train is None else self.train
-        return rare_classes({n: counted.get(n, 0) for n in self.classes}, len(self.classes), factor)
+        sides = [self.test] if self.train is None else [self.test, self.train]
+        shares: list[dict[str, float]] = [
+            {name: side.get(name, 0) for name in self.classes} for side in sides
+        ]
+        shares.append({name: part for name, part in (self.production or {}).items() if part})
+        found = (rare_classes(each, len(self.classes), factor) for each in shares)
+        return frozenset[str]().union(*found)
 
 
 @derive
-def counts(test: Predictions, train_counts: TrainCounts | None) -> ClassCounts:
+def counts(
+    test: Predictions, train_counts: TrainCounts | None, deployment: Deployment | None
+) -> ClassCounts:
     """Return the images of each class of the candidate."""
     support = np.bincount(test.label, minlength=len(test.classes))
     per_class = {name: int(n) for name, n in zip(test.classes, support, strict=True)}
     if train_counts is not None:
         require_known(train_counts.counts, test.classes, train_counts.source)
-    return ClassCounts(test.classes, per_class, train_counts.counts if train_counts else None)
+    return ClassCounts(
+        test.classes,
+        per_class,
+        train_counts.counts if train_counts else None,
+        dict(zip(test.classes, deployment.share.tolist(), strict=True)) if deployment else None,
+    )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from auditor.checks.rare_class_recall import RareClassRecall
 from auditor.errors import OptionError
 from auditor.evidence.confusion import Confusion
 from auditor.evidence.counts import ClassCounts
+from auditor.record import Audit
 
 Make = Callable[..., Confusion]
 
@@ -92,7 +94,7 @@ def test_where_nothing_is_rare_it_says_by_which_images_and_what_to_do(confusion:
         _judged(RareClassRecall(), found, t).summary for t in (None, {"a": 5, "b": 5})
     )
     assert "rare among the test images (no training images were given)" in by_test
-    assert "rare among the training images;" in by_train
+    assert "rare among the training images or the test images;" in by_train
     for summary in (by_test, by_train):
         assert "name those that matter in [checks.rare-class-recall] classes" in summary
 
@@ -102,6 +104,52 @@ def test_what_is_rare_is_what_training_saw_little_of(confusion: Make) -> None:
     assert _judged(RareClassRecall(), found).status is Status.SKIP
     assert _judged(RareClassRecall(), found, {"a": 990, "b": 10}).status is Status.FAIL
     assert _judged(RareClassRecall(), found, {"a": 990}).status is Status.FAIL
+
+
+def test_balanced_training_data_make_no_class_common(confusion: Make) -> None:
+    balanced = {"empty": 5000, "lynx": 5000}
+    for lynx, missed, status in ((12, 88, Status.FAIL), (96, 4, Status.PASS)):
+        outcome = _judged(RareClassRecall(), _animals(confusion, lynx, missed), balanced)
+        assert (outcome.status, len(outcome.findings)) == (status, 1)
+
+
+@pytest.mark.parametrize(("rate", "status"), [(0.64, Status.FAIL), (0.95, Status.PASS)])
+def test_an_audit_with_balanced_training_data_asks_for_the_rare_class(
+    run: Callable[..., Audit], saved: Callable[..., Path], rate: float, status: Status
+) -> None:
+    found = round(280 * rate)
+    test = saved({"ok": {"ok": 2000}, "fraud": {"fraud": found, "ok": 280 - found}}, "test.csv")
+    train = saved({"ok": {"ok": 500}, "fraud": {"fraud": round(500 * rate), "ok": 1}}, "train.csv")
+    options = {"overfitting": {"level": "advise"}}
+    for given in ({"test": test}, {"test": test, "train": train}):
+        audit = run(predictions=given, checks=options)
+        assert audit.check("rare-class-recall").status is status
+        assert audit.verdict == ("accepted" if status is Status.PASS else "rejected")
+        assert [row.name for row in audit.exhibits.per_class if row.rare] == ["fraud"]
+
+
+@pytest.mark.parametrize(
+    ("part", "status"), [(0.01, Status.FAIL), (0.24, Status.FAIL), (0.25, Status.SKIP)]
+)
+def test_a_class_is_rare_that_production_holds_little_of(
+    run: Callable[..., Audit], saved: Callable[..., Path], part: float, status: Status
+) -> None:
+    """Test images of fraud are collected on purpose, as many as of the rest."""
+    test = saved({"ok": {"ok": 500}, "fraud": {"fraud": 320, "ok": 180}})
+    shares = {"ok": 1 - part, "fraud": part}
+    result = run(predictions={"test": test}, deployment={"prevalence": shares}).check(
+        "rare-class-recall"
+    )
+    assert result.status is status
+    if status is Status.SKIP:
+        assert "(no training images were given) or in production; name" in result.summary
+
+
+def test_what_production_does_not_hold_is_not_rare_there(confusion: Make) -> None:
+    found = confusion({"a": {"a": 50}, "b": {"b": 50}, "c": {"c": 50}})
+    images = dict.fromkeys("abc", 50)
+    counts = ClassCounts(found.classes, images, None, {"a": 0.5, "b": 0.5, "c": 0.0})
+    assert RareClassRecall().run(found, counts).status is Status.SKIP
 
 
 @pytest.mark.parametrize(("rarity", "status"), [(0.5, Status.SKIP), (0.9, Status.FAIL)])

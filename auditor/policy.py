@@ -1,11 +1,11 @@
 """Outcomes → verdict: levels, presets and waivers.
 
 A verdict is ``rejected`` when a blocking check fails; ``undecided`` when one crashed, when one is
-inconclusive under ``sign-off``, when one measured nothing under ``pull-request`` (a baseline that
-may not be compared shows no regression, whatever there is), or when none that judges the candidate
-passed; ``accepted`` otherwise. A check that does not run is noted, and decides nothing; where
-``auditor.toml`` itself says ``level = "block"``, it was demanded, and what was demanded and not
-judged is inconclusive.
+inconclusive under ``sign-off``, when one left something unmeasured under ``pull-request`` (a
+baseline that may not be compared, or a class without a test image, shows no regression, whatever
+there is), or when none that judges the candidate passed; ``accepted`` otherwise. A check that does
+not run is noted, and decides nothing; where ``auditor.toml`` itself says ``level = "block"``, it
+was demanded, and what was demanded and not judged is inconclusive.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _INCONCLUSIVE: dict[Preset, str] = {
     "sign-off": "an inconclusive blocking check leaves the audit undecided: the burden of proof is "
     "on the model",
     "pull-request": "an inconclusive blocking check does not stop the change, and is noted: the "
-    "burden of proof is on the regression; one that measured nothing leaves the audit undecided",
+    "burden of proof is on the regression; one that left something unmeasured, such as a class "
+    "without a test image, leaves the audit undecided",
 }
 
 
@@ -105,7 +106,7 @@ def decide_verdict(results: Sequence[CheckResult], preset: Preset) -> tuple[Verd
         verb = _verb(unsettled, "are not settled by the evidence", "is not settled by the evidence")
         return "undecided", f"{_of(unsettled, total, verb)}."
     if blind := [r.id for r in blocking if r.id in unsettled and not _measured(r)]:
-        return "undecided", f"{_of(blind, total, 'measured nothing')}."
+        return "undecided", f"{_of(blind, total, 'left something unmeasured')}."
     if not any(r.judges == "candidate" for r in blocking if counts_as(r) is Status.PASS):
         return "undecided", "No blocking check of the candidate passed, so nothing was shown."
     noted = _accepted(ids, [r.id for r in blocking if r.waived], total) + _advising(results)
@@ -113,7 +114,9 @@ def decide_verdict(results: Sequence[CheckResult], preset: Preset) -> tuple[Verd
 
 
 def _measured(result: CheckResult) -> bool:
-    return any(finding.observed is not None for finding in result.findings)
+    """Tell whether there is a figure of all that is not settled; other figures stand for none."""
+    open_ = [f for f in result.findings if f.status is Status.INCONCLUSIVE]
+    return bool(open_) and all(f.observed is not None for f in open_)
 
 
 def counts_as(result: CheckResult) -> Status:

@@ -68,12 +68,12 @@ class GroupOverlap(Check):
 
 
 def _column(column: GroupColumn) -> Finding:
-    known = bool(column.test_groups and column.train_groups)
-    known = known and not column.unnamed and not column.alike
+    compared = bool(column.test_groups and column.train_groups)
+    known = compared and not column.unnamed and not column.alike
     return Finding(
         subject=column.column,
         metric="groups compared",
-        observed=column.test_groups,
+        observed=column.test_groups if compared else None,
         n=column.test_images,
         unit="groups",
         status=Status.PASS if known else Status.INCONCLUSIVE,

@@ -59,6 +59,7 @@ Eeckhout, OOPSLA 2007; Kalibera and Jones, ISMM 2013.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -230,7 +231,7 @@ def _ratio_finding(
     return Finding(
         subject=subject,
         metric=metric,
-        observed=ratio.value if ratio.bounded else None,
+        observed=ratio.value if math.isfinite(ratio.value) else None,
         limit=limit,
         interval=ratio.interval if ratio.bounded else None,
         n=ratio.n,

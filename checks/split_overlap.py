@@ -108,15 +108,18 @@ class SplitOverlap(Check):
         from auditor.overlap.contamination import contaminated, strongest
 
         first, count = strongest(overlap.pairs), contaminated(overlap, self.confidence)
-        unseen = list(_unseen(overlap, test, count.flagged, self.max_share))
-        findings = [*self._share(first, count), *unseen, *self._inflation(overlap, test)]
+        unseen = list(_unseen(overlap, test, count, self.max_share))
+        findings = [*self._share(overlap, first, count), *unseen, *self._inflation(overlap, test)]
         shown = [*_relabelled(overlap.pairs), *_within_train(overlap), *_similar(scenes)]
         summary = "; ".join([_said(count, first, findings), *_said_within(within)]) + "."
         return Outcome.of([*findings, *within, *shown], summary)
 
-    def _share(self, first: Mapping[str, OverlapPair], count: Contaminated) -> Iterator[Finding]:
-        if count.share is None:
-            yield _shared(count, self.max_share, Status.INCONCLUSIVE, "no test image could be read")
+    def _share(
+        self, overlap: Overlap, first: Mapping[str, OverlapPair], count: Contaminated
+    ) -> Iterator[Finding]:
+        if unread := _unread(overlap):
+            for note in unread:
+                yield Finding.unmeasured(*_SHARE, note, self.max_share, higher_is_better=False)
             return
         status = decide(count.interval, self.max_share, higher_is_better=False)
         failed = status is Status.FAIL
@@ -156,13 +159,23 @@ class SplitOverlap(Check):
             )
 
 
+_SHARE = "test", "contaminated test images"
+
+
+def _unread(overlap: Overlap) -> list[str]:
+    """Say of which split nothing could be read: then nothing was compared."""
+    sides = {"test": overlap.test_signed, "training": overlap.train_signed}
+    return [f"no {split} image could be read" for split, signed in sides.items() if not signed]
+
+
 def _shared(count: Contaminated, limit: float, status: Status, note: str) -> Finding:
+    subject, metric = _SHARE
     return Finding(
-        subject="test",
-        metric="contaminated test images",
+        subject=subject,
+        metric=metric,
         observed=count.share,
         limit=limit,
-        interval=count.interval if count.total else None,
+        interval=count.interval,
         n=count.total,
         higher_is_better=False,
         status=status,
@@ -253,13 +266,13 @@ def _similar(scenes: Scenes | None) -> Iterator[Finding]:
 
 
 def _unseen(
-    overlap: Overlap, test: Predictions | None, known: int, max_share: float
+    overlap: Overlap, test: Predictions | None, count: Contaminated, max_share: float
 ) -> Iterator[Finding]:
-    """Yield what was not compared and therefore cannot pass."""
-    for note in _uncompared(overlap, test, known, max_share):
-        yield Finding.unmeasured(
-            "test", "contaminated test images", note, max_share, higher_is_better=False
-        )
+    """Yield what was not compared and therefore cannot pass, beside the share of what was."""
+    if _unread(overlap):
+        return  # which is said already
+    for note in _uncompared(overlap, test, count.flagged, max_share):
+        yield _shared(count, max_share, Status.INCONCLUSIVE, note)
 
 
 def _uncompared(
@@ -268,12 +281,8 @@ def _uncompared(
     """Yield what could not be compared, as far as there is no room for so many more copies."""
     signed = overlap.test_signed
     trained = [overlap.train_unread, overlap.train_set_apart, overlap.train_left_out]
-    if overlap.train_signed == 0:
-        yield "no training image could be read"
-    elif known + sum(each.images for each in trained) > max_share * signed:
+    if known + sum(each.images for each in trained) > max_share * signed:
         yield from (each.said("training") for each in trained if each.images)
-    if not signed:
-        return  # which is said already
     if overlap.control.fails and max_share < 1:
         yield overlap.control.said
     if test is not None and signed < len(test):

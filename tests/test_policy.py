@@ -117,18 +117,45 @@ def test_what_was_not_settled_or_skipped_is_said() -> None:
     assert "not run: d" in summary
 
 
+NOTHING = Finding.unmeasured("test", "accuracy difference", "not comparable")
+OPEN = _finding(Status.INCONCLUSIVE, "y")
+SHOWN = Finding.shown("test", "top-1 accuracy", 0.9, n=10)
+
+
 @pytest.mark.parametrize("preset", PRESETS)
-def test_what_measured_nothing_is_no_lack_of_proof(preset: Preset) -> None:
-    nothing = Finding.unmeasured("test", "accuracy difference", "not comparable")
-    for findings in ([], [nothing]):
-        blind = _result(Status.INCONCLUSIVE, id="blind", findings=findings)
-        results = [_result(Status.PASS, id="a"), _result(Status.INCONCLUSIVE, id="b"), blind]
-        verdict, summary = decide_verdict(results, preset)
-        assert verdict == "undecided"
-        assert "blind" in summary
-    seen = _result(Status.INCONCLUSIVE, findings=[nothing, _finding(Status.INCONCLUSIVE, "y")])
-    accepted = decide_verdict([_result(Status.PASS, id="a"), seen], "pull-request")[0]
-    assert accepted == "accepted"
+@pytest.mark.parametrize(
+    "findings",
+    [
+        [],
+        [NOTHING],
+        [SHOWN],
+        [NOTHING, SHOWN],
+        [NOTHING, _finding(Status.PASS, "y")],
+        [NOTHING, OPEN],
+        [OPEN, NOTHING],
+    ],
+)
+def test_what_was_not_measured_is_no_lack_of_proof(preset: Preset, findings: list[Finding]) -> None:
+    """No figure of something else stands for it."""
+    blind = _result(Status.INCONCLUSIVE, id="blind", findings=findings)
+    results = [_result(Status.PASS, id="a"), _result(Status.INCONCLUSIVE, id="b"), blind]
+    verdict, summary = decide_verdict(results, preset)
+    assert verdict == "undecided"
+    assert "blind" in summary
+
+
+@pytest.mark.parametrize(
+    "findings", [[OPEN], [OPEN, SHOWN], [OPEN, Finding.shown("test", "kappa", None)]]
+)
+def test_what_was_measured_and_is_not_settled_is_noted_in_a_pull_request(
+    findings: list[Finding],
+) -> None:
+    seen = _result(Status.INCONCLUSIVE, findings=findings)
+    verdict, summary = decide_verdict([_result(Status.PASS, id="a"), seen], "pull-request")
+    assert (verdict, summary) == (
+        "accepted",
+        "1 of 2 blocking checks passes; not settled, noted: c.",
+    )
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -355,5 +382,5 @@ def test_what_the_file_tells_to_block_and_is_not_judged_is_not_settled(
     assert audit.verdict == "undecided"
     eased = run(**told, policy={"preset": "pull-request"})
     assert eased.verdict == "undecided"
-    assert f"measured nothing: {check}" in eased.summary
+    assert f"left something unmeasured: {check}" in eased.summary
     assert run(predictions=given, checks={check: {"level": "advise"}}).verdict == "accepted"

@@ -46,13 +46,16 @@ def test_a_group_in_both_fails_and_is_named() -> None:
 def test_an_image_that_names_no_group_may_belong_to_any() -> None:
     outcome = GroupOverlap().run(_groups(unnamed=1))
     assert outcome.status is Status.INCONCLUSIVE
+    assert outcome.findings[0].observed == 10
     assert "1 image names no patient" in outcome.summary
 
 
 @pytest.mark.parametrize("counts", [(0, 0, 0, 9), (3, 0, 9, 0), (0, 3, 0, 0)])
 def test_a_split_that_names_no_group_shows_nothing(counts: tuple[int, int, int, int]) -> None:
     empty = Groups((GroupColumn("patient", *counts),), ())
-    assert GroupOverlap().run(empty).status is Status.INCONCLUSIVE
+    outcome = GroupOverlap().run(empty)
+    assert outcome.status is Status.INCONCLUSIVE
+    assert outcome.findings[0].observed is None
 
 
 def test_one_group_is_one_and_images_are_counted_right() -> None:

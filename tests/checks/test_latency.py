@@ -192,6 +192,9 @@ def test_too_few_rounds_bound_nothing() -> None:
     outcome = judged(evidence(12, 10, rounds=3))
     assert outcome.status is Status.INCONCLUSIVE
     assert "3 rounds are too few" in outcome.summary
+    ratio = finding(outcome, "single images, baseline", "processor time")
+    assert ratio.observed == pytest.approx(1.2, rel=0.2), "it was measured, which is noted"
+    assert ratio.interval is None
 
 
 @pytest.mark.parametrize("seed", range(10))

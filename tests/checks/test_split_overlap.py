@@ -114,9 +114,10 @@ def test_without_a_readable_test_image_nothing_is_shown() -> None:
 
 
 def test_without_a_readable_training_image_nothing_is_shown() -> None:
-    outcome = SplitOverlap().run(_overlap(trained=0), None)
+    outcome = SplitOverlap().run(_overlap(trained=0, unread=9), None)
     assert outcome.status is Status.INCONCLUSIVE
-    assert "no training image could be read" in outcome.summary
+    assert outcome.summary == "Leakage is not settled: no training image could be read."
+    assert [f.observed for f in outcome.findings] == [None], "0% would be a share of nothing"
 
 
 @pytest.mark.parametrize(

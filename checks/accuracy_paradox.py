@@ -79,6 +79,8 @@ if TYPE_CHECKING:
     from auditor.evidence.deployment import Deployment
     from auditor.multiplicity import Family
 
+_PERHAPS = "perhaps missed, on too few images"
+
 
 class AccuracyParadox(Check):
     """Is the accuracy more than the frequency of the commonest class?"""
@@ -143,7 +145,7 @@ class AccuracyParadox(Check):
         surely, maybe = self._missed(confusion)
         status = decide(interval, self.max_gap, higher_is_better=False)
         limit: float | None = self.max_gap
-        note = _named("missed", surely) or _named("perhaps missed, on too few images", maybe)
+        note = _named("missed", surely) or _named(_PERHAPS, maybe)
         if not surely and not maybe and status is not Status.PASS:
             status, limit, note = Status.PASS, None, "not limited: it hides no missed class"
         elif not surely and status is Status.FAIL:
@@ -230,12 +232,14 @@ class AccuracyParadox(Check):
         if missed := [f for f in others if f.status is Status.FAIL]:
             hidden = f": with every class counted alike it is {balanced}"
             return f"{head}, but {_missing(missed)}{hidden if gap.status is Status.FAIL else ''}."
-        if gap.status in (Status.FAIL, Status.INCONCLUSIVE):
-            return f"{head}, balanced {balanced}; {gap.note}."
-        if open_ := [f.subject for f in others if f.status is not Status.SKIP and f.n]:
-            return f"{head}, but {_named('hardly recognised, on too few images to tell', open_)}."
-        if chance.status in (Status.FAIL, Status.INCONCLUSIVE) and chance.limit is not None:
-            return f"{head}; always naming the commonest class gives {commonest}."
+        of_classes = _of_classes(gap, others)
+        below = f"{head}; always naming the commonest class gives {commonest}"
+        if chance.status is Status.FAIL:
+            return f"{below}{f'; {of_classes}' if of_classes else ''}."
+        if of_classes:
+            return f"{head}, balanced {balanced}; {of_classes}."
+        if chance.status is Status.INCONCLUSIVE and chance.limit is not None:
+            return f"{below}."
         if confusion.absent:
             return f"{head}, but {_named('there is no test image of', confusion.absent)}."
         let_be = [f for f in others if f.metric == "recall" and f.status is Status.SKIP]
@@ -262,6 +266,13 @@ def _let_be(finding: Finding, note: str) -> Finding:
     if finding.status is not Status.FAIL:
         return finding
     return finding.model_copy(update={"status": Status.SKIP, "note": note})
+
+
+def _of_classes(gap: Finding, others: list[Finding]) -> str:
+    """Name the classes behind a gap, or those that may be missed without one; empty for none."""
+    if gap.status in (Status.FAIL, Status.INCONCLUSIVE):
+        return gap.note
+    return _named(_PERHAPS, [f.subject for f in others if f.status is not Status.SKIP and f.n])
 
 
 def _missing(missed: list[Finding]) -> str:

@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy.stats import binom, binomtest
 from statsmodels.stats.proportion import proportion_confint
 
 from auditor.check import Finding, Outcome, Status
@@ -53,6 +55,56 @@ def test_a_little_below_chance_is_not_surely_below(confusion: Make) -> None:
     found = confusion({"a": {"a": 80, "b": 10}, "b": {"b": 8, "a": 2}})
     assert (found.accuracy, found.no_information_rate) == (0.88, 0.9)
     assert AccuracyParadox().run(found).findings[0].status is Status.INCONCLUSIVE
+
+
+def test_what_fails_below_chance_says_so_though_a_class_is_unsettled_too(confusion: Make) -> None:
+    found = confusion({"ok": {"ok": 1850, "fraud": 150}, "fraud": {"fraud": 2, "ok": 3}})
+    outcome = AccuracyParadox().run(found)
+    assert [f.metric for f in outcome.findings if f.status is Status.FAIL] == [
+        "accuracy above the no-information rate"
+    ]
+    assert outcome.summary == (
+        "Accuracy is 92.4%; always naming the commonest class gives 99.8%; perhaps missed, on too "
+        "few images: fraud."
+    )
+
+
+def test_its_twin_above_chance_says_what_is_unsettled(confusion: Make) -> None:
+    outcome = AccuracyParadox().run(confusion({"ok": {"ok": 2000}, "fraud": {"fraud": 2, "ok": 3}}))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "always naming" not in outcome.summary
+    assert outcome.summary.endswith("%, balanced 70.0%; perhaps missed, on too few images: fraud.")
+
+
+MANY, FEW = (st.lists(st.integers(0, most), min_size=3, max_size=3) for most in (300, 6))
+
+
+@given(common=MANY, rare=FEW, other=st.one_of(MANY, FEW))
+def test_a_failure_is_told_by_its_own_reason(
+    confusion: Make, common: list[int], rare: list[int], other: list[int]
+) -> None:
+    """Whichever failed: accuracy by scipy's exact bounds, or classes that are named."""
+    counts = [*common, *rare, *other]
+    assume(any(counts))
+    rows = dict(zip("xyz", (common, rare, other), strict=True))
+    table = {name: dict(zip("xyz", row, strict=True)) for name, row in rows.items()}
+    outcome = AccuracyParadox().run(confusion(table, ["x", "y", "z"]))
+    n, right = sum(counts), sum(table[a][a] for a in "xyz")
+    rate = max(sum(row.values()) for row in table.values()) / n
+    high = binomtest(right, n).proportion_ci(0.90, method="exact").high
+    missed = [f for f in outcome.findings if f.metric == "recall" and f.status is Status.FAIL]
+    if high < rate < 1 and not missed:
+        assert outcome.status is Status.FAIL
+        assert "always naming the commonest class gives" in outcome.summary
+    elif outcome.status is Status.FAIL:
+        assert "is recognised" in outcome.summary
+
+
+def test_a_class_that_may_be_missed_is_told_without_a_gap(confusion: Make) -> None:
+    outcome = AccuracyParadox().run(confusion({"a": {"b": 2}, "b": {"a": 2}}))
+    assert outcome.summary == (
+        "Accuracy is 0.0%, balanced 0.0%; perhaps missed, on too few images: a, b."
+    )
 
 
 def test_fraud_of_which_an_eighth_is_found_fails(confusion: Make) -> None:

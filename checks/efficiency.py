@@ -225,6 +225,10 @@ def _summary(complexity: Complexity, findings: list[Finding]) -> str:
         return f"{head}; no budget, no baseline and no comparable reference to judge them by."
     if any(finding.status is Status.INCONCLUSIVE for finding in findings):
         return f"{head}; {_unsettled(findings)}."
+    passed = [finding for finding in findings if finding.status is Status.PASS]
+    if all(map(_beside_a_model, passed)):
+        beside = listed([finding.note for finding in passed], separator="; ")
+        return f"{head}; no budget and no baseline was given; {beside}."
     return f"{head}; within every limit given."
 
 
@@ -306,8 +310,13 @@ def _unjudged(
     )
 
 
+def _beside_a_model(finding: Finding) -> bool:
+    """Tell whether it is of the published family or an own audit, and no count beside a limit."""
+    return finding.unit in ("share", "points", "ratio")
+
+
 def _said(finding: Finding) -> str:
-    if finding.unit in ("share", "points", "ratio"):  # accuracy and cost beside another model
+    if _beside_a_model(finding):
         return finding.note
     if finding.subject == "candidate" and finding.limit is not None:
         return (

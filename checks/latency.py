@@ -67,6 +67,7 @@ from auditor.check import Check, Finding, Fraction, Outcome, Status
 from auditor.efficiency.speed import Budget, by_the_wall, in_words, not_slower, times, too_noisy
 from auditor.units import Duration, Rate
 from auditor.wording import digits_apart, listed
+from auditor.wording import limit as in_per_cent
 
 if TYPE_CHECKING:
     from auditor.engine.timings import Estimate, Timings
@@ -258,6 +259,10 @@ def _summary(latency: Latency, findings: list[Finding]) -> str:
             return f"{head}: {listed([_said(f) for f in found], 2, '; ')}."
     if all(f.status is Status.SKIP for f in findings):
         return f"{head}; no budget and no baseline model to judge it by."
+    passed = [f for f in findings if f.status is Status.PASS]
+    if all(f.unit == "ratio" for f in passed):
+        slower, baseline = in_per_cent((passed[0].limit or 1.0) - 1), latency.names["baseline"]
+        return f"{head}; no budget was given; at most {slower} slower than the baseline {baseline}."
     return f"{head}; within every limit given."
 
 

@@ -108,7 +108,7 @@ def _excess(
         unit="ratio",
         higher_is_better=False,
         note=f"it takes {times} times the MACs of {at.name}, the smallest published EfficientNet "
-        f"that is as accurate ({share(at.top1)})",
+        f"that is at least as accurate ({share(at.top1)})",
     )
 
 

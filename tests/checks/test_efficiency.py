@@ -249,6 +249,25 @@ def test_many_macs_for_little_accuracy(
         assert "times the MACs of EfficientNet-B" in outcome.summary
 
 
+def test_without_a_limit_given_it_says_what_it_was_judged_by(
+    confusion: Callable[..., Confusion],
+) -> None:
+    """Planted: nothing was given, and the summary is not of limits. Its twin has a budget."""
+    found = _imagenet(confusion, 0)  # all named as the first class
+    small = Complexity(360_000, 57_500_000, 1, (3, 32, 32))
+    outcome = Efficiency().run(small, found, None)
+    assert outcome.status is Status.PASS
+    assert outcome.summary == (
+        "0.36 M parameters, 57.50 M MACs at 32 × 32; no budget and no baseline was given; it takes "
+        f"{57_500_000 / 385_814_752:.3f} times the MACs of EfficientNet-B0, the smallest published "
+        "EfficientNet that is at least as accurate (76.9%)."
+    )
+    given = _check(max_macs="60 M").run(small, found, None)
+    assert given.summary.endswith(" at 32 × 32; within every limit given.")
+    beside = Efficiency().run(B0, _imagenet(confusion, 800), _baseline(**SAME)).summary
+    assert beside.endswith("within every limit given.")
+
+
 def test_more_accurate_than_all_published_is_not_judged(
     confusion: Callable[..., Confusion],
 ) -> None:
@@ -297,6 +316,10 @@ def test_dominated_by_a_model_of_ones_own(right: int, status: Status) -> None:
 def test_shown_better_than_a_model_of_ones_own() -> None:
     outcome = _among(_baseline(_predicted(300), "small", macs=200_000_000), 390)
     assert _status(outcome, "own small", "accuracy difference") is Status.PASS
+    assert outcome.summary.endswith(
+        "; no budget and no baseline was given; own small takes 52% of the MACs and is 22.5 points "
+        "less accurate on the same images."
+    )
 
 
 def test_a_costlier_model_of_ones_own_cannot_dominate() -> None:

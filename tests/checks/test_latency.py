@@ -158,7 +158,18 @@ def test_its_equal_passes_and_so_does_a_quicker_one() -> None:
     for other in (10, 12):
         outcome = judged(evidence(10, other))
         assert outcome.status is Status.PASS
-        assert "within every limit given" in outcome.summary
+        assert outcome.summary.endswith(
+            "; no budget was given; at most 10% slower than the baseline old."
+        )
+    wide = judged(evidence(10, 10), tolerance=0.125).summary
+    assert "at most 12.5% slower than the baseline old" in wide
+
+
+@pytest.mark.parametrize("baseline", [None, 10.0])
+def test_within_every_limit_is_said_where_one_was_given(baseline: float | None) -> None:
+    outcome = judged(evidence(10, baseline), max_p50="15 ms")
+    assert outcome.status is Status.PASS
+    assert outcome.summary.endswith("; within every limit given.")
 
 
 def test_slower_by_less_than_the_tolerance_passes() -> None:

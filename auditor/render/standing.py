@@ -122,10 +122,23 @@ def dead_waivers(audit: Audit) -> list[str]:
 def _dead(waiver: WaiverInfo, audit: Audit) -> str:
     if waiver.state == "expired":
         return f"expired on {waiver.expires}; renew it or remove it"
-    untold = [_untold(c, waiver.subject) for c in audit.checks if c.id == waiver.check]
+    named = [check for check in audit.checks if check.id == waiver.check]
     # Where nothing was told, another audit may find what the waiver accepts.
-    why = "".join(untold)
-    return f"not needed this time: {why}" if why else "covers nothing that fails; remove it"
+    if why := "".join(_untold(check, waiver.subject) for check in named):
+        return f"not needed this time: {why}"
+    if failing := [name for check in named for name in _unmet(check, waiver.subject)]:
+        return (
+            f'no failing finding is called "{waiver.subject}"; failing: {listed(failing)}; name '
+            "what it is to accept, or remove it"
+        )
+    return "covers nothing that fails; remove it"
+
+
+def _unmet(check: CheckResult, subject: str | None) -> list[str]:
+    """Return what fails of a check that passed nothing of a subject's name: another was meant."""
+    if any(f.subject == subject and f.status is Status.PASS for f in check.findings):
+        return []
+    return list(dict.fromkeys(f.subject for f in check.findings if f.status is Status.FAIL))
 
 
 def _untold(check: CheckResult, subject: str | None) -> str:

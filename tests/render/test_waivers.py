@@ -186,6 +186,26 @@ def test_a_waiver_stays_where_its_subject_alone_is_unsettled(judged: Any) -> Non
     assert dead_waivers(audit) == ["rare, cat: not needed this time: cat is inconclusive"]
 
 
+def test_a_waiver_of_another_name_than_what_fails_is_told_the_names(judged: Any) -> None:
+    """As of an image in a list that is shown, of which its number fails, or a name misspelt."""
+    shown = Finding.shown("cat", "recall", 0.5, why="listed")
+    rest = [finding(name, "recall", 0.4, Status.FAIL) for name in ("cow", "cow", "hen")]
+    for listed in ([], [shown]):
+        audit = judged(*listed, *rest)
+        said = (
+            'rare, cat: no failing finding is called "cat"; failing: cow, hen; name what it is to '
+            "accept, or remove it"
+        )
+        assert dead_waivers(audit) == [said]
+        for text in (markdown(audit), terminal(audit), section(audit, "waived")):
+            assert said in text
+
+
+def test_its_twin_whose_subject_passes_is_to_go(judged: Any) -> None:
+    audit = judged(GOOD, finding("cow", "recall", 0.4, Status.FAIL))
+    assert dead_waivers(audit) == ["rare, cat: covers nothing that fails; remove it"]
+
+
 def test_a_waiver_that_counts_is_not_listed_as_one_that_does_not(judged: Any) -> None:
     audit = judged(FAILS, GOOD)
     assert "accept nothing" not in markdown(audit) + terminal(audit)

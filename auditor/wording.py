@@ -197,12 +197,17 @@ def _seconds(value: float, digits: int, like: float) -> str:
     return f"{value:,.{digits}f} s"
 
 
-def _plain(value: float, digits: int) -> str:
-    if value == round(value) and abs(value) < 1e15:
+def _plain(value: float, digits: int, whole: bool) -> str:
+    if whole:
         return count(value).replace("-", "−")
     if 1000 <= abs(value) < 1e15:
         return f"{value:,.{max(digits - 1, 0)}f}".replace("-", "−")
-    return f"{value:.{digits + 2}g}".replace("-", "−")
+    # Zeros at the end stay: without them it would look less precise than what it stands beside.
+    return f"{value:#.{digits + 2}g}".rstrip(".").replace("-", "−")
+
+
+def _is_whole(value: float) -> bool:
+    return float(value).is_integer() and abs(value) < 1e15
 
 
 def quantity(value: float | None, unit: str, digits: int = 1) -> str:
@@ -211,7 +216,12 @@ def quantity(value: float | None, unit: str, digits: int = 1) -> str:
     >>> quantity(0.912, "share"), quantity(1.54, "ratio"), quantity(None, "share")
     ('91.2%', '1.54×', '–')
     """
-    if value is None or not math.isfinite(value):
+    return MISSING if value is None else _written(value, unit, digits, _is_whole(value))
+
+
+def _written(value: float, unit: str, digits: int, whole: bool) -> str:
+    """Write a value; one of a plain unit without decimals where it is to be taken as whole."""
+    if not math.isfinite(value):
         return MISSING
     if unit in ("share", "points"):
         return share(value, digits) if unit == "share" else points(value, digits)
@@ -223,7 +233,7 @@ def quantity(value: float | None, unit: str, digits: int = 1) -> str:
         return f"{count(value)} px"
     if unit == "seconds":
         return _seconds(value, digits, value)
-    return _plain(value, digits) + ("×" if unit == "ratio" else "")
+    return _plain(value, digits, whole) + ("×" if unit == "ratio" else "")
 
 
 def _amount(value: float, unit: str, digits: int) -> str:
@@ -243,6 +253,8 @@ def interval(bounds: tuple[float, float] | None, unit: str = "share", digits: in
     ('[87.0%, 94.1%]', '[−1.2, +0.4]')
     >>> interval((0.0009624, 0.00104), "seconds")
     '[962.4 µs, 1,040.0 µs]'
+    >>> interval((0.7813, 0.8204), "none"), interval((0.963, 1.0), "none")
+    ('[0.781, 0.820]', '[0.963, 1.00]')
     """
     if bounds is None:
         return MISSING
@@ -254,7 +266,7 @@ def _bound(value: float, bounds: tuple[float, float], unit: str, digits: int) ->
     if unit == "seconds" and all(map(math.isfinite, bounds)):
         # Milliseconds beside microseconds would have fewer digits.
         return _seconds(value, digits, min(filter(None, bounds), default=0.0))
-    return quantity(value, unit, digits).removesuffix(" points")
+    return _written(value, unit, digits, all(map(_is_whole, bounds))).removesuffix(" points")
 
 
 class Compared(NamedTuple):
@@ -291,7 +303,8 @@ def beside(value: float, limit: float, unit: str = "share", digits: int = 0) -> 
 
 
 def _in(unit: str) -> Callable[[float, int], str]:
-    return lambda value, digits: quantity(value, unit, digits)
+    """Return what writes figures to be told apart: 1.00 and 1 are not, whatever was rounded."""
+    return lambda value, digits: _written(value, unit, digits, whole=False)
 
 
 def digits_apart(

@@ -199,7 +199,7 @@ def test_glyphs_stay_on_their_axis() -> None:
         (0.0213, "seconds", "21.3 ms"),
         (83.2, "seconds", "83.2 s"),
         (0.83581, "none", "0.836"),
-        (-1e-22, "none", "−1e−22"),
+        (-1e-22, "none", "−1.00e−22"),
         (None, "share", "–"),
     ],
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from auditor.check import Finding, Status
@@ -15,7 +16,7 @@ from auditor.naming import one_line
 from auditor.render.html import html_report
 from auditor.render.junit import junit
 from auditor.render.markdown import markdown
-from auditor.wording import compared, interval, share
+from auditor.wording import compared, interval, quantity, share
 
 
 @given(st.floats(1e-6, 100), st.floats(1, 2000))
@@ -27,6 +28,35 @@ def test_both_bounds_of_a_time_have_one_unit_and_as_many_digits(low: float, time
     scale = {"µs": 1e-6, "ms": 1e-3, "s": 1.0}[found[2]]
     for text, value in ((found[1], low), (found[3], low * times)):
         assert float(text.replace(",", "")) * scale == pytest.approx(value, abs=0.051 * scale)
+
+
+@given(st.floats(0.001, 900), st.floats(0.001, 900), st.integers(1, 4), st.sampled_from(["", "×"]))
+def test_both_bounds_of_a_plain_figure_have_as_many_digits(
+    one: float, other: float, digits: int, sign: str
+) -> None:
+    bounds = min(one, other), max(one, other)
+    assume(not all(bound.is_integer() for bound in bounds))
+    found = interval(bounds, "ratio" if sign else "none", digits)
+    told = [Decimal(text.removesuffix(sign)) for text in found[1:-1].split(", ")]
+    assert [len(each.as_tuple().digits) for each in told] == [digits + 2] * 2
+    for each, bound in zip(told, bounds, strict=True):
+        assert float(each) == pytest.approx(bound, rel=0.501 * 10 ** -(digits + 1))
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds", "said"),
+    [
+        (0.8201, (0.7811, 0.8402), ("0.820", "[0.781, 0.840]")),
+        (1.00004, (0.9500, 1.0491), ("1.00×", "[0.950×, 1.05×]")),
+        (0.9, (0.75, 1.0), ("0.900", "[0.750, 1.00]")),
+        (2.0, (1.0, 3.0), ("2", "[1, 3]")),
+    ],
+)
+def test_a_zero_at_the_end_stays_and_a_whole_number_has_none(
+    value: float, bounds: tuple[float, float], said: tuple[str, str]
+) -> None:
+    unit = "ratio" if "×" in said[0] else "none"
+    assert (quantity(value, unit), interval(bounds, unit)) == said
 
 
 def beyond(unit: str, observed: float, limit: float) -> tuple[str, str]:
@@ -58,6 +88,7 @@ def beyond(unit: str, observed: float, limit: float) -> tuple[str, str]:
         ("seconds", 0.0200001, 0.02, ("20.0001 ms", "20.0000 ms")),
         ("none", 1234.4, 1234.0, ("1,234.4", "1,234")),
         ("ratio", 1.0000001, 1.0, ("1.0000001×", "1×")),
+        ("ratio", 1.1000001, 1.1, ("1.1000001×", "1.1000000×")),
     ],
 )
 def test_what_differs_looks_different(

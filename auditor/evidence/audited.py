@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditor.belongings import RECORD
 from auditor.errors import InputError, Unavailable
 from auditor.policy import decide_verdict
 from auditor.record import Audit
@@ -46,7 +47,9 @@ def read_audit(path: Path) -> tuple[Path, Audit]:
         Where the audit is absent, foreign, edited, or of another schema version, or where its
         verdict is not what its checks come to.
     """
-    file = path / "audit.json" if path.is_dir() else path
+    file = path / RECORD if path.is_dir() else path
+    if file != path and _is_absent(file):
+        raise InputError(f"{path}: holds no {RECORD}; {_where_one_is(path)}")
     audit = Audit.read(file)
     verdict, why = decide_verdict(audit.checks, audit.policy.preset)
     if verdict != audit.verdict:
@@ -55,6 +58,22 @@ def read_audit(path: Path) -> tuple[Path, Audit]:
             "edited, or decided by another version; audit again"
         )
     return file, audit
+
+
+def _is_absent(file: Path) -> bool:
+    try:
+        file.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:  # what keeps it from being looked at is said when it is read
+        return False
+    return False
+
+
+def _where_one_is(folder: Path) -> str:
+    """Return the next step; the folder of an ``auditor.toml`` has its audit one further down."""
+    below = folder / "audit"
+    return "auditor run writes one" if _is_absent(below / RECORD) else f"name {below}, which does"
 
 
 def open_stored(file: Path, audit: Audit, name: str) -> Any:

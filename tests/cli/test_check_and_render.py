@@ -130,7 +130,20 @@ def test_the_folder_of_an_audit_is_rendered(cli: Cli, good: str, here: Path) -> 
     done = cli("render", "audit", "--format", "markdown")
     assert done.stdout == "audit/summary.md\n"
     (here / "empty").mkdir()
-    assert "empty/audit.json: cannot be read" in cli("render", "empty").stderr
+    said = cli("render", "empty").stderr
+    assert said.endswith("auditor: empty: holds no audit.json; auditor run writes one\n")
+
+
+@pytest.mark.parametrize("command", [("render", "b0"), ("diff", "b0", "b0/audit")])
+def test_a_folder_that_has_its_audit_further_down_is_told_where(
+    cli: Cli, good: str, command: tuple[str, ...]
+) -> None:
+    assert cli("run", "--predictions", good, "--output", "b0/audit").returncode == 0
+    done = cli(*command)
+    assert done.returncode == 2
+    assert done.stderr.endswith("auditor: b0: holds no audit.json; name b0/audit, which does\n")
+    named = [argument.replace("b0/audit", "b0") + "/audit" for argument in command[1:]]
+    assert cli(command[0], *named).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -75,5 +75,5 @@ def test_another_schema_version_is_refused(folder: Path) -> None:
 
 
 def test_a_missing_record_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"audit\.json: cannot be read"):
+    with pytest.raises(InputError, match=r"holds no audit\.json; auditor run writes one"):
         read_baseline(tmp_path)

@@ -99,7 +99,10 @@ def _classes_of(
     if scored:
         names = tuple(name.removeprefix(_PREFIX) for name in scored)
         if len(names) < 2:
-            raise InputError(f'{path}: one class, "{names[0]}"; a classifier needs at least two')
+            raise InputError(
+                f'{path}: one class, "{names[0]}", in its prob_ columns; there must be one for '
+                "each class, and a classifier needs at least two"
+            )
         return ClassList(names, f"the prob_ columns of {path.name}, in their order")
     names = tuple(sorted({*label, *predicted}))
     if len(names) < 2:

@@ -88,7 +88,12 @@ def test_class_names_with_a_comma_in_the_header(write: Write) -> None:
         ("image,label,predicted\nx,a,a\ny,b,\n", ':3: "predicted" is empty'),
         ("image,label,predicted\nx,,a\n", ':2: "label" is empty'),
         ("image,label,predicted\nx,a,a\ny,a,a\n", 'one class, "a"; a classifier needs at least'),
-        ("image,label,prob_a\nx,a,1.0\n", 'one class, "a"; a classifier needs at least two'),
+        (
+            "image,label,prob_a\nx,a,1.0\ny,b,0.2\n",
+            'one class, "a", in its prob_ columns; there must be one for each class, and a '
+            "classifier needs at least two",
+        ),
+        ("image,label,predicted\nx,a,a\n", 'one class, "a"; a classifier needs at least two'),
         (SCORED + "x,cat,0.5,0.5\ny,cat,nan,1\n", ":3: a probability is missing, NaN"),
         (SCORED + "x,cat,,1\n", ":2: a probability is missing, NaN"),
         (SCORED + "x,cat,inf,1\n", ":2: a probability is missing, NaN or infinite"),

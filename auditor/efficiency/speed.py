@@ -141,7 +141,7 @@ def _row(timing: Timings, role: str, name: str, confidence: float) -> LatencyRow
         p90=p90,
         p99=p99,
         throughput=_figure(timing.throughput(role, confidence)),
-        waited=float(timing.seconds(role, "waited").sum() / times.sum()),
+        waited=timing.waiting(role),
         seconds=tuple(float(f"{value:.6g}") for value in np.sort(times)[drawn]),
     )
 

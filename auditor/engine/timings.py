@@ -92,6 +92,10 @@ class Timings:
             return np.asarray(np.maximum(self.wall - self.waited, 0.0)[:, column])
         return np.asarray(getattr(self, clock)[:, column])
 
+    def waiting(self, model: str) -> float:
+        """Return the seconds waited for each one measured, all threads summed."""
+        return float(self.seconds(model, "waited").sum() / self.seconds(model).sum())
+
     def quantile(
         self,
         model: str,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from auditor.engine.hardware import different
 from auditor.ladder.record import Latency
-from auditor.wording import share
+from auditor.wording import quantity
 
 if TYPE_CHECKING:
     from auditor.evidence.latency import Latency as Evidence
@@ -22,13 +22,13 @@ def latency_of(evidence: Evidence, confidence: float) -> Latency:
     median = one.quantile("candidate", 0.5, confidence)
     alone = one.quantile("candidate", 0.5, confidence, "undisturbed")
     check = one.ratio("twin", "candidate", evidence.clock, confidence)
-    waited = 1 - alone.value / median.value if median.value else 0.0
+    lost = 1 - alone.value / median.value if median.value else 0.0
     return Latency(
         seconds=median.value,
         interval=median.interval if median.bounded else None,
         twin_ratio=check.value,
-        waited=max(waited, 0.0),
-        steady=check.within(evidence.tolerance) and waited <= evidence.tolerance,
+        waited=one.waiting("candidate"),
+        steady=check.within(evidence.tolerance) and lost <= evidence.tolerance,
         hardware=dict(evidence.hardware),
     )
 
@@ -58,7 +58,15 @@ def latency_remarks(rows: Sequence[RungRow]) -> Iterator[str]:
     for name, latency in timed:
         if not latency.steady:
             yield (
-                f"The machine was too busy when {name} was timed: {share(latency.waited)} of the "
-                "time went by waiting for a processor, a copy of it took "
-                f"{latency.twin_ratio:.2f}× as long. Time it on a quiet one."
+                f"The machine was too busy when {name} was timed: {_waiting(latency.waited)}a copy "
+                f"of it took {latency.twin_ratio:.2f}× as long. Time it on a quiet one."
             )
+
+
+def _waiting(waited: float) -> str:
+    if waited < 0.005:
+        return ""
+    return (
+        f"{quantity(waited, 'seconds', 2)} for each second measured, all threads together, went by "
+        "waiting for a processor in use by others, and "
+    )

@@ -22,9 +22,12 @@ class Latency(Record):
     twin_ratio: float
     """How much longer a copy of the same model took."""
     waited: float
-    """Share of the time that went by waiting for a processor that others had."""
+    """Seconds for each one measured that its threads waited for a processor, summed."""
     steady: bool
-    """Whether both are small, bounds and all, by the tolerance of the check ``latency``."""
+    """Whether its copy took as long, bounds and all, and waiting made little of the median.
+
+    Both by the tolerance of the check ``latency``.
+    """
     hardware: dict[str, str]
     """What must agree before two latencies stand side by side."""
 

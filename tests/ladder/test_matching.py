@@ -204,11 +204,17 @@ class TestLatency:
     @pytest.mark.parametrize(
         ("load", "told"),
         [
+            ({"twin": 1.6}, "a copy of it took 1.60× as long."),
             (
-                {"twin": 1.6},
-                "0.0% of the time went by waiting for a processor, a copy of it took 1.",
+                {"waited": 0.7},
+                "700.00 ms for each second measured, all threads together, went by waiting for a "
+                "processor in use by others, and a copy of it took 1.00× as long.",
             ),
-            ({"waited": 0.7}, "70.0% of the time went by waiting for a processor"),
+            (
+                {"waited": 1.64},  # of several threads, each of which waited while it was timed
+                "1.64 s for each second measured, all threads together, went by waiting for a "
+                "processor in use by others, and a copy of it took 1.00× as long.",
+            ),
         ],
     )
     def test_a_busy_machine_is_told(
@@ -220,8 +226,8 @@ class TestLatency:
         ]
         found = climb(rungs)
         (remark,) = found.remarks
-        assert remark.startswith("The machine was too busy when b was timed: ")
-        assert told in remark
+        said = f"The machine was too busy when b was timed: {told} Time it on a quiet one."
+        assert remark == said
         assert found.steps[0].latency_ratio is None
 
     def test_what_was_not_timed_says_so(self, test: Predictions, rung: Make) -> None:

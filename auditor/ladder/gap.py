@@ -55,10 +55,13 @@ def gap_of_step(before: Rung, after: Rung, test: Change) -> Both | str:
     test
         What became of the accuracy on the test images.
     """
-    for rung in (before, after):
-        if not rung.train:
-            why = rung.missing.get("train", "no training image was predicted")
-            return f"{rung.name}: {why}"
+    lacking = [
+        f"{rung.name}: {rung.missing.get('train', 'no training image was predicted')}"
+        for rung in (before, after)
+        if not rung.train
+    ]
+    if lacking:
+        return "; ".join(lacking)
     assert after.train is not None
     try:
         found = compare(after.train, Baseline(before.audit, before.train))

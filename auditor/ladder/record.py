@@ -125,7 +125,7 @@ class Step(Record):
     """The classes followed, the largest drop first, cut to what a reader can look at."""
     gap: GapChange | None = None
     gap_missing: str = ""
-    """Why the gaps are not compared."""
+    """Why the gaps are not compared: of each rung that lacks one, or of the two together."""
 
 
 class NotCompared(Record):

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from statsmodels.stats.multitest import multipletests
 
 from auditor.evidence.predictions import Predictions
 from auditor.ladder import Ladder, Rung, climb
+from auditor.render.ladder import html_ladder
 from auditor.wording import roughly
 from tests.references import gap_bounds
 
@@ -236,6 +239,24 @@ class TestOverfitting:
         assert found.steps[0].gap is None
         assert found.steps[0].gap_missing == "b: nobody looked"
         assert (found.rungs[1].gap, found.rungs[1].gap_missing) == (None, "nobody looked")
+
+    def test_every_rung_that_lacks_them_is_named_once(self, said: Said, rung: Make) -> None:
+        train = said(right(0.9, 50))
+        part = train.where(np.arange(50) < 40)
+        away: dict[str, Any] = {"missing": {"train": "nobody looked"}}
+        given = [{"train": train}, {"train": part}, away, away, away]
+        rungs = [rung(f"r{i}", said(right(0.8)), macs=i + 1, **e) for i, e in enumerate(given)]
+        found = climb(rungs)
+        assert [step.gap_missing for step in found.steps[1:]] == [
+            "r2: nobody looked",
+            "r2: nobody looked; r3: nobody looked",
+            "r3: nobody looked; r4: nobody looked",
+        ]
+        notes = re.findall(r'<p class="note">Not compared: (.*?)\.</p>', html_ladder(found))
+        assert [re.sub("<[^>]*>", "", note) for note in notes] == [
+            *(f"r{i}: nobody looked" for i in (2, 3, 4)),
+            "r0 and r1 were not run on the same training images",
+        ]
 
     def test_other_training_images_are_not_compared(self, said: Said, rung: Make) -> None:
         test, train = said(right(0.8)), said(right(0.9, 80))

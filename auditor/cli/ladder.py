@@ -169,7 +169,7 @@ def _gains(found: Ladder) -> Iterator[Sequence[str]]:
             quantity(step.macs_ratio, "ratio"),
             quantity(step.latency_ratio, "ratio"),
             _NOTHING if step.gain_per_doubling is None else _bare(step.gain_per_doubling),
-            f"{_SIGNS[step.state]} {step.state}",
+            f"{_SIGNS.get(step.state, '·')} {step.state}",
         )
 
 

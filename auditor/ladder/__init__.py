@@ -19,7 +19,9 @@ Multiplicity
     not pay", each; so the chance of any wrong "pays" in the whole ladder is at most 1 - confidence,
     and that of any wrong "does not pay" too. The intervals shown are those of each step alone.
 Where scaling stops paying
-    The first step, from the cheapest rung up, that is not shown to pay.
+    The first step, from the cheapest rung up, that is not shown to pay. Between two rungs that cost
+    the same there is no step up, and which of them comes first is the order given: where there are
+    such, it is not told whether scaling pays.
 Points gained per doubling
     Gain divided by log2 of the ratio of multiply–adds. Compound scaling doubles them with every φ,
     so for those ladders it is the gain of one φ.

@@ -121,7 +121,7 @@ def _step(before: RungRow, after: RungRow, figures: _Figures) -> Step:
         identical=found.identical,
         mcnemar_exact=exact,
         mcnemar_mid_p=mid,
-        **figures.judged._asdict(),
+        **figures.judged._asdict() | ({"state": "same cost"} if _same_cost(before, after) else {}),
         macs_ratio=_ratio(before.macs, after.macs),
         parameters_ratio=_ratio(before.parameters, after.parameters),
         latency_ratio=latency_ratio(before, after),
@@ -131,6 +131,13 @@ def _step(before: RungRow, after: RungRow, figures: _Figures) -> Step:
         gap=figures.gap if isinstance(figures.gap, GapChange) else None,
         gap_missing="" if isinstance(figures.gap, GapChange) else figures.gap,
     )
+
+
+def _same_cost(before: RungRow, after: RungRow) -> bool:
+    """Tell whether two rungs cost the same, as far as is known of both."""
+    costs = (before.macs, after.macs), (before.parameters, after.parameters)
+    known = [pair for pair in costs if None not in pair]
+    return bool(known) and all(smaller == bigger for smaller, bigger in known)
 
 
 def _ratio(before: float | None, after: float | None) -> float | None:

@@ -97,12 +97,16 @@ def _relabelled(test: Predictions, other: Predictions) -> str:
 def ordered(
     rungs: Sequence[Rung],
 ) -> tuple[list[Rung], Literal["macs", "parameters", "order given"]]:
-    """Return the rungs by what they cost, the cheapest first, and what that is."""
+    """Return the rungs by what they cost, the cheapest first, and what that is.
+
+    Those of one cost stay in the order given.
+    """
     costs = [(rung.audit.candidate.macs, rung.audit.candidate.parameters) for rung in rungs]
     places = range(len(rungs))
     if all(macs is not None for macs, _ in costs):
         order = sorted(places, key=lambda i: (costs[i][0], costs[i][1] or 0))
         return [rungs[i] for i in order], "macs"
     if all(parameters is not None for _, parameters in costs):
-        return [rungs[i] for i in sorted(places, key=lambda i: costs[i][1] or 0)], "parameters"
+        order = sorted(places, key=lambda i: (costs[i][1] or 0, costs[i][0] or 0))
+        return [rungs[i] for i in order], "parameters"
     return list(rungs), "order given"

@@ -10,6 +10,8 @@ __all__ = ["ClassChange", "GapChange", "Ladder", "Latency", "NotCompared", "Rung
 
 Bounds = tuple[float, float]
 Paying = Literal["pays", "does not pay", "not shown"]
+SameCost = Literal["same cost"]
+"""Of a step between rungs of one cost, which leads up as little as down."""
 
 
 class Latency(Record):
@@ -108,7 +110,7 @@ class Step(Record):
     """Whether nothing tells the two rungs apart."""
     mcnemar_exact: float
     mcnemar_mid_p: float
-    state: Paying
+    state: Paying | SameCost
     p_pays: float
     """One-sided, that the gain is at most the minimum; Holm's over the steps."""
     p_does_not_pay: float
@@ -143,8 +145,11 @@ class Ladder(Record):
     """Where scaling stops paying, in one sentence."""
     remarks: tuple[str, ...]
     """What else a reader must know: classes that fall, overfitting, steps that pay later."""
-    state: Paying | Literal["not comparable"]
-    """Of the first step that does not pay, or is not shown to; ``pays`` where all do."""
+    state: Paying | SameCost | Literal["not comparable"]
+    """Of the first step that does not pay, or is not shown to; ``pays`` where all do.
+
+    ``same cost`` where any step is between rungs of one cost.
+    """
     stops_at: str | None
     """The rung to which that step leads."""
     min_gain: float

@@ -9,7 +9,7 @@ from auditor.ladder.latency import latency_remarks
 from auditor.wording import interval, listed, plural, points, roughly, share
 
 if TYPE_CHECKING:
-    from auditor.ladder.record import Paying, RungRow, Step
+    from auditor.ladder.record import Paying, RungRow, SameCost, Step
 
 __all__ = ["Told", "tell"]
 
@@ -21,7 +21,7 @@ class Told(NamedTuple):
 
     summary: str
     remarks: tuple[str, ...]
-    state: Paying | Literal["not comparable"]
+    state: Paying | SameCost | Literal["not comparable"]
     stops_at: str | None
 
 
@@ -51,8 +51,11 @@ def tell(
     """
     if not steps:
         return Told(_not_comparable(images, left_out), (), "not comparable", None)
+    equal = [step for step in steps if step.state == "same cost"]
     stop = next((i for i, step in enumerate(steps) if step.state != "pays"), None)
-    remarks = (*_unlooked(unlooked, len(rows)), *_remarks(rows, steps, stop))
+    remarks = (*_unlooked(unlooked, len(rows)), *_remarks(rows, steps, None if equal else stop))
+    if equal:
+        return Told(_not_told(equal), remarks, "same cost", None)
     if stop is None:
         wanted = f"more than {_wanted(min_gain)} at {100 * confidence:g}% confidence"
         each = "The step up" if len(steps) == 1 else f"Each of the {len(steps)} steps"
@@ -75,6 +78,15 @@ def _not_comparable(images: int, left_out: int) -> str:
     if left_out and not images:
         return f"Not comparable: all {plural(left_out, 'test image')} overlap the training data."
     return "Not comparable: fewer than two rungs were audited on the same test images."
+
+
+def _not_told(equal: Sequence[Step]) -> str:
+    """Name the rungs of one cost: which of them a step leads from or to is the order given."""
+    pairs = listed([f"{step.before} and {step.after}" for step in equal], _NAMED, "; ")
+    return (
+        f"It is not told whether scaling pays: {pairs} cost the same, so that neither is a step up "
+        "from the other. Give one rung of each cost; auditor diff compares two of one."
+    )
 
 
 def _stopping(step: Step, min_gain: float, images: int) -> str:

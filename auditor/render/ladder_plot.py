@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_by_latency", "draw_by_macs"]
 
-_LINES = {"pays": "-", "not shown": "--", "does not pay": ":"}
+_LINES = {"pays": "-", "not shown": "--", "does not pay": ":", "same cost": "-."}
 
 
 class _Cost(NamedTuple):

@@ -10,6 +10,7 @@ from auditor.engine.timings import Timings
 from auditor.evidence.latency import Latency
 from auditor.evidence.predictions import Predictions
 from auditor.ladder import Rung, climb
+from auditor.render.ladder import html_ladder
 from auditor.render.ladder_plot import draw_by_latency
 
 Said = Callable[..., Predictions]
@@ -45,12 +46,64 @@ def test_by_parameters_where_some_macs_are_not_known(test: Predictions, rung: Ma
     assert found.ordered_by == "parameters"
     assert (found.steps[0].macs_ratio, found.steps[0].gain_per_doubling) == (None, None)
     assert found.steps[0].parameters_ratio == 2
+    third = rung("c", test, parameters=3)
+    equal = [rung(f"m{macs}", test, macs=macs, parameters=2) for macs in (9, 5)]
+    for given in ([*equal, third], [*equal[::-1], third]):
+        assert [row.name for row in climb(given).rungs] == ["m5", "m9", "c"]
 
 
 def test_as_given_where_no_cost_is_known(test: Predictions, rung: Make) -> None:
     found = climb([rung("b", test), rung("a", test, parameters=1)])
     assert [row.name for row in found.rungs] == ["b", "a"]
     assert found.ordered_by == "order given"
+
+
+COSTS: list[dict[str, int]] = [{"macs": 7, "parameters": 3}, {"macs": 7}, {"parameters": 3}]
+
+
+@pytest.mark.parametrize("cost", COSTS)
+def test_rungs_of_one_cost_are_no_scaling_in_either_order(
+    said: Said, rung: Make, cost: dict[str, int]
+) -> None:
+    """Planted: two trainings of one model. Told up or down, it would be the order given."""
+    bad, good = (said([k % 10 < right for k in range(1000)]) for right in (7, 9))
+    rungs = [rung("good", good, **cost), rung("bad", bad, **cost)]
+    for names, given in ("good and bad", rungs), ("bad and good", rungs[::-1]):
+        found = climb(given)
+        assert (found.state, found.stops_at) == ("same cost", None)
+        assert found.compared
+        assert found.summary == (
+            f"It is not told whether scaling pays: {names} cost the same, so that neither is a "
+            "step up from the other. Give one rung of each cost; auditor diff compares two of one."
+        )
+        (step,) = found.steps
+        assert step.state == "same cost"
+        assert abs(step.gain) == pytest.approx(0.2)
+        page = html_ladder(found)
+        assert "Scaling stops paying at bad" not in page
+        assert "</span> same cost</span></td>" in page
+
+
+def test_among_others_they_leave_it_untold_which_is_built_upon(said: Said, rung: Make) -> None:
+    tests = [said([k % 10 < right for k in range(1000)]) for right in (7, 9, 8)]
+    rungs = [
+        rung(name, test, macs=m) for name, test, m in zip("abc", tests, (5, 5, 9), strict=True)
+    ]
+    for given in (rungs, [rungs[1], rungs[0], rungs[2]]):
+        found = climb(given)
+        assert found.steps[0].state == "same cost"
+        assert "Scaling" not in found.summary
+        assert not any("a step pays" in remark for remark in found.remarks)
+
+
+@pytest.mark.parametrize(("macs", "parameters"), [((5, 6), (3, 3)), ((5, 5), (3, 4))])
+def test_their_twins_that_differ_in_one_cost_are_a_step(
+    said: Said, rung: Make, macs: tuple[int, int], parameters: tuple[int, int]
+) -> None:
+    tests = [said([k % 10 < right for k in range(1000)]) for right in (7, 9)]
+    rungs = [rung("ab"[i], tests[i], macs=macs[i], parameters=parameters[i]) for i in (0, 1)]
+    assert climb(rungs).summary.startswith("Scaling pays up to b")
+    assert climb(rungs[::-1]) == climb(rungs)
 
 
 @pytest.mark.parametrize(("a", "b"), [(0, 0), (0, 5), (5, 5)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +18,7 @@ __all__ = [
     "require_known",
     "require_stored_order",
     "stored_classes",
+    "told_of_other_names",
 ]
 
 STORED = "as stored in the checkpoint"
@@ -52,16 +55,36 @@ def require_stored_order(given: ClassList, stored: Sequence[str] | None, where: 
     """Raise ``InputError`` where a candidate's file has the given names in another order.
 
     Numbers for labels are places in the given list, and so are outputs: nothing else would tell.
+    Names that differ in case, Unicode form or what separates their words alone are the same.
     """
     stored = tuple(stored or ())
-    if stored == given.names or sorted(stored) != sorted(given.names):
+    theirs, ours = stored, given.names
+    if sorted(theirs) != sorted(ours):
+        theirs, ours = tuple(map(_plain, theirs)), tuple(map(_plain, ours))
+    if theirs == ours or sorted(theirs) != sorted(ours):
         return
-    first = next(i for i, name in enumerate(stored) if name != given.names[i])
+    first = next(i for i, name in enumerate(theirs) if name != ours[i])
     raise InputError(
         f"{where}: its outputs are {_shown(stored, first)} as stored in the checkpoint, but "
         f"{_shown(given.names, first)} {given.order}; give the stored order in [candidate] "
         "classes, or store the right one in the checkpoint"
     )
+
+
+def told_of_other_names(given: ClassList, stored: Sequence[str] | None) -> tuple[str, ...]:
+    """Say that a candidate's file has other names than the given ones; nothing where it has not."""
+    pairs = [*zip(stored or (), given.names, strict=False)]
+    first = next((i for i, (theirs, ours) in enumerate(pairs) if theirs != ours), None)
+    if first is None:
+        return ()
+    theirs, ours = (_shown(names, first) for names in zip(*pairs, strict=True))
+    return (f"The checkpoint calls the outputs {theirs}; here they are {ours}, {given.order}.",)
+
+
+def _plain(name: str) -> str:
+    """Return what two spellings of one name have in common."""
+    words = re.split(r"[\s_-]+", unicodedata.normalize("NFKC", name).casefold())
+    return " ".join(filter(None, words))
 
 
 def refuse_twice(names: Sequence[str], where: str, advice: str) -> None:

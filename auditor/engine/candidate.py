@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from auditor.data.classes import ClassList, require_stored_order, stored_classes
+from auditor.data.classes import ClassList, require_stored_order, stored_classes, told_of_other_names
 from auditor.engine.backends.choosing import what_decides
 from auditor.engine.jpegs import what_prepares
 from auditor.errors import InputError
@@ -130,8 +130,13 @@ class Candidate:
             "weights_digest": loaded.weights_digest,
             "preprocessing": loaded.preprocessing.describe(),
             "input_size": list(loaded.preprocessing.input_size),
-            "notes": list(loaded.notes),
+            "notes": [*loaded.notes, *self._told_of_classes()],
         }
+
+    def _told_of_classes(self) -> tuple[str, ...]:
+        if self.given is None or not self.judged:
+            return ()
+        return told_of_other_names(self.given, self.loaded.classes)
 
     def preprocessing(self) -> dict[str, Any]:
         """Return the preprocessing used and the model's own, as JSON values."""

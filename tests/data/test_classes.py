@@ -31,6 +31,24 @@ def test_other_names_or_none_say_nothing_of_the_order(stored: tuple[str, ...] | 
     require_stored_order(GIVEN, stored, "net")
 
 
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        (("fraud", "legit"), ("Legit", "Fraud")),
+        (("fraud", "legit"), ("legit ", " fraud")),
+        (("hot dog", "T-shirt"), ("t_shirt", "hot_dog")),
+        (("caf\u00e9", "tea"), ("tea", "cafe\u0301")),
+        (("cat", "Cat"), ("Cat", "cat")),
+    ],
+)
+def test_another_spelling_hides_no_other_order(
+    given: tuple[str, ...], stored: tuple[str, ...]
+) -> None:
+    with pytest.raises(InputError, match="give the stored order in"):
+        require_stored_order(ClassList(given, "as in classes.txt"), stored, "net")
+    require_stored_order(ClassList(given, "as in classes.txt"), stored[::-1], "net")
+
+
 @pytest.mark.parametrize(("label", "name"), [("NFD", "NFC"), ("NFC", "NFD")])
 def test_names_that_look_the_same_are_told_apart(label: Form, name: Form) -> None:
     def cafe(form: Form) -> str:

@@ -58,12 +58,31 @@ def test_a_list_in_another_order_than_the_checkpoints_is_refused(
         )
 
 
-@pytest.mark.parametrize("facts", [{"classes": ["genuine", "fraud"]}, {"classes": ["0", "1"]}, {}])
+def test_a_list_that_is_spelt_otherwise_is_held_to_the_checkpoints_order(
+    run: Callable[..., Audit], checkpoint: Callable[..., dict[str, object]], shard: Path
+) -> None:
+    stored = checkpoint(classes=["Genuine", "Fraud"])
+    with pytest.raises(InputError, match=r"are Genuine, Fraud as stored .* but fraud, genuine as"):
+        run(
+            candidate={**stored, "classes": ["fraud", "genuine"]}, data={"test": shard}, checks=RARE
+        )
+
+
+@pytest.mark.parametrize(
+    ("facts", "called"),
+    [
+        ({"classes": ["genuine", "fraud"]}, ""),
+        ({"classes": ["Genuine", "fraud"]}, "Genuine, fraud"),
+        ({"classes": ["0", "1"]}, "0, 1"),
+        ({}, ""),
+    ],
+)
 def test_a_list_in_the_checkpoints_order_or_of_other_names_is_taken(
     run: Callable[..., Audit],
     checkpoint: Callable[..., dict[str, object]],
     shard: Path,
     facts: dict[str, object],
+    called: str,
 ) -> None:
     given = {**checkpoint(**facts), "classes": ["genuine", "fraud"]}
     audit = run(candidate=given, data={"test": shard}, checks=RARE)
@@ -71,3 +90,12 @@ def test_a_list_in_the_checkpoints_order_or_of_other_names_is_taken(
     assert audit.data.class_order == "as given in the configuration"
     (fraud,) = audit.check("rare-class-recall").findings
     assert fraud.n == 20
+    told = [note for note in audit.candidate.notes if note.startswith("The checkpoint calls")]
+    assert told == (
+        [
+            f"The checkpoint calls the outputs {called}; here they are genuine, fraud, as given in "
+            "the configuration."
+        ]
+        if called
+        else []
+    )

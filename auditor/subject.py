@@ -2,7 +2,8 @@
 
 A file that is here is known by what is in it, one that is not by where it is named to be: as it is
 written in the file, which may have moved as a whole, or by its absolute path. Of data both must be
-the same: a manifest's images lie beside it.
+the same: a manifest's images lie beside it. A module is known by its name, and by its source and
+those of the user's modules that it imports, as far as they are here.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from auditor.config.literal import literal
 from auditor.data.classes import class_list
 from auditor.errors import InputError, Unavailable
 from auditor.evidence.latency import is_timed
+from auditor.models.factory import factory_sources
 from auditor.models.identity import digest_file
 from auditor.models.single_file import MODEL_FILES, weights_digest
 
@@ -83,6 +85,8 @@ def asked(config: Config, source: ConfigSource) -> dict[str, dict[str, Any]]:
         values = {} if table is None else table.model_dump(mode="json", include=set(keys))
         paths = {k: str(v) for k in values if _is_place(k, v := getattr(table, k))}
         found[name] = values | {k: _place(v, written.get(k), source) for k, v in paths.items()}
+        if module := values.get("module"):
+            found[name]["module"] = _module(module)
     for key in _SPLITS:
         if (table := getattr(config.data, key)) is not None:
             found["data"][key] |= _content(table)
@@ -100,6 +104,14 @@ def _place(path: str, written: object, source: ConfigSource) -> dict[str, str]:
     by_file = folder and isinstance(written, str) and beside(folder, written) == path
     named = written if by_file else path
     return {"path": Path(path).absolute().as_posix(), "written": Path(str(named)).as_posix()}
+
+
+def _module(reference: str) -> dict[str, Any]:
+    """Return what a module is called, and what it and those that it imports are; here, if at all."""
+    try:
+        return {"written": reference, "sources": factory_sources(reference)}
+    except (InputError, OSError):  # said where it is imported
+        return {"written": reference, "sources": {}}
 
 
 def _content(path: Path) -> dict[str, str]:
@@ -207,14 +219,21 @@ def _difference(now: _Said, name: str, graph: Graph) -> str:
 
 def _alike(now: Any, then: Any) -> bool:
     if isinstance(now, dict) and isinstance(then, dict):
-        return any(now[k] == then.get(k) for k in ("path", "written"))
+        return any(k in now and now[k] == then.get(k) for k in ("path", "written"))
     return bool(now == then)
 
 
 def _holds_the_same(now: Any, then: Any) -> bool:
-    """Tell whether a table that is here is what it was, as far as that was kept."""
-    digests = [each.get("sha256") for each in (now, then) if isinstance(each, dict)]
-    return None in digests or len({*digests}) < 2
+    """Tell whether a table or a module that is here is what it was, as far as that was kept."""
+    one, other = (_digests(each) for each in (now, then))
+    return all(one[name] == other[name] for name in one.keys() & other.keys())
+
+
+def _digests(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {}
+    whole = {"": value["sha256"]} if "sha256" in value else {}
+    return whole | value.get("sources", {})
 
 
 def _shown(value: Any) -> str:

@@ -7,7 +7,12 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from auditor.data.classes import ClassList, require_stored_order, stored_classes, told_of_other_names
+from auditor.data.classes import (
+    ClassList,
+    require_stored_order,
+    stored_classes,
+    told_of_other_names,
+)
 from auditor.engine.backends.choosing import what_decides
 from auditor.engine.jpegs import what_prepares
 from auditor.errors import InputError

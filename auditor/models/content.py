@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import ast
-import functools
 import hashlib
-import importlib.util
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
+from auditor.errors import InputError
 from auditor.models.identity import digest_facts
+from auditor.models.imports import imported_names, is_own, with_packages
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = ["digest_content", "digest_tensors"]
 
-_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_READ: WeakKeyDictionary[ModuleType, tuple[ModuleSpec | None, bytes]] = WeakKeyDictionary()
+"""Module → the source that it was loaded from, and what it had loaded it, which a reload replaces.
+
+It stays what it is where its file is edited afterwards.
+"""
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -39,6 +44,11 @@ def digest_content(model: nn.Module, factory: str | None, imported: Iterable[str
         Name of the module whose function made it; None where timm did.
     imported
         Names of the modules that were imported while it was made.
+
+    Raises
+    ------
+    InputError
+        The file of such a module is another than the one that this process runs.
     """
     return digest_facts(
         {
@@ -104,7 +114,6 @@ def _sources(model: nn.Module, factory: str | None, imported: Iterable[str]) -> 
     """Return module name → SHA-256 of the file that it was loaded from."""
     classes = {kind.__module__ for each in model.modules() for kind in type(each).__mro__}
     found = {name: _digest(sys.modules[name]) for name in classes if _has_file(name)}
-    top = (factory or "").partition(".")[0]
     waiting = [*classes, *imported, *([factory] if factory else [])]
     seen: set[str] = set()
     while waiting:
@@ -112,7 +121,7 @@ def _sources(model: nn.Module, factory: str | None, imported: Iterable[str]) -> 
         if name in seen:
             continue
         seen.add(name)
-        if _has_file(name) and _is_own(name, top):
+        if _has_file(name) and is_own(name, factory, _file(name)):
             found[name] = _digest(sys.modules[name])
             waiting += _imports(sys.modules[name])
     return found
@@ -125,21 +134,20 @@ def _has_file(name: str) -> bool:
     return not known and bool(file) and Path(str(file)).is_absolute()
 
 
-def _is_own(name: str, top: str) -> bool:
-    """Tell whether a module is the user's: of the factory's package, or not an installed one."""
-    first = name.partition(".")[0]
-    if first == top:
-        return True
-    return first != "auditor" and not _INSTALLED & set(Path(str(_file(name))).parts)
+def _file(name: str) -> Path:
+    return Path(str(sys.modules[name].__file__))
 
 
-def _file(name: str) -> str | None:
-    return sys.modules[name].__file__
-
-
-# Kept by the module that was loaded: it stays what it is where its file is edited afterwards.
-@functools.cache
 def _source(module: ModuleType) -> bytes:
+    spec = module.__spec__
+    known, source = _READ.get(module, (None, b""))
+    if module not in _READ or known is not spec:
+        source = _read(module)
+        _READ[module] = spec, source
+    return source
+
+
+def _read(module: ModuleType) -> bytes:
     file = str(module.__file__)
     get_data = getattr(module.__loader__, "get_data", None)  # a module may lie in an archive
     try:
@@ -149,36 +157,14 @@ def _source(module: ModuleType) -> bytes:
 
 
 def _digest(module: ModuleType) -> str:
-    return hashlib.sha256(_source(module)).hexdigest()
+    source = _source(module)
+    if (now := _read(module)) and now != source:
+        raise InputError(
+            f"{module.__file__} was changed since this process imported it; restart the process"
+        )
+    return hashlib.sha256(source).hexdigest()
 
 
 def _imports(module: ModuleType) -> Iterator[str]:
-    """Yield the names that a module's source imports, wherever in it, and their packages."""
-    yield from _packages(module.__name__)
-    try:
-        tree = ast.parse(_source(module))
-    except (SyntaxError, ValueError):  # an extension in C
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _packages(alias.name)
-        elif isinstance(node, ast.ImportFrom):
-            yield from _imported_from(node, module)
-
-
-def _imported_from(node: ast.ImportFrom, module: ModuleType) -> Iterator[str]:
-    dotted = "." * node.level + (node.module or "")
-    try:
-        base = importlib.util.resolve_name(dotted, module.__package__ or None)
-    except ImportError:  # a relative import that never ran
-        return
-    yield from _packages(base)
-    yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def _packages(name: str) -> Iterator[str]:
-    """Yield a module's name and those of the packages that it is in."""
-    while name:
-        yield name
-        name = name.rpartition(".")[0]
+    yield from with_packages(module.__name__)
+    yield from imported_names(_source(module), module.__package__ or "")

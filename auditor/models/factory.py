@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.machinery
-import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
@@ -14,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from auditor.crashes import named
 from auditor.errors import InputError, did_you_mean
+from auditor.models.identity import digest_file
+from auditor.models.imports import find_source, own_sources
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["call_factory", "factory_source", "imported_by_factories"]
+__all__ = ["call_factory", "factory_source", "factory_sources", "imported_by_factories"]
 
 _IMPORTED: set[str] = set()
 """Modules that any factory was the first to import, by whatever means."""
@@ -69,16 +69,26 @@ def factory_source(reference: str) -> Path:
     InputError
         The reference is malformed or its module is not found.
     """
-    names = _split(reference)[0].split(".")
+    module, _ = _split(reference)
     _search_working_folder()
-    spec = importlib.util.find_spec(names[0]) if names[0] != "__main__" else None
-    for name in names[1:]:
-        # PathFinder and the last part alone, because a dotted name would run the parent packages
-        places = list(spec.submodule_search_locations or ()) if spec else []
-        spec = importlib.machinery.PathFinder.find_spec(name, places)
-    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+    if (source := find_source(module)) is None:
         raise InputError(f'The module of "{reference}" is not found; is its folder on PYTHONPATH?')
-    return Path(spec.origin)
+    return source
+
+
+def factory_sources(reference: str) -> dict[str, str]:
+    """Return the SHA-256, in hex, of a reference's module and of each of the user's it imports.
+
+    By module, as ``own_sources`` finds them.
+
+    Raises
+    ------
+    InputError
+        The reference is malformed, or a file cannot be read.
+    """
+    module, _ = _split(reference)
+    _search_working_folder()
+    return {name: digest_file(file) for name, file in own_sources(module).items()}
 
 
 def _split(reference: str) -> tuple[str, str]:

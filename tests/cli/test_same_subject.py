@@ -67,6 +67,65 @@ def test_another_candidate_or_test_set_is_refused(
     assert "is not what the stored evidence was made from" in _said(done)
 
 
+HELPED = """
+from {helper} import swapped
+
+def helped():
+    model = two()
+    model.mix.weight.data = model.mix.weight.data[[1, 0]] if swapped() else model.mix.weight.data
+    return model
+"""
+
+
+@pytest.fixture
+def helped(
+    here: Path, cli: Cli, image_folder: Callable[..., Path], module: Callable[..., str]
+) -> dict[str, Path]:
+    """Audit a module that another one helps; return the files of both, and of one apart."""
+    image_folder("test", {"a": 40, "b": 40})
+    helper = module("def swapped():\n    return False\n", by_colour=False)
+    apart, name = module(), module(HELPED.format(helper=helper))
+    candidate = CANDIDATE.format(module=name).replace(":two", ":helped")
+    (here / "auditor.toml").write_text(
+        f"[candidate]\n{candidate}[data]\ntest = 'test'\n[engine]\ndevice = \"cpu\"\n"
+    )
+    assert cli("run").returncode == 0
+    folder = here / "modules"
+    named = {"module": name, "helper": helper, "apart": apart}
+    return {key: folder / f"{each}.py" for key, each in named.items()}
+
+
+@pytest.mark.parametrize(
+    ("key", "old", "new"),
+    [("module", "if swapped()", "if not swapped()"), ("helper", "return False", "return True")],
+)
+def test_a_module_that_was_edited_is_another_candidate(
+    cli: Cli, helped: dict[str, Path], key: str, old: str, new: str
+) -> None:
+    whole = helped[key].read_text()
+    assert old in whole
+    helped[key].write_text(whole.replace(old, new))
+    done = cli("check")
+    assert done.returncode == 2
+    assert f"auditor.toml:2: [candidate] module: {helped['module'].stem}:helped is not" in _said(
+        done
+    )
+    assert "(it held something else then)" in _said(done)
+    helped[key].write_text(whole)
+    assert cli("check").returncode == 0
+
+
+def test_a_module_that_is_not_here_or_that_it_does_not_import_says_nothing(
+    cli: Cli, helped: dict[str, Path]
+) -> None:
+    helped["apart"].write_text("x = 1")
+    assert cli("check").returncode == 0
+    helped["helper"].unlink()
+    assert cli("check").returncode == 0
+    helped["module"].unlink()
+    assert cli("check").returncode == 0
+
+
 def test_saved_predictions_are_not_judged_in_the_name_of_a_model(
     cli: Cli, here: Path, good: str
 ) -> None:

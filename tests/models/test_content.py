@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from torch import nn
 from auditor.config import EngineTable, ModelTable
 from auditor.config.tables import CandidateTable
 from auditor.engine.candidate import Candidate
+from auditor.errors import InputError
 from auditor.models.content import digest_tensors
 
 FACTORY = """
@@ -179,3 +181,25 @@ def test_packed_weights_of_a_quantised_layer_count() -> None:
 def test_what_is_fetched_by_name_may_change_unseen(table: dict[str, Any], unseen: bool) -> None:
     given = CandidateTable.model_validate(table)
     assert Candidate(given, EngineTable(), None, None).spec.changes_unseen == unseen
+
+
+@pytest.mark.parametrize("name", ["factory.py", "shapes.py", "signs.py"])
+def test_what_was_edited_since_it_was_imported_is_not_run_as_what_it_is_now(
+    written: Path, name: str
+) -> None:
+    first = identity()
+    whole = (written / name).read_bytes()
+    edit(written / name, "return ", "return 0 or ")
+    with pytest.raises(InputError, match=rf"{name} was changed since this process imported it"):
+        identity(anew=False)
+    (written / name).write_bytes(whole)
+    assert identity(anew=False) == first
+    edit(written / "unrelated.py", "1", "2")
+    assert identity(anew=False) == first
+
+
+def test_what_was_loaded_again_is_what_it_is_now(written: Path) -> None:
+    first = identity()
+    edit(written / "factory.py", "net = Net()", "net = Net().eval()")
+    importlib.reload(sys.modules["factory"])
+    assert identity(anew=False) not in {"", first}

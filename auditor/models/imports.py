@@ -1,0 +1,98 @@
+"""What a module of the user's imports, told from its source: nothing is imported for it."""
+
+from __future__ import annotations
+
+import ast
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["find_source", "imported_names", "is_own", "own_sources", "with_packages"]
+
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+
+
+def find_source(module: str) -> Path | None:
+    """Return the file that a module would be loaded from, importing neither it nor its packages."""
+    names = module.split(".")
+    try:
+        spec = importlib.util.find_spec(names[0]) if names[0] != "__main__" else None
+    except ValueError:  # one that was made by hand, and says nothing of itself
+        return None
+    for name in names[1:]:
+        # PathFinder and the last part alone, because a dotted name would run the parent packages
+        places = list(spec.submodule_search_locations or ()) if spec else []
+        spec = importlib.machinery.PathFinder.find_spec(name, places)
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return None
+    return Path(spec.origin)
+
+
+def own_sources(module: str) -> dict[str, Path]:
+    """Return the files that a module and all that it imports lie in, as far as they are the user's.
+
+    By name, its packages among them. What is imported by other means than a statement is not seen.
+    """
+    found: dict[str, Path] = {}
+    seen: set[str] = set()
+    waiting = [*with_packages(module)]
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name.partition(".")[0] in sys.stdlib_module_names:
+            continue
+        seen.add(name)
+        file = find_source(name)
+        if file is not None and is_own(name, module, file):
+            found[name] = file
+            package = name if file.stem == "__init__" else name.rpartition(".")[0]
+            waiting += imported_names(file.read_bytes(), package)
+    return found
+
+
+def is_own(module: str, factory: str | None, file: Path) -> bool:
+    """Tell whether a module is the user's: of the factory's package, or not an installed one."""
+    first = module.partition(".")[0]
+    if factory and first == factory.partition(".")[0]:
+        return True
+    return first != "auditor" and not _INSTALLED & set(file.parts)
+
+
+def imported_names(source: bytes, package: str) -> Iterator[str]:
+    """Yield the names that a module's source imports, wherever in it, and their packages.
+
+    Parameters
+    ----------
+    source
+        The text; of an extension in C nothing is known.
+    package
+        What relative imports begin at; empty where the module is in none.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from with_packages(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            yield from _imported_from(node, package)
+
+
+def with_packages(module: str) -> Iterator[str]:
+    """Yield a module's name and those of the packages that it is in."""
+    while module:
+        yield module
+        module = module.rpartition(".")[0]
+
+
+def _imported_from(node: ast.ImportFrom, package: str) -> Iterator[str]:
+    dotted = "." * node.level + (node.module or "")
+    try:
+        base = importlib.util.resolve_name(dotted, package or None)
+    except ImportError:  # a relative import that never ran
+        return
+    yield from with_packages(base)
+    yield from (f"{base}.{alias.name}" for alias in node.names)

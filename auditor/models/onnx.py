@@ -141,7 +141,7 @@ def read_graph(path: Path) -> onnx.ModelProto:
 
 
 def external_files(path: Path) -> list[Path]:
-    """Return the files with weights beside a graph.
+    """Return the files with weights beside a graph: its own, its nodes' and its subgraphs'.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def external_files(path: Path) -> list[Path]:
     """
     named = {
         entry.value
-        for tensor in read_graph(path).graph.initializer
+        for tensor in _tensors(read_graph(path))
         for entry in tensor.external_data
         if entry.key == "location"
     }
@@ -163,6 +163,19 @@ def external_files(path: Path) -> list[Path]:
         if not file.is_file():
             raise InputError(f"{path}: its weights are in {file.name}, which is not beside it")
     return files
+
+
+def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
+    """Yield every tensor in a message of ONNX, wherever in it."""
+    import onnx
+
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            inner = [value] if hasattr(value, "ListFields") else value
+            yield from (tensor for each in inner for tensor in _tensors(each))
 
 
 def _session(path: Path, provider: str, settings: Mapping[str, str]) -> Any:

@@ -308,6 +308,60 @@ def test_weights_beside_it_belong_to_it(network: Network, write_onnx: Write) -> 
         load(spec)
 
 
+def _in_a_constant(weight: onnx.TensorProto) -> list[onnx.NodeProto]:
+    return [helper.make_node("Constant", [], [weight.name], value=weight)]
+
+
+def _in_a_branch(weight: onnx.TensorProto) -> list[onnx.NodeProto]:
+    given = helper.make_tensor_value_info("given", weight.data_type, weight.dims)
+    pick = [helper.make_node("Identity", [weight.name], ["given"])]
+    branch = helper.make_graph(pick, "branch", [], [given], [weight])
+    yes = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
+    return [
+        helper.make_node("Constant", [], ["is_so"], value=yes),
+        helper.make_node("If", ["is_so"], ["head_weight"], then_branch=branch, else_branch=branch),
+    ]
+
+
+Where = Callable[[onnx.TensorProto], list[onnx.NodeProto]]
+
+
+def _move(path: Path, where: Where, file: str) -> None:
+    """Write the head's weight beside the graph; a node gives it, not an initializer."""
+    model = onnx.load(str(path))
+    weight = next(t for t in model.graph.initializer if t.name == "head_weight")
+    model.graph.initializer.remove(weight)
+    path.with_name(file).write_bytes(weight.raw_data)
+    onnx.external_data_helper.set_external_data(weight, file)
+    weight.ClearField("raw_data")
+    if where is _in_a_branch:
+        weight.name = "inner_weight"
+    for node in reversed(where(weight)):
+        model.graph.node.insert(0, node)
+    path.write_bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize("where", [_in_a_constant, _in_a_branch])
+def test_weights_beside_it_that_a_node_names_belong_to_it(
+    network: Network, write_onnx: Write, where: Where
+) -> None:
+    path = write_onnx(network)
+    _move(path, where, "weights.bin")
+    images = torch.randn(2, 3, SIDE, SIDE)
+    with torch.inference_mode():
+        torch.testing.assert_close(scores(path, images), network(images), atol=1e-5, rtol=0)
+    spec, beside = CandidateSpec(model=str(path)), path.with_name("weights.bin")
+    first, digest = spec.identity(), load(spec).weights_digest
+    assert spec.identity() == first
+    beside.write_bytes(bytes(beside.stat().st_size))
+    assert not torch.allclose(scores(path, images), network(images), atol=1e-5)
+    assert spec.identity() != first
+    assert load(spec).weights_digest != digest
+    beside.unlink()
+    with pytest.raises(InputError, match=r"its weights are in weights.bin, which is not beside"):
+        load(spec)
+
+
 def test_weights_outside_of_its_folder_are_not_read(
     network: Network, write_onnx: Write, tmp_path: Path
 ) -> None:

@@ -107,7 +107,7 @@ def _place(path: str, written: object, source: ConfigSource) -> dict[str, str]:
 
 
 def _module(reference: str) -> dict[str, Any]:
-    """Return what a module is called, and what it and those that it imports are; here, if at all."""
+    """Return what a module is called, and what is in it and in those that it imports, if here."""
     try:
         return {"written": reference, "sources": factory_sources(reference)}
     except (InputError, OSError):  # said where it is imported
@@ -233,7 +233,7 @@ def _digests(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         return {}
     whole = {"": value["sha256"]} if "sha256" in value else {}
-    return whole | value.get("sources", {})
+    return {**whole, **value.get("sources", {})}
 
 
 def _shown(value: Any) -> str:

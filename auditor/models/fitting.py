@@ -42,8 +42,10 @@ def fit_weights(
     Raises
     ------
     InputError
-        A weight is missing, left over, or of another shape or type: nothing is loaded in part.
+        A weight is missing, left over, or of another shape or type: nothing is loaded in part. Or
+        the model keeps a state that is no tensor.
     """
+    _refuse_other_states(model, file, architecture)
     own = wrapper_prefix(model.state_dict())
     state = {own + name: value for name, value in state.items()}
     misfits = _misfits(model, state)
@@ -60,6 +62,18 @@ def fit_weights(
     model.load_state_dict(state, strict=False)  # all that may be missing now is a counter
     note = f'The wrapper prefix "{prefix}" was taken off the names of the weights.'
     return (note,) if prefix and not own else ()
+
+
+def _refuse_other_states(model: nn.Module, file: str, architecture: str) -> None:
+    """Refuse what ``get_extra_state`` and packed weights keep: of a file the tensors are read."""
+    from torch import Tensor
+
+    if kept := [n for n, value in model.state_dict().items() if not isinstance(value, Tensor)]:
+        raise InputError(
+            f"{architecture} keeps a state that is no tensor ({', '.join(kept[:_SHOWN])}), which "
+            f"is not read from {file}. Load the file in a function of yours, name that as module, "
+            "and leave checkpoint out."
+        )
 
 
 def wrapper_prefix(names: Iterable[str]) -> str:
@@ -112,7 +126,7 @@ def count_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> int:
 
 
 def _misfits(model: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
-    wanted = {name: value for name, value in model.state_dict().items() if hasattr(value, "shape")}
+    wanted = model.state_dict()
     missing = [name for name in wanted if name not in state and not name.endswith(_COUNTERS)]
     unexpected = [name for name in state if name not in wanted]
     reshaped = [
@@ -131,10 +145,9 @@ def _unlike(model: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
 
     Quantised ones would be taken without their scales, complex ones without their imaginary parts.
     """
-    wanted = {name: value for name, value in model.state_dict().items() if hasattr(value, "shape")}
     return [
         f"{name} {_type(state[name])} in the file and {_type(value)} in the model"
-        for name, value in wanted.items()
+        for name, value in model.state_dict().items()
         if name in state and value.is_floating_point() and not is_dense_fraction(state[name])
     ]
 

@@ -513,6 +513,54 @@ def test_a_model_that_is_a_wrapper_is_told_what_does_not_fit(
         load(CandidateSpec(module="my_models:Wrap", checkpoint=tmp_path / "w.pt", input_size=2))
 
 
+SIGNED = """
+    import torch
+    from torch import nn
+
+    class Signed(nn.Module):
+        def __init__(self, sign):
+            super().__init__()
+            self.sign = sign
+            self.head = nn.Linear(12, 3)
+
+        def get_extra_state(self):
+            return self.sign
+
+        def set_extra_state(self, sign):
+            self.sign = sign
+
+        def forward(self, images):
+            return float(self.sign) * self.head(images.flatten(1))
+
+    def number():
+        return Signed({start})
+
+    def loaded():
+        model = Signed({start})
+        model.load_state_dict(torch.load({path!r}, weights_only=True))
+        return model
+"""
+
+
+@pytest.mark.parametrize("one", ["1.0", "torch.tensor(1.0)"])
+def test_a_state_that_is_no_tensor_is_not_left_out_of_the_checkpoint(
+    write_module: Callable[[str, str], Path], tmp_path: Path, one: str
+) -> None:
+    path = tmp_path / "w.pt"
+    write_module("my_models", SIGNED.format(start=f"-{one}", path=str(path)))
+    trained = importlib.import_module("my_models").number()
+    trained.sign = -trained.sign
+    torch.save(trained.state_dict(), path)
+    spec = CandidateSpec(module="my_models:number", checkpoint=path, input_size=2)
+    if one == "1.0":
+        with pytest.raises(InputError, match=r"no tensor \(_extra_state\), .* not read from w\.pt"):
+            load(spec)
+        spec = CandidateSpec(module="my_models:loaded", input_size=2)
+    images = torch.randn(4, 3, 2, 2)
+    with torch.inference_mode():
+        assert torch.equal(load(spec).model(images), trained.eval()(images))
+
+
 @pytest.mark.parametrize(
     ("reference", "message"),
     [

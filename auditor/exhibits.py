@@ -58,8 +58,25 @@ def describe_candidate(graph: Graph) -> CandidateInfo:
     )
     source = str(graph.get("test").about.get("source", ""))
     name = graph.config.candidate.name or told.get("name") or source.rsplit("/", 1)[-1]
-    found = {**told, **costs, "predictions_digests": _files_of_predictions(graph)}
+    notes = [*told.get("notes", ()), *_notes_on_deep_images(graph)]
+    found = {**told, **costs, "predictions_digests": _files_of_predictions(graph), "notes": notes}
     return CandidateInfo(**{**found, "name": name or "candidate"})
+
+
+def _notes_on_deep_images(graph: Graph) -> Iterator[str]:
+    """Say how the model was shown images of which loaders make different ones."""
+    for split, title in {"test": "test", "train": "training"}.items():
+        predictions, properties = _if_had(graph, split), _properties(graph, split)
+        if predictions is None or properties is None or "candidate" not in predictions.about:
+            continue
+        deep = properties.deep
+        if n := sum(image in deep for image in predictions.images):
+            yield (
+                f"{n:,} of {len(predictions):,} {title} images are grey with more than 8 "
+                'bits. The model was shown them as Pillow\'s convert("RGB") makes them, and so '
+                "timm and torchvision: what is above 255 is cut off, nothing is scaled. A loader "
+                "that scales them shows it other images."
+            )
 
 
 def _files_of_predictions(graph: Graph) -> dict[str, str]:

@@ -28,7 +28,9 @@ Limits
 ------
 The configuration is that of the architecture and its published weights. Where the checkpoint was
 trained otherwise and does not say so, it is the configuration that is wrong. A module of your own
-that names none, and predictions that were saved elsewhere, cannot be looked at.
+that names none, and predictions that were saved elsewhere, cannot be looked at. Grey pictures of
+more than 8 bits are shown to the model as the loaders of timm and torchvision show them, cut off at
+255; whether training scaled them is not known. The notes on the candidate say how many there are.
 
 References
 ----------

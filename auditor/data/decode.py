@@ -15,7 +15,8 @@ floats                                 × 255 within 0..1, as they are within
                                        0..255, else min–max; NaN and ∞ count as 0
 =====================================  ==========================================
 
-Min–max brings a picture whose pixels are all alike to 0.
+Min–max brings a picture whose pixels are all alike to 0. So pictures are hashed, measured
+and shown to people, for copies to be seen; a model is shown :func:`as_loaders_show`.
 
 The EXIF orientation is not applied: neither the models' loaders nor ``imagehash`` do. (Pillow turns
 a TIFF by its own orientation tag, for all of them alike.)
@@ -40,6 +41,7 @@ __all__ = [
     "FORMATS",
     "REDUCED_SIDE",
     "Unreadable",
+    "as_loaders_show",
     "file_kind",
     "full_size",
     "open_image",
@@ -61,6 +63,7 @@ REDUCED_SIDE = 128
 
 _FULL_SIZE = "auditor_full_size"
 _KIND = "auditor_kind"
+_DEEP = "auditor_deep"
 _GREY = "auditor_grey"
 _PIXELS = "auditor_pixels"
 _REDUCED = "auditor_reduced"
@@ -219,6 +222,24 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else without_palette_alpha(image).convert("RGB")
 
 
+def as_loaders_show(image: Image.Image) -> Image.Image:
+    """Convert to RGB as the loaders of timm and torchvision do a file that they open.
+
+    Parameters
+    ----------
+    image
+        A picture from :func:`open_image`.
+
+    Returns
+    -------
+    PIL.Image.Image
+        What ``Image.open(…).convert("RGB")`` returns. Values of more than eight bits are cut off at
+        255, not scaled.
+    """
+    deep: Image.Image | None = vars(image).get(_DEEP)
+    return to_rgb(image if deep is None else deep)
+
+
 def to_grey(image: Image.Image) -> Image.Image:
     """Convert to grey as ``image.convert("L")`` does; several may ask, it is done once.
 
@@ -292,6 +313,8 @@ def _decoded(data: bytes, reduced: bool) -> Image.Image:
     image.load()
     plain = _PLAIN.get(image.mode)
     decoded = image.convert(plain) if plain else _eight_bits(image)
+    if decoded is not image and not plain:
+        vars(decoded)[_DEEP] = image
     decoded.info[_KIND] = kind
     return decoded
 

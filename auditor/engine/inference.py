@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.data.classes import require_known
-from auditor.data.decode import full_size, open_image, to_rgb
+from auditor.data.decode import as_loaders_show, full_size, open_image
 from auditor.data.samples import Samples
 from auditor.engine.candidate import Candidate
 from auditor.engine.compiling import pays
@@ -275,7 +275,7 @@ class Inference(Observer):
         return self._picture(image if full_size(image) is None else open_image(data))
 
     def _picture(self, image: Image.Image) -> torch.Tensor:
-        return self._transform(to_rgb(image))
+        return self._transform(as_loaders_show(image))
 
     def _decoded(self, file: Jpeg) -> torch.Tensor:
         return self._picture(open_image(file.file.tobytes()))

@@ -189,7 +189,7 @@ def _vector_of(table: pa.Table, name: str) -> Any:
     return table[name].to_numpy() if name in table.column_names else None
 
 
-@observe(Predictions, samples="test_samples", version=5)
+@observe(Predictions, samples="test_samples", version=6)
 def test(
     saved_test: SavedPredictions | None,
     test_samples: Samples | None,
@@ -202,7 +202,7 @@ def test(
     return _inference("test", test_samples, candidate, features_wanted)
 
 
-@observe(Predictions, samples="train_samples", version=4)
+@observe(Predictions, samples="train_samples", version=5)
 def train(
     saved_train: SavedPredictions | None,
     saved_test: SavedPredictions | None,
@@ -214,7 +214,7 @@ def train(
     return _apart("train", saved_train, saved_test, train_sample, candidate, features_wanted)
 
 
-@observe(Predictions, samples="validation_samples", version=4)
+@observe(Predictions, samples="validation_samples", version=5)
 def validation(
     saved_validation: SavedPredictions | None,
     saved_test: SavedPredictions | None,

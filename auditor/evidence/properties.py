@@ -31,6 +31,8 @@ NUMBERS = {
 }
 """Column → type of the properties that are numbers."""
 NAMES = ("format", "mode")
+_DEEP = ("I", "F")
+"""What Pillow's modes begin with that have more than 8 bits a channel."""
 _TITLES = {"file_bytes": "file size"}
 _UNITS: dict[str, Literal["pixels", "bytes"]] = {
     "width": "pixels",
@@ -97,6 +99,15 @@ class Properties:
     def formats(self) -> dict[str, int]:
         """Return format → images, the most frequent first."""
         return dict(Counter(self.format).most_common())
+
+    @property
+    def deep(self) -> frozenset[str]:
+        """The images with one channel of more than 8 bits, which Pillow's conversions cut off.
+
+        Of more channels it reads 8 bits alone.
+        """
+        pairs = zip(self.images, self.mode, strict=True)
+        return frozenset(image for image, mode in pairs if mode.startswith(_DEEP))
 
     def to_table(self) -> pa.Table:
         """Return a row an image, the unreadable ones last; what is not known is null."""

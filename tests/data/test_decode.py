@@ -5,9 +5,11 @@ import struct
 import threading
 import warnings
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFile, ImageStat
 from PIL.PngImagePlugin import PngInfo
 from sklearn.datasets import load_sample_image
@@ -15,6 +17,7 @@ from sklearn.datasets import load_sample_image
 from auditor.data.decode import (
     REDUCED_SIDE,
     Unreadable,
+    as_loaders_show,
     file_kind,
     full_size,
     open_image,
@@ -152,6 +155,25 @@ def test_pixels_that_are_all_alike_need_no_range(
 ) -> None:
     image = Image.fromarray(np.full((4, 4), value, dtype=kind))
     assert np.unique(np.asarray(open_image(encoded(image, "TIFF")))).tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("values", "form"),
+    [
+        (np.array([[0, 100, 255, 256, 40_000, 65_535]], np.uint16), "PNG"),
+        (np.array([[0, 100, 255, 256, 40_000, 65_535]], np.uint16), "TIFF"),
+        (np.array([[0, 100, 255, 256, 40_000, 65_535]], np.uint16), "PPM"),
+        (np.array([[-5, 0, 100, 255, 256, 70_000]], np.int32), "TIFF"),
+        (np.array([[-5, 0, 0.5, 1, 254.7, 300]], np.float32), "TIFF"),
+        (np.array([[0, 7, 100, 200, 254, 255]], np.uint8), "PNG"),
+    ],
+)
+def test_a_model_is_shown_what_pillow_makes_of_a_file(values: NDArray[Any], form: str) -> None:
+    data = encoded(Image.fromarray(values), form)
+    expected = Image.open(io.BytesIO(data)).convert("RGB")
+    shown = as_loaders_show(open_image(data))
+    assert shown.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(shown), np.asarray(expected))
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from auditor.errors import InputError
 
-__all__ = ["NamedLabels", "is_number", "name_labels"]
+__all__ = ["NamedLabels", "in_order", "is_number", "name_labels"]
 
 _MOST = 1_000_000
 """Classes that a number for a label may imply; more is no class index."""
@@ -30,6 +30,14 @@ def is_number(label: str) -> bool:
     """Tell whether a label that is written as text may be a place in a list of classes."""
     digits = label.removeprefix("-")
     return digits.isdecimal() and len(digits) <= _DIGITS
+
+
+def in_order(names: Iterable[str]) -> tuple[tuple[str, ...], str]:
+    """Return names without repetition, and in which order: by value where all are whole numbers."""
+    found = {*names}
+    if all(map(is_number, found)):
+        return tuple(sorted(found, key=lambda name: (int(name), name))), "the order of the numbers"
+    return tuple(sorted(found)), "plain order"
 
 
 def name_labels(
@@ -70,7 +78,8 @@ def name_labels(
     labels = tuple(one[str(value)] for value in values)
     if own is not None:
         return NamedLabels(labels, tuple(own), "as named by the data")
-    return NamedLabels(labels, tuple(sorted(one)), "assumed: the data's labels in plain order")
+    classes, order = in_order(one)
+    return NamedLabels(labels, classes, f"assumed: the data's labels in {order}")
 
 
 def _numbered(

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 
-from auditor.data.labels import NamedLabels, is_number, name_labels
+from auditor.data.labels import NamedLabels, in_order, is_number, name_labels
 from auditor.data.samples import Samples
 from auditor.data.tables import column_names, metadata_of, read_table, require_columns, text_column
 from auditor.errors import InputError
@@ -41,8 +41,8 @@ def _named(path: Path, labels: list[str], classes: Sequence[str] | None) -> Name
     if classes and all(map(is_number, labels)) and not any(map(is_number, classes)):
         places = [int(label) for label in labels]
         return name_labels(places, lambda row: f"{path}:{row + 2}", given=classes)
-    order = "assumed: the manifest's labels in plain order"
-    return NamedLabels(tuple(labels), tuple(sorted(set(labels))), order)
+    found, order = in_order(labels)
+    return NamedLabels(tuple(labels), found, f"assumed: the manifest's labels in {order}")
 
 
 def refuse_duplicates(path: Path, images: list[str]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.data.classes import ClassList
+from auditor.data.labels import in_order
 from auditor.data.manifest import refuse_duplicates
 from auditor.data.tables import column_names, metadata_of, read_table, require_columns, text_column
 from auditor.errors import InputError, did_you_mean
@@ -39,7 +40,7 @@ def read_saved(path: Path, given: ClassList | None = None) -> SavedTable:
     """Read and check a file of predictions.
 
     Classes are those given, else the ``prob_`` columns in their order, else every label and
-    prediction in plain order. ``predicted`` may be absent where probabilities are complete.
+    prediction in order. ``predicted`` may be absent where probabilities are complete.
 
     Raises
     ------
@@ -68,7 +69,7 @@ def read_saved(path: Path, given: ClassList | None = None) -> SavedTable:
 
 
 def classes_together(paths: Sequence[Path]) -> ClassList | None:
-    """Return every label and prediction of several files of one candidate, in plain order.
+    """Return every label and prediction of several files of one candidate, in order.
 
     A rare class may have no image in a small test set. None where ``prob_`` columns say what the
     classes are, or a file has no label of the first one, so that they are named in other ways.
@@ -86,11 +87,11 @@ def classes_together(paths: Sequence[Path]) -> ClassList | None:
         require_columns(path, names, _REQUIRED)
         table = read_table(path)
         named.append({value for name in _REQUIRED[1:] for value in text_column(path, table, name)})
-    together = tuple(sorted(set().union(*named)))
+    together, order = in_order(set().union(*named))
     if len(together) < 2 or any(not named[0] & others for others in named):
         return None
     files = " and ".join(path.name for path in paths)
-    return ClassList(together, f"every label and prediction of {files}, in plain order")
+    return ClassList(together, f"every label and prediction of {files}, in {order}")
 
 
 def _classes_of(
@@ -104,10 +105,10 @@ def _classes_of(
                 "each class, and a classifier needs at least two"
             )
         return ClassList(names, f"the prob_ columns of {path.name}, in their order")
-    names = tuple(sorted({*label, *predicted}))
+    names, order = in_order([*label, *predicted])
     if len(names) < 2:
         raise InputError(f'{path}: one class, "{names[0]}"; a classifier needs at least two')
-    return ClassList(names, f"every label and prediction of {path.name}, in plain order")
+    return ClassList(names, f"every label and prediction of {path.name}, in {order}")
 
 
 def _indices(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 from auditor.data.images import read_images
 from auditor.data.saved import read_saved
@@ -41,6 +42,31 @@ def test_images_are_relative_to_the_manifest(manifest: Callable[..., Path], tmp_
     assert samples.path("b/1.png") == tmp_path / "b/1.png"
     assert samples.classes == ("cat", "dog")
     assert "plain order" in samples.class_order
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (range(12), [str(number) for number in range(12)]),
+        (range(1, 13), [str(number) for number in range(1, 13)]),
+        (["010", "9", "10", "-1"], ["-1", "9", "010", "10"]),
+        (["b10", "b9", "9", "10"], ["10", "9", "b10", "b9"]),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_numbers_are_in_the_order_of_numbers(
+    tmp_path: Path, labels: Iterable[object], classes: list[str], suffix: str
+) -> None:
+    names = [str(label) for label in labels]
+    table = pa.table({"image": [f"{name}.png" for name in names], "label": names})
+    path = tmp_path / f"test{suffix}"
+    (csv.write_csv if suffix == ".csv" else pq.write_table)(table, path)
+    samples = read_samples(path)
+    assert list(samples.classes) == classes
+    assert list(samples.labels) == names
+    numbers = not any(name.startswith("b") for name in names)
+    said = "the order of the numbers" if numbers else "plain order"
+    assert samples.class_order == f"assumed: the manifest's labels in {said}"
 
 
 def test_further_columns_are_kept(manifest: Callable[..., Path]) -> None:

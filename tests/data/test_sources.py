@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from auditor.data.saved import read_saved
 from auditor.data.sources import read_samples
 from auditor.errors import InputError
 from auditor.record import Audit
@@ -274,3 +275,31 @@ def test_an_audit_does_not_depend_on_where_the_images_lie(
     assert packed.check("split-overlap").status == "fail"
     assert packed.exhibits.overlap is not None
     assert packed.exhibits.overlap.pairs[0].test_thumbnail
+
+
+def test_numbers_are_in_one_order_wherever_they_stand(
+    tmp_path: Path, tar: Callable[..., Path], png: Callable[[int], bytes]
+) -> None:
+    numbers = [str(number) for number in range(12)]
+    images, names = [png(i) for i in range(12)], [f"{i:02}.png" for i in range(12)]
+    for name, image, number in zip(names, images, numbers, strict=True):
+        (tmp_path / name).write_bytes(image)
+        (tmp_path / "folder" / number).mkdir(parents=True)
+        (tmp_path / "folder" / number / name).write_bytes(image)
+    rows = zip(names, numbers, strict=True)
+    (tmp_path / "m.csv").write_text("\n".join(["image,label", *map(",".join, rows)]))
+    for file, labels in {"text": numbers, "number": [*range(12)]}.items():
+        pq.write_table(pa.table({"image": images, "label": labels}), tmp_path / f"{file}.parquet")
+    members = [
+        member
+        for name, image, number in zip(names, images, numbers, strict=True)
+        for member in ((name, image), (name.replace("png", "cls"), number))
+    ]
+    tar(members, "shard.tar")
+    for source in ("m.csv", "text.parquet", "number.parquet", "shard.tar", "folder"):
+        samples = read_samples(tmp_path / source)
+        assert list(samples.classes) == numbers, source
+    said = zip(names, numbers, numbers, strict=True)
+    text = "\n".join(["image,label,predicted", *map(",".join, said)])
+    (tmp_path / "saved.csv").write_text(text)
+    assert list(read_saved(tmp_path / "saved.csv").classes.names) == numbers

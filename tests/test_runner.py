@@ -244,6 +244,22 @@ class TestImages:
 
 
 class TestInputThatIsWrong:
+    def test_a_model_that_does_not_load_is_tried_once(
+        self, run: Run, good: dict[str, Any], model: Model, tmp_path: Path
+    ) -> None:
+        tried = tmp_path / "tried"
+        broken = f"""
+
+def broken():
+    with open({str(tried)!r}, "a") as file:
+        file.write("once ")
+    raise ValueError("no weights here")
+"""
+        good["candidate"] = model("broken", broken)
+        with pytest.raises(InputError, match="broken failed: ValueError: no weights here"):
+            run(**good)
+        assert tried.read_text() == "once "
+
     @pytest.mark.parametrize("value", ["float('nan')", "float('inf')", "-float('inf')"])
     def test_outputs_that_are_no_numbers_name_the_image(
         self, run: Run, good: dict[str, Any], model: Model, value: str

@@ -78,12 +78,22 @@ class Candidate:
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
-    @cached_property
+    @property
     def loaded(self) -> LoadedModel:
-        """The model itself; importing torch and reading the weights happen here."""
+        """The model itself; importing torch and reading the weights happen here, once."""
+        if isinstance(self._loaded, InputError):
+            raise self._loaded
+        return self._loaded
+
+    @cached_property
+    def _loaded(self) -> LoadedModel | InputError:
+        """The model, or why there is none: each piece of evidence asks, and each would try anew."""
         from auditor.models.candidate import load
 
-        return load(self.spec, judged=self.judged)
+        try:
+            return load(self.spec, judged=self.judged)
+        except InputError as error:
+            return error
 
     @property
     def device(self) -> str:

@@ -160,7 +160,7 @@ def test_no_model_is_loaded_to_prepare(candidate: Any, samples: Samples) -> None
     data = encoded(drawn())
     assert there.reduced
     assert isinstance(there.prepare(open_image(data, reduced=True), data), Jpeg)
-    assert "loaded" not in vars(there.candidate)
+    assert "_loaded" not in vars(there.candidate)
 
 
 def steps() -> OnTensors:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from auditor.models.candidate import CandidateSpec
     from auditor.models.checkpoint import Checkpoint
 
-__all__ = ["Architecture", "build", "is_hub_name"]
+__all__ = ["CHECKPOINTS", "Architecture", "build", "is_hub_name"]
+
+CHECKPOINTS = (".safetensors", ".pth", ".pth.tar", ".pt", ".ckpt", ".bin")
+"""How files with weights are called."""
 
 _HUB = ("hf-hub:", "hf_hub:")
 _OF_TIMM = frozenset(
@@ -82,6 +85,11 @@ def build(spec: CandidateSpec, checkpoint: Checkpoint | None) -> Architecture:
     if spec.module is not None:
         model = call_factory(spec.module, spec.num_classes)
         return Architecture(model, spec.module, f"as returned by {spec.module}")
+    if _is_a_checkpoint(spec.model):
+        raise InputError(
+            f"{spec.model} is a file with weights and no architecture; give it as checkpoint, or "
+            "--checkpoint, and the architecture as model"
+        )
     name = spec.model or (checkpoint.arch if checkpoint else None)
     if name is None and spec.scaling is None:
         raise InputError(_no_architecture(spec))
@@ -98,6 +106,10 @@ def build(spec: CandidateSpec, checkpoint: Checkpoint | None) -> Architecture:
 def is_hub_name(name: str | None) -> bool:
     """Return whether a name points at a model on the Hugging Face hub, weights included."""
     return name is not None and name.startswith(_HUB)
+
+
+def _is_a_checkpoint(model: str | None) -> bool:
+    return bool(model) and not is_hub_name(model) and str(model).lower().endswith(CHECKPOINTS)
 
 
 def _no_architecture(spec: CandidateSpec) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.errors import InputError, did_you_mean
-from auditor.models.architecture import is_hub_name
+from auditor.models.architecture import CHECKPOINTS, is_hub_name
 from auditor.models.candidate import CandidateSpec
 from auditor.models.single_file import MODEL_FILES
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from auditor.models.checkpoint import Checkpoint
 
 __all__ = ["Blueprint", "draw"]
-
-_FILES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def _spec(target: str, side: int | None) -> CandidateSpec:
         return CandidateSpec(checkpoint=path, input_size=side)
     if is_hub_name(target) or target.startswith("phi:"):
         return CandidateSpec(model=target, input_size=side)
-    if path.suffix in _FILES or "/" in target:
+    if path.name.lower().endswith(CHECKPOINTS) or "/" in target:
         raise InputError(_no_file(path))
     if ":" in target:
         return CandidateSpec(module=target, input_size=side)

@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +67,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         The file is missing, empty, truncated, no checkpoint, or would have to run code to load.
     """
     _require_file(path)
-    if path.suffix == ".safetensors":
+    if _is_safetensors(path):
         return _checkpoint(path, *_read_safetensors(path))
     content = _read_torch(path)
     return _checkpoint(path, content, content)
@@ -82,6 +82,12 @@ def _require_file(path: Path) -> None:
         raise InputError(f"{path} is a whole model; give it as model, not as checkpoint.")
     if path.stat().st_size == 0:
         raise InputError(f"Checkpoint {path} is empty; was its copy interrupted?")
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Tell whether a file is called so, or begins as one: after eight bytes, with its header."""
+    with path.open("rb") as file:
+        return path.suffix.lower() == ".safetensors" or file.read(9)[8:] == b"{"
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
@@ -113,6 +119,7 @@ def _read_torch(path: Path) -> Mapping[str, object]:
         # Namespace is how timm stores its training arguments; it holds values and runs nothing.
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol")
+            warnings.filterwarnings("ignore", ".*looks like a TorchScript archive")
             content: object = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # on bytes that are no pickle the unpickler raises anything
         raise InputError(_refusal(path, error)) from error
@@ -127,6 +134,11 @@ def _refusal(path: Path, error: Exception) -> str:
             f"{path} was not loaded: it holds {refused[1]}, and loading that could run code. "
             "Save model.state_dict() alone, or a safetensors file."
         )
+    if "TorchScript" in str(error):
+        return (
+            f"{path} is a TorchScript archive, code and weights together. Save model.state_dict() "
+            "alone, or name a function as module that returns torch.jit.load(…)."
+        )
     cause = "truncated or damaged" if isinstance(error, (RuntimeError, OSError, EOFError)) else ""
     return f"{path} is not a checkpoint that torch can load{cause and f'; it may be {cause}'}."
 
@@ -134,7 +146,7 @@ def _refusal(path: Path, error: Exception) -> str:
 def _checkpoint(
     path: Path, content: Mapping[str, object], facts: Mapping[str, object]
 ) -> Checkpoint:
-    key = next((key for key in _STATE_KEYS if isinstance(content.get(key), Mapping)), None)
+    key = next((key for key in _STATE_KEYS if _holds_tensors(content.get(key))), None)
     chosen = content[key] if key else content
     assert isinstance(chosen, Mapping)
     tensors = _tensors(path, chosen)
@@ -147,7 +159,7 @@ def _checkpoint(
         arch=_first_text(facts.get("arch"), facts.get("architecture"), args.get("model")),
         args=args,
         classes=find_class_names(facts, args),
-        notes=(*_key_note(key, content), *_value_notes(state)),
+        notes=(*_key_note(key, content, state), *_value_notes(state)),
         prefix=prefix,
     )
 
@@ -190,13 +202,43 @@ def _first_text(*values: object) -> str | None:
     return next((value for value in values if isinstance(value, str) and value), None)
 
 
-def _key_note(key: str | None, content: Mapping[str, object]) -> tuple[str, ...]:
-    others = [
-        name for name in _STATE_KEYS if name != key and isinstance(content.get(name), Mapping)
-    ]
+def _holds_tensors(value: object) -> bool:
+    from torch import Tensor
+
+    return isinstance(value, Mapping) and any(isinstance(each, Tensor) for each in value.values())
+
+
+def _key_note(
+    key: str | None, content: Mapping[str, object], state: Mapping[str, object]
+) -> tuple[str, ...]:
+    """Say which weights of several are audited; optimizers and such hold none of these names."""
+    others = [name for name, names in _states(content) if name != key and names == {*state}]
+    empty = [name for name in _STATE_KEYS if content.get(name) == {}]
     if key in _EMA_KEYS and others:
         return (f"The averaged weights ({key}) are audited; the file also holds {others[0]}.",)
-    return ()
+    if others:
+        where = f"in {key}" if key else "at the file's top"
+        also = f"the file also holds {', '.join(others)}, other weights of the same model"
+        return (f"The weights {where} are audited; {also}.",)
+    return (f"The file's {empty[0]} is empty; {key} is audited.",) if key and empty else ()
+
+
+def _states(content: Mapping[str, object]) -> Iterator[tuple[str, set[str]]]:
+    """Yield where in a file weights may be, and their names within any wrapper."""
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield key, _weight_names(value)
+            within = ((name, each) for name, each in value.items() if isinstance(each, Mapping))
+            yield from ((f"{key}.{name}", _weight_names(each)) for name, each in within)
+
+
+def _weight_names(mapping: Mapping[object, object]) -> set[str]:
+    from torch import Tensor
+
+    tensors = [name for name, value in mapping.items() if isinstance(value, Tensor)]
+    names = [name for name in tensors if isinstance(name, str) and not counts_updates(name)]
+    prefix = wrapper_prefix(names)
+    return {name.removeprefix(prefix) for name in names}
 
 
 def _value_notes(state: dict[str, Tensor]) -> tuple[str, ...]:

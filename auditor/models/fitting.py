@@ -51,8 +51,7 @@ def fit_weights(
     misfits = _misfits(model, state)
     if misfits:
         raise InputError(
-            f"{file} does not fit {architecture}: {', '.join(misfits)}. "
-            "Name the architecture that it was trained with."
+            f"{file} does not fit {architecture}: {', '.join(misfits)}. {_advice(model, state)}"
         )
     if unlike := _unlike(model, state):
         raise InputError(
@@ -138,6 +137,16 @@ def _misfits(model: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
         return []
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
     return [_count(kind, names) for kind, names in kinds.items()]
+
+
+def _advice(model: nn.Module, state: Mapping[str, Tensor]) -> str:
+    """Return the next step: another architecture, or the same without what a trainer put around."""
+    wanted = [name for name in model.state_dict() if not name.endswith(_COUNTERS)]
+    first = f".{next(iter(wanted), '')}"
+    for outer in [name.removesuffix(first) + "." for name in state if name.endswith(first)]:
+        if all(outer + name in state for name in wanted):
+            return f'All of its weights are there, as "{outer}…": save them without that.'
+    return "Name the architecture that it was trained with."
 
 
 def _unlike(model: nn.Module, state: Mapping[str, Tensor]) -> list[str]:

@@ -112,9 +112,11 @@ class GraphModel(nn.Module):
 
     def _scores(self, images: Tensor) -> Tensor:
         scores = self.run(images)
-        if scores.ndim != 2 or len(scores) != len(images):
+        is_tensor = isinstance(scores, Tensor)  # what a graph returns nobody vouches for
+        if not is_tensor or scores.ndim != 2 or len(scores) != len(images):
+            found = tuple(scores.shape) if is_tensor else f"a {type(scores).__name__}"
             raise InputError(
-                f"{self.file} returned {tuple(scores.shape)} for {len(images)} images; it must "
+                f"{self.file} returned {found} for {len(images)} images; it must "
                 "return one row of scores for each; export it again"
             )
         return scores

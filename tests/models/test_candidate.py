@@ -307,6 +307,27 @@ def test_the_configuration_of_the_named_weights_is_used(tmp_path: Path) -> None:
     assert trained.preprocessing.mean == (0.5, 0.5, 0.5)
 
 
+@pytest.mark.parametrize("outer", ["model.", "model._orig_mod."])
+def test_a_trainers_prefix_is_named(tmp_path: Path, tiny: nn.Module, outer: str) -> None:
+    state = {outer + name: value for name, value in tiny.state_dict().items()}
+    torch.save({"state_dict": state | {"loss.weight": torch.ones(5)}}, tmp_path / "last.ckpt")
+    spec = CandidateSpec(model=TINY, checkpoint=tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match=rf'All of its weights are there, as "{outer}…": save'):
+        load(spec)
+    del state[f"{outer}classifier.bias"]
+    torch.save({"state_dict": state}, tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match="Name the architecture that it was trained with"):
+        load(spec)
+
+
+@pytest.mark.parametrize("name", ["best.pth.tar", "BEST.PTH", "best.safetensors", "best.pt"])
+def test_a_checkpoint_that_is_given_as_model_is_no_architecture(save: Saver, name: str) -> None:
+    with pytest.raises(
+        InputError, match=rf"{name} is a file with weights .* give it as checkpoint"
+    ):
+        load(CandidateSpec(model=str(save(name))))
+
+
 def test_what_the_user_says_of_preprocessing_wins_and_is_noted(save: Saver) -> None:
     spec = CandidateSpec(model=TINY, checkpoint=save(), input_size=64, std=(0.5, 0.5, 0.5))
     loaded = load(spec)

@@ -73,6 +73,64 @@ def test_keys_are_preferred_as_in_timm(tmp_path: Path, keys: list[str], chosen: 
     assert found.state["fc.weight"][0, 0] == keys.index(chosen)
 
 
+@pytest.mark.parametrize(
+    ("content", "where", "others"),
+    [
+        (
+            {"state_dict": weights(), "ema_state_dict": weights(2)},
+            "in state_dict",
+            "ema_state_dict",
+        ),
+        ({"model": weights(), "ema": weights(2)}, "in model", "ema"),
+        ({"model": weights(), "teacher": {"net": weights(2)}}, "in model", "teacher.net"),
+        ({**weights(), "ema": weights(2)}, "at the file's top", "ema"),
+        (
+            {"model": weights(), "ema": {f"module.{n}": w for n, w in weights(2).items()}},
+            "in model",
+            "ema",
+        ),
+    ],
+)
+def test_other_weights_of_the_same_model_are_told(
+    tmp_path: Path, content: dict[str, Any], where: str, others: str
+) -> None:
+    found = read(tmp_path, content)
+    assert found.state["fc.weight"][0, 0] == 1
+    assert found.notes == (
+        f"The weights {where} are audited; the file also holds {others}, other weights of the same "
+        "model.",
+    )
+
+
+def test_what_is_no_other_weights_is_not_told(tmp_path: Path) -> None:
+    optimizer = {"state": {0: {"exp_avg": torch.zeros(2, 3)}}, "param_groups": [{"lr": 0.1}]}
+    head = {"weight": torch.zeros(2, 3)}
+    content = {"model": weights(), "optimizer": optimizer, "head": head, "epoch": 3}
+    assert read(tmp_path, content).notes == ()
+
+
+def test_averaged_weights_that_are_empty_are_left_for_the_others(tmp_path: Path) -> None:
+    found = read(tmp_path, {"state_dict": weights(), "state_dict_ema": {}})
+    assert (found.key, set(found.state)) == ("state_dict", set(weights()))
+    assert found.notes == ("The file's state_dict_ema is empty; state_dict is audited.",)
+    assert read(tmp_path, {"state_dict": weights(), "state_dict_ema": None}).notes == ()
+
+
+@pytest.mark.parametrize("name", ["weights.SAFETENSORS", "weights.pth", "weights"])
+def test_safetensors_are_known_by_their_content(tmp_path: Path, name: str) -> None:
+    save_file(weights(), tmp_path / name)
+    assert set(read_checkpoint(tmp_path / name).state) == set(weights())
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.:FutureWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit.:DeprecationWarning")
+def test_a_torchscript_archive_is_named_without_a_warning(tmp_path: Path) -> None:
+    scripted: Any = torch.jit.script(nn.Linear(3, 2))
+    scripted.save(tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"model\.pt is a TorchScript archive.*Save model\.state"):
+        read_checkpoint(tmp_path / "model.pt")
+
+
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
 def test_wrapper_prefixes_come_off(tmp_path: Path, prefix: str) -> None:
     found = read(tmp_path, {prefix + name: value for name, value in weights().items()})

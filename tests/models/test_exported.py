@@ -361,3 +361,14 @@ def test_an_audit_gives_what_the_module_gives(
     assert figures[0] == pytest.approx(figures[1], abs=1e-5)
     assert one.candidate.macs == other.candidate.macs
     assert one.candidate.name == "free.pt2"
+
+
+def test_what_gives_more_than_scores_is_told_so(tmp_path: Path) -> None:
+    class Twice(Network):
+        def forward(self, images: Tensor) -> Any:
+            scores = super().forward(images)
+            return scores, scores
+
+    path = export(Twice().eval(), tmp_path / "two.pt2", 2, free=True)
+    with pytest.raises(InputError, match=r"two\.pt2 returned a tuple for 1 images; it must return"):
+        load(CandidateSpec(model=str(path)))

@@ -87,7 +87,7 @@ class SplitOverlap(Check):
 
     id = "split-overlap"
     title = "Training and test images do not overlap"
-    version = 6
+    version = 7
     level = "block"
     judges = "data"
 

@@ -268,7 +268,7 @@ def overlap_settings(config: Config) -> OverlapSettings:
     return OverlapSettings(table.false_discovery_rate, table.transforms, table.views)
 
 
-@gather(Overlap, version=11)
+@gather(Overlap, version=12)
 def overlap(
     overlap_settings: OverlapSettings,
     test_signatures: Signatures,

@@ -50,10 +50,9 @@ class Judged(NamedTuple):
         np.maximum.at(best, self.left, self.score)
         return best
 
-    def alike(self, limits: NDArray[np.float64], but: NDArray[np.bool_] | None = None) -> Judged:
-        """Return what reaches its limit, without some of the pictures on the left."""
-        enough = self.similarity >= limits
-        keep = np.flatnonzero(enough if but is None else enough & ~but[self.left])
+    def alike(self, limits: NDArray[np.float64]) -> Judged:
+        """Return what reaches its limit."""
+        keep = np.flatnonzero(self.similarity >= limits)
         return self._replace(
             left=self.left[keep],
             right=self.right[keep],
@@ -142,9 +141,9 @@ class Judge:
         likely = (judged.similarity >= MIN_SIMILARITY) & (judged.score >= sure)
         return np.unique(judged.left[likely])
 
-    def alike(self, judged: Judged, spreads: float, but: NDArray[np.bool_] | None = None) -> Judged:
-        """Return what strangers are not, without some of the pictures on the left."""
-        return judged.alike(self._limits(judged.left, judged.right, spreads), but)
+    def alike(self, judged: Judged, spreads: float) -> Judged:
+        """Return what strangers are not."""
+        return judged.alike(self._limits(judged.left, judged.right, spreads))
 
     def control(self, score: float, spreads: float) -> Control:
         """Count how many plain copies of some pictures would reach a score and their limit.

@@ -26,7 +26,7 @@ PARTNERS = 5
 """Partners listed for a picture and a kind."""
 
 _OWN_LIKENESS = 0.6
-"""From here on a picture is like itself when turned, so that a turned copy says nothing more."""
+"""From here on a picture is like its own mirror image, which is then no decoy of it."""
 _SYMMETRIC_SHARE = 0.1
 _CROWDING_GAP = 0.05
 """Between upright and mirrored pictures, in artanh: below .01 in photographs, .3 in digits."""
@@ -74,7 +74,6 @@ def near_matches(left: Side, right: Side, settings: OverlapSettings) -> Near:
     judge = Judge(left, right)
     found = {turn: judge.turned(turn) for turn in ORIENTATIONS}
     upright = found.pop(UPRIGHT)
-    alike = {turn: _like_itself(left.soft, turn) for turn in found}
     scores = _scores(upright, found, _exact(left, right))
     threshold = choose_threshold(
         scores, settings.false_discovery_rate, judge.sure, _invalid(left, right)
@@ -83,7 +82,7 @@ def near_matches(left: Side, right: Side, settings: OverlapSettings) -> Near:
     near = judge.alike(upright, spreads)
     others: list[Judged] = []
     if settings.transforms:
-        others += [judge.alike(one, SPREADS_ALONE, alike[turn]) for turn, one in found.items()]
+        others += [judge.alike(one, SPREADS_ALONE) for one in found.values()]
     if settings.views:
         others += [judge.alike(one, SPREADS_ALONE) for view in VIEWS for one in judge.cropped(view)]
     listed = _Listed(left, right, judge.seen)
@@ -112,7 +111,7 @@ def _invalid(left: Side, right: Side) -> str | None:
     """Say why mirrored pictures are no decoys, if they are none."""
     if not left.distinct:
         return None
-    if _like_itself(left.soft, MIRRORED).mean() > _SYMMETRIC_SHARE:
+    if _symmetric(left.soft).mean() > _SYMMETRIC_SHARE:
         return "the pictures look like their own mirror images"
     others = crowd(left.soft, right.soft)
     if len(others) < FEWEST:
@@ -156,10 +155,10 @@ def _fixed(found: list[Judged], score: float) -> Threshold:
     return Threshold(score, "fallback", matches, note=note)
 
 
-def _like_itself(soft: NDArray[np.int8], turn: Orientation) -> NDArray[np.bool_]:
-    """Tell which pictures look like themselves when laid down in another way."""
+def _symmetric(soft: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Tell which pictures look like their own mirror images."""
     units = unit_rows(soft)
-    own = np.einsum("ij,ij->i", units, oriented_soft(units, turn))
+    own = np.einsum("ij,ij->i", units, oriented_soft(units, MIRRORED))
     return np.asarray(own > _OWN_LIKENESS)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from scipy.ndimage import gaussian_filter
 
 from auditor.check import Status
@@ -35,6 +35,23 @@ def sky(random: np.random.Generator) -> Image.Image:
     levels = np.dstack(blue) + random.normal(0, 2, (96, 96, 3))
     left, top = random.integers(10, 80, 2)
     levels[top : top + 5, left : left + 9] = 40
+    return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+
+
+def vase(random: np.random.Generator) -> Image.Image:
+    """Draw a vase that is its own mirror image but for the number on it."""
+    picture = Image.new("L", (80, 120), 255)
+    draw, (half, tall) = ImageDraw.Draw(picture), random.integers((12, 50), (20, 70)).tolist()
+    draw.rectangle((40 - half, 110 - tall, 40 + half, 110), 90)
+    draw.rectangle((36, 90 - tall, 44, 110 - tall), 90)
+    draw.text((43 - half, 100 - tall // 2), str(random.integers(100, 1000)), 255)
+    return picture
+
+
+def inkblot(random: np.random.Generator) -> Image.Image:
+    """Draw soft blots that are their own mirror image but for a few."""
+    folded, others = gaussian_filter(random.normal(0, 1, (2, 64, 64)), (0, 4, 4))
+    levels = (folded + folded[:, ::-1] + 0.4 * others) / others.std() * 30 + 128
     return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
 
 
@@ -78,12 +95,12 @@ def jpegs(pictures: list[Image.Image]) -> Files:
     return {f"x/{n:03}.jpg": encoded(one, "JPEG", quality=75) for n, one in enumerate(pictures)}
 
 
-def searched(test: Files, train: Files) -> OverlapSearch:
+def searched(test: Files, train: Files, *, seen: bool = True) -> OverlapSearch:
     return find_overlap(
         signed(test),
         signed(train),
-        lambda name: open_image(test[name]),
-        lambda name: open_image(train[name]),
+        (lambda name: open_image(test[name])) if seen else None,
+        (lambda name: open_image(train[name])) if seen else None,
     )
 
 
@@ -154,6 +171,20 @@ def test_letters_among_photographs_hide_no_copy_of_a_photograph() -> None:
     }
     strangers = {f"x/letter{n}.png": encoded(one) for n, one in enumerate(letters[40:])}
     assert {pair.test_image for pair in searched(copies | strangers, train).pairs} == set(copies)
+
+
+@pytest.mark.parametrize(("draw", "seen"), [(vase, True), (inkblot, False)])
+def test_mirrored_copies_of_nearly_symmetric_pictures_are_found(draw: Draw, seen: bool) -> None:
+    pictures = drawn(draw, 3, 90)
+    train, strangers = pngs(pictures[:60]), pngs(pictures[60:])
+    mirrored = {
+        f"x/mirrored{n}.png": encoded(ImageOps.mirror(one)) for n, one in enumerate(pictures[:8])
+    }
+    found = searched(strangers | mirrored, train, seen=seen).pairs
+    assert {pair.test_image: pair.train_image for pair in found} == {
+        name: f"x/{n:03}.png" for n, name in enumerate(mirrored)
+    }
+    assert searched(strangers, train, seen=seen).pairs == ()
 
 
 def test_look_alikes_are_told_where_near_hashes_are_the_rule() -> None:

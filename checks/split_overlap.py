@@ -42,7 +42,8 @@ and named. So may files that lack an image's suffix, or a class folder, and may 
 less (a README or a ``.csv`` is none), and test images that look like another where some ten
 pictures cannot show how alike strangers are. Nor is anything settled where the pictures are too
 alike to tell copies by their looks, as forms of one layout: where of 20 test images, stored anew as
-JPEG and at half the size, fewer than 80% would be found. Signatures alone allow no such control.
+JPEG, as WebP, at half the size or a fifth darker, fewer than 80% would be found in one of these
+ways. Signatures alone allow no such control.
 
 How to fix
 ----------

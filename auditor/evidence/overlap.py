@@ -115,7 +115,7 @@ class Overlap:
         Files that may be images and were not taken for one.
     control, test_control
         How many plain copies of test images would be found in the training data, and in the test
-        set itself; none are made where the pictures may not be seen.
+        set itself, made in the way that loses most; none where the pictures may not be seen.
     capped
         Pictures with more candidates than were looked at.
     exact_within_train

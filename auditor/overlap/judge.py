@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from auditor.overlap.candidates import Crowd, device_for, is_exhaustive, nearest
-from auditor.overlap.control import CONTROLLED, Control, stored_anew
+from auditor.overlap.control import CONTROLLED, WAYS, Control
 from auditor.overlap.dihedral import Orientation, oriented_soft
 from auditor.overlap.look_alikes import LookAlikes, look_alikes
 from auditor.overlap.pixels import Prepared, compare, laid, prepare
@@ -150,15 +150,16 @@ class Judge:
 
         Nothing is counted where the pictures may not be seen, or there are no others.
         """
-        if not self.seen or len(self._right.distinct) <= self._earlier:
+        size = len(self._left.distinct)
+        if not self.seen or not size or len(self._right.distinct) <= self._earlier:
             return Control()
-        drawn = np.random.default_rng(0).permutation(len(self._left.distinct))
-        found = [
-            self._would_count(row, copy, score, spreads)
-            for row in drawn[:CONTROLLED].tolist()
-            for copy in stored_anew(self._left.picture(row))
-        ]
-        return Control(len(found), sum(found))
+        drawn = np.random.default_rng(0).permutation(size)[:CONTROLLED]
+        found = dict.fromkeys(WAYS, 0)
+        for row in drawn.tolist():
+            picture = self._left.picture(row)
+            for way, copied in WAYS.items():
+                found[way] += self._would_count(row, copied(picture), score, spreads)
+        return Control.of(len(drawn), found)
 
     def _would_count(self, row: int, copy: Image.Image, score: float, spreads: float) -> bool:
         (signed,) = signatures([impression(copy, b"")])

@@ -27,8 +27,8 @@ and ratios have bounds from order statistics, which assume no distribution.
    inconclusive: the work is the same and is done less in parallel. The batch sizes share
    1 - ``confidence`` equally.
 3. The self-check: the candidate against its twin must come out as 1 within the tolerance, bounds
-   and all. Otherwise the machine is too noisy, and what would have failed, or rests on a ratio, is
-   inconclusive.
+   and all. Otherwise the machine is too noisy: no ratio passes, and only what exceeds its limit by
+   more than the two are apart fails; the rest is inconclusive.
 4. Models are timed in eager torch, an ONNX file in ONNX Runtime. Where ``[engine] backend`` asks
    for something else by name, these times are not those of what is meant to run, and settle
    nothing: inconclusive.
@@ -64,7 +64,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status
-from auditor.efficiency.speed import Budget, by_the_wall, in_words, not_slower, times, too_noisy
+from auditor.efficiency.speed import (
+    Budget,
+    by_the_wall,
+    in_words,
+    margin,
+    not_slower,
+    times,
+    too_noisy,
+)
 from auditor.units import Duration, Rate
 from auditor.wording import digits_apart, listed
 from auditor.wording import limit as in_per_cent
@@ -80,7 +88,7 @@ class LatencyCheck(Check):
 
     id = "latency"
     title = "The candidate is quick enough"
-    version = 2
+    version = 3
     level = "advise"
     blocks_once = "a budget or a baseline model is given"
     judges = "cost"
@@ -135,7 +143,7 @@ class LatencyCheck(Check):
     def _budget(self, budget: Budget, latency: Latency, timing: Timings) -> Finding:
         status, note = budget.judged()
         noise = timing.ratio("candidate", "twin", latency.clock, self.confidence)
-        if status is Status.FAIL and not noise.within(self._limit(latency) - 1):
+        if status is Status.FAIL and not budget.exceeded(margin(noise, self._limit(latency))):
             status, note = Status.INCONCLUSIVE, too_noisy(noise)
         status, note = _settled(latency, status, note)
         return Finding(

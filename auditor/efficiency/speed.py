@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +16,16 @@ from auditor.record import Figure, LatencyExhibit, LatencyRatio, LatencyRow
 if TYPE_CHECKING:
     from auditor.evidence.latency import Latency
 
-__all__ = ["Budget", "by_the_wall", "in_words", "not_slower", "show", "times", "too_noisy"]
+__all__ = [
+    "Budget",
+    "by_the_wall",
+    "in_words",
+    "margin",
+    "not_slower",
+    "show",
+    "times",
+    "too_noisy",
+]
 
 
 class Budget(NamedTuple):
@@ -28,6 +38,13 @@ class Budget(NamedTuple):
     undisturbed: Estimate
     confidence: float
     higher_is_better: bool = False
+
+    def exceeded(self, margin: float) -> bool:
+        """Tell whether the work alone breaks the limit, and by more than a factor."""
+        assert self.limit is not None
+        if self.higher_is_better:
+            return self.undisturbed.high * margin < self.limit
+        return self.undisturbed.low > self.limit * margin
 
     def judged(self) -> tuple[Status, str]:
         """Return the status, and what would settle it."""
@@ -65,26 +82,38 @@ def _what_would_settle(figure: Estimate, limit: float) -> str:
 
 
 def not_slower(ratio: Estimate, noise: Estimate, limit: float) -> tuple[Status, str]:
-    """Judge a ratio, if the machine lets itself be measured."""
+    """Judge a ratio as far as the machine lets itself be measured."""
     if not ratio.bounded:
         return Status.INCONCLUSIVE, f"{ratio.n} rounds are too few for bounds{_MORE}"
-    if not noise.within(limit - 1):
-        return Status.INCONCLUSIVE, too_noisy(noise)
     status = decide(ratio.interval, limit, higher_is_better=False)
+    if not noise.within(limit - 1):
+        surely = ratio.low > limit * margin(noise, limit)
+        return (status, "") if surely else (Status.INCONCLUSIVE, too_noisy(noise))
     if status is not Status.INCONCLUSIVE:
         return status, ""
     return status, _what_would_settle(ratio, limit)
 
 
 def by_the_wall(timing: Timings, limit: float, confidence: float) -> tuple[Status, str]:
-    """Withhold a pass where a wall clock that is quiet says slower."""
+    """Withhold a pass where the wall clock says slower by more than its own noise."""
     ratio = timing.ratio("candidate", "baseline", "wall", confidence)
     noise = timing.ratio("candidate", "twin", "wall", confidence)
-    if noise.within(limit - 1) and ratio.low > limit:
+    if ratio.low > limit * margin(noise, limit):
         return Status.INCONCLUSIVE, (
             f"no more processor time, yet {times(ratio)} the wall time: it does less in parallel"
         )
     return Status.PASS, f"by wall time {times(ratio)}"
+
+
+def margin(noise: Estimate, limit: float) -> float:
+    """Return by what factor a figure must exceed its limit to do so surely.
+
+    1 on a machine where the candidate equals its own twin within the tolerance, else as far as the
+    two may be apart.
+    """
+    if noise.within(limit - 1):
+        return 1.0
+    return max(noise.high, 1 / noise.low) if noise.bounded else math.inf
 
 
 def too_noisy(noise: Estimate) -> str:

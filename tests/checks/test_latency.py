@@ -187,11 +187,32 @@ def test_on_the_limit_it_is_inconclusive_with_the_repeats_that_would_do() -> Non
 
 @pytest.mark.parametrize(("twin", "times"), [(1.2, "0.84× [0.83, 0.85]"), (0.8, "1.26× [1.25")])
 def test_a_machine_on_which_nothing_equals_itself_decides_nothing(twin: float, times: str) -> None:
-    outcome = judged(evidence(15, 10, twin=twin))
+    outcome = judged(evidence(12.5, 10, twin=twin))
     assert outcome.status is Status.INCONCLUSIVE
     found = finding(outcome, "single images, baseline", "processor time")
     assert times in found.note
     assert "too noisy" in found.note
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.01, 0.1])
+def test_what_is_slower_by_more_than_all_noise_fails(tolerance: float) -> None:
+    """No machine is so quiet that a model equals its twin to the last bit."""
+    slow, equal = evidence(20, 10, twin=1.2), evidence(10, 10, twin=1.2)
+    assert judged(slow, tolerance=tolerance).status is Status.FAIL
+    assert judged(equal, tolerance=tolerance).status is Status.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("option", "missed", "kept"),
+    [("max_p50", "7 ms", "9 ms"), ("min_throughput", "140 img/s", "110 img/s")],
+)
+def test_a_budget_that_is_missed_by_more_than_all_noise_fails(
+    option: str, missed: str, kept: str
+) -> None:
+    """The candidate is a fifth quicker than its own twin: 10 ms, 100 images a second."""
+    for budget, status in ((missed, Status.FAIL), (kept, Status.INCONCLUSIVE)):
+        asked: dict[str, Any] = {option: budget}
+        assert judged(evidence(10, twin=1.2), tolerance=0.0, **asked).status is status
 
 
 def test_noise_that_bounds_nothing_decides_nothing() -> None:
@@ -240,6 +261,15 @@ def test_a_wall_that_is_noisy_itself_withholds_no_pass() -> None:
     twin_alone = np.array([1.0, 1.0, 1 / 1.5])  # the columns are ROLES
     noisy = tuple(replace(timed, wall=timed.wall * twin_alone) for timed in latency.timings)
     assert judged(replace(latency, timings=noisy)).status is Status.PASS
+
+
+def test_a_wall_that_is_slower_by_more_than_its_noise_withholds_a_pass() -> None:
+    latency = evidence(10, 10, wall=5)
+    twin_alone = np.array([1.0, 1.0, 1 / 1.5])  # the columns are ROLES
+    noisy = tuple(replace(timed, wall=timed.wall * twin_alone) for timed in latency.timings)
+    outcome = judged(replace(latency, timings=noisy))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "in parallel" in outcome.summary
 
 
 def test_a_wall_that_stands_on_the_limit_withholds_no_pass() -> None:

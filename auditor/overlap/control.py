@@ -64,7 +64,7 @@ def _as_jpeg(picture: Image.Image) -> Image.Image:
 
 
 def _as_webp(picture: Image.Image) -> Image.Image:
-    return _encoded(_with_alpha(picture), "WEBP", method=0)  # the fastest, which loses no more
+    return _encoded(_with_alpha(picture), "WEBP", method=0)  # the fastest
 
 
 def _at_half_the_size(picture: Image.Image) -> Image.Image:

@@ -95,6 +95,11 @@ class Preprocessing:
             )
         if not all(map(math.isfinite, self.mean)) or not all(0 < s < math.inf for s in self.std):
             raise InputError(f"mean {self.mean}, std {self.std}: finite, and std above 0, please.")
+        if max(*self.mean, *self.std) > 1:
+            raise InputError(
+                f"mean {self.mean}, std {self.std} ({self.source}): of levels up to 1, into which "
+                "images are scaled; divide those of levels up to 255 by 255."
+            )
 
     def describe(self) -> str:
         """Return every step in one line."""

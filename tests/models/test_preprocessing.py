@@ -126,6 +126,8 @@ def test_an_input_is_at_most_as_large_as_the_file_may_say() -> None:
         ({"input_size": -8}, "not positive"),
         ({"std": (1.0, 0.0, 1.0)}, "std above 0"),
         ({"mean": (0.5, 0.5)}, "3 channels"),
+        ({"mean": (123.675, 116.28, 103.53)}, "divide those of levels up to 255 by 255"),
+        ({"std": (58.395, 57.12, 57.375)}, "divide those of levels up to 255 by 255"),
     ],
 )
 def test_what_is_impossible_is_refused(changes: dict[str, object], message: str) -> None:

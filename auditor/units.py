@@ -19,6 +19,10 @@ _SIZES = {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "
 _SECONDS = {"S": 1.0, "MS": 1e-3, "US": 1e-6, "ΜS": 1e-6}  # the capital of both signs for micro
 
 
+_MOST = 1e18
+"""No model has more of anything: what is larger was mistyped, and no float holds it with a unit."""
+
+
 def _count(value: object) -> object:
     """Read ``"5.3 M"``; whole numbers are left as they are."""
     if not isinstance(value, str):
@@ -65,10 +69,12 @@ def _rate(value: object) -> float:
 
 
 def _parted(value: object) -> tuple[float | None, str]:
-    """Return number and unit, in capitals; None where it is no positive number."""
+    """Return number and unit, in capitals; None where it is no positive number of a model."""
     pattern = r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([^\W\d_][\w\s/]*?)?\s*"
     found = re.fullmatch(pattern, value) if isinstance(value, str) else None
-    return (float(found[1]), (found[2] or "").upper()) if found else (None, "")
+    if found is None or (number := float(found[1])) > _MOST:
+        return None, ""
+    return number, (found[2] or "").upper()
 
 
 def _refused(message: str) -> PydanticCustomError:

@@ -41,7 +41,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status
-from auditor.wording import beside, share
+from auditor.wording import beside, plural, share
 
 if TYPE_CHECKING:
     from auditor.evidence.calibration import Calibration as Bins
@@ -91,7 +91,11 @@ class Calibration(Check):
             f"bin on average (at most {100 * self.max_ece:g} allowed)"
         )
         settled = finding.status is not Status.INCONCLUSIVE
-        return f"{text}." if settled else f"{text}, which {finding.n:,} images cannot settle."
+        return (
+            f"{text}."
+            if settled
+            else f"{text}, which {plural(finding.n or 0, 'image')} cannot settle."
+        )
 
 
 def _what_would_settle(error: float, interval: tuple[float, float], limit: float, n: int) -> str:

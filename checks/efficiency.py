@@ -170,7 +170,7 @@ class Efficiency(Check):
             if old is None or cost is None:
                 yield _not_compared(name, metric, old, cost, complexity)
             else:
-                limit = old * (1 + self.tolerance)
+                limit = float(f"{old * (1 + self.tolerance):.15g}")  # 15% on 800 are 920
                 yield Finding.fact(name, metric, cost, limit, n=1, unit=metric)
 
     def _against_family(self, complexity: Complexity, confusion: Confusion) -> Iterator[Finding]:

@@ -266,6 +266,11 @@ class TestAudit:
             5,
             ["deployment.costs", "no image of production costs anything"],
         ),
+        (
+            "prevalence = { fraud = 0.1, normal = 0.9 }\ncosts = { fraud = { normal = 1e308 } }",
+            5,
+            ["deployment.costs.fraud.normal: give at most 1e+12"],
+        ),
         ("prevalance = { fraud = 1.0 }", 4, ['"prevalance"', 'did you mean "prevalence"']),
     ],
 )

@@ -40,6 +40,7 @@ def test_options_have_units(kind: Any, value: object, amount: float) -> None:
 
 
 BAD = ["5 X", "1..2 M", "", "many", 0, -1, float("nan"), float("inf"), "0 MB", "0 M", "-1 G", None]
+BAD += [f"{'9' * digits} {unit}" for digits in (300, 400) for unit in ("G", "GB", "ms", "img/s")]
 
 
 @pytest.mark.parametrize("kind", [Count, Macs, Bytes, Duration, Rate])

@@ -48,7 +48,7 @@ Format = Literal["html", "junit", "markdown"]
 Triple = tuple[float, float, float]
 
 
-Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Cost = Annotated[float, Field(ge=0, le=1e12)]
 
 
 def _located(path: Path) -> Path:

@@ -131,7 +131,9 @@ def times(ratio: Estimate) -> str:
 
 def in_words(value: float, unit: str, digits: int = 3) -> str:
     """Return a time in milliseconds, or a rate."""
-    return f"{1e3 * value:.{digits}g} ms" if unit == "seconds" else f"{value:.{digits}g} images/s"
+    if unit == "seconds":
+        return f"{1e3 * value:.{digits}g} ms"
+    return f"{value:,.0f} images/s" if value >= 10**digits else f"{value:.{digits}g} images/s"
 
 
 _DRAWN = 400

@@ -17,6 +17,7 @@ from auditor.evidence.predictions import Predictions
 from auditor.record import Audit
 from auditor.render.calibration_plot import draw_calibration
 from auditor.render.html import html_report
+from auditor.wording import plural
 
 Floats = NDArray[np.float64]
 
@@ -60,7 +61,7 @@ def test_too_few_images_are_inconclusive_and_say_how_many_would_do(n: int) -> No
     outcome = Calibration().run(Bins.of(_model(n, 0.0)))
     assert outcome.status is Status.INCONCLUSIVE
     assert "more images" in outcome.findings[0].note or "no number" in outcome.findings[0].note
-    assert "cannot settle" in outcome.summary
+    assert f"which {plural(n, 'image')} cannot settle" in outcome.summary
 
 
 def test_as_many_images_as_it_says_settle_it() -> None:

@@ -154,6 +154,20 @@ def test_a_single_one_more_is_a_regression(balanced: Confusion, cost: str) -> No
     assert Efficiency(tolerance=0.01).run(B0, balanced, before).status is Status.PASS
 
 
+@pytest.mark.parametrize("old", [800, 1_234_567_890_123])
+@pytest.mark.parametrize("percent", [0, 15])
+def test_growth_of_exactly_the_tolerance_is_none(
+    balanced: Confusion, old: int, percent: int
+) -> None:
+    """1.15 times 800 are 919.9999999999999 to a computer."""
+    allowed = old * (100 + percent) // 100
+    for parameters, status in ((allowed, Status.PASS), (allowed + 1, Status.FAIL)):
+        before = _baseline(**(SAME | {"parameters": old}))
+        found = replace(B0, parameters=parameters)
+        outcome = Efficiency(tolerance=percent / 100).run(found, balanced, before)
+        assert _status(outcome, "baseline old", "parameters") is status
+
+
 def test_a_baseline_without_figures_is_inconclusive(balanced: Confusion) -> None:
     nothing = _baseline(parameters=None, macs=None, activations=None, bytes_on_disk=None)
     outcome = Efficiency().run(B0, balanced, nothing)

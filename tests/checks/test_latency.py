@@ -122,6 +122,11 @@ def test_a_budget_of_throughput(rate: str, status: Status) -> None:
     assert found.observed == pytest.approx(100, rel=0.02)
 
 
+def test_a_rate_of_thousands_is_written_out() -> None:
+    summary = judged(evidence(0.24), min_throughput="9000 img/s").summary
+    assert re.search(r", 4,\d\d\d images/s in batches of 16", summary)
+
+
 def test_a_busy_machine_does_not_fail_a_budget_that_the_work_keeps() -> None:
     outcome = judged(evidence(10, load=3), max_p50="15 ms")
     assert outcome.status is Status.INCONCLUSIVE

@@ -78,6 +78,40 @@ def test_equal_predictions_alone_are_one_model_by_their_mistakes(
     assert BaselineRegression().run(test, Baseline(old_audit, test)).status is status
 
 
+def test_one_equal_probability_among_many_is_no_sign_of_one_model(old_audit: Audit) -> None:
+    test = _unsure(50)
+    assert test.true_probability is not None
+    other = test.true_probability + np.float32(0.04)
+    other[0] -= np.float32(0.04)
+    before = Baseline(old_audit, replace(test, true_probability=other))
+    assert BaselineRegression().run(test, before).status is Status.INCONCLUSIVE
+
+
+def test_a_class_of_too_few_images_is_not_settled_behind_a_large_one(old_audit: Audit) -> None:
+    outcome = _run(old_audit, {"cat": (2000, 0, 0), "dog": (6, 2, 0)}, margin=0.05)
+    assert outcome.status is Status.INCONCLUSIVE
+    assert _of(outcome, "test").status is Status.PASS
+
+
+def test_a_class_that_was_hardly_known_before_is_not_called_dead(old_audit: Audit) -> None:
+    """Three of 20 dogs before, none after: as chance has it, and no pass either."""
+    label = ["cat"] * 2000 + ["dog"] * 20
+    before = Predictions.of(label, ["cat"] * 2000 + ["dog"] * 3 + ["cat"] * 17)
+    after = Predictions.of(label, ["cat"] * 2020, classes=["cat", "dog"])
+    outcome = BaselineRegression(margin=0.05).run(after, Baseline(old_audit, before))
+    assert outcome.status is Status.INCONCLUSIVE
+
+
+def test_a_class_that_died_on_other_images_fails(old_audit: Audit) -> None:
+    label, names = ["cat"] * 2000 + ["dog"] * 40, ["cat", "dog"]
+    before = Predictions.of(label, label)
+    images = [f"new-{i}" for i in range(len(label))]
+    for predicted, status in ((["cat"] * 2040, Status.FAIL), (label, Status.PASS)):
+        after = Predictions.of(label, predicted, classes=names, images=images)
+        outcome = BaselineRegression(margin=0.05).run(after, Baseline(old_audit, before))
+        assert outcome.status is status
+
+
 def test_a_baseline_that_was_not_accepted_is_called_so(old_audit: Audit) -> None:
     rejected = old_audit.model_copy(update={"verdict": "rejected"})
     outcome = BaselineRegression().run(_unsure(20), Baseline(rejected, _unsure(20)))

@@ -393,5 +393,7 @@ def test_audits_lie_relative_to_the_file(write: Callable[[str, str], Path]) -> N
 
 def test_it_blocks_once_there_is_something_to_hold_it_to() -> None:
     assert Efficiency().default_level(frozenset()) == "advise"
-    assert _check(max_macs="1 G").default_level(frozenset()) == "block"
+    budgets = {"max_macs": "1 G", "max_parameters": 1, "max_activations": 1, "max_bytes": "1 MB"}
+    for budget, value in budgets.items():
+        assert _check(**{budget: value}).default_level(frozenset()) == "block"
     assert Efficiency().default_level(frozenset({"baseline"})) == "block"

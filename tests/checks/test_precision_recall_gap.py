@@ -45,6 +45,14 @@ def test_the_clean_twin_passes(confusion: Make) -> None:
     assert outcome.summary == "Precision and recall are high and close in all 2 classes."
 
 
+def test_the_confidence_is_that_of_the_options(confusion: Make) -> None:
+    """20 of 200 missed: above a recall of 85% as sure as 95%, and not as sure as 99%."""
+    found = confusion({"a": {"a": 180, "b": 20}, "b": {"b": 20_000}})
+    for confidence, status in ((0.95, Status.PASS), (0.99, Status.INCONCLUSIVE)):
+        check = PrecisionRecallGap(min_recall=0.85, max_gap=1.0, confidence=confidence)
+        assert check.run(found).status is status
+
+
 def test_thousands_of_classes_are_counted_as_elsewhere(confusion: Make) -> None:
     found = confusion({str(i): {str(i): 2} for i in range(1_200)})
     assert "1,200 of 1,200 have too few" in PrecisionRecallGap().run(found).summary

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from scipy.stats import poisson
@@ -11,6 +13,7 @@ from auditor.checks.split_overlap import SplitOverlap
 from auditor.evidence.overlap import Overlap, OverlapPair, Uncompared
 from auditor.evidence.predictions import Predictions
 from auditor.evidence.scenes import ScenePair, Scenes
+from auditor.overlap.control import Control
 from auditor.overlap.result import Threshold
 from auditor.overlap.splits import Kind
 from tests.references import difference_bounds
@@ -67,6 +70,24 @@ def test_one_leaked_image_fails_and_is_named() -> None:
     assert outcome.status is Status.FAIL
     assert "1 of 100 test images (1.0%) are in the training data: 1 exact" in outcome.summary
     assert [f.subject for f in outcome.findings if f.status is Status.FAIL] == ["x.png"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05])
+@pytest.mark.parametrize(
+    "unsettled",
+    [
+        {"train_left_out": _lost(30)},
+        {"test_left_out": _lost(30)},
+        {"test_doubtful": _lost(30)},
+        {"control": Control(20, 3, "stored as JPEG")},
+    ],
+)
+def test_what_was_not_compared_leaves_it_undecided_whatever_share_is_allowed(
+    unsettled: dict[str, Any], share: float
+) -> None:
+    check = SplitOverlap(max_share=share)
+    assert check.run(replace(_overlap(), **unsettled), None).status is Status.INCONCLUSIVE
+    assert check.run(_overlap(), None).status is Status.PASS
 
 
 def test_clean_splits_pass() -> None:

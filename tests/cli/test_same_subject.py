@@ -54,6 +54,7 @@ def _said(done: CompletedProcess[str]) -> str:
         ("test = 'test'", "test = 'other'", 6),
         ("test = 'test'", "test = 'nowhere'", 6),
         ("[engine]", "[engine]\ndtype = 'bfloat16'", 8),
+        ("[engine]", "[engine]\npreprocessing = 'reference'", 8),
     ],
 )
 def test_another_candidate_or_test_set_is_refused(

@@ -302,7 +302,7 @@ def _shown(confusion: Confusion, confidence: float) -> list[Finding]:
             name,
             value,
             n=confusion.n,
-            interval=composite.interval(confusion, figure, confidence),
+            interval=None if value is None else composite.interval(confusion, figure, confidence),
             unit=unit,
         )
         for name, (value, figure, unit) in figures.items()

@@ -76,6 +76,14 @@ def test_its_twin_above_chance_says_what_is_unsettled(confusion: Make) -> None:
     assert outcome.summary.endswith("%, balanced 70.0%; perhaps missed, on too few images: fraud.")
 
 
+def test_a_figure_that_is_none_has_no_bounds(confusion: Make) -> None:
+    """Kappa where all images are of one class and all are right: rounding made its bound a NaN."""
+    for n in range(1, 120):
+        outcome = AccuracyParadox().run(confusion({"x": {"x": n}}, ["x", "y", "z"]))
+        kappa = next(f for f in outcome.findings if f.metric == "Cohen's kappa")
+        assert (kappa.observed, kappa.interval) == (None, None)
+
+
 MANY, FEW = (st.lists(st.integers(0, most), min_size=3, max_size=3) for most in (300, 6))
 
 

@@ -65,18 +65,10 @@ def describe_candidate(graph: Graph) -> CandidateInfo:
 
 def _notes_on_deep_images(graph: Graph) -> Iterator[str]:
     """Say how the model was shown images of which loaders make different ones."""
-    for split, title in {"test": "test", "train": "training"}.items():
+    for split, title in (("test", "test"), ("train", "training")):
         predictions, properties = _if_had(graph, split), _properties(graph, split)
-        if predictions is None or properties is None or "candidate" not in predictions.about:
-            continue
-        deep = properties.deep
-        if n := sum(image in deep for image in predictions.images):
-            yield (
-                f"{n:,} of {len(predictions):,} {title} images are grey with more than 8 "
-                'bits. The model was shown them as Pillow\'s convert("RGB") makes them, and so '
-                "timm and torchvision: what is above 255 is cut off, nothing is scaled. A loader "
-                "that scales them shows it other images."
-            )
+        if properties is not None and predictions and "candidate" in predictions.about:
+            yield from properties.told_of_deep(predictions.images, title)
 
 
 def _files_of_predictions(graph: Graph) -> dict[str, str]:
@@ -92,10 +84,9 @@ def describe_data(graph: Graph) -> DataInfo:
     """Return what was looked at."""
     test = graph.get("test")
     train = _if_had(graph, "train")
-    order = test.about.get("class_order", "not stated")
     return DataInfo(
         classes=test.classes,
-        class_order=order,
+        class_order=test.about.get("class_order", "not stated"),
         test=_split(graph, "test", test),
         train=None if train is None else _split(graph, "train", train),
     )

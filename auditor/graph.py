@@ -185,14 +185,14 @@ class Graph:
             self.store.save(provider.name, key, value.to_table(), self._origin(provider))
         return value
 
+    @none_left_waiting()
     def _observe(self, asked: Provider) -> Any:
         """Run one pass for every wanted observer of the same images."""
-        with none_left_waiting():
-            observers = self._observers(asked)
-            keys = [observing.key for observing in observers.values()]
-            with self.store.gathering(keys, self._wait):
-                left = {n: o for n, o in observers.items() if not self._is_stored(n, o.key)}
-                failed = self._look(asked, left)
+        observers = self._observers(asked)
+        keys = [observing.key for observing in observers.values()]
+        with self.store.gathering(keys, self._wait):
+            left = {n: o for n, o in observers.items() if not self._is_stored(n, o.key)}
+            failed = self._look(asked, left)
         for name, observing in observers.items():
             crash = failed.get(name)
             if crash is None:
@@ -201,6 +201,7 @@ class Graph:
                 raise crash
         return self._values[asked.name]
 
+    @none_left_waiting()
     def gather_share(self, shard: Shard) -> tuple[list[str], dict[str, str]]:
         """Look at a share of every split, and keep it to be merged.
 

@@ -85,10 +85,9 @@ def not_slower(ratio: Estimate, noise: Estimate, limit: float) -> tuple[Status, 
     """Judge a ratio as far as the machine lets itself be measured."""
     if not ratio.bounded:
         return Status.INCONCLUSIVE, f"{ratio.n} rounds are too few for bounds{_MORE}"
+    if not noise.within(limit - 1) and ratio.low <= limit * margin(noise, limit):
+        return Status.INCONCLUSIVE, too_noisy(noise)
     status = decide(ratio.interval, limit, higher_is_better=False)
-    if not noise.within(limit - 1):
-        surely = ratio.low > limit * margin(noise, limit)
-        return (status, "") if surely else (Status.INCONCLUSIVE, too_noisy(noise))
     if status is not Status.INCONCLUSIVE:
         return status, ""
     return status, _what_would_settle(ratio, limit)

@@ -134,6 +134,15 @@ class Candidate:
         colour = self.loaded.preprocessing.input_size[0] == 3
         return wanted if steps.fills_the_crop and colour else "fast"
 
+    def computes_in(self, dtype: str) -> str:
+        """Return in what it computes: a graph brings its own, whatever was asked for."""
+        from auditor.models.graph import GraphModel
+
+        model = self.loaded.model
+        if isinstance(model, GraphModel) and model.numbers != "float32":
+            return f"{model.numbers}, as exported"
+        return dtype
+
     def about(self) -> dict[str, Any]:
         """Return what a reviewer must know of it, as JSON values."""
         loaded = self.loaded

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,8 @@ from auditor.engine.replica import Replica
 from auditor.engine.root import foresee
 from auditor.engine.shards import PART
 from auditor.engine.steadiness import require_steady
-from auditor.errors import AuditorError, InputError, Unavailable, first_line
+from auditor.errors import InputError, Unavailable
+from auditor.models.device import usable
 from auditor.provider import Observer
 from auditor.store.columns import matrix
 
@@ -153,7 +153,7 @@ class Inference(Observer):
 
     def _forward(self, model: torch.nn.Module, device: torch.device) -> Forward:
         try:
-            with _usable(device):
+            with usable(device):
                 return Forward(
                     model,
                     device,
@@ -209,7 +209,7 @@ class Inference(Observer):
         """
         batch, first = self.candidate.engine.batch_size, self._replicas[0].device
         if batch is None and first.type == "cuda":
-            with _usable(first):
+            with usable(first):
                 batch = min(replica.largest_batch() for replica in self._replicas)
         batch = batch or default_batch(first, self.candidate.loaded.preprocessing.input_size)
         if any(self._fills(replica.device) for replica in self._replicas):
@@ -354,7 +354,7 @@ class Inference(Observer):
             "class_order": self.candidate.classes.order,
             "candidate": self.candidate.about(),
             "preprocessing": self.candidate.preprocessing(),
-            "dtype": self._numbers,
+            "dtype": self.candidate.computes_in(self._dtype),
             "probabilities_kept": self._keep_all,
             **running,
         }
@@ -376,16 +376,6 @@ class Inference(Observer):
             **({"features": self._refused or "kept"} if self._wants_features else {}),
         }
 
-    @property
-    def _numbers(self) -> str:
-        """In what the model computes: a graph brings its own, whatever was asked for."""
-        from auditor.models.graph import GraphModel
-
-        model = self.candidate.loaded.model
-        if isinstance(model, GraphModel) and model.numbers != "float32":
-            return f"{model.numbers}, as exported"
-        return self._dtype
-
     def accepts(self, about: Mapping[str, Any]) -> bool:
         """Tell whether rows that were made earlier, as described, are as good as new ones."""
         now = self.about()
@@ -403,19 +393,3 @@ class Inference(Observer):
     @property
     def _refused(self) -> str:
         return next((replica.refused for replica in self._replicas if replica.refused), "")
-
-
-@contextmanager
-def _usable(device: torch.device) -> Iterator[None]:
-    """Say what to do about a device that is listed but cannot be used, or is too old for torch."""
-    try:
-        yield
-    except AuditorError:
-        raise
-    except Exception as error:  # torch has several for it, none of which says what to do
-        if device.type == "cpu":
-            raise
-        why = first_line(error)
-        raise InputError(
-            f"{device} cannot run the model: {why}; try [engine] device cpu"
-        ) from error

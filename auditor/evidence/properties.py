@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -108,6 +108,17 @@ class Properties:
         """
         pairs = zip(self.images, self.mode, strict=True)
         return frozenset(image for image, mode in pairs if mode.startswith(_DEEP))
+
+    def told_of_deep(self, shown: Sequence[str], title: str) -> Iterator[str]:
+        """Say how a model was shown those of some images that loaders make different ones of."""
+        deep = self.deep
+        if n := sum(image in deep for image in shown):
+            yield (
+                f"{n:,} of {len(shown):,} {title} images are grey with more than 8 bits. The model "
+                'was shown them as Pillow\'s convert("RGB") makes them, and so timm and '
+                "torchvision: what is above 255 is cut off, nothing is scaled. A loader that "
+                "scales them shows it other images."
+            )
 
     def to_table(self) -> pa.Table:
         """Return a row an image, the unreadable ones last; what is not known is null."""

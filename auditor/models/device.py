@@ -5,11 +5,12 @@ from __future__ import annotations
 import platform
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor.errors import InputError
+from auditor.errors import AuditorError, InputError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +22,7 @@ __all__ = [
     "describe_devices",
     "is_there",
     "processor_name",
+    "usable",
 ]
 
 
@@ -109,3 +111,19 @@ def processor_name() -> str:
         if found:
             return found[1].strip()
     return platform.processor() or platform.machine()
+
+
+@contextmanager
+def usable(device: torch.device) -> Iterator[None]:
+    """Say what to do about a device that is listed but cannot be used, or is too old for torch."""
+    try:
+        yield
+    except AuditorError:
+        raise
+    except Exception as error:  # torch has several for it, none of which says what to do
+        if device.type == "cpu":
+            raise
+        why = first_line(error)
+        raise InputError(
+            f"{device} cannot run the model: {why}; try [engine] device cpu"
+        ) from error

@@ -95,6 +95,7 @@ if __name__ == "__main__":
     sys.modules["deadly_images"] = sys.modules["__main__"]
     Reader.__module__ = Eye.__module__ = "deadly_images"
     store, n, image, by, once, prepared = sys.argv[1:]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     eye = Eye(f"{store}.log", int(prepared), by)
     observe_samples(
         samples(int(n), Reader(image, by, once)),

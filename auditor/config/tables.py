@@ -243,7 +243,8 @@ class EngineTable(Table):
     """Of the Ray cluster, which this machine belongs to: ``auto``, ``head:6379``; where absent, the
     one that runs here, else a new one of this machine alone."""
     workers: int | None = Field(default=None, ge=1, examples=[8])
-    """Threads or processes that decode images; the number of cores where absent."""
+    """Threads or processes that decode images; where absent the number of cores, three quarters of
+    it where the GPU decodes."""
     cheaper: Literal["bfloat16", "float16"] | None = None
     """A cheaper dtype: ``cheaper-inference`` asks whether its predictions would do instead."""
 

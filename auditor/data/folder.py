@@ -168,15 +168,17 @@ def images_below(root: Path) -> tuple[list[str], list[str]]:
 
 
 def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 - of each file
 
 
 def may_be_an_image(name: str) -> bool:
     """Tell of a file whether it would be missed, though its name is not that of an image."""
+    if _is_image(name):
+        return False
     path = Path(name)
     if not path.suffix:
         return path.name.lower() not in _NAMED_BESIDE
-    return path.suffix.lower() not in IMAGE_SUFFIXES | _BESIDE
+    return path.suffix.lower() not in _BESIDE
 
 
 def _files_below(root: Path, name: str) -> Iterator[str]:
@@ -187,9 +189,12 @@ def _files_below(root: Path, name: str) -> Iterator[str]:
         if real in seen:  # a link to a folder above: its images would count many times
             continue
         seen.add(real)
-        for file in (Path(folder) / f for f in sorted(files) if not f.startswith(".")):
-            if _is_image(file.name) or not _is_folder(file):
-                yield file.relative_to(root).as_posix()
+        below = Path(folder).relative_to(root)
+        # Joined as text, for paths take as long as all the rest.
+        before = "" if below == Path() else f"{below.as_posix()}/"
+        for file in sorted(f for f in files if not f.startswith(".")):
+            if _is_image(file) or not _is_folder(Path(folder, file)):
+                yield f"{before}{file}"
 
 
 def _refuse(error: OSError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,10 +72,17 @@ class Collector:
         The parts that are to be made, ascending.
     stumbles
         Is told of every image that the observer crashed on.
+    writer
+        Stores parts.
     """
 
     def __init__(
-        self, task: Task, samples: Samples, todo: Sequence[int], stumbles: Stumbles
+        self,
+        task: Task,
+        samples: Samples,
+        todo: Sequence[int],
+        stumbles: Stumbles,
+        writer: Executor,
     ) -> None:
         self.task, self._samples, self._stumbles = task, samples, stumbles
         self._left = deque(todo)
@@ -86,6 +94,8 @@ class Collector:
         self._begun: deque[_Begun] = deque()
         self._chunks: list[pa.Table] = []
         self._again = False
+        self._saving: Future[None] | None = None
+        self._writer = writer
 
     def add(self, seen: Seen) -> None:
         """Take the next image that the observer wants."""
@@ -100,9 +110,10 @@ class Collector:
             self._taken = 0
 
     def finish(self) -> None:
-        """Wait for all that has begun."""
+        """Wait for all that has begun, and until it is stored."""
         while self._begun:
             self._end()
+        self._wait_for_saved()
 
     def _begin(self, part: int) -> None:
         name, batch = self.task.name, self._batch
@@ -132,8 +143,18 @@ class Collector:
         if sum(len(chunk) for chunk in self._chunks) == len(self.task.rows_of(begun.part)):
             table = pa.concat_tables(self._chunks, promote_options="default")
             made = saying(table, made_here(self.task.observer))
-            self.task.parts.save(begun.part, made, again=self._again)
+            self._save(begun.part, made)
             self._chunks, self._again = [], False
+
+    def _save(self, part: int, table: pa.Table) -> None:
+        """Store a part beside what is done next, which its compression would hold up."""
+        self._wait_for_saved()
+        save = self.task.parts.save
+        self._saving = self._writer.submit(save, part, table, again=self._again)
+
+    def _wait_for_saved(self) -> None:
+        if self._saving is not None:
+            self._saving.result()
 
 
 def _table(task: Task, samples: Samples, batch: Sequence[Seen], columns: Columns) -> pa.Table:
@@ -145,7 +166,9 @@ def _table(task: Task, samples: Samples, batch: Sequence[Seen], columns: Columns
     errors = pa.array([_reason(task, seen) for seen in lost], pa.string())
     both = [found, pa.table({"image": _names(samples, lost), "error": errors})]
     rows = np.array([seen.row for seen in (*shown, *lost)], np.int64)
-    table = pa.concat_tables(both, promote_options="default").take(np.argsort(rows))
+    table = pa.concat_tables(both, promote_options="default")
+    if lost:  # else they are in order, and to take rows is to copy them
+        table = table.take(np.argsort(rows))
     table = described(table, samples, np.sort(rows), task.observer)
     unread = {samples.images[seen.row] for seen in lost if seen.unread}
     return without_looks(table, unread) if unread else table

@@ -19,6 +19,7 @@ from auditor.engine.compiling import pays
 from auditor.engine.decoding import Decoder
 from auditor.engine.first_images import FirstImages
 from auditor.engine.forward import Forward, default_batch
+from auditor.engine.hardware import workers_of
 from auditor.engine.jpegs import Jpeg, jpeg
 from auditor.engine.lookup import Rows
 from auditor.engine.replica import Replica
@@ -84,7 +85,7 @@ class Inference(Observer):
         devices: Sequence[torch.device] | None = None,
     ) -> None:
         if candidate.engine.kind == "local":
-            foresee(len(samples), candidate.engine.workers)
+            foresee(len(samples), workers_of(candidate.engine))
         self.candidate, self.samples, self._wants_features = candidate, samples, features
         self._copied, self._dtype = dtype is not None, dtype or candidate.engine.dtype
         there = candidate.transform == "device"

@@ -18,6 +18,7 @@ from auditor.config import EngineTable
 from auditor.data.samples import Samples
 from auditor.engine.assembling import whole
 from auditor.engine.collecting import Task
+from auditor.engine.hardware import workers_of
 from auditor.engine.known import Digests, digest_of, known_rows
 from auditor.engine.shards import Shard
 from auditor.engine.showing import Plan, show
@@ -114,7 +115,7 @@ def _shown(
     plan: Plan, progress: Progress, engine: EngineTable, total: int
 ) -> dict[str, BaseException]:
     if engine.kind == "local":
-        return show(plan, progress, engine.workers, total)
+        return show(plan, progress, workers_of(engine), total)
     from auditor.engine.on_ray import show_on_ray
 
     return show_on_ray(plan, progress, engine, total)

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 
-from auditor.engine.hardware import usable_cores
 from auditor.engine.probing import environment
 
 __all__ = ["SHARED", "Root", "foresee", "foreseen", "none_left_waiting", "worth_it"]
@@ -107,17 +106,16 @@ _waiting: list[Root] = []
 """What was started ahead of a pass: one, or none."""
 
 
-def foresee(images: int, workers: int | None) -> None:
+def foresee(images: int, count: int) -> None:
     """Start what forks the workers of the next pass, if that will have any.
 
     Parameters
     ----------
     images
         How many the pass may look at.
-    workers
-        How many; as many as this process may use cores where None.
+    count
+        How many workers.
     """
-    count = workers or usable_cores()
     if not _waiting and worth_it(images, count):
         with suppress(OSError):  # threads will do it all, or what is needed is there by then
             _waiting.append(Root(count))

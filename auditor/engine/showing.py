@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from auditor.engine.looking import Threads, Wanted
 from auditor.engine.probing import deadly
 from auditor.engine.shards import Shard
 from auditor.engine.stumbles import Stumbles
+from auditor.engine.threads import taking_turns_sooner
 from auditor.engine.ways import LAST_BITS, difference, made_here, said_by
 from auditor.engine.workers import Processes, lookers
 from auditor.errors import NotWritten
@@ -119,9 +121,7 @@ class Plan:
         return [number for number in mine if number not in kept]
 
 
-def show(
-    plan: Plan, progress: Progress, workers: int | None, total: int
-) -> dict[str, BaseException]:
+def show(plan: Plan, progress: Progress, workers: int, total: int) -> dict[str, BaseException]:
     """Show what is left, and store it in parts.
 
     Parameters
@@ -131,7 +131,7 @@ def show(
     progress
         Who is told how far it is.
     workers
-        Threads or processes that read, decode and prepare; the number of cores where None.
+        Threads or processes that read, decode and prepare.
     total
         Images of the pass, those that are not left among them.
 
@@ -153,6 +153,7 @@ def show(
     with (
         Journal(plan.journal, plan.deadly, progress) as journal,
         lookers(plan.samples, observers, workers, len(rows)) as eyes,
+        taking_turns_sooner(),
         progress.stage(label, total, done=total - len(rows)) as advance,
     ):
         journal.poison.update(plan.poison)
@@ -167,12 +168,24 @@ def show_rows(
     eyes: Threads | Processes,
     journal: NoJournal,
 ) -> dict[str, BaseException]:
-    """Show some images; return what failed by itself."""
+    """Show some images; return what failed by itself, once all that was seen is stored."""
+    with ThreadPoolExecutor(1, "save") as writer:
+        return _shown(plan, rows, advance, eyes, journal, writer)
+
+
+def _shown(
+    plan: Plan,
+    rows: NDArray[np.int64],
+    advance: Callable[[int], None],
+    eyes: Threads | Processes,
+    journal: NoJournal,
+    writer: Executor,
+) -> dict[str, BaseException]:
     failed: dict[str, BaseException] = {}
     masks = {task.name: _mask(task, plan.todo[task.name], len(plan.samples)) for task in plan.tasks}
     collectors: list[Collector] = []
     for task in plan.tasks:  # how many images it is shown at once, an observer finds out here
-        _unless_failed(failed, task.name, partial(_collect, collectors, plan, task))
+        _unless_failed(failed, task.name, partial(_collect, collectors, plan, task, writer))
     whole = plan.whole
 
     def wanted() -> Iterator[Wanted]:
@@ -210,9 +223,9 @@ def _mask(task: Task, todo: Sequence[int], n: int) -> NDArray[np.bool_]:
     return mask
 
 
-def _collect(collectors: list[Collector], plan: Plan, task: Task) -> None:
+def _collect(collectors: list[Collector], plan: Plan, task: Task, writer: Executor) -> None:
     todo = plan.todo[task.name]
-    collectors.append(Collector(task, plan.samples, todo, plan.stumbles))
+    collectors.append(Collector(task, plan.samples, todo, plan.stumbles, writer))
 
 
 def _unless_failed(failed: dict[str, BaseException], name: str, do: Callable[[], None]) -> None:

@@ -20,7 +20,6 @@ from typing import Any, Self
 import numpy as np
 
 from auditor.data.samples import Samples
-from auditor.engine.hardware import usable_cores
 from auditor.engine.journal import NoJournal
 from auditor.engine.looking import Seen, Threads, Wanted
 from auditor.engine.probing import deadly
@@ -46,7 +45,7 @@ _OFTEN = 3
 
 
 def lookers(
-    samples: Samples, observers: Mapping[str, Observer], workers: int | None, images: int
+    samples: Samples, observers: Mapping[str, Observer], count: int, images: int
 ) -> Threads | Processes:
     """Return who looks at the images of a split: processes where they pay, else threads.
 
@@ -56,12 +55,11 @@ def lookers(
         The split.
     observers
         Name → who prepares images.
-    workers
-        How many; as many as this process may use cores where None.
+    count
+        How many.
     images
         How many are to be looked at.
     """
-    count = workers or usable_cores()
     threads = Threads(samples, count)
     if not worth_it(images, count):
         return threads

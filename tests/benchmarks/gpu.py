@@ -4,11 +4,12 @@ python tests/benchmarks/gpu.py FOLDER [IMAGES] [ROUNDS] [MODEL] [CHECKPOINT] [PA
 
 FOLDER holds class folders of JPEGs, which are linked again and again until there are IMAGES. With
 no CHECKPOINT the weights are random: times hold, flips say little. PARTS: ``forward``, ``memory``,
-``end to end``, ``commands``, ``starting``, ``flips``, ``decoding``; one that fails says so, and the
-next one runs. ``commands`` takes whole processes, with their start, and needs VALIDATE, timm's
-``validate.py``. Without a GPU everything runs on the CPU, to try the script out; with simplejpeg
-installed, JPEGs are then decoded as NVIDIA decodes them: colours of a lower resolution are
-repeated, not interpolated.
+``end to end``, ``commands``, ``commands device``, ``starting``, ``flips``, ``decoding``; one that
+fails says so, and the next one runs. ``commands`` takes whole processes, with their start, and
+needs VALIDATE, timm's ``validate.py``; ``commands device`` leaves out the default preparation.
+Without a GPU everything runs on the CPU, to try the script out; with simplejpeg installed, JPEGs
+are then decoded as NVIDIA decodes them: colours of a lower resolution are repeated, not
+interpolated.
 """
 
 from __future__ import annotations
@@ -71,8 +72,11 @@ SECONDS = 1.0
 """How long forward passes are repeated."""
 WAYS = (("float32", "fast"), ("float16", "fast"), ("float32", "device"), ("float16", "device"))
 """Dtype, and where images are decoded: in workers, or on the device."""
+UNDER_WAY = 3
+"""Batches that an audit begins before it waits for the first."""
 FEW = 8
 """One in so many images is enough to warm up, and for timm with four workers."""
+BOTH = ("fast", "device")
 BEST = f"timm, --amp --channels-last, {CORES} workers"
 DEFAULT = "timm, the same, 4 workers"
 DEVICE = choose_device("auto")
@@ -171,7 +175,7 @@ def fed(setting: Setting, dtype: str, batch: int) -> float:
 
     def work() -> int:
         begun.append(replica.start(images, label))
-        if len(begun) > 2:  # as many as an audit has under way
+        if len(begun) == UNDER_WAY:
             begun.popleft()()
         return batch
 
@@ -313,8 +317,14 @@ def end_to_end(setting: Setting, samples: Samples, few: Samples, rounds: int) ->
         print(f"| {name} | {shown([r[name] for r in speeds], 0)} | {' | '.join(ratios)} |")
 
 
-def commands(setting: Setting, samples: Samples, validate: str, rounds: int) -> None:
-    """Print images a second of whole processes, in turn; predictions are all that is wanted."""
+def commands(
+    setting: Setting, samples: Samples, validate: str, rounds: int, wheres: Sequence[str]
+) -> None:
+    """Print images a second of whole processes, in turn; what is gathered is what all audits are.
+
+    Where a GPU decodes, hashes and properties are made of reduced pictures, too: else each file
+    would be decoded here as well.
+    """
     off = "".join(f'[checks.{c}]\nlevel = "off"\n' for c in find_checks().checks if c != JUDGED)
     speeds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -329,9 +339,11 @@ def commands(setting: Setting, samples: Samples, validate: str, rounds: int) -> 
             "float16" if DEVICE.type == "cuda" else "float32",
         )
         classes.write_text("\n".join(setting.classes.names))
-        for where in ("fast", "device"):
-            engine = f'[engine]\ndtype = "{dtype}"\npreprocessing = "{where}"\n{off}'
-            Path(folder, f"{where}.toml").write_text(engine)
+        for where in wheres:
+            mode = "fast" if where == "device" else "exact"
+            engine = f'[engine]\ndtype = "{dtype}"\npreprocessing = "{where}"\n'
+            said = f'{engine}[overlap]\nhash_mode = "{mode}"\n{off}'
+            Path(folder, f"{where}.toml").write_text(said)
             own = [sys.executable, "-m", "auditor", "gather", str(Path(folder, f"{where}.toml"))]
             own += [*model, "--classes", str(classes), "--test", str(samples.root)]
             runs[f"auditor gather, {where}"] = own
@@ -530,7 +542,10 @@ def main(
             "forward": lambda: forward_only(setting),
             "memory": lambda: memory(setting, int(rounds)),
             "end to end": lambda: end_to_end(setting, samples, few, int(rounds)),
-            "commands": lambda: commands(setting, samples, validate, int(rounds)),
+            "commands": lambda: commands(setting, samples, validate, int(rounds), BOTH),
+            "commands device": lambda: commands(
+                setting, samples, validate, int(rounds), ("device",)
+            ),
             "starting": lambda: starting(setting, few),
             "flips": lambda: flips(setting),
             "decoding": lambda: decoding(setting),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from auditor.config import EngineTable
 from auditor.engine import hardware
-from auditor.engine.hardware import describe_hardware, describe_state, usable_cores
+from auditor.engine.hardware import describe_hardware, describe_state, usable_cores, workers_of
 
 CPU = torch.device("cpu")
 
@@ -38,6 +40,25 @@ def test_a_quota_counts_as_the_processors_that_it_keeps_busy(
 ) -> None:
     (groups / "cpu.max").write_text(f"{quota}\n")
     assert usable_cores() == cores
+
+
+@pytest.mark.parametrize(
+    ("said", "workers"),
+    [({}, 16), ({"preprocessing": "device"}, 12), ({"workers": 5, "preprocessing": "device"}, 5)],
+)
+def test_there_is_a_worker_a_core_but_where_a_gpu_decodes(
+    groups: Path, said: dict[str, Any], workers: int
+) -> None:
+    del groups
+    assert workers_of(EngineTable(**said)) == workers
+
+
+def test_a_core_has_a_worker_also_where_a_gpu_decodes(
+    groups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del groups
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {7})
+    assert workers_of(EngineTable(preprocessing="device")) == 1
 
 
 def test_a_gpu_is_asked_for_by_its_own_name(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -17,8 +21,10 @@ from auditor.data.folder import read_folder
 from auditor.data.samples import Samples
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.shards import PART
+from auditor.errors import NotWritten
 from auditor.progress import Progress
 from auditor.store import Store
+from auditor.store.parts import Parts
 from tests.engine.conftest import Widths
 
 N = 2 * PART + 76
@@ -142,6 +148,62 @@ def test_what_is_under_way_makes_no_difference(look: Look, under_way: int) -> No
     device = Device(under_way)
     assert look("device", eye=device) == look("plain", eye=Eye())
     assert (device.most, device.at, device.batches) == (under_way, 0, BATCHES)
+
+
+class Timed(Eye):
+    """Notes how soon a thread has to let another one take its turn."""
+
+    def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> Any:
+        self.turn = sys.getswitchinterval()
+        return super().rows(images, prepared)
+
+
+@pytest.mark.parametrize(("usual", "meanwhile"), [(0.005, 0.0005), (0.0001, 0.0001)])
+def test_threads_take_turns_sooner_as_long_as_a_pass_lasts(
+    look: Look, usual: float, meanwhile: float
+) -> None:
+    before, eye = sys.getswitchinterval(), Timed()
+    sys.setswitchinterval(usual)
+    try:
+        look(eye=eye)
+        assert (eye.turn, sys.getswitchinterval()) == pytest.approx((meanwhile, usual), abs=2e-6)
+    finally:
+        sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("number", [0, 2], ids=["first", "last"])
+def test_a_part_that_cannot_be_stored_ends_the_pass(
+    look: Look, samples: Samples, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Also where it is the last, after which nothing is stored that would notice."""
+    save = Parts.save
+
+    def full(self: Parts, part: int, table: pa.Table, *, again: bool = False) -> None:
+        if part == number:
+            raise NotWritten(self.folder, OSError(errno.ENOSPC, "No space left on device"))
+        save(self, part, table, again=again)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Parts, "save", full)
+        with pytest.raises(NotWritten, match="No space left"):
+            look(eye=Eye())
+    assert look(eye=Eye()) == look("undisturbed", eye=Eye())
+
+
+def test_what_was_seen_is_stored_when_an_interrupted_pass_has_ended(
+    look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, stored = Parts.save, list[int]()
+
+    def slow(self: Parts, part: int, table: pa.Table, *, again: bool = False) -> None:
+        time.sleep(0.2)
+        save(self, part, table, again=again)
+        stored.append(part)
+
+    monkeypatch.setattr(Parts, "save", slow)
+    with pytest.raises(KeyboardInterrupt):
+        look(eye=Eye(stop=7))
+    assert stored == [0]
 
 
 @pytest.mark.parametrize("crash", [0, 3], ids=["", "with images that crash"])

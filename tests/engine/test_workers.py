@@ -422,16 +422,6 @@ def test_threads_do_where_processes_do_not_pay(source: Any) -> None:
     assert isinstance(lookers(samples, eyes, 4, N), Threads)
 
 
-def test_processors_that_this_process_may_not_use_count_for_nothing(
-    source: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    samples, eyes = source.samples(), {"tensors": source.Tensors()}
-    monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    for cores, kind in ((3, Threads), (4, Processes)):
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=cores: set(range(n)))
-        assert isinstance(lookers(samples, eyes, None, N), kind)
-
-
 def test_threads_do_where_memory_is_not_to_be_had(source: Any) -> None:
     samples, eyes = source.samples(), {"tensors": source.Tensors()}
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -22,7 +22,6 @@ from auditor.engine.looking import Threads, Wanted
 from auditor.engine.probing import deadly
 from auditor.engine.shards import Shard
 from auditor.engine.stumbles import Stumbles
-from auditor.engine.threads import taking_turns_sooner
 from auditor.engine.ways import LAST_BITS, difference, made_here, said_by
 from auditor.engine.workers import Processes, lookers
 from auditor.errors import NotWritten
@@ -153,7 +152,6 @@ def show(plan: Plan, progress: Progress, workers: int, total: int) -> dict[str, 
     with (
         Journal(plan.journal, plan.deadly, progress) as journal,
         lookers(plan.samples, observers, workers, len(rows)) as eyes,
-        taking_turns_sooner(),
         progress.stage(label, total, done=total - len(rows)) as advance,
     ):
         journal.poison.update(plan.poison)

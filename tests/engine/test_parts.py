@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -148,27 +147,6 @@ def test_what_is_under_way_makes_no_difference(look: Look, under_way: int) -> No
     device = Device(under_way)
     assert look("device", eye=device) == look("plain", eye=Eye())
     assert (device.most, device.at, device.batches) == (under_way, 0, BATCHES)
-
-
-class Timed(Eye):
-    """Notes how soon a thread has to let another one take its turn."""
-
-    def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> Any:
-        self.turn = sys.getswitchinterval()
-        return super().rows(images, prepared)
-
-
-@pytest.mark.parametrize(("usual", "meanwhile"), [(0.005, 0.0005), (0.0001, 0.0001)])
-def test_threads_take_turns_sooner_as_long_as_a_pass_lasts(
-    look: Look, usual: float, meanwhile: float
-) -> None:
-    before, eye = sys.getswitchinterval(), Timed()
-    sys.setswitchinterval(usual)
-    try:
-        look(eye=eye)
-        assert (eye.turn, sys.getswitchinterval()) == pytest.approx((meanwhile, usual), abs=2e-6)
-    finally:
-        sys.setswitchinterval(before)
 
 
 @pytest.mark.parametrize("number", [0, 2], ids=["first", "last"])

@@ -202,11 +202,12 @@ def described(
     observer
         May have more to say of them.
     """
-    part = samples.take(rows.tolist())
+    places = rows.tolist()
     extra: dict[str, Any] = dict(zip(LOOKS, map(pa.array, samples.looks[rows].T), strict=True))
-    extra["label"] = pa.array(part.labels, pa.string())
-    extra |= observer.describe(part.images)
-    extra |= {f"meta.{k}": pa.array(v, pa.string()) for k, v in part.metadata.items()}
+    extra["label"] = pa.array([samples.labels[place] for place in places], pa.string())
+    extra |= observer.describe([samples.images[place] for place in places])
+    for name, values in samples.metadata.items():
+        extra[f"meta.{name}"] = pa.array([values[place] for place in places], pa.string())
     for name, values in extra.items():
         table = table.append_column(name, values)
     return table

@@ -77,10 +77,8 @@ class Measuring(Observer):
         del images
         types = {name: pa.from_numpy_dtype(np.dtype(dtype)) for name, dtype in NUMBERS.items()}
         types |= {name: pa.string() for name in (*NAMES, "reason")}
-        return {
-            name: pa.array([getattr(one, name) for one in prepared], dtype)
-            for name, dtype in types.items()
-        }
+        columns = dict(zip(Measured._fields, zip(*prepared, strict=True), strict=True))
+        return {name: pa.array(columns[name], dtype) for name, dtype in types.items()}
 
     def about(self) -> dict[str, Any]:
         """Return how the images are measured."""

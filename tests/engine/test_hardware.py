@@ -53,12 +53,13 @@ def test_there_is_a_worker_a_core_but_where_a_gpu_decodes(
     assert workers_of(EngineTable(**said)) == workers
 
 
-def test_a_core_has_a_worker_also_where_a_gpu_decodes(
-    groups: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (3, 3), (4, 3), (8, 6)])
+def test_few_cores_all_have_a_worker(
+    groups: Path, monkeypatch: pytest.MonkeyPatch, cores: int, workers: int
 ) -> None:
     del groups
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {7})
-    assert workers_of(EngineTable(preprocessing="device")) == 1
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert workers_of(EngineTable(preprocessing="device")) == workers
 
 
 def test_a_gpu_is_asked_for_by_its_own_name(

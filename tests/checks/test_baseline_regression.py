@@ -78,6 +78,17 @@ def test_equal_predictions_alone_are_one_model_by_their_mistakes(
     assert BaselineRegression().run(test, Baseline(old_audit, test)).status is status
 
 
+@pytest.mark.parametrize("lacking", ["baseline", "candidate"])
+@pytest.mark.parametrize(("wrong", "status"), [(9, Status.INCONCLUSIVE), (10, Status.PASS)])
+def test_probabilities_that_one_model_alone_has_say_nothing(
+    old_audit: Audit, lacking: str, wrong: int, status: Status
+) -> None:
+    has = _unsure(50, wrong)
+    lacks = replace(has, true_probability=None)
+    before, after = (lacks, has) if lacking == "baseline" else (has, lacks)
+    assert BaselineRegression().run(after, Baseline(old_audit, before)).status is status
+
+
 def test_one_equal_probability_among_many_is_no_sign_of_one_model(old_audit: Audit) -> None:
     test = _unsure(50)
     assert test.true_probability is not None
@@ -110,6 +121,21 @@ def test_a_class_that_died_on_other_images_fails(old_audit: Audit) -> None:
         after = Predictions.of(label, predicted, classes=names, images=images)
         outcome = BaselineRegression(margin=0.05).run(after, Baseline(old_audit, before))
         assert outcome.status is status
+
+
+def test_a_class_that_could_have_died_on_other_images_is_large_enough_to_tell(
+    old_audit: Audit,
+) -> None:
+    """Six of 100 dogs fewer are nothing significant, and all 90 fewer would be."""
+    label = ["cat"] * 2000 + ["dog"] * 100
+    before, after = (["cat"] * 2000 + ["dog"] * n + ["cat"] * (100 - n) for n in (90, 84))
+    images = [f"new-{i}" for i in range(len(label))]
+    outcome = BaselineRegression(margin=0.05).run(
+        Predictions.of(label, after, images=images),
+        Baseline(old_audit, Predictions.of(label, before)),
+    )
+    assert outcome.status is Status.PASS
+    assert _of(outcome, "dog").note.endswith("; not significant among the classes")
 
 
 def test_a_baseline_that_was_not_accepted_is_called_so(old_audit: Audit) -> None:
@@ -157,6 +183,13 @@ def test_the_only_class_that_could_show_anything_is_tested(old_audit: Audit) -> 
     assert _of(two, "a").status is not Status.FAIL
 
 
+def test_classes_that_could_show_nothing_cost_another_nothing(old_audit: Audit) -> None:
+    """Nine lost are p = 1/512, and Holm over all sixty classes would make it 0.12."""
+    counts = {f"c{i:02}": (40, 3, 3) for i in range(1, 60)}  # six flips: 1/64 at the least
+    fell = _of(_run(old_audit, counts | {"c00": (40, 9, 0)}), "c00")
+    assert (fell.status, fell.note) == (Status.FAIL, "9 lost, 0 won; p = 0.002 after Holm")
+
+
 def test_too_few_images_are_inconclusive_and_say_how_many_would_do(old_audit: Audit) -> None:
     outcome = _run(old_audit, {"a": (200, 2, 2), "b": (200, 2, 2)})
     assert outcome.status is Status.INCONCLUSIVE
@@ -172,6 +205,12 @@ def test_a_drop_that_mcnemar_does_not_bear_out_is_no_failure(old_audit: Audit) -
     assert whole.interval is not None
     assert whole.interval[1] < -0.005
     assert whole.status is Status.INCONCLUSIVE
+
+
+def test_the_whole_test_set_is_held_to_mid_p(old_audit: Audit) -> None:
+    """Seven lost and one won: the exact p-value is 9/256, more than 2.5%, and mid-p 5/256."""
+    whole = _of(_run(old_audit, {"a": (50, 4, 1), "b": (50, 3, 0)}), "test")
+    assert whole.status is Status.FAIL
 
 
 def test_a_better_candidate_is_called_so(old_audit: Audit) -> None:
@@ -263,8 +302,10 @@ def _small_classes(fell: int, rose: int, dead: int = 0) -> Counts:
     [
         (100, 100, 0, Status.PASS),
         (100, 85, 0, Status.PASS),
+        (20, 10, 0, Status.PASS),  # ten of each are enough; p is 0.049
         (100, 60, 0, Status.INCONCLUSIVE),  # more than chance
         (9, 9, 0, Status.INCONCLUSIVE),  # too few classes to say what chance does
+        (9, 12, 0, Status.INCONCLUSIVE),
         (100, 101, 1, Status.INCONCLUSIVE),  # one died, whatever the others do
     ],
 )
@@ -275,3 +316,50 @@ def test_small_classes_that_fall_as_often_as_they_rise_are_chance(
     assert _of(outcome, "test").status is Status.PASS
     assert outcome.status is status
     assert ("not settled whether by chance lower" in outcome.summary) is (status is not Status.PASS)
+
+
+def _rise_and_fall(old_audit: Audit, counts: Counts) -> Outcome:
+    """Judge classes by their images, those right before, and those right after."""
+    label = [name for name, (n, *_) in counts.items() for _ in range(n)]
+    before, after = (
+        Predictions.of(
+            label,
+            [
+                name if i < row[side] else next(x for x in counts if x != name)
+                for name, row in counts.items()
+                for i in range(row[0])
+            ],
+        )
+        for side in (1, 2)
+    )
+    return BaselineRegression().run(after, Baseline(old_audit, before))
+
+
+def _like(row: tuple[int, int, int], name: str, classes: int) -> Counts:
+    return {f"{name}{i:03}": row for i in range(classes)}
+
+
+FELL, ROSE = (10, 9, 6), (10, 6, 9)
+
+
+def test_a_class_of_which_half_was_right_can_die(old_audit: Audit) -> None:
+    others = {**_like(FELL, "f", 100), **_like(ROSE, "r", 101)}
+    for row, status in (((10, 5, 0), Status.INCONCLUSIVE), ((10, 4, 0), Status.SKIP)):
+        outcome = _rise_and_fall(old_audit, {**others, "dead": row})
+        assert _of(outcome, "dead").status is status
+        assert _of(outcome, "f000").note.endswith("too few to tell, and as many such classes rose")
+
+
+@pytest.mark.parametrize(
+    ("risen", "said"),
+    [
+        (_like(ROSE, "r", 12), "10 images are too few to tell, and as many such classes rose"),
+        (_like((100, 90, 100), "r", 30), "10 images are too few to tell"),  # and 100 are not
+        (_like((100, 3, 4), "r", 12), "10 images are too few to tell"),  # a point is no rise
+    ],
+)
+def test_only_what_is_as_small_and_rose_by_more_than_the_margin_rose(
+    old_audit: Audit, risen: Counts, said: str
+) -> None:
+    outcome = _rise_and_fall(old_audit, {**_like(FELL, "f", 12), **risen})
+    assert {_of(outcome, f"f{i:03}").note for i in range(12)} == {f"3 lost, 0 won; {said}"}

@@ -51,6 +51,15 @@ def test_a_missing_image(said: Said, refused: Refused) -> None:
     )
 
 
+def test_a_new_image(said: Said, refused: Refused) -> None:
+    after = said(["cat"] * 2, ["cat"] * 2, images=["a.jpg", "b.jpg"])
+    reason = refused(said(["cat"], ["cat"], images=["a.jpg"]), after)
+    assert reason == (
+        'the test sets share only 1 of 2 images: 1 new ("b.jpg"); use the same images, or none of '
+        "them"
+    )
+
+
 def test_many_missing_and_new_images(said: Said, refused: Refused) -> None:
     before = said(["cat"] * 6, ["cat"] * 6, images=list("abcdef"))
     reason = refused(before, said(["cat"] * 2, ["cat"] * 2, images=["a", "g"]))

@@ -91,3 +91,13 @@ def test_different_images_are_two_samples(said: Said, compared: Compared) -> Non
     table = np.array([[60, 20], [90, 10]])
     assert found.overall.p_worse == pytest.approx(fisher_exact(table, "less").pvalue)
     assert found.overall.p_better == pytest.approx(fisher_exact(table, "greater").pvalue)
+
+
+def test_two_samples_may_have_their_classes_in_another_order(
+    said: Said, compared: Compared
+) -> None:
+    random = np.random.default_rng(6)
+    label, a, b = (random.choice(CLASSES, 90).tolist() for _ in range(3))
+    after = said(label, b, images=[f"new-{i}" for i in range(90)])
+    turned = said(label, a, classes=("dog", "owl", "cat"))
+    assert compared(turned, after) == compared(said(label, a), after)

@@ -11,13 +11,19 @@ import pytest
 
 from auditor import leak_free
 from auditor.check import Check, Finding, Outcome, Status
+from auditor.checks.cheaper_inference import CheaperInference
+from auditor.checks.efficiency import Efficiency
 from auditor.config import Config
 from auditor.errors import Unavailable
+from auditor.evidence.baseline import Baseline
+from auditor.evidence.complexity import Complexity
 from auditor.evidence.overlap import Overlap, OverlapPair
+from auditor.evidence.own_audits import OwnAudits
 from auditor.evidence.predictions import Predictions
 from auditor.graph import Graph
+from auditor.outcomes import run_check
 from auditor.progress import Progress
-from auditor.provider import Provider, derive, gather
+from auditor.provider import Provider, derive, find_providers, gather
 from auditor.record import Audit, CheckResult
 from auditor.render.html import html_report
 from auditor.render.markdown import markdown
@@ -202,6 +208,7 @@ def test_only_what_the_clean_view_judged_and_passed_is_lifted(
         ({"a": "fail", "b": "pass"}, {"a": "inconclusive", "b": "pass"}, {"a"}, set()),
         ({"a": "pass", "b": "inconclusive"}, {"a": "fail"}, {"a"}, {"b"}),
         ({"a": "inconclusive", "b": "pass"}, {"a": "pass", "b": "fail"}, {"b"}, set()),
+        ({"a": "fail", "b": "inconclusive"}, {"a": "fail", "b": "fail"}, {"a", "b"}, {"b"}),
     ],
 )
 def test_what_either_view_found_amiss_has_to_be_waived(
@@ -321,6 +328,34 @@ def test_a_check_that_asks_for_the_overlap_sees_to_it_itself(tmp_path: Path) -> 
     assert not leak_free.rests_on_predictions(Asks(), "block", graph)
     assert leak_free.rests_on_predictions(Leaves(), "block", graph)
     assert not leak_free.rests_on_predictions(Leaves(), "advise", graph)
+
+
+@pytest.mark.parametrize("check", [Efficiency(), CheaperInference()])
+def test_what_judges_a_cost_by_the_predictions_rests_on_them(tmp_path: Path, check: Check) -> None:
+    graph = Graph(Config(), {}, Store(tmp_path), ["test"], Progress())
+    assert leak_free.rests_on_predictions(check, "block", graph)
+
+
+def _own(result: CheckResult) -> Finding:
+    return next(f for f in result.findings if f.subject == "own small")
+
+
+def test_a_model_of_ones_own_is_compared_without_the_same_images(
+    tmp_path: Path, old_audit: Audit
+) -> None:
+    """Each has 300 of 400 right; of the 300 that nobody trained on, 200 and the cheaper one 290."""
+    label = ["a", "b"] * 200
+    wrong = ["b", "a"] * 200
+    learnt = Predictions.of(label, label[:300] + wrong[300:])
+    small = Predictions.of(label, label[:10] + wrong[10:100] + label[100:390] + wrong[390:])
+    info = old_audit.candidate.model_copy(update={"name": "small", "macs": 52})
+    own = Baseline(old_audit.model_copy(update={"candidate": info}), small)
+    graph = Graph(Config(), find_providers(), Store(tmp_path), Efficiency().needs(), Progress())
+    graph = graph.replacing("test", learnt).replacing("own_audits", OwnAudits((own,)))
+    graph = graph.replacing("complexity", Complexity(1, 100, 1, (3, 8, 8)))
+    view = leak_free.view_without(graph, frozenset(learnt.images[:100]))
+    found = [_own(run_check(Efficiency(), "block", each)) for each in (graph, view)]
+    assert [(f.status, f.n) for f in found] == [(Status.INCONCLUSIVE, 400), (Status.FAIL, 300)]
 
 
 def test_images_without_a_prediction_are_not_counted(tmp_path: Path) -> None:

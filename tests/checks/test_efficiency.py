@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from auditor.check import Finding, Outcome, Status
@@ -16,6 +17,7 @@ from auditor.evidence.complexity import Complexity
 from auditor.evidence.confusion import Confusion
 from auditor.evidence.own_audits import OwnAudits
 from auditor.evidence.predictions import Predictions
+from auditor.evidence.signatures import Signatures
 from auditor.record import Audit, CandidateInfo, DataInfo, PolicyInfo, Provenance, SplitInfo
 from auditor.registry import configure, find_checks
 
@@ -178,6 +180,21 @@ def test_a_baseline_without_figures_is_inconclusive(balanced: Confusion) -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("cost", "metric"),
+    [("parameters", "parameters"), ("macs", "MACs"), ("activations", "activations")],
+)
+def test_a_count_that_neither_model_has_is_not_settled(
+    balanced: Confusion, cost: str, metric: str
+) -> None:
+    """Of bytes alone is it said that neither has any: what is run has parameters."""
+    counts: dict[str, Any] = {cost: None}
+    outcome = Efficiency().run(replace(B0, **counts), balanced, _baseline(**(SAME | counts)))
+    finding = _finding(outcome, "baseline old", metric)
+    assert (finding.status, outcome.status) == (Status.INCONCLUSIVE, Status.INCONCLUSIVE)
+    assert finding.note == "the figure of the candidate and of the baseline is not known"
+
+
 NO_FILE = replace(B0, bytes_on_disk=None)
 
 
@@ -231,6 +248,23 @@ def test_dominated_by_the_published_family(
 def test_published_accuracies_say_nothing_of_other_data(balanced: Confusion) -> None:
     outcome = Efficiency().run(B0, balanced, None)
     assert not [f for f in outcome.findings if f.metric == "top-1 accuracy"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"n{i:08}" for i in range(10)],
+        [f"class {i:03}" for i in range(1000)],
+        [*(f"n{i:08}" for i in range(999)), "cat"],
+    ],
+    ids=["ten synsets", "a thousand other names", "999 synsets and a cat"],
+)
+def test_only_a_thousand_synsets_are_imagenet(
+    confusion: Callable[..., Confusion], names: list[str]
+) -> None:
+    found = confusion({name: {names[0]: 10} for name in names}, names)
+    outcome = Efficiency().run(B0, found, None)
+    assert not [f for f in outcome.findings if f.subject.startswith("published")]
 
 
 def _imagenet(confusion: Callable[..., Confusion], right: int) -> Confusion:
@@ -349,6 +383,46 @@ def test_more_models_of_ones_own_widen_the_intervals() -> None:
     assert alone is not None
     assert both is not None
     assert both[0] < alone[0] < alone[1] < both[1]
+
+
+def test_without_the_candidates_macs_no_model_of_ones_own_is_known_to_be_cheaper() -> None:
+    why, test = ("mv may multiply and is not counted",), _predicted(300)
+    own = OwnAudits((_baseline(_predicted(390), "small", macs=1),))
+    cost = replace(B0, macs=None, unknown=why)
+    outcome = Efficiency().run(cost, Confusion.of(test), None, test, own)
+    assert outcome.status is Status.INCONCLUSIVE
+    finding = _finding(outcome, "own audits", "MACs")
+    assert finding.note == f"the figure is not known: {why[0]}"
+
+
+def _signed(images: Sequence[str], file: bytes, pixels: bytes) -> Signatures:
+    """Signatures by which all these images are one picture."""
+    n = len(images)
+    return Signatures(
+        tuple(images), ("a",) * n, (file,) * n, (pixels,) * n,
+        np.zeros(n, np.uint64), np.ones(n, np.float32), np.zeros((n, 256), np.int8),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "pixels", "status"),
+    [
+        (b"file", b"decoded otherwise", Status.FAIL),
+        (b"saved again", b"pixels", Status.FAIL),
+        (b"another", b"picture", Status.SKIP),
+    ],
+)
+def test_a_model_of_ones_own_was_tested_on_the_same_pictures(
+    file: bytes, pixels: bytes, status: Status
+) -> None:
+    test = _predicted(300)
+    pictures = dict.fromkeys(test.images, (b"file", b"pixels"))
+    small = replace(_baseline(_predicted(390), "small", macs=1), pictures=pictures)
+    signed = _signed(test.images, file, pixels)
+    outcome = Efficiency().run(B0, Confusion.of(test), None, test, OwnAudits((small,)), signed)
+    finding = _finding(outcome, "own small", "accuracy difference")
+    assert finding.status is status
+    assert ("other pictures under the same names" in finding.note) is (status is Status.SKIP)
 
 
 ELSEWHERE = replace(_predicted(390), images=tuple(f"other/{n}.jpg" for n in range(400)))

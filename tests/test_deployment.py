@@ -8,6 +8,8 @@ from pathlib import Path
 import html5lib
 import numpy as np
 import pytest
+from scipy.stats import chi2
+from statsmodels.stats.proportion import proportion_confint
 
 from auditor.check import Status
 from auditor.checks.accuracy_paradox import AccuracyParadox
@@ -74,6 +76,41 @@ def test_nothing_wrong_leaves_room() -> None:
     assert found.false_alarms().value.tolist() == [0, 0]
     assert found.false_alarms().high[1] > 1e4 * 0.5 * 0.4
     assert found.precision().low[1] < 0.7
+
+
+THREE = np.array([[8, 1, 1], [3, 90, 7], [2, 4, 494]])
+SHARES = np.array([0.2, 0.3, 0.5])
+
+
+def _wrongly_put(into: int, confidence: float) -> tuple[float, float]:
+    """Fay and Feuer's bounds of the share that is wrongly put into one of three classes."""
+    others = [i for i in range(3) if i != into]
+    weight = (SHARES / THREE.sum(axis=1))[others]
+    total, variance = weight @ THREE[others, into], weight**2 @ THREE[others, into]
+    more, spread = total + weight.max(), variance + weight.max() ** 2
+    low = variance / (2 * total) * chi2.ppf(1 - confidence, 2 * total**2 / variance)
+    high = spread / (2 * more) * chi2.ppf(confidence, 2 * more**2 / spread)
+    return float(low), float(high)
+
+
+def test_the_bounds_of_each_class_are_those_of_statsmodels_and_of_fay_and_feuer() -> None:
+    found = _deployment(THREE.tolist(), SHARES.tolist())
+    misses, alarms, precision = found.misses(), found.false_alarms(), found.precision()
+    for i, (row, share) in enumerate(zip(THREE, SHARES, strict=True)):
+        n, k = row.sum(), row[i]
+        missed = np.array(proportion_confint(n - k, n, 0.1, "beta"))
+        assert misses.at(i)[1] == pytest.approx(tuple(1e4 * share * missed))
+        wrong = np.array(_wrongly_put(i, 0.95))
+        assert alarms.at(i)[1] == pytest.approx(tuple(1e4 * wrong))
+        # Half the error each for what is put there rightly and wrongly, and the worst of the two.
+        right = share * np.array(proportion_confint(k, n, 0.05, "beta"))
+        corners = right / (right + np.array(_wrongly_put(i, 0.975))[::-1])
+        assert precision.at(i)[1] == pytest.approx(tuple(corners))
+
+
+def test_no_more_is_wrongly_put_into_a_class_than_there_are_images_of_others() -> None:
+    found = _deployment([[10, 0], [1, 0]], [0.999, 0.001])
+    assert found.false_alarms().high[0] == pytest.approx(10)
 
 
 def test_what_production_does_not_hold_need_not_be_known() -> None:
@@ -162,6 +199,12 @@ class TestAccuracyParadox:
         dear = _fraud({(0, 1): 100.0, (1, 0): 50.0})
         assert AccuracyParadox().run(dear.confusion, dear).status is Status.FAIL
 
+    def test_mistakes_that_cost_nothing_have_costs_all_the_same(self) -> None:
+        found = _fraud({})
+        first, *_, last = AccuracyParadox().run(found.confusion, found).findings
+        assert first.status is Status.SKIP
+        assert (last.metric, last.observed) == ("expected cost of 10,000 images", 0.0)
+
     def test_a_detector_that_is_worth_its_false_alarms_passes(self) -> None:
         """It is less accurate than naming the commonest class, and a fourth of the cost."""
         counts, share = [[384, 16], [784, 18_816]], [0.02, 0.98]
@@ -218,6 +261,11 @@ class TestAudit:
         audit = run(predictions={"test": saved(FRAUD)})
         assert audit.exhibits.deployment is None
         assert 'id="deployment"' not in html_report(audit)
+
+    def test_shares_without_costs_are_judged_by_the_accuracy(self, run: Run, saved: Saved) -> None:
+        audit = run(predictions={"test": saved(FRAUD)}, deployment={"prevalence": RARE})
+        last = audit.check("accuracy-paradox").findings[-1]
+        assert (last.subject, last.metric) == ("production", "expected accuracy")
 
     def test_it_is_shown_though_the_check_is_off(self, run: Run, saved: Saved) -> None:
         off = {"accuracy-paradox": {"level": "off"}}

@@ -112,6 +112,27 @@ def test_the_suspects_share_what_the_confidence_leaves() -> None:
     assert gain.p_value == pytest.approx(p_value)
 
 
+@pytest.mark.parametrize(
+    ("outputs", "judged"),
+    [
+        ([1, 0, 2, 3, 4], ["best renaming"]),
+        ([1, 0, 3, 2, 4], ["best renaming", "c0, c1", "c2, c3"]),
+    ],
+)
+def test_cycles_share_what_the_confidence_leaves_where_there_are_several(
+    outputs: list[int], judged: list[str]
+) -> None:
+    """A single cycle is the best renaming over again."""
+    label = np.arange(500) % 5
+    test = _predictions(["c0", "c1", "c2", "c3", "c4"], label, np.array(outputs)[label])
+    findings = [f for f in LabelOrder().run(test).findings if f.unit == "points"]
+    assert [f.subject for f in findings] == judged
+    for finding in findings:
+        assert finding.n is not None
+        expected = paired_interval(0, finding.n, finding.n, 1 - 0.05 / len(judged))
+        assert finding.interval == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("accuracy", [0.5, 0.8, 0.95])
 def test_an_order_of_its_own_is_written_out(accuracy: float) -> None:
     outcome = LabelOrder().run(_model(10, 800, accuracy, np.roll(np.arange(10), 1)))

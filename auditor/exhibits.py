@@ -58,7 +58,7 @@ def describe_candidate(graph: Graph) -> CandidateInfo:
     )
     source = str(graph.get("test").about.get("source", ""))
     name = graph.config.candidate.name or told.get("name") or source.rsplit("/", 1)[-1]
-    notes = [*told.get("notes", ()), *_notes_on_deep_images(graph)]
+    notes = [*told.get("notes", ()), *_notes_on_deep_images(graph), *_notes_on_probabilities(graph)]
     found = {**told, **costs, "predictions_digests": _files_of_predictions(graph), "notes": notes}
     return CandidateInfo(**{**found, "name": name or "candidate"})
 
@@ -69,6 +69,17 @@ def _notes_on_deep_images(graph: Graph) -> Iterator[str]:
         predictions, properties = _if_had(graph, split), _properties(graph, split)
         if properties is not None and predictions and "candidate" in predictions.about:
             yield from properties.told_of_deep(predictions.images, title)
+
+
+def _notes_on_probabilities(graph: Graph) -> Iterator[str]:
+    """Say of saved probabilities that they are not what was predicted by."""
+    test = graph.get("test")
+    if contradicted := test.contradicted:
+        yield (
+            f"In {contradicted:,} of {len(test):,} test images the predicted class is not the most "
+            "probable one: a threshold was moved, or the probabilities are of other classes. "
+            "Calibration and operating points are judged by the probabilities alone."
+        )
 
 
 def _files_of_predictions(graph: Graph) -> dict[str, str]:

@@ -239,12 +239,13 @@ class AccuracyParadox(Check):
         if of_classes:
             return f"{head}, balanced {balanced}; {of_classes}."
         if chance.status is Status.INCONCLUSIVE and chance.limit is not None:
-            return f"{below}."
+            return f"{below}, which {plural(chance.n or 0, 'image')} cannot settle."
         if confusion.absent:
             return f"{head}, but {_named('there is no test image of', confusion.absent)}."
         let_be = [f for f in others if f.metric == "recall" and f.status is Status.SKIP]
         noted = f"; {let_be[0].note}: {listed([f.subject for f in let_be])}" if let_be else ""
-        return f"{head}, balanced {balanced}; chance gives {commonest}{noted}."
+        one = f"the commonest class alone gives {commonest}"
+        return f"{head}, balanced {balanced}; {one}{noted}."
 
 
 def _left_to_costs(chance: Finding) -> Finding:

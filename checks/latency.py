@@ -88,7 +88,7 @@ class LatencyCheck(Check):
 
     id = "latency"
     title = "The candidate is quick enough"
-    version = 3
+    version = 4
     level = "advise"
     blocks_once = "a budget or a baseline model is given"
     judges = "cost"
@@ -145,8 +145,7 @@ class LatencyCheck(Check):
         noise = timing.ratio("candidate", "twin", latency.clock, self.confidence)
         if status is Status.FAIL and not budget.exceeded(margin(noise, self._limit(latency))):
             status, note = Status.INCONCLUSIVE, too_noisy(noise)
-        status, note = _settled(latency, status, note)
-        return Finding(
+        finding = Finding(
             subject=_subject(timing),
             metric=budget.metric,
             observed=budget.wall.value,
@@ -158,6 +157,7 @@ class LatencyCheck(Check):
             status=status,
             note=note,
         )
+        return _settled(latency, finding)
 
     def _regressions(self, latency: Latency) -> Iterator[Finding]:
         for timing in latency.timings:
@@ -181,8 +181,7 @@ class LatencyCheck(Check):
         status, note = not_slower(ratio, noise, limit)
         if status is Status.PASS and clock == "processor":
             status, note = by_the_wall(timing, limit, confidence)
-        status, note = _settled(latency, status, note)
-        return _ratio_finding(
+        finding = _ratio_finding(
             f"{_subject(timing)}, baseline {latency.names['baseline']}{_apart(latency)}",
             _RATIO[clock],
             ratio,
@@ -190,6 +189,7 @@ class LatencyCheck(Check):
             status,
             note,
         )
+        return _settled(latency, finding)
 
     def _self_check(self, latency: Latency, timing: Timings) -> Finding:
         limit, clock = self._limit(latency), latency.clock
@@ -224,11 +224,13 @@ def _apart(latency: Latency) -> str:
     return "" if ran == beside else f" ({beside})"
 
 
-def _settled(latency: Latency, status: Status, note: str) -> tuple[Status, str]:
-    """Let times settle nothing about what did not run."""
-    if latency.unlike and status in (Status.PASS, Status.FAIL):
-        return Status.INCONCLUSIVE, latency.unlike
-    return status, note
+def _settled(latency: Latency, finding: Finding) -> Finding:
+    """Let times settle nothing about what did not run: they are no figure of it."""
+    if not latency.unlike or finding.status is Status.SKIP:
+        return finding
+    unknown = {"observed": None, "interval": None, "n": 0}
+    said = {"status": Status.INCONCLUSIVE, "note": latency.unlike}
+    return finding.model_copy(update={**unknown, **said})
 
 
 _RATIO = {"processor": "processor time, ratio", "wall": "wall time, ratio"}

@@ -88,7 +88,7 @@ class SplitOverlap(Check):
 
     id = "split-overlap"
     title = "Training and test images do not overlap"
-    version = 7
+    version = 8
     level = "block"
     judges = "data"
 
@@ -161,6 +161,8 @@ class SplitOverlap(Check):
 
 
 _SHARE = "test", "contaminated test images"
+_FEW = 0.05
+"""Largest share of a split that may not be compared for the figure of the rest to stand for it."""
 
 
 def _unread(overlap: Overlap) -> list[str]:
@@ -272,28 +274,39 @@ def _unseen(
     """Yield what was not compared and therefore cannot pass, beside the share of what was."""
     if _unread(overlap):
         return  # which is said already
-    for note in _uncompared(overlap, test, count.flagged, max_share):
-        yield _shared(count, max_share, Status.INCONCLUSIVE, note)
+    for note, part in _uncompared(overlap, test, count.flagged, max_share):
+        if part <= _FEW:
+            yield _shared(count, max_share, Status.INCONCLUSIVE, note)
+        else:
+            yield Finding.unmeasured(*_SHARE, note, max_share, higher_is_better=False)
 
 
 def _uncompared(
     overlap: Overlap, test: Predictions | None, known: int, max_share: float
-) -> Iterator[str]:
-    """Yield what could not be compared, as far as there is no room for so many more copies."""
+) -> Iterator[tuple[str, float]]:
+    """Yield what could not be compared, as far as there is no room for so many more copies.
+
+    And what share of its split that is, with all that could not be compared for another reason.
+    """
     signed = overlap.test_signed
     trained = [overlap.train_unread, overlap.train_set_apart, overlap.train_left_out]
-    if known + sum(each.images for each in trained) > max_share * signed:
-        yield from (each.said("training") for each in trained if each.images)
+    blind = sum(each.images for each in trained)
+    unread = overlap.train_unread.images + overlap.train_left_out.images
+    if known + blind > max_share * signed:
+        part = blind / ((overlap.train_signed or 0) + unread)
+        yield from ((each.said("training"), part) for each in trained if each.images)
     if overlap.control.fails and max_share < 1:
-        yield overlap.control.said
+        yield overlap.control.said, 1.0
     if test is not None and signed < len(test):
-        yield f"{plural(len(test) - signed, 'predicted image')} could not be read"
+        missing = len(test) - signed
+        yield f"{plural(missing, 'predicted image')} could not be read", missing / len(test)
     faint = [overlap.test_set_apart, overlap.test_doubtful]
     lost = [overlap.test_unread, overlap.test_left_out] if test is None else []
     unknown = sum(each.images for each in lost)
     unsure = sum(each.images for each in faint)
     if known + unsure + unknown > max_share * (signed + unknown):
-        yield from (each.said("test") for each in [*lost, *faint] if each.images)
+        part = (unsure + unknown) / (signed + unknown)
+        yield from ((each.said("test"), part) for each in [*lost, *faint] if each.images)
 
 
 def _said(

@@ -15,6 +15,7 @@ import pytest
 from auditor.check import Finding, Status
 from auditor.errors import InputError
 from auditor.record import Audit
+from auditor.registry import find_checks
 
 PRESETS = ["sign-off", "pull-request"]
 Run = Callable[..., Audit]
@@ -176,6 +177,15 @@ class TestThirdPartyCheck:
         said = strict.check("enough-images").summary
         assert said == "Fewer than 101 test images: cat (100), dog (100)."
         assert strict.check("enough-images").documentation.startswith("Every class has test images")
+
+    @pytest.mark.usefixtures("installed")
+    def test_its_pass_alone_accepts_no_model(self, example: Run) -> None:
+        """It counts images, which shows nothing of the candidate."""
+        others = {name: {"level": "off"} for name in find_checks().checks}
+        checks = {**others, "enough-images": {"level": "block"}}
+        audit = example("cat-dog", predictions="predictions.csv", checks=checks)
+        assert audit.check("enough-images").status is Status.PASS
+        assert audit.verdict == "undecided"
 
     @pytest.mark.usefixtures("installed")
     def test_its_options_are_checked_too(self, example: Run) -> None:

@@ -99,3 +99,18 @@ def _saved(folder: Path) -> Path:
     saved = folder.parent / "saved.csv"
     saved.write_text("\n".join(["image,label,predicted", *lines]) + "\n")
     return saved
+
+
+@pytest.mark.parametrize("swapped", [0, 20])
+def test_probabilities_that_are_not_what_was_predicted_by_are_told(
+    run: Callable[..., Audit], scored: Path, write: Callable[[str, str], Path], swapped: int
+) -> None:
+    head, *lines = scored.read_text().splitlines()
+    for n in range(swapped):
+        *cells, a, b = lines[n].split(",")
+        lines[n] = ",".join([*cells, b, a])
+    saved = write("swapped.csv", "\n".join([head, *lines]) + "\n")
+    notes = run(predictions={"test": saved}).candidate.notes
+    said = [note for note in notes if note.startswith("In 20 of 300 test images")]
+    assert len(said) == (1 if swapped else 0)
+    assert bool(notes) == bool(swapped)

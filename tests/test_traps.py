@@ -126,14 +126,14 @@ def test_one_class_named_always_on_a_test_set_of_that_class(
     assert sum(_ci(audit)[kind] for kind in ("failures", "errors")) >= 1
 
 
-@pytest.mark.parametrize("unread", [1, 40])
+@pytest.mark.parametrize("unread", [1, 2, 3, 38, 40])
 def test_training_images_that_cannot_be_read(
     run: Run,
     module: Callable[..., str],
     image_folder: Callable[..., Path],
     unread: int,
 ) -> None:
-    """One of them is noted in a pull request; where it is all of them, nothing was compared."""
+    """One in twenty is noted in a pull request; where it is more, too little was compared."""
     train = image_folder("train", {"cat": 20, "dog": 20})
     for path in sorted(train.rglob("*.png"))[:unread]:
         path.write_bytes(b"no picture")
@@ -145,11 +145,11 @@ def test_training_images_that_cannot_be_read(
     )
     result = audit.check("split-overlap")
     assert result.status is Status.INCONCLUSIVE
-    all_ = unread == 40
-    assert audit.verdict == ("undecided" if all_ else "accepted")
-    assert ("left something unmeasured: split-overlap" in audit.summary) is all_
-    shares = {f.observed for f in result.findings if f.metric == "contaminated test images"}
-    assert shares == ({None} if all_ else {0.0})
+    many = unread > 2
+    assert audit.verdict == ("undecided" if many else "accepted")
+    assert ("left something unmeasured: split-overlap" in audit.summary) is many
+    open_ = [f for f in result.findings if f.status is Status.INCONCLUSIVE]
+    assert {f.observed for f in open_} == ({None} if many else {0.0})
 
 
 @pytest.mark.parametrize(("critical", "verdict"), [(0, "undecided"), (2, "accepted")])

@@ -97,7 +97,7 @@ def group_columns(config: Config) -> GroupColumns:
     return GroupColumns(config.overlap.groups)
 
 
-@gather(Groups, version=3)
+@gather(Groups, version=4)
 def group_counts(
     group_columns: GroupColumns, test_samples: Samples | None, train_samples: Samples | None
 ) -> Groups:
@@ -149,14 +149,18 @@ def _counted(samples: Samples, column: str) -> Counter[str]:
     return Counter(_as_written_once([_named(value) for value in values]))
 
 
-_NO_NAME = frozenset({"nan", "na", "n/a", "none", "null", "<na>", "nat"})
-"""How tables write that a cell is empty, in lower case."""
+_NO_NAME = frozenset(
+    {"nan", "-nan", "na", "n/a", "#n/a", "#na", "none", "null", "<na>", "nat", "nil"}
+    | {"unknown", "unk", "missing", "undefined"}
+)
+"""How tables write that a cell is empty, in lower case; so does what has no letter and no digit."""
 
 
 def _named(value: str) -> str:
     value = value.strip()
     seen = _visible(value).strip()
-    return value if seen and seen.casefold() not in _NO_NAME else ""
+    known = any(sign.isalnum() for sign in seen) and seen.casefold() not in _NO_NAME
+    return value if known else ""
 
 
 def _visible(text: str) -> str:

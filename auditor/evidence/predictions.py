@@ -95,6 +95,14 @@ class Predictions:
         """Whether each prediction is right, shape (n,)."""
         return np.asarray(self.label == self.predicted)
 
+    @property
+    def contradicted(self) -> int:
+        """How many images have a predicted class that is not the most probable one."""
+        if self.probabilities is None:
+            return 0
+        given = self.probabilities[np.arange(len(self)), self.predicted]
+        return int((given < self.probabilities.max(axis=1)).sum())
+
     def where(self, keep: NDArray[np.bool_]) -> Predictions:
         """Return the rows where ``keep``, shape (n,), is true; the unreadable images stay named."""
         rows = np.flatnonzero(keep)

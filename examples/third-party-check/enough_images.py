@@ -41,6 +41,7 @@ class EnoughImages(Check):
     id = "enough-images"
     title = "Every class has test images enough"
     level = "block"
+    judges = "data"  # a pass says nothing of how well the candidate predicts
 
     least: int = 30
     """Fewest test images of a class."""

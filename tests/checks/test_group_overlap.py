@@ -50,6 +50,12 @@ def test_an_image_that_names_no_group_may_belong_to_any() -> None:
     assert "1 image names no patient" in outcome.summary
 
 
+@pytest.mark.parametrize(("unnamed", "groups"), [(1, 10), (2, None), (218, None)])
+def test_groups_of_few_images_are_no_figure_of_all(unnamed: int, groups: int | None) -> None:
+    """One in twenty of the 30 that name one would be 1.5."""
+    assert GroupOverlap().run(_groups(unnamed=unnamed)).findings[0].observed == groups
+
+
 @pytest.mark.parametrize("counts", [(0, 0, 0, 9), (3, 0, 9, 0), (0, 3, 0, 0)])
 def test_a_split_that_names_no_group_shows_nothing(counts: tuple[int, int, int, int]) -> None:
     empty = Groups((GroupColumn("patient", *counts),), ())
@@ -94,7 +100,12 @@ def _counts(tmp_path: Path, test: Sequence[str], train: Sequence[str]) -> Groups
         (["P1", "P2"], ["NA", "P3"], Status.INCONCLUSIVE),
         (["P1", "None"], ["P4", "P3"], Status.INCONCLUSIVE),
         (["P1", "null"], ["P4", "null"], Status.INCONCLUSIVE),
+        (["#N/A", "P1"], ["P4", "P3"], Status.INCONCLUSIVE),
+        (["P1", "P2"], ["unknown", "P3"], Status.INCONCLUSIVE),
+        (["-", "P1"], ["P4", "-"], Status.INCONCLUSIVE),
+        (["?", "P1"], ["P4", "P3"], Status.INCONCLUSIVE),
         (["Nancy", "Nora"], ["Noah", "Nina"], Status.PASS),
+        (["unknown-7", "P-1"], ["P-2", "unknown-8"], Status.PASS),
         (["p17", "P18"], ["P17", "P19"], Status.INCONCLUSIVE),
         (["017", "018"], ["17", "19"], Status.INCONCLUSIVE),
         (["P007", "P008"], ["p7", "p9"], Status.INCONCLUSIVE),

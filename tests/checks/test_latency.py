@@ -300,6 +300,7 @@ def test_times_of_what_did_not_run_settle_nothing(candidate: float) -> None:
     found = [f for f in outcome.findings if f.status is not Status.SKIP]
     assert len(found) == 4
     assert {(f.status, f.note) for f in found} == {(Status.INCONCLUSIVE, latency.unlike)}
+    assert {(f.observed, f.interval) for f in found} == {(None, None)}  # of another way of running
 
 
 def test_on_a_gpu_the_wall_decides_and_a_twentieth_is_too_much() -> None:

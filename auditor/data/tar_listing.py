@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,7 +73,7 @@ def read_listing(path: Path, inside: str = "") -> TarListing:
     with path.open("rb") as stream:
         for member in _members(path, stream):
             headers.update(repr((member.name, member.size, member.mtime, member.chksum)).encode())
-            name = _name(member)
+            name = _name(path, member)
             if not name.startswith(inside) or name.rpartition("/")[2].startswith("."):
                 continue
             _sort_in(listing, stated, member, name.removeprefix(inside), stream)
@@ -85,8 +86,13 @@ def read_listing(path: Path, inside: str = "") -> TarListing:
     return listing._replace(headers=headers.hexdigest())
 
 
-def _name(member: tarfile.TarInfo) -> str:
-    name = member.name.removeprefix("./")
+def _name(path: Path, member: tarfile.TarInfo) -> str:
+    """Return where a member lies below the root of the tar, however its name spells that."""
+    name = posixpath.normpath(member.name.lstrip("/"))
+    if name.partition("/")[0] == "..":
+        raise InputError(
+            f"{path}: {member.name} leads out of the tar; write the tar from the folder itself"
+        )
     return f"{name}/" if member.isdir() else name
 
 

@@ -140,6 +140,43 @@ def test_class_folders_in_a_tar_are_an_image_folder(tar: Tar, png: Png, tmp_path
     assert all(inside.read(image) == outside.read(image) for image in outside.images)
 
 
+@pytest.mark.parametrize("before", ["", "./", "././", "/", "//", "/./", "x/../", ".//"])
+def test_names_are_those_of_what_is_unpacked(tar: Tar, png: Png, before: str) -> None:
+    """``tar -P`` keeps the slash of an absolute path, and others write the folder that they are in.
+
+    So a pattern, or a path that leads into the tar, finds them by the plain names.
+    """
+    folders = tar([(f"{before}top/c{k}/{k}.png", png(k)) for k in range(2)])
+    for inside, prefix in ((folders, "top/"), (folders / "top", "")):
+        samples = read_samples(inside)
+        assert samples.images == (f"{prefix}c0/0.png", f"{prefix}c1/1.png")
+        assert samples.classes == (("top",) if prefix else ("c0", "c1"))
+        assert samples.read(samples.images[1]) == png(1)
+    shard = tar([(f"{before}0.png", png(0)), ("0.cls", "3")], "shard.tar")
+    assert (read_samples(shard).images, read_samples(shard).labels) == (("0.png",), ("3",))
+
+
+@pytest.mark.parametrize("name", ["../a/1.png", "/../1.png", "a/../../b/1.png", ".."])
+def test_what_leads_out_of_a_tar_is_named(tar: Tar, png: Png, name: str) -> None:
+    path = tar([("a/0.png", png(0)), (name, png(1))])
+    with pytest.raises(InputError, match=rf"data.tar: {name} leads out of the tar; write the tar"):
+        read_samples(path)
+
+
+def test_folders_are_members_of_a_tar_too(png: Png, tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "1.png").write_bytes(png(0))
+    (tmp_path / "data" / "ant").mkdir()
+    for root in (".", "/"):
+        with tarfile.open(tmp_path / "data.tar", "w") as file:
+            file.add(tmp_path / "data", root)
+        samples = read_samples(tmp_path / "data.tar")
+        assert samples.images == ("cat/1.png", "dog/1.png")
+        assert samples.classes == ("ant", "cat", "dog")
+        assert samples.left_out == LeftOut()
+
+
 def test_a_path_leads_into_a_tar(tar: Tar, png: Png) -> None:
     files = [
         (f"top/{s}/{c}/{s}.png", png(i)) for i, s in enumerate(("test", "train")) for c in "ab"

@@ -74,7 +74,7 @@ def read_listing(path: Path, inside: str = "") -> TarListing:
         for member in _members(path, stream):
             headers.update(repr((member.name, member.size, member.mtime, member.chksum)).encode())
             name = _name(path, member)
-            if not name.startswith(inside) or name.rpartition("/")[2].startswith("."):
+            if not name.startswith(inside) or _is_hidden(name.removeprefix(inside)):
                 continue
             _sort_in(listing, stated, member, name.removeprefix(inside), stream)
     listing.labels.update(_together(path, stated.labels["cls"], stated.labels["json"]))
@@ -94,6 +94,11 @@ def _name(path: Path, member: tarfile.TarInfo) -> str:
             f"{path}: {member.name} leads out of the tar; write the tar from the folder itself"
         )
     return f"{name}/" if member.isdir() else name
+
+
+def _is_hidden(name: str) -> bool:
+    """Tell whether a folder would not list it: its name, or that of a folder above, has a dot."""
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 def _members(path: Path, stream: IO[bytes]) -> Iterator[tarfile.TarInfo]:
@@ -133,8 +138,7 @@ def _sort_in(
     stream: IO[bytes],
 ) -> None:
     folder, slash, _ = name.partition("/")
-    seen = bool(slash) and not folder.startswith(".")
-    if seen:
+    if slash:
         listing.folders.add(folder)
     key, suffix = _split(name)
     if not member.isdir() and Path(name).suffix.lower() in IMAGE_SUFFIXES:
@@ -150,7 +154,7 @@ def _sort_in(
         if label:
             earlier = stated.labels[suffix].setdefault(key, label)
             _require_same(listing.file.path, key, earlier, label)
-    elif seen and member.isreg() and may_be_an_image(name):
+    elif slash and member.isreg() and may_be_an_image(name):
         listing.others.append(name)
 
 

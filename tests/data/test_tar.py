@@ -177,6 +177,26 @@ def test_folders_are_members_of_a_tar_too(png: Png, tmp_path: Path) -> None:
         assert samples.left_out == LeftOut()
 
 
+def test_hidden_folders_of_a_tar_are_no_classes_and_hold_no_images(
+    tar: Tar, png: Png, tmp_path: Path
+) -> None:
+    files = ["c0/1.png", "c1/2.png", ".thumbs/x.png", "c0/.thumbs/y.png", "c1/a/.b/c/z", ".w.png"]
+    path = tar([(name, png(0)) for name in files])
+    with tarfile.open(path) as file:
+        file.extractall(tmp_path / "folder", filter="data")
+    for found in (read_samples(path), read_samples(tmp_path / "folder")):
+        assert found.images == ("c0/1.png", "c1/2.png")
+        assert found.classes == ("c0", "c1")
+        assert found.left_out == LeftOut()
+
+
+def test_a_path_may_lead_into_a_hidden_folder_of_a_tar(tar: Tar, png: Png) -> None:
+    path = tar([(f".kept/{name}", png(0)) for name in ("c0/1.png", "c1/.2.png", "c1/3.png")])
+    assert read_samples(path / ".kept").images == ("c0/1.png", "c1/3.png")
+    with pytest.raises(InputError, match=r"data.tar: no images in 1 tar"):
+        read_samples(path)
+
+
 def test_a_path_leads_into_a_tar(tar: Tar, png: Png) -> None:
     files = [
         (f"top/{s}/{c}/{s}.png", png(i)) for i, s in enumerate(("test", "train")) for c in "ab"

@@ -75,7 +75,7 @@ def _left_out(
     Parameters
     ----------
     loose
-        Images in no class folder.
+        Files in no class folder that are images, or may be.
     others
         Files that are no images by their names, and their class.
     filled
@@ -101,16 +101,17 @@ def _counted(files: Sequence[str]) -> str:
 
 
 def _class_folders(root: Path) -> tuple[list[str], list[str]]:
-    """Return the class folders, and the images beside them, which are of no class."""
+    """Return the class folders, and what is or may be an image beside them, of no class."""
     with listing(root):
         entries = [entry for entry in os.scandir(root) if not entry.name.startswith(".")]
     names = [entry.name for entry in entries if _is_folder(Path(entry))]
-    loose = {entry.name for entry in entries if _is_image(entry.name)} - {*names}
+    files = {entry.name for entry in entries} - {*names}
     if not names:
         raise InputError(
             f"{root}: no class folders; it needs one folder a class, with images in it"
         )
-    return sorted(names, key=natural), sorted(loose)
+    loose = sorted(file for file in files if _is_image(file) or may_be_an_image(file))
+    return sorted(names, key=natural), loose
 
 
 def _is_folder(path: Path) -> bool:

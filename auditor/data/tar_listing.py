@@ -45,7 +45,7 @@ class TarListing(NamedTuple):
     folders: set[str]
     """The top folders."""
     others: list[str]
-    """In a folder of classes: files that may be images and are not called so."""
+    """Of class folders: what may be an image, or a link to some, and is not called so."""
     headers: str
     """Digest of what the headers say, in hex: equal for a copy of the tar."""
 
@@ -154,7 +154,7 @@ def _sort_in(
         if label:
             earlier = stated.labels[suffix].setdefault(key, label)
             _require_same(listing.file.path, key, earlier, label)
-    elif slash and member.isreg() and may_be_an_image(name):
+    elif not member.isdir() and may_be_an_image(name):
         listing.others.append(name)
 
 

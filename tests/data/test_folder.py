@@ -97,7 +97,7 @@ def test_files_that_may_be_images_are_not_left_out_unsaid(tree: Callable[..., Pa
 
 def test_what_lies_beside_images_is_not_missed(tree: Callable[..., Path]) -> None:
     beside = ("1.TXT", ".hidden", "Thumbs.db", "desktop.ini", "README", "read.Me.MD", "SHA256SUMS")
-    root = tree("cat/1.png", *(f"cat/{name}" for name in beside), "dog/1.png", "a.npy")
+    root = tree("cat/1.png", *(f"cat/{name}" for name in beside), "dog/1.png", *beside)
     (root / "empty").mkdir()
     assert read_folder(root).left_out == LeftOut()
 
@@ -106,6 +106,9 @@ def test_what_lies_beside_images_is_not_missed(tree: Callable[..., Path]) -> Non
 def test_what_may_be_an_image_is_missed(tree: Callable[..., Path], name: str) -> None:
     root = tree("cat/1.png", f"cat/{name}")
     assert read_folder(root).left_out[:2] == (1, f"cat/{name}")
+    (root / "cat" / name).rename(root / name)
+    assert read_folder(root).left_out == (1, name, f"1 file in no class folder, first {name}")
+    assert read_images(root).left_out[:2] == (1, name)
 
 
 def test_a_linked_folder_is_followed(tree: Callable[..., Path], tmp_path: Path) -> None:

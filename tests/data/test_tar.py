@@ -64,8 +64,11 @@ def test_files_in_class_folders_that_may_be_images_are_not_left_out_unsaid(
 ) -> None:
     files = ("cat/1.png", "cat/2", "cat/README", "dog/3.bak", "dog/1.png", ".x/4", "5", "dog/.6")
     path = tar([(name, png(0)) for name in files])
-    said = "2 files whose suffix is no image's, first cat/2"
-    assert read_samples(path).left_out == (2, "cat/2", said)
+    said = "3 files whose suffix is no image's, first 5"
+    assert read_samples(path).left_out == (3, "5", said)
+    beside = ("README", "a/LICENSE", "labels.csv")
+    clean = tar([("a/1.png", png(0)), ("b/2.png", png(1)), *((name, "") for name in beside)])
+    assert read_samples(clean).left_out == LeftOut()
     shard = tar([("a/1.png", png(0)), ("a/1.cls", "0"), ("a/1.seg", "mask")])
     assert read_samples(shard).left_out == LeftOut()
 
@@ -290,6 +293,16 @@ def test_what_is_no_file_is_no_image(tar: Tar, png: Png, kind: bytes, called: st
         file.addfile(info)
     with pytest.raises(InputError, match=rf"b/2.png is {called}; write the tar with its files"):
         read_samples(path)
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+def test_a_link_in_a_tar_may_lead_to_images(tar: Tar, png: Png, kind: bytes) -> None:
+    path = tar([("a/1.png", png(0)), ("b/1.png", png(1))])
+    with tarfile.open(path, "a") as file:
+        info = tarfile.TarInfo("c")
+        info.type, info.linkname = kind, "a"
+        file.addfile(info)
+    assert read_samples(path).left_out[:2] == (1, "c")
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,8 @@ class TarListing(NamedTuple):
     folders: set[str]
     """The top folders."""
     others: list[str]
-    """Of class folders: what may be an image, or a link to some, and is not called so."""
+    """What may be an image, or a link to some, is not called so, and lies beside no image of a
+    shard."""
     headers: str
     """Digest of what the headers say, in hex: equal for a copy of the tar."""
 
@@ -65,7 +66,8 @@ def read_listing(path: Path, inside: str = "") -> TarListing:
     Raises
     ------
     InputError
-        The tar is damaged, or a label in it cannot be read or contradicts another.
+        The tar is damaged, a label in it cannot be read or contradicts another, or a shard holds
+        pictures that are neither an image of it nor beside one.
     """
     listing = TarListing(Container.of(path), [], {}, set(), [], "")
     headers = hashlib.sha256()
@@ -78,12 +80,30 @@ def read_listing(path: Path, inside: str = "") -> TarListing:
                 continue
             _sort_in(listing, stated, member, name.removeprefix(inside), stream)
     listing.labels.update(_together(path, stated.labels["cls"], stated.labels["json"]))
-    plain = stated.plain
-    images = [m for m in plain if f".{m.name[len(m.key) + 1 :]}".lower() in IMAGE_SUFFIXES]
-    listing.images.extend(images if listing.labels else plain)
-    if listing.labels:  # what else lies beside an image of a shard belongs to it
-        listing.others.clear()
+    if listing.labels:
+        _list_shard(listing, stated.plain)
+    else:
+        listing.images.extend(stated.plain)
     return listing._replace(headers=headers.hexdigest())
+
+
+def _list_shard(listing: TarListing, plain: list[Member]) -> None:
+    """Take the images of a shard; what else lies beside one belongs to it, unless it is labelled.
+
+    A name with a further dot is another part of the image, not another image: one that is beside
+    none, or has a label of its own, would be judged by nobody.
+    """
+    images = [m for m in plain if f".{m.name[len(m.key) + 1 :]}".lower() in IMAGE_SUFFIXES]
+    keys = {member.key for member in images}
+    labelled = {name[: -len(".cls")] for name in listing.others if name.lower().endswith(".cls")}
+    for name, key, *_ in plain:
+        if key not in keys or name.rpartition(".")[0] in labelled:
+            raise InputError(
+                f"{listing.file.path}: {name} would be a part of {key}, for in a shard a name "
+                "ends at its first dot; write it and its label with no further dot, or leave it out"
+            )
+    listing.images.extend(images)
+    listing.others[:] = [name for name in listing.others if _split(name)[0] not in keys]
 
 
 def _name(path: Path, member: tarfile.TarInfo) -> str:

@@ -21,6 +21,8 @@ from auditor.errors import InputError
 
 Tar = Callable[..., Path]
 Png = Callable[[int], bytes]
+LABELLED = ["1.png", "1.cls"]
+"""A shard of one image."""
 
 
 @pytest.fixture
@@ -119,6 +121,37 @@ def test_names_and_json(tar: Tar, png: Png) -> None:
     assert samples.images == ("x/a.png", "x/b.JPG")
     assert samples.labels == ("dog", "cat")
     assert samples.classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("members", "name", "key"),
+    [
+        (["0.crop1.png", "0.crop1.cls"], "0.crop1.png", "0"),
+        (["x/0.crop1.png", "x/0.crop1.json"], "x/0.crop1.png", "x/0"),
+        (["1.crop1.png", "1.crop1.CLS"], "1.crop1.png", "1"),  # beside an image, and labelled
+        (["0.seg.png", "0.cls"], "0.seg.png", "0"),
+    ],
+)
+def test_no_image_of_a_shard_vanishes_for_a_further_dot_in_its_name(
+    tar: Tar, png: Png, members: list[str], name: str, key: str
+) -> None:
+    path = tar([(each, png(0) if each.endswith("png") else "7") for each in [*members, *LABELLED]])
+    with pytest.raises(InputError, match=rf"data.tar: {name} would be a part of {key}, .* with no"):
+        read_samples(path)
+
+
+def test_what_lies_beside_an_image_of_a_shard_belongs_to_it(tar: Tar, png: Png) -> None:
+    beside = ["1.seg.png", "1.depth.npy", "1.crop1.json", "x/1.seg.png", "x/1.seg.json"]
+    names = [*LABELLED, "x/1.png", "x/1.cls", *beside]
+    samples = read_samples(tar([(n, png(0) if n.endswith("png") else "7") for n in names]))
+    assert samples.images == ("1.png", "x/1.png")
+    assert samples.left_out == LeftOut()
+
+
+def test_what_lies_beside_no_image_of_a_shard_is_not_left_out_unsaid(tar: Tar, png: Png) -> None:
+    names = [*LABELLED, "x/2.seg", "x/3.txt", "x/4.crop1.cls", "5"]
+    left = read_samples(tar([(n, png(0) if n.endswith("png") else "7") for n in names])).left_out
+    assert left == (3, "5", "3 files whose suffix is no image's, first 5")
 
 
 def test_a_label_may_be_stored_twice_where_both_agree(tar: Tar, png: Png) -> None:

@@ -21,6 +21,9 @@ __all__ = [
     "text_column",
 ]
 
+_EXACT = 2.0**53
+"""Whole numbers below this are those that were written; of others a float may have lost digits."""
+
 
 def is_table(path: Path) -> bool:
     """Tell whether the path is named like a table that ``read_table`` reads."""
@@ -71,7 +74,7 @@ def read_table(path: Path, numbers: Iterable[str] = ()) -> Any:
             table = _read_csv(path, schema)
             _refuse_swallowed(path, table)
             return table
-        table = _without_nan(_read_parquet(path), numeric)
+        table = _written_out(_read_parquet(path), numeric)
         for name in numeric.intersection(names):
             _require_plain(path, table, name)
         return table.cast(pa.schema([(n, schema[n]) for n in table.column_names]))
@@ -117,16 +120,26 @@ def _read_parquet(path: Path) -> Any:
     return pq.read_table(path, columns=plain)
 
 
-def _without_nan(table: Any, numeric: set[str]) -> Any:
-    """Make NaN in a text column what it is, a gap: cast, it would be a class called "nan"."""
-    import pyarrow.compute as pc
+def _written_out(table: Any, numeric: set[str]) -> Any:
+    """Write floating columns as text: NaN is a gap, and whole numbers have all their digits.
 
+    One gap makes a column of numbers floating. Cast by Arrow, a gap would be a class called "nan",
+    and 15000000000 be called 1.5e+10, which no other table calls it.
+    """
     for i, field in enumerate(table.schema):
         if field.name not in numeric and pa.types.is_floating(field.type):
-            column = table.column(i)
-            gap = pa.scalar(None, field.type)
-            table = table.set_column(i, field.name, pc.if_else(pc.is_nan(column), gap, column))
+            table = table.set_column(i, field.name, _as_text(table.column(i)))
     return table
+
+
+def _as_text(column: Any) -> Any:
+    import pyarrow.compute as pc
+
+    text, value = column.cast(pa.string()), column.cast(pa.float64())
+    whole = pc.and_(pc.less(pc.abs(value), _EXACT), pc.equal(value, pc.trunc(value)))
+    numbers = pc.if_else(whole, value, pa.scalar(None, pa.float64())).cast(pa.int64())
+    written = pc.if_else(whole, numbers.cast(pa.string()), text)
+    return pc.if_else(pc.is_nan(value), pa.scalar(None, pa.string()), written)
 
 
 def require_columns(path: Path, names: Sequence[str], required: Iterable[str]) -> None:

@@ -254,3 +254,36 @@ def test_a_missing_label_is_no_class_called_nan(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": ["x", "y"], "label": [1.0, float("nan")]}), path)
     with pytest.raises(InputError, match=':3: "label" is empty'):
         read_samples(path)
+
+
+@pytest.mark.parametrize("type", [pa.float64(), pa.float32(), pa.float16()])
+def test_whole_numbers_are_written_as_such_though_a_gap_makes_them_floating(
+    tmp_path: Path, type: pa.DataType
+) -> None:
+    """As pandas stores a column of numbers with an empty cell."""
+    short = [17.0, -2.0, 0.0, 0.5, -0.25]
+    large = [2.0**40, 15e9, -(2.0**53) + 1] if type == pa.float64() else []
+    column = pa.array([*short, *large, None, float("nan"), float("inf")], type, from_pandas=False)
+    image = [str(row) for row in range(len(column))]
+    path = tmp_path / "test.parquet"
+    pq.write_table(pa.table({"image": image, "label": ["a"] * len(image), "group": column}), path)
+    digits = ("1099511627776", "15000000000", "-9007199254740991")[: len(large)]
+    assert read_samples(path).metadata == {
+        "group": ("17", "-2", "0", "0.5", "-0.25", *digits, "", "", "inf")
+    }
+
+
+def test_numbers_whose_digits_a_float_may_have_lost_stay_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "test.parquet"
+    table = {"image": ["x", "y"], "label": ["a", "b"], "group": [2.0**53, 15_000_000_000.5]}
+    pq.write_table(pa.table(table), path)
+    assert read_samples(path).metadata == {"group": ("9.007199254740992e+15", "1.50000000005e+10")}
+
+
+def test_numbers_of_many_digits_are_the_labels_that_they_are_elsewhere(tmp_path: Path) -> None:
+    labels = {"whole": [15_000_000_000, 7], "floating": [15e9, 7.0]}
+    for name, label in labels.items():
+        pq.write_table(pa.table({"image": ["x", "y"], "label": label}), tmp_path / f"{name}.pq")
+    whole, floating = (read_samples(tmp_path / f"{name}.pq") for name in labels)
+    assert whole.labels == floating.labels == ("15000000000", "7")
+    assert whole.classes == floating.classes == ("7", "15000000000")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from auditor.check import Status
@@ -35,6 +37,25 @@ def test_a_corrected_header_is_another_question(
     assert status("patient,scanner", "out") is Status.PASS
     assert status("scanner,patient", "out") is Status.FAIL
     assert status("scanner,patient", "fresh") is Status.FAIL
+
+
+@pytest.mark.parametrize("first", [1, 15_000_000_000, 2**53 - 20])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_group_is_the_same_where_a_gap_makes_its_column_floating(
+    image_folder: Callable[..., Path], tmp_path: Path, first: int, shared: bool
+) -> None:
+    """As pandas writes numbers of patients of which one is missing."""
+    for seed, split in enumerate(("train", "test")):
+        image_folder(split, {"a": 4, "b": 4}, seed=seed)
+        images = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.glob(f"{split}/*/*"))
+        start = first if shared else first + 10 * seed
+        patients = list[float | None](range(start, start + len(images)))
+        if split == "test":
+            patients = [None, *map(float, range(start + 1, start + len(images)))]
+        pq.write_table(pa.table({"image": images, "p": patients}), tmp_path / f"{split}.parquet")
+    train, test = (tmp_path / f"{split}.parquet" for split in ("train", "test"))
+    report = compare(train, test, tmp_path / "out", settings={"groups": ("p",)}).report
+    assert (report.status is Status.FAIL) == shared, report.summary
 
 
 @pytest.mark.parametrize("given", [False, True])

@@ -94,7 +94,8 @@ def write_pairs(path: Path, pairs: Iterable[OverlapPair]) -> Path:
 def write_without(path: Path, split: pa.Table, left_out: Collection[str]) -> Path:
     """Write a manifest of a split's images without some of them.
 
-    Those that could not be read are listed: leaving them out is not for us to decide.
+    Those that could not be read are listed: leaving them out is not for us to decide. Where no
+    label is known there is no column of labels: empty cells would be labels that somebody forgot.
 
     Parameters
     ----------
@@ -105,8 +106,10 @@ def write_without(path: Path, split: pa.Table, left_out: Collection[str]) -> Pat
     left_out
         Images that are not listed.
     """
-    rows = zip(*(split[name].to_pylist() for name in split.column_names), strict=True)
-    return _write(path, split.column_names, (row for row in rows if row[0] not in left_out))
+    known = any(split["label"].to_pylist())
+    names = [name for name in split.column_names if known or name != "label"]
+    rows = zip(*(split[name].to_pylist() for name in names), strict=True)
+    return _write(path, names, (row for row in rows if row[0] not in left_out))
 
 
 def write_keep(path: Path, split: pa.Table, pairs: Sequence[OverlapPair]) -> Path:

@@ -135,6 +135,23 @@ class TestOverlap:
         shutil.copy(here / "overlap" / "clean_test.csv", here / "test")
         assert cli("overlap", "train", "test/clean_test.csv", "--output", "b").returncode == 0
 
+    @pytest.mark.parametrize("further", [(), ("patient",)])
+    def test_lists_of_images_without_labels_can_be_looked_at_once_more(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path, further: tuple[str, ...]
+    ) -> None:
+        train, test = splits
+        plant(train, test)
+        images = sorted(path.relative_to(test).as_posix() for path in test.rglob("*.png"))
+        lines = [",".join((image, *("p" for _ in further))) for image in images]
+        (test / "all.csv").write_text("\n".join([",".join(("image", *further)), *lines]) + "\n")
+        assert cli("overlap", "train", "test/all.csv").returncode == 1
+        assert cli("duplicates", "test/all.csv").returncode == 0
+        for file in (here / "overlap" / "clean_test.csv", here / "duplicates" / "keep.csv"):
+            assert set(rows(file)[0]) == {"image", *further}
+            shutil.copy(file, test)
+        done = cli("overlap", "train", "test/clean_test.csv", "--output", "b")
+        assert (done.returncode, cli("duplicates", "test/keep.csv").returncode) == (0, 0)
+
     def test_classes_of_which_a_list_keeps_nothing_are_named(
         self, cli: Cli, splits: tuple[Path, Path], here: Path
     ) -> None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from auditor.table import Table
 
 __all__ = [
+    "MOST_CONFIDENCE",
     "Check",
     "Finding",
     "Fraction",
@@ -32,7 +33,9 @@ Level = Literal["block", "advise", "off"]
 Judges = Literal["candidate", "cost", "data"]
 IntervalMethod = Literal["exact", "wilson"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-Probability = Annotated[float, Field(gt=0.5, lt=1.0, allow_inf_nan=False)]
+MOST_CONFIDENCE = 1 - 1e-9
+"""Shared among many figures, more would be rounded to certainty, which bounds nothing."""
+Probability = Annotated[float, Field(gt=0.5, le=MOST_CONFIDENCE, allow_inf_nan=False)]
 
 
 class Status(StrEnum):

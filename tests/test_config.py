@@ -86,6 +86,11 @@ def complaint(write: Write, run: Callable[..., Audit]) -> Callable[[str], str]:
             4,
             ["checks.top1-accuracy.confidence: give a number above 0.5"],
         ),
+        (
+            HEAD + "[checks.label-order]\nconfidence = 0.9999999999999999\n",
+            4,
+            ["checks.label-order.confidence: give at most 0.999999999, not 0.9999999999999999"],
+        ),
         (HEAD + "[checks.top1-accuracy]\nlevel = 'blok'\n", 4, ["level", '"block"', 'not "blok"']),
         (HEAD + "[checks.top1-accuracy]\nlevle = 'off'\n", 4, ['"levle"', 'did you mean "level"']),
         (HEAD + "[checks]\ntop1-accuracy = 'off'\n", 4, ["checks.top1-accuracy"]),

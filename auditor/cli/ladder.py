@@ -13,7 +13,7 @@ from auditor.cli.layout import hanging, headline, paragraphs, titled, wrapped
 from auditor.cli.options import FiniteRange
 from auditor.naming import short_names
 from auditor.terminal import say
-from auditor.wording import plural, points, quantity, share
+from auditor.wording import limit, plural, points, quantity, share
 from auditor.writing import write_texts
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _NOT_COMPARABLE = 3
+_MOST_CONFIDENCE = 1 - 1e-9
+"""Named here too, because the checks are not imported to show a help text."""
 _NAME, _CLASS = 20, 16
 """Columns that a name may take in a table; it is whole in the report."""
 _NOTHING = "–"
@@ -42,7 +44,7 @@ _COLOURS = {"pays": "green", "does not pay": "red", "not shown": "yellow"}
 )
 @click.option(
     "--confidence",
-    type=FiniteRange(0.5, 1, min_open=True, max_open=True),
+    type=FiniteRange(0.5, _MOST_CONFIDENCE, min_open=True),
     default=0.95,
     show_default=True,
     help="Of every claim, one-sided.",
@@ -121,7 +123,7 @@ def _subject(found: Ladder) -> str:
     return (
         f"{plural(len(found.rungs), 'rung')} on the same {plural(found.test_images, 'test image')}"
         f"{left}, {plural(found.classes, 'class')}; {order}. Brackets hold "
-        f"{100 * found.confidence:g}% bounds, each one-sided."
+        f"{limit(found.confidence)} bounds, each one-sided."
     )
 
 

@@ -97,9 +97,9 @@ def _many(schema: Mapping[str, Any]) -> str:
 def _range(schema: Mapping[str, Any]) -> str:
     bounds = {key: schema[key] for key in _BOUNDS if key in schema}
     if bounds.keys() == {"minimum", "maximum"}:
-        return f" from {bounds['minimum']:g} to {bounds['maximum']:g}"
+        return f" from {bounds['minimum']:.10g} to {bounds['maximum']:.10g}"
     return "".join(
-        f"{',' if n else ''} {_BOUNDS[key]} {value:g}"
+        f"{',' if n else ''} {_BOUNDS[key]} {value:.10g}"
         for n, (key, value) in enumerate(bounds.items())
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from auditor.ladder.latency import latency_remarks
-from auditor.wording import interval, listed, plural, points, roughly, share
+from auditor.wording import interval, limit, listed, plural, points, roughly, share
 
 if TYPE_CHECKING:
     from auditor.ladder.record import Paying, RungRow, SameCost, Step
@@ -57,7 +57,7 @@ def tell(
     if equal:
         return Told(_not_told(equal), remarks, "same cost", None)
     if stop is None:
-        wanted = f"more than {_wanted(min_gain)} at {100 * confidence:g}% confidence"
+        wanted = f"more than {_wanted(min_gain)} at {limit(confidence)} confidence"
         each = "The step up" if len(steps) == 1 else f"Each of the {len(steps)} steps"
         text = f"Scaling pays up to {steps[-1].after}: {each.lower()} gains {wanted}."
         return Told(text, remarks, "pays", None)

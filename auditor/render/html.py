@@ -164,6 +164,7 @@ _FILTERS: dict[str, Any] = {
     "compared": wording.compared,
     "count": wording.count,
     "json": _json,
+    "limit": wording.limit,
     "moment": _moment,
     "p_value": wording.p_value,
     "plural": wording.plural,

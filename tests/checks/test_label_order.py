@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import binom, binomtest
 
-from auditor.check import Status
+from auditor.check import MOST_CONFIDENCE, Status
 from auditor.checks.label_order import LabelOrder
 from auditor.comparison.paired import paired_interval
 from auditor.data.classes import stored_classes
@@ -131,6 +131,13 @@ def test_cycles_share_what_the_confidence_leaves_where_there_are_several(
         assert finding.n is not None
         expected = paired_interval(0, finding.n, finding.n, 1 - 0.05 / len(judged))
         assert finding.interval == pytest.approx(expected)
+
+
+def test_the_most_confidence_can_be_shared_among_many() -> None:
+    """A thousand cycles: what each is given is still told from certainty."""
+    outputs = np.arange(2000) ^ 1
+    outcome = LabelOrder(confidence=MOST_CONFIDENCE).run(_model(2000, 20_000, 1.0, outputs))
+    assert outcome.status is Status.FAIL
 
 
 @pytest.mark.parametrize("accuracy", [0.5, 0.8, 0.95])

@@ -86,6 +86,7 @@ def test_an_unknown_check_is_answered_with_a_suggestion(cli: Cli) -> None:
     [
         ({"type": "integer", "exclusiveMinimum": 0}, "whole number above 0"),
         ({"type": "number", "minimum": 0, "exclusiveMaximum": 2}, "number at least 0, below 2"),
+        ({"type": "number", "maximum": 1 - 1e-9}, "number at most 0.999999999"),
         ({"enum": ["a", "b"]}, '"a" or "b"'),
         ({"anyOf": [{"type": "integer"}, {"const": "all"}, {"type": "null"}]}, "whole number or"),
         ({"type": "array", "items": {"type": "string"}}, "list of texts"),

@@ -9,6 +9,9 @@ from subprocess import CompletedProcess
 import html5lib
 import pytest
 
+from auditor.check import MOST_CONFIDENCE
+from auditor.cli.ladder import _MOST_CONFIDENCE
+
 Cli = Callable[..., CompletedProcess[str]]
 Write = Callable[[str, str], Path]
 SIZES = """
@@ -77,6 +80,35 @@ def test_options(cli: Cli, audited: Callable[..., list[str]]) -> None:
     assert "✓ pays" in eased.stdout
     for bad in (("--min-gain", "-1"), ("--confidence", "1"), ("--confidence", "0.5")):
         assert cli("ladder", *folders, *bad).returncode == 2
+
+
+@pytest.mark.parametrize("confidence", ["0.9999999991", "0.9999999999999999"])
+def test_a_confidence_that_is_next_to_certainty_is_refused(
+    cli: Cli, audited: Callable[..., list[str]], confidence: str
+) -> None:
+    folders = audited(b0=csv(0.8), b1=csv(0.9), b2=csv(0.95))
+    done = cli("ladder", *folders, "--confidence", confidence)
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert f"'--confidence': {confidence} is not in the range 0.5<x<=0.999999999." in said
+
+
+@pytest.mark.parametrize(
+    ("confidence", "said"), [("0.999999999", "99.9999999%"), ("0.99999999", "99.999999%")]
+)
+def test_a_confidence_is_never_rounded_to_certainty(
+    cli: Cli, audited: Callable[..., list[str]], confidence: str, said: str
+) -> None:
+    folders = audited(b0=csv(0.8), b1=csv(0.9), b2=csv(0.99))
+    done = cli("ladder", *folders, "--confidence", confidence, "--output", "out")
+    told = " ".join(done.stdout.split())
+    assert f"Brackets hold {said} bounds" in told
+    assert f"more than 0.5 points at {said} confidence" in told
+    assert Path("out/ladder.html").read_text().count(said) == 3
+
+
+def test_the_border_is_that_of_the_checks() -> None:
+    assert _MOST_CONFIDENCE == MOST_CONFIDENCE
 
 
 def test_it_writes_a_page_and_a_document(cli: Cli, audited: Callable[..., list[str]]) -> None:

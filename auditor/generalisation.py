@@ -128,8 +128,9 @@ def _reach(
     # all are right has no distance from its upper bound.
     low, _ = stats.proportion_intervals(right, n, confidence)
     weight, missed = share / n, n - right
-    total, variance = np.array([weight @ missed]), np.array([weight**2 @ missed])
-    fewest, _ = stats.weighted_count_bounds(total, variance, np.zeros(1), confidence)
+    largest = weight.max(initial=0.0, keepdims=True)
+    total, squares = (np.array([side @ missed]) for side in (weight, (weight / largest) ** 2))
+    fewest, _ = stats.weighted_count_bounds(total, squares, largest, confidence)
     return float(np.linalg.norm(share * (right / n - low))), float((total - fewest)[0])
 
 

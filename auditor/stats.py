@@ -147,7 +147,7 @@ def difference_intervals(
 
 def weighted_count_bounds(
     total: NDArray[np.float64],
-    variance: NDArray[np.float64],
+    squares: NDArray[np.float64],
     largest: NDArray[np.float64],
     confidence: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -158,8 +158,10 @@ def weighted_count_bounds(
 
     Parameters
     ----------
-    total, variance
-        The sums of the counts times their weights, and times their squared weights, of one shape.
+    total, squares
+        The sums of the counts times their weights, and times the squares of what share of the
+        largest each weight is, of one shape. Of weights themselves the square may be too small to
+        be a number.
     largest
         The largest weight, which one more image could add; of that shape.
     confidence
@@ -176,11 +178,13 @@ def weighted_count_bounds(
     >>> [float(bound[0].round(2)) for bound in weighted_count_bounds(3 * one, 3 * one, one, 0.95)]
     [0.82, 7.75]
     """
-    more, spread = total + largest, variance + largest**2
     with np.errstate(invalid="ignore", divide="ignore"):
-        low = variance / total * special.gammaincinv(total**2 / variance, 1 - confidence)
+        scaled = total / largest
+        more, spread = scaled + 1, squares + 1
+        low = squares / scaled * special.gammaincinv(scaled**2 / squares, 1 - confidence)
         high = spread / more * special.gammaincinv(more**2 / spread, confidence)
-    return np.where(total > 0, low, 0.0), np.where(more > 0, high, 0.0)
+    # Beside the largest weight, what has no square weighs nothing.
+    return np.where(squares > 0, largest * low, 0.0), np.where(largest > 0, largest * high, 0.0)
 
 
 def binomial_cdf(

@@ -58,6 +58,44 @@ def test_costs_and_the_cheapest_constant_answer() -> None:
     assert _fraud({}).cost().value == [0.0]
 
 
+@pytest.mark.parametrize("cheap", [1e-300, 1e-160, 1.0])
+def test_a_cost_whose_square_is_no_number_is_bounded(cheap: float) -> None:
+    """All mistakes are of the class whose mistakes cost next to nothing."""
+    found = _deployment([[50, 0], [10, 40]], [0.5, 0.5], {(0, 1): 1.0, (1, 0): cheap}).cost()
+    value, bounds = found.at(0)
+    assert value == pytest.approx(1000 * cheap, rel=1e-9, abs=0)
+    assert value is not None
+    assert bounds is not None
+    low, high = bounds
+    assert 0 <= low < value < high
+    assert high >= 100 * -np.log(0.05) * (1 - 1e-9)  # of the dear ones there may be so many
+
+
+def test_costs_that_are_all_next_to_nothing_are_bounded_alike() -> None:
+    dear, cheap = (_fraud({(0, 1): 100 * unit, (1, 0): unit}).cost() for unit in (1.0, 1e-300))
+    assert np.array(cheap) / 1e-300 == pytest.approx(np.array(dear))
+
+
+def test_false_alarms_from_a_class_that_hardly_comes_are_bounded() -> None:
+    found = _deployment([[90, 10], [5, 95]], [1.0, 1e-300])
+    for figures in (found.false_alarms(), found.precision()):
+        assert not np.isnan(figures).any()
+    low, high = (float(side[0]) for side in found.false_alarms()[1:])
+    assert 0 < low < found.false_alarms().value[0] <= high
+
+
+def test_in_production_it_is_known_what_cheap_mistakes_cost(run: Run, saved: Saved) -> None:
+    audit = run(
+        predictions={"test": saved({"a": {"a": 100}, "b": {"b": 90, "a": 10}})},
+        deployment={
+            "prevalence": {"a": 0.5, "b": 0.5},
+            "costs": {"a": {"b": 1.0}, "b": {"a": 1e-300}},
+        },
+    )
+    summary = audit.check("accuracy-paradox").summary
+    assert "In production the expected cost of 10,000 images is" in summary
+
+
 def test_at_the_shares_of_the_test_set_it_is_the_test_set() -> None:
     rows = [[50, 3, 7], [1, 80, 9], [4, 4, 42]]
     n = np.sum(rows)

@@ -42,7 +42,7 @@ def test_bounds_of_weighted_counts_are_fay_and_feuers(
     total, variance, largest = (
         np.array([figure]) for figure in (weight @ images, weight**2 @ images, weight.max())
     )
-    low, high = stats.weighted_count_bounds(total, variance, largest, confidence)
+    low, high = stats.weighted_count_bounds(total, variance / largest**2, largest, confidence)
     more, spread = total + largest, variance + largest**2
     upper = spread / (2 * more) * chi2.ppf(confidence, 2 * more**2 / spread)
     assert high == pytest.approx(upper)
@@ -51,6 +51,17 @@ def test_bounds_of_weighted_counts_are_fay_and_feuers(
         assert low == pytest.approx(lower)
     else:
         assert low == 0
+
+
+@given(st.integers(0, 400), st.sampled_from([1e-300, 1.0, 1e300]), CONFIDENCE)
+def test_bounds_of_weighted_counts_are_in_the_unit_of_the_weights(
+    count: int, weight: float, confidence: float
+) -> None:
+    once = np.array([float(count)])
+    low, high = stats.weighted_count_bounds(once, once, np.ones(1), confidence)
+    found = stats.weighted_count_bounds(weight * once, once, weight * np.ones(1), confidence)
+    assert found[0] / weight == pytest.approx(low)
+    assert found[1] / weight == pytest.approx(high)
 
 
 @given(st.integers(0, 400), CONFIDENCE)

@@ -143,9 +143,10 @@ class Deployment:
         counted = {(i, j): n for i, j, n in self.confusion.cells()}
         images = np.array([counted.get(pair, 0) for pair in weights])
         weight = np.array(list(weights.values()))
-        total, variance = np.array([weight @ images]), np.array([weight**2 @ images])
-        largest = np.array([weight.max(initial=0.0)])
-        bounds = stats.weighted_count_bounds(total, variance, largest, confidence)
+        largest = weight.max(initial=0.0, keepdims=True)
+        parts = _part(weight, largest)
+        total, squares = (np.array([side @ images]) for side in (weight, parts**2))
+        bounds = stats.weighted_count_bounds(total, squares, largest, confidence)
         return self._known(Estimates(total, *bounds))
 
     def constant_cost(self) -> tuple[int, float] | None:
@@ -218,14 +219,20 @@ class Deployment:
         into, images, each = c.columns[wrong], c.images[wrong], weight[c.rows[wrong]]
         first, second = np.argsort(-weight, kind="stable")[:2]
         largest = np.where(np.arange(k) == first, weight[second], weight[first])
-        total, variance = (
-            np.bincount(into, weights * images, k).astype(float) for weights in (each, each**2)
+        total, squares = (
+            np.bincount(into, weights * images, k).astype(float)
+            for weights in (each, _part(each, largest[into]) ** 2)
         )
-        low, high = stats.weighted_count_bounds(total, variance, largest, confidence)
-        return self._known(Estimates(total, low, np.minimum(high, 1 - self.share)))
+        low, high = stats.weighted_count_bounds(total, squares, largest, confidence)
+        others = np.maximum(1 - self.share, total)  # which 1 - 0.9999… may be rounded below
+        return self._known(Estimates(total, low, np.minimum(high, others)))
 
     def _known(self, found: Estimates) -> Estimates:
         return Estimates(*(side + np.nan for side in found)) if self.unmeasured else found
+
+
+def _part(weight: Floats, largest: Floats) -> Floats:
+    return np.asarray(np.divide(weight, largest, out=np.zeros(len(weight)), where=largest > 0))
 
 
 def _ratio(right: Floats, wrong: Floats) -> Floats:

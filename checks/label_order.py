@@ -208,12 +208,16 @@ def _summary(test: Predictions, renaming: Renaming, order: str, moved: list[Find
     now, then = (
         float(right.mean()) for right in (test.correct, renaming[test.predicted] == test.label)
     )
-    better = f"then {share(then)} of {len(test):,} test images are right, not {share(now)}"
+    are = "is" if len(test) == 1 else "are"
+    better = (
+        f"then {share(then)} of {plural(len(test), 'test image')} {are} right, not {share(now)}"
+    )
     if order:
         head = f"The outputs stand in the {order}, and are read in another"
     else:
         said = listed([finding.note for finding in moved], _SHOWN, "; ")
-        head = f"{len(moved):,} classes have changed places: {said}"
+        have = "has" if len(moved) == 1 else "have"
+        head = f"{plural(len(moved), 'class')} {have} changed places: {said}"
     fix = "give [candidate] classes in the order of the outputs"
     if test.about.get("class_order") == STORED:
         fix = "store them in the checkpoint in the order of the outputs"

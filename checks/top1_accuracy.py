@@ -36,7 +36,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status
-from auditor.wording import beside, limit
+from auditor.wording import beside, limit, plural
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
@@ -74,8 +74,9 @@ class Top1Accuracy(Check):
             return "There is no test image, so there is no accuracy."
         word = "bad: " if finding.observed < self.bad_below else ""
         right = beside(finding.observed, self.min_accuracy, digits=1)
-        text = f"{word}{right} of {finding.n:,} test images are right"
+        n = finding.n or 0
+        text = f"{word}{right} of {plural(n, 'test image')} {'is' if n == 1 else 'are'} right"
         need = f"at least {limit(self.min_accuracy)} is required"
         if finding.status is Status.INCONCLUSIVE:
-            return f"{text.capitalize()}; {need}, which {finding.n:,} images cannot settle."
+            return f"{text.capitalize()}; {need}, which {plural(n, 'image')} cannot settle."
         return f"{text.capitalize()}; {need}."

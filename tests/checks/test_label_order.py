@@ -238,6 +238,21 @@ def test_absent_classes_close_a_cycle() -> None:
     assert 'what is called "d"' not in outcome.summary
 
 
+@pytest.mark.parametrize(
+    ("label", "predicted", "said"),
+    [
+        ([1] * 100, [0] * 100, '1 class has changed places: what is called "a" is "b"; then'),
+        ([0, 1] * 50, [1, 0] * 50, "2 classes have changed places: "),
+    ],
+)
+def test_one_class_that_images_speak_for_is_one(
+    label: list[int], predicted: list[int], said: str
+) -> None:
+    outcome = LabelOrder().run(_predictions("abc", np.array(label), np.array(predicted)))
+    assert outcome.status is Status.FAIL
+    assert outcome.summary.startswith(said)
+
+
 def test_saved_predictions_are_repaired_where_they_were_saved() -> None:
     label = np.arange(100) % 2
     test = replace(_predictions(("cat", "dog"), label, 1 - label), about={})

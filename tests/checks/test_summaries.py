@@ -88,6 +88,21 @@ def test_one_more_class_is_one(confusion: Make) -> None:
     assert summary.endswith("; and 1 more class.")
 
 
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [
+        (
+            1,
+            "100.0% of 1 test image is right; at least 80% is required, which 1 image cannot",
+        ),
+        (2, "100.0% of 2 test images are right; at least 80% is required, which 2 images cannot"),
+    ],
+)
+def test_one_test_image_is_one(confusion: Make, n: int, said: str) -> None:
+    summary = Top1Accuracy().run(confusion({"a": {"a": n}}, ["a", "b"])).summary
+    assert summary.startswith(said)
+
+
 @pytest.mark.parametrize(("limit", "said"), [(0.8, "80%"), (0.9995, "99.95%"), (1 / 3, "33.3")])
 def test_a_limit_is_said_as_it_was_set(confusion: Make, limit: float, said: str) -> None:
     found = confusion({"cat": {"cat": 8, "dog": 2}, "dog": {"dog": 5}})

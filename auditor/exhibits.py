@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from auditor.comparison import Comparison
     from auditor.evidence.calibration import Calibration
     from auditor.evidence.confusion import Confusion
+    from auditor.evidence.counts import ClassCounts
     from auditor.evidence.deployment import Deployment
     from auditor.evidence.predictions import Predictions
     from auditor.evidence.properties import Properties
@@ -249,7 +250,7 @@ def _per_class(
 ) -> tuple[ClassRow, ...]:
     try:
         counts = graph.get("counts")
-        rare, train = counts.rare(), counts.train
+        rare, train = _rare(counts, results), counts.train
     except Unavailable:  # said by the checks that asked for it
         rare, train = frozenset(), None
     right, named = confusion.correct, confusion.predicted
@@ -276,6 +277,13 @@ def _per_class(
     return tuple(sorted(rows, key=lambda row: (not row.rare, row.recall or 0.0, row.name)))
 
 
+def _rare(counts: ClassCounts, results: Sequence[CheckResult]) -> frozenset[str]:
+    """Return the classes that ``rare-class-recall`` treats as rare, or would, where it is off."""
+    options = _options(results, "rare-class-recall")
+    named, also = (options.get(key, ()) for key in ("classes", "per_class"))
+    return counts.rare(options.get("rarity", 0.5), named, also)
+
+
 def _known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
@@ -291,7 +299,7 @@ def _overlap(graph: Graph, results: Sequence[CheckResult]) -> OverlapExhibit | N
     if overlap is None:
         return None
     counts, groups, scenes = (_if_had(graph, name) for name in ("counts", "groups", "scenes"))
-    rare = frozenset() if counts is None else counts.rare()
+    rare = frozenset() if counts is None else _rare(counts, results)
     confidence = _Bounds.of(results, "split-overlap").confidence
     return show_overlap(overlap, graph.get("test"), groups, scenes, rare, confidence)
 

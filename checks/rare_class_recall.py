@@ -86,8 +86,8 @@ class RareClassRecall(Check):
     def run(self, confusion: Confusion, counts: ClassCounts) -> Outcome:
         """Judge the recall of every rare class."""
         self._require_known(confusion.classes)
-        chosen = set(self.classes) or counts.rare(self.rarity)
-        rare = [name for name in confusion.classes if name in chosen or name in self.per_class]
+        chosen = counts.rare(self.rarity, self.classes, self.per_class)
+        rare = [name for name in confusion.classes if name in chosen]
         findings = self._corrected([self._judge(name, confusion, len(rare)) for name in rare])
         return Outcome.of(findings, self._summary(findings) if findings else _nothing(counts))
 

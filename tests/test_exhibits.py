@@ -92,6 +92,39 @@ def test_the_overlap_is_bounded_as_its_check_does(
     assert shown.classes[0].interval == told
 
 
+@pytest.mark.parametrize(
+    ("options", "rare"),
+    [
+        ({}, {"c"}),
+        ({"rarity": 0.01}, set()),
+        ({"classes": ["b"]}, {"b"}),
+        ({"classes": ["b"], "per_class": {"a": 0.5}}, {"a", "b"}),
+        ({"per_class": {"b": 0.5}}, {"b", "c"}),
+    ],
+)
+def test_rare_is_what_the_check_treats_as_rare(
+    run: Callable[..., Audit],
+    image_folder: Callable[..., Path],
+    options: dict[str, Any],
+    rare: set[str],
+) -> None:
+    sizes = {"a": 18, "b": 18, "c": 4}
+    data = {name: image_folder(name, sizes) for name in ("train", "test")}
+    for name in "abc":  # only of classes with a copy the overlap has a row
+        shutil.copy(data["train"] / name / "0000.png", data["test"] / name / "copy.png")
+    audit = run(
+        data=data,
+        predictions={"test": _saved(data["test"])},
+        checks={"rare-class-recall": options},
+    )
+    findings = audit.check("rare-class-recall").findings
+    assert {finding.subject for finding in findings} == rare
+    shown = audit.exhibits
+    assert {row.name for row in shown.per_class if row.rare} == rare
+    assert shown.overlap is not None
+    assert {row.name for row in shown.overlap.classes if row.rare} == rare
+
+
 def _saved(folder: Path) -> Path:
     """Predict a for all images, of which half are."""
     images = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
@@ -99,13 +99,27 @@ class ClassCounts:
             if (given := getattr(self, name)) is not None:
                 object.__setattr__(self, name, MappingProxyType(given))
 
-    def rare(self, factor: float = 0.5) -> frozenset[str]:
+    def rare(
+        self, factor: float = 0.5, named: Iterable[str] = (), also: Iterable[str] = ()
+    ) -> frozenset[str]:
         """Return the classes whose share is below ``factor / K`` wherever it is known.
 
         In the training data, for the candidate learnt little of them; in the test set and in
         production, for they move no average. A class without any training image or test image is
         rare; one that production does not hold is not rare there.
+
+        Parameters
+        ----------
+        factor
+            As above, with K classes.
+        named
+            Classes that are rare instead of those, where there are any.
+        also
+            Classes that are rare besides.
         """
+        return (frozenset(named) or self._by_share(factor)).union(also)
+
+    def _by_share(self, factor: float) -> frozenset[str]:
         sides = [self.test] if self.train is None else [self.test, self.train]
         shares: list[dict[str, float]] = [
             {name: side.get(name, 0) for name in self.classes} for side in sides

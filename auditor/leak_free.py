@@ -8,7 +8,6 @@ without the overlapping ones.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from auditor.check import Check, Finding, Level, Status
 from auditor.errors import Unavailable
@@ -55,8 +54,7 @@ def view_without(graph: Graph, images: frozenset[str]) -> Graph:
         return view
     if earlier is None or earlier.predictions is None:
         return view
-    kept = replace(earlier, predictions=earlier.predictions.without(images))
-    return view.replacing("baseline", kept)
+    return view.replacing("baseline", earlier.without(images))
 
 
 def rests_on_predictions(check: Check, level: Level, graph: Graph) -> bool:

@@ -12,7 +12,7 @@ from auditor.cli.given import PATH
 from auditor.cli.layout import hanging, paragraphs, titled, wrapped
 from auditor.naming import one_line
 from auditor.terminal import say
-from auditor.wording import STATUS, interval, listed, p_value, points, share
+from auditor.wording import STATUS, interval, listed, p_value, plural, points, share
 from auditor.writing import write_texts
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def command(baseline: Path, candidate: Path, output: Path | None) -> int:
 
     BASELINE and CANDIDATE are audit.json files or the folders that hold them. Shows the accuracy
     difference with its interval, the images that only one of the two models got right, the classes
-    that fell most, and what is different in the checks and in the configuration.
+    that fell most, and what is different in the checks and in the configuration. Test images with a
+    copy in the training data are left out, wherever one of the audits found them.
 
     \b
     auditor diff audits/main audit
@@ -100,7 +101,7 @@ def _parts(found: Diff) -> list[str]:
             click.style(wrapped(f"? Not comparable: {one_line(found.not_comparable)}"), fg="yellow")
         )
     else:
-        parts += _comparison(found.comparison)
+        parts += _comparison(found.comparison, found.left_out)
     return [
         *parts,
         titled("Checks", map(hanging, map(_check, found.checks))),
@@ -109,8 +110,13 @@ def _parts(found: Diff) -> list[str]:
     ]
 
 
-def _comparison(versus: BaselineExhibit) -> Iterator[str]:
+def _comparison(versus: BaselineExhibit, left_out: int) -> Iterator[str]:
     yield wrapped(_accuracy(versus))
+    if left_out:
+        yield wrapped(
+            f"Left out: {plural(left_out, 'test image')} with a copy in the training data of "
+            "either audit"
+        )
     if versus.mcnemar_exact is not None and versus.mcnemar_mid_p is not None:
         yield wrapped(
             f"{versus.overall.lost:,} lost, {versus.overall.won:,} won, "

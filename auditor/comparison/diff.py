@@ -10,6 +10,7 @@ from auditor.comparison import Comparison, NotComparable, compare
 from auditor.comparison.exhibit import beside
 from auditor.policy import shown_status
 from auditor.record import Audit, BaselineExhibit, CheckResult, Record
+from auditor.wording import plural
 
 if TYPE_CHECKING:
     from auditor.evidence.baseline import Baseline
@@ -65,6 +66,8 @@ class Diff(Record):
     comparison: BaselineExhibit | None
     not_comparable: str
     """Why there is no comparison; empty where there is one."""
+    left_out: int = 0
+    """Test images with a copy in the training data of either, which are not compared."""
 
 
 def diff(baseline: Baseline, candidate: Baseline) -> Diff:
@@ -76,7 +79,8 @@ def diff(baseline: Baseline, candidate: Baseline) -> Diff:
         As ``read_baseline`` returns them.
     """
     before, after = baseline.audit, candidate.audit
-    comparison, reason = _compared(baseline, candidate)
+    leaked = _leaked(baseline, candidate)
+    comparison, reason = _compared(baseline, candidate, leaked)
     old, new = before.data.classes, after.data.classes
     return Diff(
         baseline=_side(before),
@@ -88,15 +92,29 @@ def diff(baseline: Baseline, candidate: Baseline) -> Diff:
         checks=tuple(_checks(before, after)),
         comparison=comparison and beside(comparison, before.candidate.name, after.candidate.name),
         not_comparable=reason,
+        left_out=len(leaked) if comparison else 0,
     )
 
 
-def _compared(baseline: Baseline, candidate: Baseline) -> tuple[Comparison | None, str]:
+def _leaked(*sides: Baseline) -> frozenset[str]:
+    """Return the predicted test images that the training data of either holds."""
+    known = frozenset[str]().union(*(side.overlapping or () for side in sides))
+    predicted = (side.predictions.images for side in sides if side.predictions is not None)
+    return known.intersection(frozenset[str]().union(*predicted))
+
+
+def _compared(
+    baseline: Baseline, candidate: Baseline, leaked: frozenset[str]
+) -> tuple[Comparison | None, str]:
+    before, after = (side.without(leaked) for side in (baseline, candidate))
     try:
-        if candidate.predictions is None:
-            raise NotComparable(candidate.missing)
-        pictures = candidate.pictures
-        return compare(candidate.predictions, baseline, pictures=pictures), ""
+        if after.predictions is None:
+            raise NotComparable(after.missing)
+        if leaked and not len(after.predictions):
+            raise NotComparable(
+                f"all {plural(len(leaked), 'test image')} overlap the training data"
+            )
+        return compare(after.predictions, before, pictures=after.pictures), ""
     except NotComparable as reason:
         return None, str(reason)
 

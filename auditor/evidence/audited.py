@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from auditor.belongings import RECORD
 from auditor.errors import InputError, Unavailable
 from auditor.policy import decide_verdict
+from auditor.provider import Stored
 from auditor.record import Audit
 from auditor.store import EVIDENCE
 
@@ -19,7 +20,16 @@ if TYPE_CHECKING:
     from auditor.comparison.comparable import Pictures
     from auditor.evidence.predictions import Predictions
 
-__all__ = ["open_stored", "read_audit", "read_pictures", "read_predictions"]
+__all__ = [
+    "open_stored",
+    "read_as_written",
+    "read_audit",
+    "read_overlapping",
+    "read_pictures",
+    "read_predictions",
+]
+
+Kept = TypeVar("Kept", bound=Stored)
 
 _PREDICTIONS = ("image", "label", "predicted", "true_probability", "representative", "error")
 _DIGESTS = ("bytes_digest", "pixels_digest")
@@ -136,6 +146,30 @@ def read_pictures(stored: Any) -> Pictures:
     images, *digests = (table[name].to_pylist() for name in ("image", *_DIGESTS))
     known = (row for row in zip(images, *digests, strict=True) if row[1] is not None)
     return {image: (of_file, of_pixels) for image, of_file, of_pixels in known}
+
+
+def read_overlapping(stored: Any) -> frozenset[str]:
+    """Read which test images have a copy in the training data.
+
+    Raises
+    ------
+    Unavailable
+        Where they are stored as another version did.
+    """
+    from auditor.evidence.overlap import Overlap
+
+    return read_as_written(Overlap, stored).test_images
+
+
+def read_as_written(kind: type[Kept], stored: Any) -> Kept:
+    """Read evidence of a kind whole; raises ``Unavailable`` as above."""
+    try:
+        return kind.from_table(stored.read())
+    except (KeyError, TypeError, ValueError) as error:
+        raise Unavailable(
+            f"its {kind.__name__.lower()} was stored by another version of Auditor ({error}); "
+            "audit it again"
+        ) from None
 
 
 def _columns(stored: Any, names: Sequence[str]) -> pa.Table:

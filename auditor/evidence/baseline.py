@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from auditor.comparison.comparable import Pictures
 from auditor.config import Config
 from auditor.errors import Unavailable
-from auditor.evidence.audited import open_stored, read_audit, read_pictures, read_predictions
+from auditor.evidence.audited import (
+    open_stored,
+    read_audit,
+    read_overlapping,
+    read_pictures,
+    read_predictions,
+)
 from auditor.provider import derive
 from auditor.record import Audit
 
@@ -17,6 +24,8 @@ if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
 
 __all__ = ["Baseline", "baseline", "read_baseline"]
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +42,21 @@ class Baseline:
         Why they cannot, as a sentence; empty where they can.
     pictures
         Digests of its test images; None where they were not looked at, or are not kept.
+    overlapping
+        Test images with a copy in its training data; None where the audit did not look.
     """
 
     audit: Audit
     predictions: Predictions | None
     missing: str = ""
     pictures: Pictures | None = None
+    overlapping: frozenset[str] | None = None
+
+    def without(self, images: frozenset[str]) -> Baseline:
+        """Return the same audit, some test images left out of its predictions."""
+        if self.predictions is None or not images:
+            return self
+        return replace(self, predictions=self.predictions.without(images))
 
 
 @derive
@@ -69,11 +87,16 @@ def read_baseline(path: Path) -> Baseline:
         predictions = read_predictions(open_stored(file, audit, "test"))
     except Unavailable as reason:
         return Baseline(audit, None, reason.reason)
-    return Baseline(audit, predictions, pictures=_pictures(file, audit))
+    return Baseline(
+        audit,
+        predictions,
+        pictures=_if_kept(file, audit, "test_signatures", read_pictures),
+        overlapping=_if_kept(file, audit, "overlap", read_overlapping),
+    )
 
 
-def _pictures(file: Path, audit: Audit) -> Pictures | None:
+def _if_kept(file: Path, audit: Audit, name: str, read: Callable[[Any], Kept]) -> Kept | None:
     try:
-        return read_pictures(open_stored(file, audit, "test_signatures"))
+        return read(open_stored(file, audit, name))
     except Unavailable:
         return None

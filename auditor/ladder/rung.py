@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from auditor.errors import Unavailable
-from auditor.evidence.audited import open_stored, read_audit, read_pictures, read_predictions
-from auditor.provider import Stored
+from auditor.evidence.audited import (
+    open_stored,
+    read_as_written,
+    read_audit,
+    read_overlapping,
+    read_pictures,
+    read_predictions,
+)
 from auditor.record import Audit
 
 if TYPE_CHECKING:
@@ -18,9 +24,6 @@ if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
 
 __all__ = ["Rung", "read_rung"]
-
-
-Kept = TypeVar("Kept", bound=Stored)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,32 +108,16 @@ def _learnt(stored: Any) -> Predictions:
     return train if train.representative is None else train.where(train.representative)
 
 
-def _overlapping(stored: Any) -> frozenset[str]:
-    from auditor.evidence.overlap import Overlap
-
-    return _as_written(Overlap, stored).test_images
-
-
 def _latency(stored: Any) -> Latency:
     from auditor.evidence.latency import Latency
 
-    return _as_written(Latency, stored)
-
-
-def _as_written(kind: type[Kept], stored: Any) -> Kept:
-    try:
-        return kind.from_table(stored.read())
-    except (KeyError, TypeError, ValueError) as error:
-        raise Unavailable(
-            f"its {kind.__name__.lower()} was stored by another version of Auditor ({error}); "
-            "audit it again"
-        ) from None
+    return read_as_written(Latency, stored)
 
 
 _READ: Mapping[str, Callable[[Any], Any]] = {
     "test": read_predictions,
     "train": _learnt,
     "test_signatures": read_pictures,
-    "overlap": _overlapping,
+    "overlap": read_overlapping,
     "latency": _latency,
 }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -192,6 +193,85 @@ def test_of_saved_predictions_too(
     done = cli("diff", "x", "y", "--output", "out")
     assert "  a/0000.png: a → b\n" in done.stdout
     assert Path("out/diff.html").read_text().count("data:image/jpeg") == 5
+
+
+@pytest.fixture
+def beside_training(
+    cli: Cli, image_folder: Callable[..., Path], write: Callable[[str, str], Path]
+) -> Callable[..., None]:
+    """Audit a model that is wrong on so many images of a, beside training with copies of some."""
+
+    def audited(side: str, wrong: range, copies: int, *, look: bool = True) -> None:
+        train = image_folder(f"train-{side}", {"a": 12, "b": 12})
+        for k in range(copies):
+            shutil.copy(f"test/a/{k:04}.png", train / "a" / f"copy-{k}.png")
+        names = [f"{label}/{k:04}.png" for label in "ab" for k in range(12)]
+        said = [
+            f"{name},{name[0]},{'b' if i in wrong else name[0]}" for i, name in enumerate(names)
+        ]
+        write(f"{side}.csv", "\n".join(["image,label,predicted", *said]))
+        data = ("--test", "test", *(("--train", train.name) if look else ()))
+        cli("run", "--predictions", f"{side}.csv", *data, "--output", side)
+
+    image_folder("test", {"a": 12, "b": 12})
+    return audited
+
+
+@pytest.mark.parametrize("order", [("x", "y"), ("y", "x")])
+def test_images_that_training_holds_are_left_out(
+    cli: Cli, beside_training: Callable[..., None], order: tuple[str, str]
+) -> None:
+    """The candidate knows by heart what the baseline had wrong; either audit may have found it."""
+    beside_training("x", range(4), 0, look=False)
+    beside_training("y", range(8, 10), 4)
+    done = cli("diff", *order, "--output", "out")
+    said = " ".join(done.stdout.split())
+    after = "100.00% → 90.00%: −10.00" if order == ("x", "y") else "90.00% → 100.00%: +10.00"
+    assert f"Accuracy {after} points [" in said
+    assert "on the same 20 images Left out: 4 test images with a copy in the training data" in said
+    page = Path("out/diff.html").read_text()
+    html5lib.HTMLParser(strict=True).parse(page)
+    assert "Left out: 4 test images with a copy in the training data of either audit." in page
+    assert json.loads(Path("out/diff.json").read_text())["left_out"] == 4
+
+
+def test_where_training_holds_none_all_are_compared(
+    cli: Cli, beside_training: Callable[..., None]
+) -> None:
+    beside_training("x", range(4), 0, look=False)
+    beside_training("y", range(8, 10), 0)
+    done = cli("diff", "x", "y", "--output", "out")
+    assert "on the same 24 images" in " ".join(done.stdout.split())
+    assert "Left out" not in done.stdout + Path("out/diff.html").read_text()
+    assert json.loads(Path("out/diff.json").read_text())["left_out"] == 0
+
+
+def test_where_training_holds_all_nothing_is_compared(
+    cli: Cli, beside_training: Callable[..., None]
+) -> None:
+    beside_training("x", range(4), 0)
+    beside_training("y", range(8, 10), 4)
+    shutil.copytree("test", "train-z")
+    cli("run", "--predictions", "y.csv", "--test", "test", "--train", "train-z", "--output", "z")
+    done = cli("diff", "x", "z")
+    assert done.returncode == 3
+    assert "? Not comparable: all 24 test images overlap the training data" in done.stdout
+
+
+@pytest.mark.parametrize("copies", [0, 4])
+def test_the_report_says_how_many_of_what_it_compares_training_holds(
+    cli: Cli, beside_training: Callable[..., None], copies: int
+) -> None:
+    beside_training("x", range(4), 0)
+    beside_training("y", range(8, 10), copies)
+    given = ("--predictions", "y.csv", "--test", "test", "--train", "train-y", "--baseline", "x")
+    cli("run", *given, "--output", "z")
+    page = Path("z/report.html").read_text()
+    html5lib.HTMLParser(strict=True).parse(page)
+    section = page.partition('<section id="baseline"')[2].partition("</section>")[0]
+    assert "The candidate beside the baseline" in section
+    said = "Included: 4 test images with a copy in the training data" in section
+    assert said is bool(copies)
 
 
 def test_what_is_not_comparable_is_named(cli: Cli, old: str, saved: Saved) -> None:

@@ -41,6 +41,8 @@ class Family:
         Of each one-sided test, in (0, 1); p-values after the correction are held to what it leaves.
     interval
         The bounds by which it is told how many more samples would settle a test.
+    least_p
+        The least that some of the p-values were looked for down to; 0 where all are exact.
     """
 
     p_values: NDArray[np.float64]
@@ -48,6 +50,7 @@ class Family:
     what: str
     confidence: float
     interval: IntervalMethod = "exact"
+    least_p: float = 0.0
 
     @property
     def size(self) -> int:
@@ -72,13 +75,17 @@ class Family:
         """Return the finding of test ``i``; a failure that is not upheld is inconclusive."""
         if finding.status is not Status.FAIL or self.size < 2:
             return finding
-        said = f"{self.method} over {self.size:,} {self.what}: p {p_value(self.adjusted[i])}"
+        said = f"{self.method} over {self.size:,} {self.what}: p {self._said(self.adjusted[i])}"
         if self.upheld[i]:
             return finding.model_copy(update={"note": said})
         note = f"on the wrong side by itself, but not surely so among so many ({said})"
         if finding.unit == "share":
             note += f"; {self._what_would_settle(finding)}"
         return finding.model_copy(update={"status": Status.INCONCLUSIVE, "note": note})
+
+    def _said(self, adjusted: float) -> str:
+        # Below the least is only what was not looked for, and the correction multiplies.
+        return p_value(adjusted, least=self.size * self.least_p * (adjusted >= self.least_p))
 
     def _what_would_settle(self, finding: Finding) -> str:
         n, limit, confidence = finding.n or 0, finding.limit or 0.0, self.confidence

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from auditor.check import IntervalMethod
 
 __all__ = [
+    "LEAST_P",
+    "MOST_P",
     "Bounds",
     "Interval",
     "benjamini_hochberg",
@@ -42,6 +44,9 @@ __all__ = [
 
 Bounds = Callable[[float], tuple[float, float]]
 """Confidence → lower and upper bound, each one-sided, which part as the confidence grows."""
+_MOST = 1 - 1e-12
+LEAST_P, MOST_P = 1 - _MOST, 0.5
+"""Between which the p-value that belongs to some bounds is looked for."""
 
 
 class Interval(NamedTuple):
@@ -246,8 +251,8 @@ def excess_p_value(
 def p_above(bounds: Bounds, limit: float) -> float:
     """Return the p-value of "the figure is at most ``limit``".
 
-    It is the least 1 - confidence at which the lower bound is above the limit, from 1e-12 up to
-    0.5.
+    It is the least 1 - confidence at which the lower bound is above the limit, from ``LEAST_P`` up
+    to ``MOST_P``: either end is returned where it would lie beyond.
 
     >>> round(p_above(lambda c: proportion_interval(90, 100, c), 0.85), 3)
     0.099
@@ -263,11 +268,11 @@ def p_below(bounds: Bounds, limit: float) -> float:
 def _least_level(clearance: Callable[[float], float]) -> float:
     from scipy import optimize
 
-    least, most = 0.5, 1 - 1e-12
+    least, most = 1 - MOST_P, _MOST
     if clearance(least) <= 0:
-        return 1 - least
+        return MOST_P
     if clearance(most) > 0:
-        return 1 - most
+        return LEAST_P
     return float(1 - optimize.brentq(clearance, least, most))
 
 

@@ -124,12 +124,20 @@ def _certain(digits: int) -> tuple[str, str]:
     return f"{0:.{digits}%}", f"{1:.{digits}%}"
 
 
-def p_value(value: float, digits: int = 2) -> str:
+def p_value(value: float, digits: int = 2, *, least: float = 0.0, most: float = math.inf) -> str:
     """Return a p-value with its sign of equality, and a bound where the arithmetic ends.
+
+    What was not looked for below ``least`` or above ``most`` is a bound there, too.
 
     >>> p_value(0.00123), p_value(0.0)
     ('= 0.0012', '< 1e-300')
+    >>> p_value(0.5, most=0.5), p_value(2e-12, least=3e-12)
+    ('≥ 0.5', '≤ 2e-12')
     """
+    if value >= most:
+        return f"≥ {most:g}"
+    if 0 < value <= least:
+        return f"≤ {value:.{digits}g}"
     return f"= {value:.{digits}g}" if value >= 1e-300 else "< 1e-300"
 
 

@@ -93,13 +93,15 @@ class PrecisionRecallGap(Check):
         return Outcome.of(findings, self._summary(findings, len(confusion.classes)))
 
     def _corrected(self, findings: list[Finding], confusion: Confusion) -> list[Finding]:
+        from auditor import stats
         from auditor.multiplicity import Family, rate_p_values
 
         p_values = rate_p_values(findings)
         for i, finding in enumerate(findings):
             if finding.metric == _GAP:
                 p_values[i] = self._gap_p_value(finding, confusion)
-        family = Family(p_values, "Benjamini–Hochberg", "figures", self.confidence, self.interval)
+        how = self.confidence, self.interval, stats.LEAST_P
+        family = Family(p_values, "Benjamini–Hochberg", "figures", *how)
         return [family.judge(i, finding) for i, finding in enumerate(findings)]
 
     def _gap_p_value(self, finding: Finding, confusion: Confusion) -> float:

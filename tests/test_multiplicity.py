@@ -249,6 +249,18 @@ def test_gaps_are_judged_by_the_p_values_they_are_given() -> None:
     assert family.judge(1, fails).status is Status.FAIL
 
 
+@pytest.mark.parametrize(
+    ("p", "least", "said"), [(1e-12, 1e-12, "p ≤ 2e-12"), (1e-12, 0.0, "p = 2e-12")]
+)
+def test_what_was_not_looked_for_further_down_is_a_bound(p: float, least: float, said: str) -> None:
+    low = Finding.rate("a", "recall", 0, 9, LIMIT, 0.95)
+    p_values = np.array([p, 0.9])
+    family = Family(p_values, "Benjamini–Hochberg", "figures", 0.95, least_p=least)
+    assert family.judge(0, low).note.endswith(said)
+    exact = Family(p_values * [1e-9, 1], "Benjamini–Hochberg", "figures", 0.95, least_p=least)
+    assert exact.judge(0, low).note.endswith("p = 2e-21")
+
+
 def test_p_values_of_findings_are_those_of_their_counts() -> None:
     rates = [(29, 30), (0, 7), (7, 7), (0, 0)]
     findings = [Finding.rate("c", "recall", *rate, LIMIT, 0.95) for rate in rates]

@@ -112,7 +112,10 @@ class Step(Record):
     mcnemar_mid_p: float
     state: Paying | SameCost
     p_pays: float
-    """One-sided, that the gain is at most the minimum; Holm's over the steps."""
+    """One-sided, that the gain is at most the minimum; Holm's over the steps.
+
+    Before the correction this and the next are looked for from 1e-12 up to 0.5 and end there.
+    """
     p_does_not_pay: float
     """One-sided, that the gain is at least the minimum; Holm's over the steps."""
     images_to_settle: int | None = None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from auditor import stats
 from auditor.render.html import page
 from auditor.render.ladder_plot import draw_by_latency, draw_by_macs
+from auditor.wording import p_value
 
 if TYPE_CHECKING:
     from auditor.ladder import Ladder
@@ -36,4 +39,11 @@ def html_ladder(ladder: Ladder) -> str:
         chips=_CHIPS,
         by_macs=draw_by_macs(ladder),
         by_latency=draw_by_latency(ladder),
+        searched=partial(_searched, len(ladder.steps)),
     )
+
+
+def _searched(steps: int, p: float) -> str:
+    """Write a p-value that was looked for, and corrected over the steps."""
+    least = steps * stats.LEAST_P
+    return p_value(p, least=least, most=stats.MOST_P).removeprefix("= ")

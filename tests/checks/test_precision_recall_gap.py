@@ -164,6 +164,17 @@ def test_the_family_is_named(confusion: Make) -> None:
     assert all(note.startswith("Benjamini–Hochberg over 93 figures: p ") for note in notes)
 
 
+@pytest.mark.parametrize(("n", "said"), [(2000, "p ≤ 1.5e-12"), (40, "p = ")])
+def test_a_gap_that_is_surer_than_was_looked_for_has_a_bound(
+    confusion: Make, n: int, said: str
+) -> None:
+    found = confusion({"a": {"a": n, "b": n}, "b": {"b": 3 * n}})
+    outcome = PrecisionRecallGap(min_recall=0.6).run(found)
+    gaps = [f for f in outcome.findings if f.unit == "points" and f.subject == "a"]
+    assert [f.status for f in gaps] == [Status.FAIL]
+    assert said in gaps[0].note
+
+
 def test_many_failures_uphold_each_other(confusion: Make) -> None:
     low = {f"low{i}": {f"low{i}": 11, "good": 8} for i in range(30)}
     found = confusion({"good": {"good": 5000}} | low)

@@ -49,6 +49,19 @@ def test_it_says_where_scaling_stops(page: str) -> None:
     assert "✗</span> does not pay" in page
 
 
+def test_a_p_value_at_an_end_of_its_search_is_a_bound(rungs: list[Rung]) -> None:
+    found = climb(rungs)
+    assert [step.p_pays for step in found.steps] == pytest.approx([2e-12, 0.5], rel=1e-3)
+    assert '<td class="num">≤ 2e-12</td><td class="num">≥ 0.5</td>' in html_ladder(found)
+
+
+def test_a_p_value_within_is_none(said: Said, rung: Make) -> None:
+    near = ([k % 100 < share for k in range(3000)] for share in (80, 81))
+    page = html_ladder(climb([rung(f"{i}", said(right)) for i, right in enumerate(near)]))
+    assert "≤ " not in page
+    assert page.count("≥ ") == 1  # that it does not pay
+
+
 def test_the_plot_carries_its_numbers(page: str) -> None:
     (alt,) = re.findall(r'<img class="day" [^>]*alt="([^"]*)"', page)
     assert "b0: 10 MACs, 70.0%, 100.0% on training images" in alt

@@ -87,7 +87,7 @@ class AccuracyParadox(Check):
 
     id = "accuracy-paradox"
     title = "Accuracy is real, and hides no missed class"
-    version = 5
+    version = 6
     level = "block"
 
     max_gap: Fraction = 0.10

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from auditor.errors import first_line
 from auditor.models.onnx import read_graph
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ _SCALES: dict[str, tuple[int, ...]] = {
 """Operator → which inputs are scales and zero points: they belong to the numbers' format."""
 _INTEGERS: dict[str, tuple[int, ...]] = {"DequantizeLinear": (0,), "QLinearConv": (8,)}
 """Operator → which inputs are weights though they are whole numbers of full width, as biases."""
+_BESIDE = "session.model_external_initializers_file_folder_path"
 _NARROW = ("INT8", "UINT8", "INT4", "UINT4", "INT2", "UINT2", "FLOAT8", "FLOAT4")
 
 Shapes = dict[str, tuple[int, ...]]
@@ -61,7 +64,7 @@ def count_onnx(path: Path, taken: GraphInput, size: tuple[int, int, int]) -> Cou
     """
     model = read_graph(path)
     parameters, packed = _parameters(model)
-    counted = _multiplied(model, taken, size)
+    counted = _multiplied(model, path.parent, taken, size)
     if isinstance(counted, str):
         return Counted(None if packed else parameters, None, None, (counted,))
     macs, activations = counted
@@ -71,7 +74,7 @@ def count_onnx(path: Path, taken: GraphInput, size: tuple[int, int, int]) -> Cou
 
 
 def _multiplied(
-    model: onnx.ModelProto, taken: GraphInput, size: tuple[int, int, int]
+    model: onnx.ModelProto, folder: Path, taken: GraphInput, size: tuple[int, int, int]
 ) -> tuple[int, int] | str:
     """Return MACs and activations of one image, or why they are not known."""
     import onnx
@@ -79,19 +82,51 @@ def _multiplied(
     others = sorted({node.op_type for node in model.graph.node if _is_other(node)})
     if others:
         return f"{', '.join(others)} in the graph is not counted"
-    counted = [node for node in model.graph.node if node.op_type in _MULTIPLY]
-    if not counted:
+    if not any(node.op_type in _MULTIPLY for node in model.graph.node):
         return "the graph holds no convolution and no matrix product"
     try:
-        shapes = _shapes(model, taken, size)
-        outputs = [prod(shapes[node.output[0]]) for node in counted]
-        macs = sum(n * _products(node, shapes) for node, n in zip(counted, outputs, strict=True))
-    except (KeyError, onnx.shape_inference.InferenceError) as error:
-        return (
-            f"the shapes in the graph cannot be told ({error}); export it for a fixed number of "
-            "images"
-        )
+        return _summed(model, taken, size)
+    except (KeyError, onnx.shape_inference.InferenceError):
+        pass  # arithmetic on shapes, as TensorFlow's padding is exported
+    try:
+        return _summed(_folded(model, folder), taken, size)
+    except Exception as error:  # the errors of ONNX Runtime have no common base
+        free = taken.fewest != taken.most
+        advice = "; export it for a fixed number of images" if free else ""
+        return f"the shapes in the graph cannot be told ({first_line(error)}){advice}"
+
+
+def _summed(
+    model: onnx.ModelProto, taken: GraphInput, size: tuple[int, int, int]
+) -> tuple[int, int]:
+    """Return MACs and activations of one image; `model` then states no shape but its input's."""
+    shapes = _shapes(model, taken, size)
+    counted = [node for node in model.graph.node if node.op_type in _MULTIPLY]
+    outputs = [prod(shapes[node.output[0]]) for node in counted]
+    macs = sum(n * _products(node, shapes) for node, n in zip(counted, outputs, strict=True))
     return macs // taken.fewest, sum(outputs) // taken.fewest
+
+
+def _folded(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    """Return a graph in which ONNX Runtime has worked out what follows from its input's shape.
+
+    Weights that lie beside it are read from `folder`.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 4
+    options.add_session_config_entry(_BESIDE, str(folder.resolve()))
+    with tempfile.TemporaryDirectory() as made:
+        file = Path(made) / "folded.onnx"
+        options.optimized_model_filepath = str(file)
+        given = model.SerializeToString()
+        onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+        folded = read_graph(file)
+    if others := sorted({node.op_type for node in folded.graph.node if _is_other(node)}):
+        raise ValueError(f"ONNX Runtime made {', '.join(others)} of it")
+    return folded
 
 
 def _is_other(node: onnx.NodeProto) -> bool:

@@ -207,7 +207,10 @@ def test_its_cost_does_not_follow_shapes_that_it_states(
     assert cost.activations == 4 * 32 * 32 + 3
 
 
-def test_a_shape_that_cannot_be_told_is_no_cost(network: Network, write_onnx: Write) -> None:
+@pytest.mark.parametrize("batch", ["n", 1])
+def test_a_shape_that_cannot_be_told_is_no_cost(
+    network: Network, write_onnx: Write, batch: str | int
+) -> None:
     """A reshape by a value of the image: only the file says what comes of it."""
 
     def change(model: onnx.ModelProto) -> None:
@@ -222,9 +225,57 @@ def test_a_shape_that_cannot_be_told_is_no_cost(network: Network, write_onnx: Wr
             model.graph.node.insert(at, node)
         model.graph.value_info.append(helper.make_tensor_value_info("f", TensorProto.FLOAT, (1, 4)))
 
-    cost = rewritten(write_onnx(network), change)
+    cost = rewritten(write_onnx(network, shape=(batch, 3, SIDE, SIDE)), change)
     assert cost.macs is None
     assert cost.unknown[0].startswith("the shapes in the graph cannot be told")
+    assert ("export it for a fixed number" in cost.unknown[0]) == (batch == "n")
+
+
+def _padded(path: Path) -> None:
+    """Pad before the convolution by what its input's shape says, as TensorFlow does."""
+    model = onnx.load(str(path))
+    values: dict[str, np.ndarray[Any, Any]] = {
+        "two": np.array([2, 2], np.float32),
+        "no_edge": np.zeros(2, np.int64),
+        "one": np.ones(2, np.int64),
+        "height_and_width": np.array([2, 3], np.int64),
+    }
+    model.graph.initializer.extend(numpy_helper.from_array(v, n) for n, v in values.items())
+    conv = next(node for node in model.graph.node if node.op_type == "Conv")
+    conv.input[0] = "padded"
+    del conv.attribute[:]
+    conv.attribute.append(helper.make_attribute("strides", [2, 2]))
+    floating, whole = TensorProto.FLOAT, TensorProto.INT64
+    arithmetic = [
+        helper.make_node("Shape", ["images"], ["shape"]),
+        helper.make_node("Gather", ["shape", "height_and_width"], ["sides"]),
+        helper.make_node("Cast", ["sides"], ["exact"], to=floating),
+        helper.make_node("Div", ["exact", "two"], ["halves"]),
+        helper.make_node("Ceil", ["halves"], ["steps"]),
+        helper.make_node("Mul", ["steps", "two"], ["covered"]),
+        helper.make_node("Sub", ["covered", "exact"], ["less"]),
+        helper.make_node("Cast", ["less"], ["some"], to=whole),
+        helper.make_node("Concat", ["no_edge", "no_edge", "no_edge", "some"], ["left"], axis=0),
+        helper.make_node("Concat", ["no_edge", "one", "no_edge", "one"], ["edges"], axis=0),
+        helper.make_node("Add", ["left", "edges"], ["pads"]),
+        helper.make_node("Pad", ["images", "pads"], ["padded"]),
+    ]
+    for node in reversed(arithmetic):
+        model.graph.node.insert(0, node)
+    onnx.save(model, str(path))
+
+
+@pytest.mark.parametrize("batch", ["n", 1, 4])
+@pytest.mark.parametrize("external", [None, "weights.bin"])
+def test_arithmetic_on_shapes_hides_no_cost(
+    network: Network, write_onnx: Write, batch: str | int, external: str | None
+) -> None:
+    path = write_onnx(network, shape=(batch, 3, SIDE, SIDE), external=external)
+    _padded(path)
+    cost = cost_of(load(CandidateSpec(model=str(path))).model, path, (3, SIDE, SIDE))
+    expected = measure_complexity(network, (3, SIDE, SIDE))
+    assert (cost.macs, cost.unknown) == (expected.macs, ())
+    assert cost.activations == expected.activations
 
 
 @pytest.mark.parametrize(

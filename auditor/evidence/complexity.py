@@ -119,7 +119,7 @@ class Complexity:
         return cls(**values)
 
 
-@gather(Complexity, version=5)
+@gather(Complexity, version=6)
 def complexity(candidate: Candidate) -> Complexity:
     """Count the candidate's cost, without computing anything where that is possible."""
     from auditor.models.scaling_law import scaling_of

@@ -30,6 +30,8 @@ _MOVES = frozenset(
         *("full_like", "arange", "clone", "to_copy", "copy", "cat", "stack", "index", "roll"),
         *("constant_pad_nd", "pixel_shuffle", "unsafe_view", "detach", "lift_fresh", "as_strided"),
         *("transpose", "assert_tensor_metadata", "assert_async", "assert_scalar"),
+        *("new_zeros", "new_ones", "new_full", "zero", "empty_strided", "new_empty_strided"),
+        *("squeeze", "unsqueeze"),
     )
 )
 
@@ -276,12 +278,16 @@ _LIGHT = frozenset(
         *("max_pool3d_with_indices", "softmax", "log_softmax", "safe_softmax", "logsumexp"),
         *("mean", "sum", "prod", "max", "min", "amax", "amin", "aminmax", "argmax", "argmin"),
         *("all", "any", "cumsum", "cumprod", "topk", "sort", "argsort", "median", "count_nonzero"),
+        *("kthvalue", "cummax", "cummin", "histc"),
+        *("rrelu_with_noise", "max_unpool2d", "fractional_max_pool2d"),
         *("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest_exact2d"),
         *("upsample_bilinear2d", "upsample_bicubic2d", "upsample_linear1d"),
         *("upsample_bilinear2d_aa", "upsample_bicubic2d_aa", "grid_sampler_2d"),
         *("hardswish", "elu", "celu", "selu", "mish", "softplus", "prelu", "glu", "rrelu"),
         *("log_sigmoid_forward", "hardshrink", "softshrink", "threshold", "dropout"),
         *("native_dropout", "bernoulli", "rand", "rand_like", "randn", "randn_like"),
+        *("randperm", "diag_embed", "rot90", "scatter_reduce"),
+        *("index_fill", "masked_fill", "masked_scatter"),
         *("reflection_pad1d", "reflection_pad2d", "replication_pad2d", "im2col", "col2im"),
         *("flip", "repeat", "eye", "unsafe_split", "unsafe_chunk", "unsafe_split_with_sizes"),
         *(

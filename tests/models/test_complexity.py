@@ -419,3 +419,68 @@ class Both(nn.Module):
 def test_what_multiplies_nothing_raises_no_doubt(model: Callable[[], nn.Module], macs: int) -> None:
     found = measure_complexity(model().eval(), (3, 32, 32))
     assert (found.macs, found.doubts) == (macs, ())
+
+
+class Between(nn.Module):
+    """Does something between a convolution and a linear layer."""
+
+    def __init__(self, does: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv, self.head, self.does = nn.Conv2d(3, 8, 1), nn.Linear(8, 3), does
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.does(self.conv(images)).mean((2, 3)))
+        return scores
+
+
+def unpooled(maps: Tensor) -> Tensor:
+    small, where = nn.functional.max_pool2d(maps, 2, return_indices=True)
+    return nn.functional.max_unpool2d(small, where, [2, 2])
+
+
+BETWEEN: dict[str, Callable[[Tensor], Tensor]] = {
+    "new_zeros": lambda maps: maps + maps.new_zeros(8, 1, 1),
+    "new_ones": lambda maps: maps + maps.new_ones(8, 1, 1),
+    "new_full": lambda maps: maps + maps.new_full((8, 1, 1), 2.0),
+    "zero_": lambda maps: torch.empty_like(maps).zero_() + maps,
+    "empty_strided": lambda maps: (
+        maps + torch.empty_strided((8, 8), (8, 1), device=maps.device).fill_(1)
+    ),
+    "new_empty_strided": lambda maps: maps + maps.new_empty_strided((8, 8), (8, 1)).fill_(1),
+    "squeeze_": lambda maps: maps[None].clone().squeeze_(0),
+    "unsqueeze_": lambda maps: maps.clone().unsqueeze_(0)[0],
+    "randperm": lambda maps: maps[:, torch.randperm(8, device=maps.device)],
+    "diag_embed": lambda maps: maps + torch.diag_embed(maps.mean(2)),
+    "rot90": lambda maps: maps.rot90(1, (2, 3)),
+    "index_fill": lambda maps: maps.index_fill(1, torch.tensor([0], device=maps.device), 0.0),
+    "masked_scatter": lambda maps: maps.masked_scatter(maps > 0, maps),
+    "masked_fill": lambda maps: maps.masked_fill(maps > 0, maps.mean()),
+    "kthvalue": lambda maps: maps + maps.kthvalue(2, -1, keepdim=True)[0],
+    "cummax": lambda maps: maps.cummax(-1)[0],
+    "cummin": lambda maps: maps.cummin(-1)[0],
+    "scatter_reduce": lambda maps: maps.scatter_reduce(
+        1, torch.zeros_like(maps, dtype=torch.long), maps, "amax"
+    ),
+    "max_unpool2d": unpooled,
+    "fractional_max_pool2d": lambda maps: nn.functional.fractional_max_pool2d(
+        maps, 2, output_size=4
+    ),
+    "rrelu": nn.functional.rrelu,
+    "histc": lambda maps: maps + torch.histc(maps, 8).mean(),
+}
+
+
+@pytest.mark.parametrize("does", BETWEEN.values(), ids=BETWEEN)
+def test_what_makes_moves_or_compares_raises_no_doubt(does: Callable[[Tensor], Tensor]) -> None:
+    found = measure_complexity(Between(does).eval(), (3, 8, 8))
+    assert (found.macs, found.doubts) == (64 * 3 * 8 + 8 * 3, ())
+
+
+@pytest.mark.parametrize(
+    "does",
+    [lambda maps: maps + torch.cdist(maps, maps), lambda maps: torch.fft.fft2(maps).real],
+    ids=["cdist", "fft2"],
+)
+def test_what_multiplies_unseen_is_in_doubt(does: Callable[[Tensor], Tensor]) -> None:
+    found = measure_complexity(Between(does).eval(), (3, 8, 8))
+    assert "may multiply and is not counted" in found.more_macs

@@ -30,7 +30,7 @@ class Blueprint:
     Parameters
     ----------
     model
-        In evaluation mode.
+        In evaluation mode, float32.
     name
         What a reader calls it.
     architecture
@@ -85,7 +85,7 @@ def draw(target: str, side: int | None = None, *, real: bool = False) -> Bluepri
         built = architecture.build(spec, held)
         if spec.checkpoint:
             fit_weights(built.model, held.state, spec.checkpoint.name, built.name)
-    model = built.model.eval()
+    model = built.model.to(torch.float32).eval()  # as it is judged
     return Blueprint(
         model=model,
         name=spec.name,

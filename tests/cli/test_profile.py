@@ -38,6 +38,14 @@ def moody():
 
 def plain():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def half():
+    return plain().half()
+
+
+def double():
+    return plain().double()
 """
 
 
@@ -126,6 +134,15 @@ def test_a_checkpoint_that_does_not_says_what_to_do(cli: Cli, here: Path) -> Non
 def test_a_function_of_ones_own(cli: Cli, nets: str) -> None:
     done = cli("profile", f"{nets}:plain", "--input-size", "5", "--json")
     assert json.loads(done.stdout)["models"][0]["macs"] == 9 * 4 * 27
+
+
+def test_numbers_of_another_width_cost_the_same(cli: Cli, nets: str) -> None:
+    names = [f"{nets}:{name}" for name in ("plain", "half", "double")]
+    done = cli("profile", *names, "--input-size", "5", "--json")
+    assert done.returncode == 0, done.stderr
+    models = json.loads(done.stdout)["models"]
+    costs = [(each["macs"], each["parameters"], each["fp32"]) for each in models]
+    assert costs == costs[:1] * 3
 
 
 def test_one_that_fails_does_not_lose_the_others(cli: Cli, nets: str) -> None:

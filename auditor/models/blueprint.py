@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor.errors import InputError, did_you_mean
+from auditor.errors import InputError, Unavailable, did_you_mean, first_line
 from auditor.models.architecture import CHECKPOINTS, is_hub_name
 from auditor.models.candidate import CandidateSpec
 from auditor.models.single_file import MODEL_FILES
@@ -66,6 +66,8 @@ def draw(target: str, side: int | None = None, *, real: bool = False) -> Bluepri
     ------
     InputError
         The name is unknown, the file cannot be read, or nothing can be built from it.
+    Unavailable
+        It takes its shapes from an image, and does not run on one.
     """
     import torch
 
@@ -86,13 +88,31 @@ def draw(target: str, side: int | None = None, *, real: bool = False) -> Bluepri
         if spec.checkpoint:
             fit_weights(built.model, held.state, spec.checkpoint.name, built.name)
     model = built.model.to(torch.float32).eval()  # as it is judged
+    size = preprocessing.resolve(model, held.args, asdict(spec)).input_size
+    _settle(model, size)
     return Blueprint(
         model=model,
         name=spec.name,
         architecture=built.name,
-        input_size=preprocessing.resolve(model, held.args, asdict(spec)).input_size,
+        input_size=size,
         bytes_on_disk=spec.checkpoint.stat().st_size if spec.checkpoint else None,
     )
+
+
+def _settle(model: nn.Module, size: tuple[int, int, int]) -> None:
+    """Show lazy layers, where there are any, a black image: they take their shapes from it."""
+    import torch
+    from torch.nn.parameter import is_lazy
+
+    if not any(is_lazy(each) for each in (*model.parameters(), *model.buffers())):
+        return
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, *size))
+    except Exception as error:  # the user's own code
+        shape = "×".join(map(str, size))
+        said = f"The model does not run on an image of {shape}: {first_line(error)}"
+        raise Unavailable(said, "error") from error
 
 
 def _spec(target: str, side: int | None) -> CandidateSpec:

@@ -23,6 +23,10 @@ def small():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
 
 
+def eager():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(36, 2))
+
+
 class Moody(nn.Module):
     def __init__(self):
         super().__init__()
@@ -143,6 +147,20 @@ def test_numbers_of_another_width_cost_the_same(cli: Cli, nets: str) -> None:
     models = json.loads(done.stdout)["models"]
     costs = [(each["macs"], each["parameters"], each["fp32"]) for each in models]
     assert costs == costs[:1] * 3
+
+
+def test_lazy_layers_cost_what_others_do(cli: Cli, nets: str) -> None:
+    done = cli("profile", f"{nets}:small", f"{nets}:eager", "--input-size", "5", "--json")
+    assert done.returncode == 0, done.stderr
+    lazy, eager = json.loads(done.stdout)["models"]
+    figures = ("macs", "parameters", "activations", "fp32", "notes")
+    assert [lazy[name] for name in figures] == [eager[name] for name in figures]
+
+
+def test_lazy_layers_that_no_image_settles_are_said(cli: Cli, nets: str) -> None:
+    done = cli("profile", f"{nets}:small", "--input-size", "2")
+    assert done.returncode == 2
+    assert "does not run on an image of 3×2×2" in done.stderr
 
 
 def test_one_that_fails_does_not_lose_the_others(cli: Cli, nets: str) -> None:

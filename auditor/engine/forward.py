@@ -52,8 +52,9 @@ def ready(model: nn.Module, device: torch.device, dtype: str) -> nn.Module:
     """
     import torch
 
-    model = cast(model, device, getattr(torch, dtype))
-    return model.to(memory_format=torch.channels_last).eval()
+    model = cast(model, device, getattr(torch, dtype)).to(memory_format=torch.channels_last)
+    model.eval()
+    return model
 
 
 def default_batch(device: torch.device, input_size: Size = (3, 224, 224)) -> int:

@@ -87,7 +87,8 @@ def draw(target: str, side: int | None = None, *, real: bool = False) -> Bluepri
         built = architecture.build(spec, held)
         if spec.checkpoint:
             fit_weights(built.model, held.state, spec.checkpoint.name, built.name)
-    model = built.model.to(torch.float32).eval()  # as it is judged
+    model = built.model.to(torch.float32)  # as it is judged
+    model.eval()
     size = preprocessing.resolve(model, held.args, asdict(spec)).input_size
     _settle(model, size)
     return Blueprint(

@@ -241,7 +241,8 @@ def load(spec: CandidateSpec, *, judged: bool = True) -> LoadedModel:
     checkpoint = read_checkpoint(spec.checkpoint) if spec.checkpoint else None
     built = architecture.build(spec, checkpoint)
     fitted = _fit(spec, checkpoint, built)
-    model = built.model.to("cpu", torch.float32).eval()
+    model = built.model.to("cpu", torch.float32)
+    model.eval()  # which may be the user's own, and return nothing
     steps = _preprocessing(spec, model, checkpoint)
     outputs = _count_classes(spec, model, steps, judged=judged)
     is_timms = spec.file is None and spec.module is None

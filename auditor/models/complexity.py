@@ -148,7 +148,8 @@ def measure_complexity(
     section 3.1, with matrix products included, as fvcore and timm's tables have it.
     """
     try:
-        twin = copy.deepcopy(model).to("meta").eval()
+        twin = copy.deepcopy(model).to("meta")
+        twin.eval()
         one = _pass(twin, (1, *input_size))
         many = one if batch == 1 else _pass(twin, (batch, *input_size))
     except Exception as error:  # a copy, a missing meta kernel, a branch on a value

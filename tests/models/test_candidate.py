@@ -20,9 +20,11 @@ from torch import nn
 from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
 from auditor.engine.candidate import Candidate
+from auditor.engine.forward import Forward
 from auditor.errors import InputError
 from auditor.models import CandidateSpec, load
 from auditor.models.blueprint import draw
+from auditor.models.complexity import measure_complexity
 from auditor.models.identity import digest_file
 from auditor.models.scaling import build_efficientnet
 
@@ -580,6 +582,41 @@ def test_a_state_that_is_no_tensor_is_not_left_out_of_the_checkpoint(
     images = torch.randn(4, 3, 2, 2)
     with torch.inference_mode():
         assert torch.equal(load(spec).model(images), trained.eval()(images))
+
+
+QUIET = """
+    from torch import nn
+
+    class Loud(nn.Sequential):
+        def eval(self):
+            return super().eval()
+
+    class Quiet(nn.Sequential):
+        def eval(self):
+            super().eval()
+
+    def loud():
+        return Loud(nn.Flatten(), nn.Linear(12, 3), nn.Dropout())
+
+    def quiet():
+        return Quiet(nn.Flatten(), nn.Linear(12, 3), nn.Dropout())
+"""
+
+
+@pytest.mark.parametrize("function", ["loud", "quiet"])
+def test_an_eval_that_returns_nothing_is_an_eval(
+    write_module: Callable[[str, str], Path], function: str
+) -> None:
+    write_module("my_models", QUIET)
+    name = f"my_models:{function}"
+    model, drawn = load(CandidateSpec(module=name, input_size=2)).model, draw(name, 2).model
+    assert not any(each.training for each in (*model.modules(), *drawn.modules()))
+    figures = measure_complexity(model, (3, 2, 2))
+    assert (figures.macs, figures.notes) == (36, ())
+    images = torch.randn(4, 3, 2, 2)
+    with torch.inference_mode():
+        found = Forward(model, torch.device("cpu"), "float32", (3, 2, 2)).model(images)
+        assert torch.equal(found, model(images))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 import click
@@ -28,7 +30,8 @@ def command(as_json: bool) -> None:
     """
     from auditor.registry import find_checks
 
-    registry = find_checks()
+    with redirect_stdout(sys.stderr):  # a plug-in may print while it loads
+        registry = find_checks()
     if as_json:
         click.echo(_as_json(registry))
     else:

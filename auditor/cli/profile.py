@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +58,8 @@ def command(models: Sequence[str], side: int | None, batch: int, as_json: bool) 
     """  # noqa: D301
     from auditor.cli.complexity_card import cards
 
-    measured, failed = _measure(models, side, batch)
+    with redirect_stdout(sys.stderr):  # a model of the user's own may print
+        measured, failed = _measure(models, side, batch)
     if as_json:
         click.echo(json.dumps(_document(measured, failed), indent=1, ensure_ascii=False))
     elif measured:

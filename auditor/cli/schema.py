@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 import click
@@ -19,7 +21,9 @@ def command() -> None:
     \b
     auditor schema > auditor.schema.json
     """  # noqa: D301
-    click.echo(json.dumps(config_schema(), indent=1, ensure_ascii=False))
+    with redirect_stdout(sys.stderr):  # a plug-in may print while it loads
+        schema = config_schema()
+    click.echo(json.dumps(schema, indent=1, ensure_ascii=False))
 
 
 def config_schema() -> dict[str, Any]:

@@ -53,6 +53,17 @@ def test_a_plug_in_that_does_not_load_is_listed_with_the_reason(
     assert "lesion-size" in config_schema()["properties"]["checks"]["properties"]
 
 
+@pytest.mark.parametrize("command", [("list", "--json"), ("schema",)])
+def test_what_a_plug_in_prints_is_not_in_the_document(
+    cli: Cli, plug_in: Callable[..., str], command: tuple[str, ...]
+) -> None:
+    before = json.loads(cli(*command).stdout)
+    plug_in("print('loaded')\nraise RuntimeError('no')", checks={"lesion-size": "{}:Lesion"})
+    done = cli(*command)
+    assert json.loads(done.stdout).keys() == before.keys()
+    assert "loaded" in done.stderr
+
+
 @pytest.mark.parametrize("id", list(find_checks().checks))
 def test_every_check_is_explained(cli: Cli, id: str) -> None:
     done = cli("explain", id)

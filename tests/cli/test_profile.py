@@ -44,6 +44,17 @@ def plain():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
+class Chatty(nn.Sequential):
+    def forward(self, x):
+        print("seen", tuple(x.shape))
+        return super().forward(x)
+
+
+def chatty():
+    print("built")
+    return Chatty(*plain())
+
+
 def half():
     return plain().half()
 
@@ -161,6 +172,21 @@ def test_lazy_layers_that_no_image_settles_are_said(cli: Cli, nets: str) -> None
     done = cli("profile", f"{nets}:small", "--input-size", "2")
     assert done.returncode == 2
     assert "does not run on an image of 3×2×2" in done.stderr
+
+
+@pytest.mark.parametrize("flags", [["--json"], []])
+def test_what_a_model_prints_is_not_among_the_figures(
+    cli: Cli, nets: str, flags: list[str]
+) -> None:
+    plain, chatty = (
+        cli("profile", f"{nets}:{name}", "--input-size", "5", *flags)
+        for name in ("plain", "chatty")
+    )
+    assert len(chatty.stdout.splitlines()) == len(plain.stdout.splitlines())
+    assert "(1, 3, 5, 5)" not in chatty.stdout
+    assert not flags or json.loads(chatty.stdout)["models"][0]["macs"] == 9 * 4 * 27
+    assert plain.stderr == ""
+    assert set(chatty.stderr.splitlines()) == {"built", "seen (1, 3, 5, 5)"}
 
 
 def test_one_that_fails_does_not_lose_the_others(cli: Cli, nets: str) -> None:

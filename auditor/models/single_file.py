@@ -57,7 +57,8 @@ def preprocessing_of(
     steps = preprocessing.resolve(model, {}, overrides | {"input_size": size})
     if size is None or spec.input_size is not None:
         return steps
-    given = [n for n in ("mean", "std", "interpolation", "crop_pct") if overrides.get(n)]
+    names = ("mean", "std", "interpolation", "crop_pct", "crop_mode")
+    given = [name for name in names if overrides.get(name)]
     said = f"{', '.join(given)} as given; " if given else ""
     source = f"size from {model.file}; {said}the rest assumed: ImageNet's defaults"
     return replace(steps, source=source)

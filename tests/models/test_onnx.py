@@ -164,6 +164,25 @@ def test_the_users_preprocessing_decides(network: Network, write_onnx: Write) ->
         load(CandidateSpec(model=str(fixed), input_size=24))
 
 
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ({}, ""),
+        ({"crop_mode": "squash"}, "crop_mode as given; "),
+        (
+            {"crop_mode": "border", "crop_pct": 0.9, "interpolation": "bilinear"},
+            "interpolation, crop_pct, crop_mode as given; ",
+        ),
+    ],
+)
+def test_all_that_is_given_of_preprocessing_is_named(
+    network: Network, write_onnx: Write, said: dict[str, Any], named: str
+) -> None:
+    steps = load(CandidateSpec(model=str(write_onnx(network)), **said)).preprocessing
+    rest = "the rest assumed: ImageNet's defaults"
+    assert steps.source == f"size from model.onnx; {named}{rest}"
+
+
 @pytest.mark.parametrize("batch", ["n", 1, 4])
 def test_its_cost_is_that_of_the_torch_model(
     network: Network, write_onnx: Write, batch: str | int

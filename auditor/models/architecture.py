@@ -81,7 +81,8 @@ def build(spec: CandidateSpec, checkpoint: Checkpoint | None) -> Architecture:
         No architecture is named, the name is unknown, or there would be no trained weights.
     """
     if spec.file is not None:
-        return Architecture(open_whole(spec.file), spec.file.name, spec.file.name)
+        whole = open_whole(spec.file)
+        return Architecture(whole, spec.file.name, spec.file.name, whole.notes)
     if spec.module is not None:
         model = call_factory(spec.module, spec.num_classes)
         return Architecture(model, spec.module, f"as returned by {spec.module}")

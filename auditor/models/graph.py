@@ -85,6 +85,8 @@ class GraphModel(nn.Module):
         What runs it, as a phrase.
     numbers
         Of what type its weights are, as a phrase: ``float16``.
+    notes
+        What a reviewer must know of how it was read, one sentence each.
     """
 
     def __init__(
@@ -95,10 +97,11 @@ class GraphModel(nn.Module):
         classes: tuple[str, ...] | None = None,
         way: str = "torch, as exported",
         numbers: str = "float32",
+        notes: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self.file, self.run, self.taken, self.file_classes = file, run, taken, classes
-        self.way, self.numbers = way, numbers
+        self.way, self.numbers, self.notes = way, numbers, notes
         self.training = False
 
     def forward(self, images: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ class OnnxGraph:
         taken, given = session.get_inputs(), session.get_outputs()
         self.taken = _only(path, "inputs", taken)
         self.given = _only(path, "outputs", [o for o in given if len(o.shape) == 2] or given)
+        self.notes = _chosen(path, self.given.name, [o.name for o in given if o is not self.given])
 
     @property
     def version(self) -> str:
@@ -109,7 +110,8 @@ def load_onnx(path: Path) -> GraphModel:
     described = read_graph(path)
     way = f"ONNX Runtime {graph.version}, as exported"
     taken, classes = _taken(path, graph.taken), _classes(described)
-    return GraphModel(path.name, graph, taken, classes, way, named_types(_weights(described)))
+    numbers = named_types(_weights(described))
+    return GraphModel(path.name, graph, taken, classes, way, numbers, graph.notes)
 
 
 def _weights(model: onnx.ModelProto) -> Iterator[tuple[str, int]]:
@@ -215,6 +217,17 @@ def _only(path: Path, what: str, found: Sequence[Any]) -> Any:
             f"{path}: {len(found)} {what} ({named}); it must take images and give scores"
         )
     return found[0]
+
+
+def _chosen(path: Path, judged: str, others: Sequence[str]) -> tuple[str, ...]:
+    """Say which output is judged, where there are several."""
+    if not others:
+        return ()
+    note = (
+        f'Of the outputs of {path.name} "{judged}" was judged, for it alone has two dimensions, '
+        f"(images, classes); not {', '.join(others)}."
+    )
+    return (note,)
 
 
 def _taken(path: Path, given: Any) -> GraphInput:

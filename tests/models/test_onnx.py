@@ -485,6 +485,37 @@ def test_more_than_one_input(network: Network, write_onnx: Write) -> None:
         load(CandidateSpec(model=str(path)))
 
 
+def _also_gives(path: Path, name: str, shape: tuple[Any, ...]) -> None:
+    """Have a graph give what is inside of it, too, and first."""
+    model = onnx.load(str(path))
+    value = helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+    model.graph.output.insert(0, value)
+    onnx.save(model, str(path))
+
+
+def test_which_of_several_outputs_is_judged_is_noted(network: Network, write_onnx: Write) -> None:
+    path = write_onnx(network)
+    alone = load(CandidateSpec(model=str(path)))
+    images = torch.randn(2, 3, SIDE, SIDE)
+    _also_gives(path, "r", ("n", 4, SIDE // 2, SIDE // 2))
+    beside = load(CandidateSpec(model=str(path)))
+    first, *others = beside.notes
+    assert first == (
+        'Of the outputs of model.onnx "scores" was judged, for it alone has two dimensions, '
+        "(images, classes); not r."
+    )
+    assert tuple(others) == alone.notes
+    with torch.inference_mode():
+        assert torch.equal(beside.model(images), alone.model(images))
+
+
+def test_outputs_that_nothing_tells_apart_are_refused(network: Network, write_onnx: Write) -> None:
+    path = write_onnx(network)
+    _also_gives(path, "f", ("n", 4))
+    with pytest.raises(InputError, match=r"2 outputs \(f, scores\); it must take images"):
+        load(CandidateSpec(model=str(path)))
+
+
 @pytest.mark.parametrize("cut", [0, 10, 200, -1])
 def test_a_damaged_file_is_named(network: Network, write_onnx: Write, cut: int) -> None:
     path = write_onnx(network)

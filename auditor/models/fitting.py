@@ -15,6 +15,8 @@ __all__ = ["count_outputs", "counts_updates", "fit_weights", "is_dense_fraction"
 _SHOWN = 3
 _UPDATES = "n_averaged"
 _COUNTERS = ("num_batches_tracked", _UPDATES)  # absent from some files, unused in evaluation
+_RESHAPED = "of another shape"
+_POSITIONS = ("pos_embed", "relative_position")  # made for one size of image
 _WRAPPERS = ("module.", "_orig_mod.")  # DataParallel, torch.compile
 
 
@@ -125,28 +127,46 @@ def count_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> int:
 
 
 def _misfits(model: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
-    wanted = model.state_dict()
-    missing = [name for name in wanted if name not in state and not name.endswith(_COUNTERS)]
-    unexpected = [name for name in state if name not in wanted]
-    reshaped = [
-        f"{name} {_shape(state[name])} in the file and {_shape(wanted[name])} in the model"
-        for name in wanted
-        if name in state and state[name].shape != wanted[name].shape
-    ]
-    if not (missing or unexpected or reshaped):
+    wanted, unfitting = model.state_dict(), _unfitting(model, state)
+    if not any(unfitting.values()):
         return []
-    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
-    return [_count(kind, names) for kind, names in kinds.items()]
+    unfitting[_RESHAPED] = [
+        f"{name} {_shape(state[name])} in the file and {_shape(wanted[name])} in the model"
+        for name in unfitting[_RESHAPED]
+    ]
+    return [_count(kind, names) for kind, names in unfitting.items()]
+
+
+def _unfitting(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Return the names of what does not fit, by kind."""
+    wanted = model.state_dict()
+    both = [name for name in wanted if name in state]
+    return {
+        "missing": [n for n in wanted if n not in state and not n.endswith(_COUNTERS)],
+        "unexpected": [name for name in state if name not in wanted],
+        _RESHAPED: [name for name in both if state[name].shape != wanted[name].shape],
+    }
 
 
 def _advice(model: nn.Module, state: Mapping[str, Tensor]) -> str:
-    """Return the next step: another architecture, or the same without what a trainer put around."""
+    """Return the next step: another architecture or size, or no more of what a trainer put around.
+
+    Positions are all that depends on the size of the images.
+    """
     wanted = [name for name in model.state_dict() if not name.endswith(_COUNTERS)]
     first = f".{next(iter(wanted), '')}"
     for outer in [name.removesuffix(first) + "." for name in state if name.endswith(first)]:
         if all(outer + name in state for name in wanted):
             return f'All of its weights are there, as "{outer}…": save them without that.'
+    unfitting = _unfitting(model, state)
+    positions = [name for name in unfitting[_RESHAPED] if _is_position(name)]
+    if len(positions) == sum(map(len, unfitting.values())):
+        return "Give input_size, the side in pixels that it was trained on."
     return "Name the architecture that it was trained with."
+
+
+def _is_position(name: str) -> bool:
+    return name.rpartition(".")[2].startswith(_POSITIONS)
 
 
 def _unlike(model: nn.Module, state: Mapping[str, Tensor]) -> list[str]:

@@ -322,6 +322,24 @@ def test_a_trainers_prefix_is_named(tmp_path: Path, tiny: nn.Module, outer: str)
         load(spec)
 
 
+@pytest.mark.parametrize("name", ["test_vit", "test_vit3"])
+def test_positions_of_another_size_ask_for_the_size(tmp_path: Path, name: str) -> None:
+    path, side = tmp_path / "best.pt", 96
+    trained = timm.create_model(name, num_classes=5, img_size=side).eval()
+    torch.save(trained.state_dict(), path)
+    with pytest.raises(InputError, match=r"pos_embed .*Give input_size, the side in pixels that"):
+        load(CandidateSpec(model=name, checkpoint=path))
+    found = load(CandidateSpec(model=name, checkpoint=path, input_size=side)).model
+    images = torch.randn(2, 3, side, side)
+    with torch.inference_mode():
+        assert torch.equal(found(images), trained(images))
+    without = {key: value for key, value in trained.state_dict().items() if key != "pos_embed"}
+    for state in (trained.state_dict() | {"extra": torch.ones(1)}, without):
+        torch.save(state, path)
+        with pytest.raises(InputError, match="Name the architecture that it was trained with"):
+            load(CandidateSpec(model=name, checkpoint=path))
+
+
 @pytest.mark.parametrize("name", ["best.pth.tar", "BEST.PTH", "best.safetensors", "best.pt"])
 def test_a_checkpoint_that_is_given_as_model_is_no_architecture(save: Saver, name: str) -> None:
     with pytest.raises(

@@ -285,7 +285,8 @@ class Inference(Observer):
         self, images: Sequence[str], prepared: Sequence[Any]
     ) -> Columns | Callable[[], Columns]:
         """Return the prediction columns of a batch, or what waits for a device and returns them."""
-        self._require_steady(prepared)
+        with self._replicas[0].naming(images):
+            self._require_steady(prepared)
         rows = self._rows.find(images)
         replica = self._replicas[self._turn % len(self._replicas)]
         self._turn += 1

@@ -127,7 +127,8 @@ class Replica:
         except AuditorError:
             raise
         except Exception as error:  # foreign code: ONNX Runtime's errors have no base
-            said = error if isinstance(error, RuntimeError) else named(error)
+            is_plain = isinstance(error, RuntimeError)
+            said = first_line(error) if is_plain else named(error).splitlines()[0]
             other = "" if self.device.type == "cpu" else "; try [engine] device cpu"
             raise RuntimeError(
                 f"{self._name} failed on {self.device} with a batch of {len(images)}, "

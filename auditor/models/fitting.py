@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from auditor.errors import InputError
+from auditor.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -119,7 +119,7 @@ def count_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> int:
     except InputError:
         raise
     except Exception as error:  # the model may be the user's own code
-        raise InputError(f"The model fails on an image of {shape}: {error}") from error
+        raise InputError(f"The model fails on an image of {shape}: {first_line(error)}") from error
     if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 1:
         found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise InputError(f"The model's output is {found} for one image, not (1, classes).")

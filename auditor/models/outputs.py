@@ -34,9 +34,10 @@ def settle_outputs(model: nn.Module, size: tuple[int, int, int], name: str) -> t
         with torch.inference_mode():
             scores = [model(image[None]) for image in (torch.zeros(size), *noise)]
         outputs = torch.cat(scores).float()
+        within = bool(((outputs >= 0) & (outputs <= 1)).all())
     except Exception:  # it fails again in the pass, which says on which images
         return ()
-    if not ((outputs >= 0) & (outputs <= 1)).all():
+    if not within:
         return ()
     if ((outputs.sum(dim=1) - 1).abs() < _TOLERANCE).all():
         model.register_forward_hook(_logarithms)

@@ -88,6 +88,34 @@ def lacking():
     return Lacking()
 
 
+class Wordy(Network):
+    kind = RuntimeError
+
+    def forward(self, x):
+        if x.any():
+            raise self.kind("no such kernel.\\nIt is there for\\nCPU")
+        return super().forward(x)
+
+
+def wordy():
+    return Wordy()
+
+
+def wordy_value():
+    model = Wordy()
+    model.kind = ValueError
+    return model
+
+
+class Sparse(Network):
+    def forward(self, x):
+        return super().forward(x).to_sparse()
+
+
+def sparse():
+    return Sparse()
+
+
 class Blind(Network):
     def forward(self, x):
         return super().forward(x).log() if x.any() else super().forward(x)
@@ -265,6 +293,25 @@ def test_a_failure_names_the_device_and_the_batch(
     said = f"failed on cpu with a batch of 4, {samples.images[0]} to {samples.images[3]}: {reason}"
     with pytest.raises(RuntimeError, match=said):
         look(inference, samples)
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [("wordy", "no such kernel"), ("wordy_value", "ValueError: no such kernel.")],
+)
+def test_of_a_long_failure_the_first_line_is_said(
+    candidate: Any, samples: Samples, model: str, reason: str
+) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        look(Inference(candidate(model), samples), samples)
+    assert str(caught.value).endswith(f"{samples.images[3]}: {reason}")
+
+
+def test_outputs_of_another_layout_are_said_on_one_line(candidate: Any, samples: Samples) -> None:
+    said = rf"failed on cpu with a batch of 4, {samples.images[0]} to .*Could not run 'aten::.*$"
+    with pytest.raises(RuntimeError, match=said) as caught:
+        look(Inference(candidate("sparse"), samples), samples)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("devices", [(CPU,), (CPU, CPU)])

@@ -434,6 +434,20 @@ FACTORY = """
     def tuples():
         return nn.LSTM(2, 2)
 
+    class Wordy(nn.Flatten):
+        def forward(self, images):
+            raise RuntimeError("no such kernel.\\nIt is there for\\nCPU")
+
+    def wordy():
+        return Wordy()
+
+    class Sparse(nn.Linear):
+        def forward(self, images):
+            return super().forward(images.flatten(1)).to_sparse()
+
+    def sparse():
+        return Sparse(12, 3)
+
     def broken():
         raise ZeroDivisionError("oops")
 
@@ -645,6 +659,7 @@ def test_an_eval_that_returns_nothing_is_an_eval(
         ("my_models:nothing", "returned NoneType"),
         ("my_models:constant", "not a function"),
         ("my_models:build", "fails on an image of 3×224×224"),
+        ("my_models:wordy", "fails on an image of 3×224×224: no such kernel$"),
         ("my_models", "package.module:function"),
         ("no_such_module:f", "cannot be imported"),
     ],
@@ -655,6 +670,18 @@ def test_a_function_that_is_no_use_is_explained(
     write_module("my_models", FACTORY)
     with pytest.raises(InputError, match=message):
         load(CandidateSpec(module=reference))
+
+
+def test_outputs_that_cannot_be_compared_are_left_to_the_pass(
+    write_module: Callable[[str, str], Path],
+) -> None:
+    """It says which images they are of."""
+    write_module("my_models", FACTORY)
+    sparse, dense = (
+        load(CandidateSpec(module=f"my_models:{name}", input_size=2))
+        for name in ("sparse", "build")
+    )
+    assert (sparse.num_classes, sparse.notes) == (3, dense.notes)
 
 
 def test_identity_is_the_bytes_and_not_the_path(save: Saver, tmp_path: Path) -> None:

@@ -169,11 +169,15 @@ class Graph:
                 self._require_one_origin(provider)
             return provider.stored.from_table(table)
         if key is None:
-            reason = f"{name} is not among the stored evidence; run `auditor run`"
-            raise Unavailable(reason, "error")
+            raise Unavailable(self._why_not_stored(name), "error")
         return (
             self._observe(provider) if provider.kind == "observe" else self._gather(provider, key)
         )
+
+    def _why_not_stored(self, name: str) -> str:
+        if harm := self.store.harm(name):
+            return f"{harm}; `auditor run` gathers again"
+        return f"{name} is not among the stored evidence; run `auditor run`"
 
     def _gather(self, provider: Provider, key: str) -> Any:
         arguments = self.arguments(provider.needs)

@@ -29,8 +29,9 @@ def command(audit: Path, prune: bool) -> int:
 
     AUDIT is the folder of an audit, ./audit unless said. Evidence is reused while the weights,
     the settings and the images that it rests on are the same, image by image; that of a few
-    earlier candidates is set aside, so that going back to one costs nothing. Shards that are to be
-    merged stay; once they are, elsewhere, delete their folder.
+    earlier candidates is set aside, so that going back to one costs nothing. A file that is missing
+    or damaged is marked. Shards that are to be merged stay; once they are, elsewhere, delete their
+    folder.
 
     Exit status: 0, or 2 where no evidence is there.
     """
@@ -57,7 +58,7 @@ def command(audit: Path, prune: bool) -> int:
 def _table(store: Store) -> str:
     rows = [("evidence", "rows", "size", "gathered", "key", "")]
     for kept in sorted(store.listed(), key=lambda each: (not each.current, each.name)):
-        state = "" if kept.current else "set aside"
+        state = ", ".join(filter(None, ("" if kept.current else "set aside", kept.harm)))
         stored = kept.stored[:16].replace("T", " ")
         rows.append((kept.name, f"{kept.rows:,}", size(kept.size), stored, kept.key[:12], state))
     for folder in store.unfinished():

@@ -31,6 +31,8 @@ class StoredFile(NamedTuple):
     current: bool
     """Whether it is what is judged; else it is set aside."""
     file: Path
+    harm: str
+    """What became of the file, in a word; an empty text where it is what was stored."""
 
 
 class Manifest(NamedTuple):

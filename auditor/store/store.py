@@ -43,6 +43,12 @@ _WRITING = "-writing"
 _OUTDATED = "outdated-"
 _SHORT = 16
 """Characters of a key that tell it apart in the name of a folder."""
+_HARMS = {
+    "missing": "it is missing",
+    "unreadable": "it cannot be read",
+    "damaged": f"its digest is not the one in {_MANIFEST}: it is damaged",
+}
+"""What became of a file, in a word → in words that follow its name."""
 
 Found = TypeVar("Found")
 
@@ -111,9 +117,17 @@ class Store:
                 entry.get("stored", ""),
                 current,
                 self.directory / entry["file"],
+                self._harm(entry),
             )
             for name, entry, current in found
         ]
+
+    def harm(self, name: str) -> str | None:
+        """Return what became of the file of current evidence; None where it is sound, or none."""
+        entry = self._entries.get(name, {})
+        if "file" not in entry or not (harm := self._harm(entry)):
+            return None
+        return f"{self.directory / entry['file']}: {_HARMS[harm]}"
 
     def load(self, name: str, key: str | None = None) -> pa.Table | None:
         """Return stored evidence; None where it is absent, harmed, or of another key."""
@@ -341,6 +355,17 @@ class Store:
     def _unharmed(self, entry: Entry) -> Path | None:
         with self._opened(entry) as file:
             return None if file is None else self.directory / entry["file"]
+
+    def _harm(self, entry: Entry) -> str:
+        if self._unharmed(entry) is not None:
+            return ""
+        try:
+            (self.directory / entry["file"]).open("rb").close()
+        except FileNotFoundError:
+            return "missing"
+        except OSError:
+            return "unreadable"
+        return "damaged"
 
     def _table(self, entry: Entry) -> pa.Table | None:
         with self._opened(entry) as file:

@@ -75,6 +75,22 @@ def test_everything_that_is_kept_is_listed(cli: Cli, store: Store) -> None:
     assert re.search(r"\n\n[\d.]+ [kM]?B in audit/evidence\n$", done.stdout)
 
 
+def test_a_file_that_is_not_what_was_stored_is_marked(cli: Cli, store: Store) -> None:
+    sound = {row[0]: row[-1] for row in lines(cli("cache"))[1:3]}
+    assert sound == {"overlap": "a" * 12, "test": "c" * 12}
+    path = store.directory / "overlap.parquet"
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + bytes(50) + content[150:])
+    (store.directory / "test.parquet").unlink()
+    for aside in store.directory.glob("earlier/*"):
+        aside.write_bytes(b"")
+    assert [row[-1] for row in lines(cli("cache"))[1:-1]] == [
+        "damaged",
+        "missing",
+        *2 * ["set aside, damaged"],
+    ]
+
+
 def test_what_is_not_judged_now_is_removed(cli: Cli, store: Store, here: Path) -> None:
     (store.directory / "test.parquet.0123.partial").write_bytes(b"left by a kill")
     (store.directory / "stray.parquet").write_bytes(b"named by nothing")

@@ -174,12 +174,27 @@ class TestJudgingAgain:
         path = tmp_path / "out" / "evidence" / f"{name}.parquet"
         path.write_bytes(path.read_bytes()[:-8])
         if name == "test":
-            with pytest.raises(InputError, match="not among the stored evidence"):
+            said = r"test\.parquet: its digest is not .* damaged; `auditor run` gathers again"
+            with pytest.raises(InputError, match=said):
                 judge(config, gathering=False)
         else:
             again = judge(config, gathering=False).audit
             assert again.check("overfitting").status is Status.ERROR
             assert again.verdict == "undecided"
+
+    def test_a_missing_file_is_told_from_one_that_was_never_stored(
+        self, config: Config, tmp_path: Path
+    ) -> None:
+        evidence = tmp_path / "out" / "evidence"
+        (evidence / "test.parquet").unlink()
+        with pytest.raises(InputError, match=r"test\.parquet: it is missing; `auditor run`"):
+            judge(config, gathering=False)
+        (evidence / "test.parquet").mkdir()
+        with pytest.raises(InputError, match=r"test\.parquet: it cannot be read; `auditor run`"):
+            judge(config, gathering=False)
+        (evidence / "manifest.json").write_text('{"evidence": {}}')
+        with pytest.raises(InputError, match="test is not among the stored evidence; run"):
+            judge(config, gathering=False)
 
     def test_harmed_counts_are_an_error_of_who_asked(self, config: Config, tmp_path: Path) -> None:
         (tmp_path / "out" / "evidence" / "train_counts.parquet").write_bytes(b"")

@@ -151,14 +151,17 @@ def limit(value: float) -> str:
 
 
 def points(value: float, digits: int = 1) -> str:
-    """Return a difference of two shares in percentage points.
+    """Return a difference of two shares in percentage points, never rounded to nothing.
 
-    >>> points(0.034), points(-0.0125, 2)
-    ('+3.4 points', '−1.25 points')
+    >>> points(0.034), points(-0.0125, 2), points(0.00004), points(0.0)
+    ('+3.4 points', '−1.25 points', '+0.004 points', '0.0 points')
     """
+    return f"{_signed(value, digits_apart([value], 0.0, _signed, digits))} points"
+
+
+def _signed(value: float, digits: int) -> str:
     text = f"{100 * value:+.{digits}f}"
-    zero = not float(text)
-    return f"{text[1:] if zero else text.replace('-', '−')} points"
+    return text.replace("-", "−") if float(text) else text[1:]
 
 
 def apart(difference: float) -> str:
@@ -210,6 +213,16 @@ def _plain(value: float, digits: int, whole: bool) -> str:
         return count(value).replace("-", "−")
     if 1000 <= abs(value) < 1e15:
         return f"{value:,.{max(digits - 1, 0)}f}".replace("-", "−")
+    return _significant(value, digits)
+
+
+def _within_one(value: float, digits: int) -> str:
+    """Write a value, such as a correlation, never rounded to a certainty that it is not."""
+    one = math.copysign(1.0, value)
+    return _significant(value, digits_apart([value], one, _significant, digits))
+
+
+def _significant(value: float, digits: int) -> str:
     # Zeros at the end stay: without them it would look less precise than what it stands beside.
     return f"{value:#.{digits + 2}g}".rstrip(".").replace("-", "−")
 
@@ -221,8 +234,10 @@ def _is_whole(value: float) -> bool:
 def quantity(value: float | None, unit: str, digits: int = 1) -> str:
     """Return a value in the words of its unit, and a dash where there is none.
 
-    >>> quantity(0.912, "share"), quantity(1.54, "ratio"), quantity(None, "share")
-    ('91.2%', '1.54×', '–')
+    >>> quantity(0.912, "share"), quantity(1.54, "ratio"), quantity(0.99993, "none")
+    ('91.2%', '1.54×', '0.9999')
+    >>> quantity(None, "share")
+    '–'
     """
     return MISSING if value is None else _written(value, unit, digits, _is_whole(value))
 
@@ -241,7 +256,9 @@ def _written(value: float, unit: str, digits: int, whole: bool) -> str:
         return f"{count(value)} px"
     if unit == "seconds":
         return _seconds(value, digits, value)
-    return _plain(value, digits, whole) + ("×" if unit == "ratio" else "")
+    if unit == "ratio":
+        return f"{_plain(value, digits, whole)}×"
+    return _within_one(value, digits) if 0 < abs(value) < 1 else _plain(value, digits, whole)
 
 
 def _amount(value: float, unit: str, digits: int) -> str:
@@ -336,11 +353,15 @@ def digits_apart(
     """
     if limit is None:
         return digits
-    # What differs by less is the arithmetic's doing.
-    known = [v for v in values if v is not None and not math.isclose(v, limit, rel_tol=1e-12)]
+    known = [v for v in values if v is not None and not _are_one(v, limit)]
     while digits < _MOST_DIGITS and any(write(v, digits) == write(limit, digits) for v in known):
         digits += 1
     return digits
+
+
+def _are_one(value: float, other: float) -> bool:
+    """Tell whether two values differ by no more than the arithmetic's doing."""
+    return math.isclose(value, other, rel_tol=1e-12, abs_tol=1e-12)
 
 
 def threshold(probability: float) -> str:

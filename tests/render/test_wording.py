@@ -16,7 +16,7 @@ from auditor.naming import one_line
 from auditor.render.html import html_report
 from auditor.render.junit import junit
 from auditor.render.markdown import markdown
-from auditor.wording import compared, interval, quantity, share
+from auditor.wording import compared, interval, points, quantity, share
 
 
 @given(st.floats(1e-6, 100), st.floats(1, 2000))
@@ -36,6 +36,7 @@ def test_both_bounds_of_a_plain_figure_have_as_many_digits(
 ) -> None:
     bounds = min(one, other), max(one, other)
     assume(not all(bound.is_integer() for bound in bounds))
+    assume(not any(0.995 <= bound < 1 for bound in bounds))
     found = interval(bounds, "ratio" if sign else "none", digits)
     told = [Decimal(text.removesuffix(sign)) for text in found[1:-1].split(", ")]
     assert [len(each.as_tuple().digits) for each in told] == [digits + 2] * 2
@@ -115,6 +116,23 @@ def test_what_only_the_arithmetic_tells_apart_is_not() -> None:
 
 def test_nearly_all_is_not_all() -> None:
     assert share(1 - 1e-8) == "99.999999%"
+    assert quantity(0.99993, "none") == "0.9999"
+    assert quantity(-1 + 1e-8, "none", 2) == "−0.99999999"
+    assert interval((0.99981, 0.99998), "none") == "[0.9998, 0.99998]"
+
+
+def test_hardly_anything_is_not_nothing() -> None:
+    assert points(-4e-7, 2) == "−0.00004 points"
+    assert interval((-4.99e-5, 4.99e-5), "points", 2) == "[−0.005, +0.005]"
+
+
+def test_what_the_arithmetic_leaves_is_nothing_and_all() -> None:
+    assert points(0.1 + 0.2 - 0.3) == "0.0 points"
+    assert quantity(1 - 2**-53, "none") == "1.00"
+
+
+def test_a_ratio_is_no_certainty() -> None:
+    assert quantity(0.99993, "ratio") == "1.00×"
 
 
 INVISIBLE = (

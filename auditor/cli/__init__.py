@@ -58,6 +58,11 @@ COMMANDS = (
 _LOOKING = ("run", "gather", "overlap", "duplicates", "sign", "ladder")
 """Commands that open images: a broken file may kill the process."""
 
+_GATHERING = (*_LOOKING, "demo")
+"""Commands that keep what they have done so far, and go on from there."""
+
+_KEPT = "; the evidence gathered so far is kept, and the same command goes on from there"
+
 WRONG, BUG, INTERRUPTED, NO_READER = 2, 70, 130, 141
 
 
@@ -120,16 +125,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         with_plain_signs(stream)
     wait_passively()
+    words = sys.argv[1:] if arguments is None else [*arguments]
+    command = words[0] if words else ""
     try:
-        if arguments is None and sys.argv[1:2] and sys.argv[1] in _LOOKING:
+        if arguments is None and command in _LOOKING:
             from auditor.cli.survival import surviving
 
-            return surviving(lambda: main(sys.argv[1:]))
-        status = _invoke(sys.argv[1:] if arguments is None else [*arguments])
+            return surviving(lambda: main(words))
+        status = _invoke(words)
         if sys.stdout:
             sys.stdout.flush()
     except (Exception, KeyboardInterrupt, SystemExit) as error:
-        status = _explain(error)
+        status = _explain(error, gathering=command in _GATHERING)
     if sys.stderr:
         with unheard(sys.stderr):  # a library may have written there
             sys.stderr.flush()
@@ -146,7 +153,7 @@ def _invoke(arguments: list[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _explain(error: BaseException) -> int:
+def _explain(error: BaseException, *, gathering: bool) -> int:
     """Say on standard error what went wrong, and return the exit status."""
     from auditor.errors import AuditorError
 
@@ -159,11 +166,7 @@ def _explain(error: BaseException) -> int:
             return _complain(str(error), WRONG)
         case KeyboardInterrupt() | click.Abort():
             say("", err=True)
-            return _complain(
-                "interrupted; the evidence gathered so far is kept, and the same command goes on "
-                "from there",
-                INTERRUPTED,
-            )
+            return _complain(f"interrupted{_KEPT * gathering}", INTERRUPTED)
         case OSError(errno=int()):
             return _explain_system(error)
     # A user's module may call sys.exit(1), which must not be taken for a verdict.

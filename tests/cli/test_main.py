@@ -168,6 +168,31 @@ def test_an_interrupt_keeps_the_evidence(
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize(
+    ("arguments", "provider"),
+    [
+        (("demo",), "auditor.demo.run_demo"),
+        (("profile", "phi:0"), "auditor.models.profile.profile"),
+        (("diff", "old", "new"), "auditor.evidence.baseline.read_baseline"),
+        (("cache",), "auditor.store.Store"),
+    ],
+)
+def test_only_a_command_that_gathers_goes_on_from_there(
+    cli: Cli,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    provider: str,
+) -> None:
+    (here / "audit/evidence").mkdir(parents=True)
+    monkeypatch.setattr(provider, lambda *_, **__: boom(KeyboardInterrupt())())
+    done = cli(*arguments)
+    assert done.returncode == 130
+    kept = "; the evidence gathered so far is kept, and the same command goes on from there"
+    said = f"auditor: interrupted{kept * (arguments[0] == 'demo')}\n"
+    assert done.stderr.splitlines(keepends=True)[-1] == said
+
+
 @pytest.mark.parametrize("arguments", [("schema",), ("list",)])
 def test_a_reader_that_has_gone(here: Path, arguments: tuple[str, ...]) -> None:
     reading, writing = os.pipe()

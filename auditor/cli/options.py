@@ -49,6 +49,12 @@ FORMAT = click.option(
     help="Report to write; may be given several times.  [default: all]",
 )
 
+_WITHOUT_TEST = """\
+--test is missing: a flag names the model, and nothing says on which images it is judged.
+
+  --test data/test     a folder of class folders
+  --test test.csv      a manifest, a table of images and labels"""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _NAMING = ("model", "module", "phi", "width", "depth", "resolution")
@@ -210,14 +216,15 @@ def configured(config: Path | None, flags: Mapping[str, Any], nothing: str) -> P
     Raises
     ------
     InputError
-        Saying ``nothing``: neither a file nor a flag says what to audit.
+        Saying ``nothing``: neither a file nor a flag says what to audit. Or a flag names a model
+        and nothing says on which images it is judged.
     """
     from auditor.errors import InputError
 
     enough = bool(flags["predictions"] or (flags["test"] and names_candidate(flags)))
     path = file_to_use(config, enough=enough)
     if path is None and not (flags["predictions"] or flags["test"]):
-        raise InputError(nothing)
+        raise InputError(_WITHOUT_TEST if names_candidate(flags) else nothing)
     return path
 
 

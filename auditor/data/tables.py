@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from auditor.errors import InputError, did_you_mean
+from auditor.wording import plural
 
 __all__ = [
     "column_names",
@@ -71,7 +73,11 @@ def read_table(path: Path, numbers: Iterable[str] = ()) -> Any:
     schema = {n: pa.float64() if n in numeric else pa.string() for n in names}
     try:
         if path.suffix.lower() == ".csv":
-            table = _read_csv(path, schema)
+            try:
+                table = _read_csv(path, schema)
+            except pa.ArrowInvalid:
+                _refuse_ragged(path, len(names))
+                raise
             _refuse_swallowed(path, table)
             return table
         table = _written_out(_read_parquet(path), numeric)
@@ -93,6 +99,23 @@ def _read_csv(path: Path, schema: dict[str, pa.DataType]) -> Any:
             column_types=schema, null_values=[""], strings_can_be_null=True
         ),
     )
+
+
+def _refuse_ragged(path: Path, columns: int) -> None:
+    """Raise ``InputError`` for the first row with more cells than the header has, or fewer."""
+    import csv
+
+    line = 1
+    with suppress(UnicodeDecodeError, csv.Error), path.open(encoding="utf-8-sig", newline="") as f:
+        rows = csv.reader(f)
+        for row in rows:
+            if len(row) not in (0, columns):
+                _refuse_break(f"{path}:{line}", "a cell", "".join(row))
+                raise InputError(
+                    f"{path}:{line}: it has {plural(len(row), 'cell')}, the header {columns:,}; "
+                    "write one for each column, in quotation marks where it holds a comma"
+                )
+            line = rows.line_num + 1
 
 
 def _refuse_swallowed(path: Path, table: Any) -> None:
@@ -150,9 +173,15 @@ def require_columns(path: Path, names: Sequence[str], required: Iterable[str]) -
     for name in required:
         if name not in names:
             has = ", ".join(names[:8]) or "nothing"
-            raise InputError(
-                f'{path}: no column "{name}"{did_you_mean(name, names)} (it has: {has})'
-            )
+            commas = _is_separated_otherwise(path, names)
+            hint = "; separate columns by commas" if commas else did_you_mean(name, names)
+            raise InputError(f'{path}: no column "{name}"{hint} (it has: {has})')
+
+
+def _is_separated_otherwise(path: Path, names: Sequence[str]) -> bool:
+    """Tell whether what a spreadsheet puts between columns has made one name of them all."""
+    alone = len(names) == 1 and path.suffix.lower() == ".csv"
+    return alone and any(separator in names[0] for separator in ";\t|")
 
 
 def text_column(path: Path, table: Any, name: str) -> list[str]:

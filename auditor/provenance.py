@@ -8,9 +8,11 @@ import json
 import platform
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from auditor import __version__
+from auditor.belongings import RECORD
 from auditor.config import FLAGS, Config, ConfigSource, load_config
 from auditor.errors import InputError
 from auditor.evidence.inputs import SEED
@@ -19,7 +21,7 @@ from auditor.models.identity import installed_versions
 from auditor.plug_ins import brought_checks, brought_packages
 from auditor.record import Provenance
 
-__all__ = ["describe_run"]
+__all__ = ["describe_run", "recorded"]
 
 _PACKAGES = (
     "torch",
@@ -37,12 +39,16 @@ _PACKAGES = (
     "openvino",
 )
 """Named where they are installed."""
+_SUBJECT = ("candidate", "data", "predictions")
+"""Tables that say what is judged."""
 
 
 def describe_run(config: Config, source: ConfigSource, graph: Graph, seconds: float) -> Provenance:
     """Return the versions, the configuration and the digests of the evidence."""
     about = graph.get("test").about
     effective = config.model_dump(mode="json", exclude_defaults=True)
+    if source.path is None and not graph.gathering:
+        effective = _subject_then(effective, graph) | effective
     text = json.dumps(effective, indent=1, sort_keys=True, ensure_ascii=False)
     created = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     return Provenance(
@@ -63,6 +69,29 @@ def describe_run(config: Config, source: ConfigSource, graph: Graph, seconds: fl
         evidence={k: v for k, v in graph.store.digests().items() if graph.asked_for(k)},
         seconds=round(seconds, 3),
     )
+
+
+def recorded(directory: Path) -> Provenance | None:
+    """Return how the audit came about that lies in a folder; None where none is on record."""
+    try:  # of many findings to verify all takes a second
+        return Provenance.model_validate(
+            json.loads((directory / RECORD).read_bytes())["provenance"]
+        )
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def _subject_then(effective: Mapping[str, Any], graph: Graph) -> dict[str, Any]:
+    """Return what the audit that is replaced was made from, where it was of the same predictions.
+
+    Nothing where any of it is said anew.
+    """
+    then = recorded(graph.config.output.directory)
+    if then is None or not effective.keys().isdisjoint(_SUBJECT):
+        return {}
+    if then.evidence.get("test") != graph.store.digests().get("test"):
+        return {}
+    return {name: table for name, table in then.settings.items() if name in _SUBJECT}
 
 
 def _packages(about: Mapping[str, Any]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,12 +33,10 @@ def refuse_other_rules(config: Config, file: Path | None, flags: Mapping[str, An
     """
     from auditor.belongings import RECORD
     from auditor.errors import InputError
-    from auditor.record import Provenance
+    from auditor.provenance import recorded
 
-    path = config.output.directory / RECORD
-    try:  # of many findings to verify all takes a second
-        provenance = Provenance.model_validate(json.loads(path.read_bytes())["provenance"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # no audit is on record
+    path, provenance = config.output.directory / RECORD, recorded(config.output.directory)
+    if provenance is None:
         return
     by = _file_in(provenance.repeat)
     if file is not None and (by is None or Path(by).name == file.name):

@@ -306,6 +306,18 @@ def test_evidence_that_was_exchanged_is_not_compared(
     assert "its digest is not the one in" in " ".join(done.stdout.split())
 
 
+def test_an_audit_that_was_judged_again_without_a_file_is_of_the_same(
+    cli: Cli, old: str, new: str
+) -> None:
+    shutil.copytree(old, "again")
+    for _ in range(2):
+        assert cli("check", "--output", "again").returncode == 0
+        assert "Configuration" not in cli("diff", old, "again").stdout
+    shutil.copy(Path(new, "audit.json"), "again")
+    assert cli("check", "--output", "again", "--policy", "pull-request").returncode == 0
+    assert 'predictions.test: "old.csv" → not set' in cli("diff", old, "again").stdout
+
+
 def _regained(audit: dict[str, Any]) -> dict[str, Any]:
     """A record whose digest is right again: what another version of Auditor would have written."""
     content = {key: value for key, value in audit.items() if key != "digest"}

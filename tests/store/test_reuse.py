@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from auditor.check import Status
-from auditor.config import Config, load_config
+from auditor.config import CandidateTable, Config, load_config
 from auditor.errors import InputError
 from auditor.record import Audit
 from auditor.runner import judge
@@ -206,6 +206,18 @@ class TestJudgingAgain:
     def test_what_was_not_given_stays_a_skip(self, config: Config) -> None:
         again = judge(config, gathering=False).audit
         assert again.check("split-overlap").status is Status.SKIP
+
+    @pytest.mark.parametrize("said", [True, False])
+    def test_what_is_judged_is_known_from_the_audit_before_unless_it_is_said_anew(
+        self, config: Config, tmp_path: Path, said: bool
+    ) -> None:
+        named = config.model_copy(update={"candidate": CandidateTable(name="ours")})
+        judge(named, gathering=False).write()
+        unsaid = load_config(None, {"output": {"directory": tmp_path / "out"}})[0]
+        again = judge(config if said else unsaid, gathering=False).audit
+        settings = again.provenance.settings
+        assert settings["predictions"]["test"] == str(tmp_path / "predictions.csv")
+        assert ("candidate" in settings) is not said
 
     def test_nothing_was_ever_gathered(self, tmp_path: Path) -> None:
         config = load_config(None, {"output": {"directory": tmp_path / "new"}})[0]

@@ -116,6 +116,8 @@ class Collector:
         self._wait_for_saved()
 
     def _begin(self, part: int) -> None:
+        if self._saving is not None and self._saving.done():
+            self._wait_for_saved()  # that it failed, before more is looked at in vain
         name, batch = self.task.name, self._batch
         self._batch = []
         crashes = [crash for seen in batch if (crash := seen.crash(name)) is not None]

@@ -17,6 +17,7 @@ from auditor.table import Table
 
 __all__ = [
     "MOST_CONFIDENCE",
+    "MOST_UNSEEN",
     "Check",
     "Finding",
     "Fraction",
@@ -33,6 +34,8 @@ Level = Literal["block", "advise", "off"]
 Judges = Literal["candidate", "cost", "data"]
 IntervalMethod = Literal["exact", "wilson"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+MOST_UNSEEN = 0.05
+"""Largest share that may not be looked at for the figure of the rest to stand for the whole."""
 MOST_CONFIDENCE = 1 - 1e-9
 """Shared among many figures, more would be rounded to certainty, which bounds nothing."""
 Probability = Annotated[float, Field(gt=0.5, le=MOST_CONFIDENCE, allow_inf_nan=False)]

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from auditor import composite, stats
+from auditor.description import if_had
 from auditor.errors import Unavailable
 from auditor.record import (
     BaselineExhibit,
     CalibrationExhibit,
-    CandidateInfo,
     CheckResult,
     ClassRow,
     ConfusionExhibit,
-    DataInfo,
     DeploymentExhibit,
     EfficiencyExhibit,
     Exhibits,
@@ -24,9 +23,7 @@ from auditor.record import (
     MetricRow,
     OperatingExhibit,
     OverlapExhibit,
-    SplitInfo,
     TrainingExhibit,
-    UnreadableImage,
 )
 
 if TYPE_CHECKING:
@@ -37,95 +34,9 @@ if TYPE_CHECKING:
     from auditor.evidence.counts import ClassCounts
     from auditor.evidence.deployment import Deployment
     from auditor.evidence.predictions import Predictions
-    from auditor.evidence.properties import Properties
     from auditor.graph import Graph
 
-__all__ = ["describe_candidate", "describe_data", "show"]
-
-
-def describe_candidate(graph: Graph) -> CandidateInfo:
-    """Return what is known of the candidate, from the evidence alone."""
-    told = dict(graph.get("test").about.get("candidate") or {})
-    complexity = _if_had(graph, "complexity")
-    costs = (
-        {}
-        if complexity is None
-        else {
-            "parameters": complexity.parameters,
-            "macs": complexity.macs,
-            "activations": complexity.activations,
-            "bytes_on_disk": complexity.bytes_on_disk,
-        }
-    )
-    source = str(graph.get("test").about.get("source", ""))
-    name = graph.config.candidate.name or told.get("name") or source.rsplit("/", 1)[-1]
-    notes = [*told.get("notes", ()), *_notes_on_deep_images(graph), *_notes_on_probabilities(graph)]
-    found = {**told, **costs, "predictions_digests": _files_of_predictions(graph), "notes": notes}
-    return CandidateInfo(**{**found, "name": name or "candidate"})
-
-
-def _notes_on_deep_images(graph: Graph) -> Iterator[str]:
-    """Say how the model was shown images of which loaders make different ones."""
-    for split, title in (("test", "test"), ("train", "training")):
-        predictions, properties = _if_had(graph, split), _properties(graph, split)
-        if properties is not None and predictions and "candidate" in predictions.about:
-            yield from properties.told_of_deep(predictions.images, title)
-
-
-def _notes_on_probabilities(graph: Graph) -> Iterator[str]:
-    """Say of saved probabilities that they are not what was predicted by."""
-    test = graph.get("test")
-    if contradicted := test.contradicted:
-        yield (
-            f"In {contradicted:,} of {len(test):,} test images the predicted class is not the most "
-            "probable one: a threshold was moved, or the probabilities are of other classes. "
-            "Calibration and operating points are judged by the probabilities alone."
-        )
-
-
-def _files_of_predictions(graph: Graph) -> dict[str, str]:
-    """Return the digest of each file of saved predictions that was judged, by split."""
-    found = {split: _if_had(graph, split) for split in ("test", "train", "validation")}
-    digests = {
-        split: said.about.get("file_digest") for split, said in found.items() if said is not None
-    }
-    return {split: digest for split, digest in digests.items() if digest}
-
-
-def describe_data(graph: Graph) -> DataInfo:
-    """Return what was looked at."""
-    test = graph.get("test")
-    train = _if_had(graph, "train")
-    return DataInfo(
-        classes=test.classes,
-        class_order=test.about.get("class_order", "not stated"),
-        test=_split(graph, "test", test),
-        train=None if train is None else _split(graph, "train", train),
-    )
-
-
-def _split(graph: Graph, split: str, predictions: Predictions) -> SplitInfo:
-    signatures, properties = _if_had(graph, f"{split}_signatures"), _properties(graph, split)
-    lost = {**(signatures.unreadable if signatures else {}), **predictions.unreadable}
-    seen = len(predictions) + len(predictions.unreadable)
-    total = len(signatures.images) + len(signatures.unreadable) if signatures else seen
-    return SplitInfo(
-        source=str(predictions.about.get("source", "")),
-        images=max(total, seen),
-        predicted=len(predictions),
-        sample=str(predictions.about.get("sample", "")),
-        left_out=str(predictions.about.get("left_out", "")),
-        unreadable=tuple(UnreadableImage(image=k, reason=v) for k, v in sorted(lost.items())),
-        properties=() if properties is None else tuple(properties.ranges()),
-        formats={} if properties is None else properties.formats(),
-    )
-
-
-def _properties(graph: Graph, split: str) -> Properties | None:
-    """Return the properties of images that were looked at; for them alone no image is opened."""
-    name = f"{split}_properties"
-    found: Properties | None = _if_had(graph, name) if graph.store.key(name) else None
-    return found
+__all__ = ["show"]
 
 
 def show(graph: Graph, results: Sequence[CheckResult], candidate: str) -> Exhibits:
@@ -155,16 +66,6 @@ def show(graph: Graph, results: Sequence[CheckResult], candidate: str) -> Exhibi
         latency=_latency(graph, results),
         cheaper=_cheaper(graph, results),
     )
-
-
-def _if_had(graph: Graph, name: str) -> Any:
-    """Return evidence that a check asked for; None where none did or it could not be had."""
-    if not graph.asked_for(name):
-        return None
-    try:
-        return graph.get(name)
-    except Unavailable:
-        return None
 
 
 def _result(results: Sequence[CheckResult], id: str) -> CheckResult | None:
@@ -295,10 +196,10 @@ def _pair(bounds: tuple[Any, Any], i: int) -> tuple[float, float]:
 def _overlap(graph: Graph, results: Sequence[CheckResult]) -> OverlapExhibit | None:
     from auditor.overlap.exhibit import show_overlap
 
-    overlap = _if_had(graph, "overlap")
+    overlap = if_had(graph, "overlap")
     if overlap is None:
         return None
-    counts, groups, scenes = (_if_had(graph, name) for name in ("counts", "groups", "scenes"))
+    counts, groups, scenes = (if_had(graph, name) for name in ("counts", "groups", "scenes"))
     rare = frozenset() if counts is None else _rare(counts, results)
     confidence = _Bounds.of(results, "split-overlap").confidence
     return show_overlap(overlap, graph.get("test"), groups, scenes, rare, confidence)
@@ -309,7 +210,7 @@ def _efficiency(
 ) -> EfficiencyExhibit | None:
     from auditor.efficiency.exhibit import exhibit
 
-    complexity = _if_had(graph, "complexity")
+    complexity = if_had(graph, "complexity")
     if complexity is None or None in (complexity.macs, complexity.parameters):
         return None  # without a cost it has no place on the plane
     judged = _result(results, "efficiency")
@@ -318,8 +219,8 @@ def _efficiency(
         complexity,
         confusion.accuracy,
         () if judged is None else judged.findings,
-        _if_had(graph, "baseline"),
-        _if_had(graph, "own_audits"),
+        if_had(graph, "baseline"),
+        if_had(graph, "own_audits"),
     )
 
 
@@ -329,12 +230,12 @@ def _baseline(
     from auditor.comparison import NotComparable, compare
     from auditor.comparison.comparable import pictures_of
 
-    baseline = _if_had(graph, "baseline")
+    baseline = if_had(graph, "baseline")
     if baseline is None:
         return None
     confidence = _Bounds.of(results, "baseline-regression").confidence
     try:
-        pictures = pictures_of(_if_had(graph, "test_signatures"))
+        pictures = pictures_of(if_had(graph, "test_signatures"))
         comparison = compare(graph.get("test"), baseline, confidence, pictures=pictures)
     except NotComparable:  # said by the check
         return None
@@ -345,13 +246,13 @@ def _beside(graph: Graph, comparison: Comparison, before: str, after: str) -> Ba
     """Show a comparison under both models' names, with the pictures that are at hand."""
     from auditor.comparison.exhibit import beside, thumbnails
 
-    samples = _if_had(graph, "test_samples") if graph.gathering else None
+    samples = if_had(graph, "test_samples") if graph.gathering else None
     shown = beside(comparison, before, after)
     return shown if samples is None else thumbnails(shown, samples.read)
 
 
 def _training(graph: Graph) -> TrainingExhibit | None:
-    log = _if_had(graph, "training_log")
+    log = if_had(graph, "training_log")
     if log is None:
         return None
     return TrainingExhibit(
@@ -367,14 +268,14 @@ def _gaps(values: Any) -> tuple[float | None, ...]:
 
 
 def _deployment(graph: Graph, results: Sequence[CheckResult]) -> DeploymentExhibit | None:
-    deployment: Deployment | None = _if_had(graph, "deployment")
+    deployment: Deployment | None = if_had(graph, "deployment")
     if deployment is None:
         return None
     return deployment.exhibit(_Bounds.of(results, "accuracy-paradox").confidence)
 
 
 def _calibration(graph: Graph, results: Sequence[CheckResult]) -> CalibrationExhibit | None:
-    calibration: Calibration | None = _if_had(graph, "calibration")
+    calibration: Calibration | None = if_had(graph, "calibration")
     if calibration is None or not calibration.n:
         return None
     return calibration.exhibit(_Bounds.of(results, "calibration").confidence)
@@ -383,7 +284,7 @@ def _calibration(graph: Graph, results: Sequence[CheckResult]) -> CalibrationExh
 def _operating(graph: Graph, results: Sequence[CheckResult]) -> OperatingExhibit | None:
     from auditor.operating import exhibit
 
-    judged, validation = _result(results, "operating-point"), _if_had(graph, "validation")
+    judged, validation = _result(results, "operating-point"), if_had(graph, "validation")
     if judged is None or not judged.findings or validation is None:
         return None
     critical, min_recall = judged.options["critical"], judged.options["min_recall"]
@@ -393,7 +294,7 @@ def _operating(graph: Graph, results: Sequence[CheckResult]) -> OperatingExhibit
 def _latency(graph: Graph, results: Sequence[CheckResult]) -> LatencyExhibit | None:
     from auditor.efficiency import speed
 
-    latency = _if_had(graph, "latency")
+    latency = if_had(graph, "latency")
     if latency is None:
         return None
     tolerance = _options(results, "latency").get("tolerance")
@@ -408,7 +309,7 @@ def _cheaper(graph: Graph, results: Sequence[CheckResult]) -> BaselineExhibit | 
     from auditor.comparison import NotComparable
     from auditor.evidence.cheaper import compare_cheaper
 
-    cheaper = _if_had(graph, "cheaper")
+    cheaper = if_had(graph, "cheaper")
     if cheaper is None:
         return None
     confidence = _Bounds.of(results, "cheaper-inference").confidence

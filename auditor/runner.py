@@ -237,7 +237,8 @@ def _decided(
     results: Sequence[CheckResult], graph: Graph, source: ConfigSource, started: float
 ) -> Audit:
     """Apply the policy, and put the audit together."""
-    from auditor.exhibits import describe_candidate, describe_data, show
+    from auditor.description import describe_candidate, describe_data
+    from auditor.exhibits import show
     from auditor.provenance import describe_run
 
     candidate = describe_candidate(graph)

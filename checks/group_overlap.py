@@ -39,15 +39,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from auditor.check import Check, Finding, Outcome, Status
+from auditor.check import MOST_UNSEEN, Check, Finding, Outcome, Status
 from auditor.wording import plural
 
 if TYPE_CHECKING:
     from auditor.evidence.groups import GroupColumn, Groups, SharedGroup
-
-
-_FEW = 0.05
-"""Of the test images that name a group: more that name none leave nothing known of the rest."""
 
 
 class GroupOverlap(Check):
@@ -74,7 +70,7 @@ class GroupOverlap(Check):
 def _column(column: GroupColumn) -> Finding:
     compared = bool(column.test_groups and column.train_groups)
     known = compared and not column.unnamed and not column.alike
-    few = column.unnamed <= _FEW * column.test_images
+    few = column.unnamed <= MOST_UNSEEN * column.test_images
     return Finding(
         subject=column.column,
         metric="groups compared",

@@ -73,7 +73,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from auditor.check import Check, Finding, Fraction, Outcome, Status, decide, worst
+from auditor.check import MOST_UNSEEN, Check, Finding, Fraction, Outcome, Status, decide, worst
 from auditor.wording import plural, share
 
 if TYPE_CHECKING:
@@ -161,8 +161,6 @@ class SplitOverlap(Check):
 
 
 _SHARE = "test", "contaminated test images"
-_FEW = 0.05
-"""Largest share of a split that may not be compared for the figure of the rest to stand for it."""
 
 
 def _unread(overlap: Overlap) -> list[str]:
@@ -275,7 +273,7 @@ def _unseen(
     if _unread(overlap):
         return  # which is said already
     for note, part in _uncompared(overlap, test, count.flagged, max_share):
-        if part <= _FEW:
+        if part <= MOST_UNSEEN:
             yield _shared(count, max_share, Status.INCONCLUSIVE, note)
         else:
             yield Finding.unmeasured(*_SHARE, note, max_share, higher_is_better=False)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     Look = Callable[[int, Callable[[Image.Image], Any]], Any]
 
 __all__ = [
+    "BATCH",
     "Observer",
     "Provider",
     "Stored",
@@ -47,6 +48,9 @@ __all__ = [
     "observe",
     "resting_on",
 ]
+
+BATCH = 64
+"""Images a batch where an observer does not mind."""
 
 
 class Stored(Protocol):
@@ -78,6 +82,14 @@ class Observer(ABC):
     def batch_size(self) -> int | None:
         """How many images it wants at once; None where it does not mind."""
         return None
+
+    @property
+    def ahead(self) -> int:
+        """How many images may be prepared before it has seen the first of them.
+
+        What waits for it takes memory; with fewer than four batches it waits.
+        """
+        return 4 * (self.batch_size or BATCH)
 
     @property
     def reduced(self) -> bool:

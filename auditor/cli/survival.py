@@ -6,16 +6,19 @@ stored, having found out which image it was (``auditor.engine.journal``).
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import math
 import mmap
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
+from typing import NoReturn
 
 from auditor.terminal import say
 
@@ -50,7 +53,7 @@ def surviving(work: Callable[[], int]) -> int:
             status = work()
             _flush()
             returned[0] = status + 1
-            return status
+            _leave(status)
         ended = _wait(child)
         if returned[0]:  # it has printed all there is; what it met on its way out is nothing to it
             os._exit(returned[0] - 1)
@@ -77,6 +80,19 @@ def _fork() -> int | None:
         return os.fork() if hasattr(os, "fork") else None
     except OSError:
         return None
+
+
+def _leave(status: int) -> NoReturn:
+    """End a child as multiprocessing does: what asked to be called at the end is, and no more.
+
+    To take apart all that was imported, and CUDA, takes a second or two.
+    """
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
+        atexit._run_exitfuncs()
+        _flush()
+    finally:
+        os._exit(status)
 
 
 def _flush() -> None:

@@ -17,14 +17,11 @@ from auditor.engine.known import DIGEST, LOOKS, Known, without_looks
 from auditor.engine.looking import Seen
 from auditor.engine.shards import PART
 from auditor.engine.stumbles import Stumbles
-from auditor.engine.ways import made_here, saying
-from auditor.provider import Observer
+from auditor.engine.ways import packages_here, saying
+from auditor.provider import BATCH, Observer
 from auditor.store.parts import Parts
 
-__all__ = ["BATCH", "Collector", "Task", "described"]
-
-BATCH = 64
-"""Images a batch where an observer does not mind."""
+__all__ = ["Collector", "Task", "described"]
 
 Columns = dict[str, pa.Array]
 
@@ -85,7 +82,7 @@ class Collector:
         writer: Executor,
     ) -> None:
         self.task, self._samples, self._stumbles = task, samples, stumbles
-        self._left = deque(todo)
+        self._left, self._packages = deque(todo), packages_here()
         self.size = task.observer.batch_size or BATCH
         """Images that are shown at once, at most."""
         self._under_way = task.observer.under_way
@@ -120,7 +117,7 @@ class Collector:
             self._wait_for_saved()  # that it failed, before more is looked at in vain
         name, batch = self.task.name, self._batch
         self._batch = []
-        crashes = [crash for seen in batch if (crash := seen.crash(name)) is not None]
+        crashes = [c for seen in batch if seen.crashed and (c := seen.crash(name)) is not None]
         shown = [seen for seen in batch if name in seen.prepared]
         self._stumbles.note(name, crashes, bool(shown))
         self._begun.append(_Begun(part, batch, self._shown(shown)))
@@ -140,12 +137,13 @@ class Collector:
         begun = self._begun.popleft()
         self._chunks.append(_table(self.task, self._samples, begun.batch, begun.columns()))
         self._again |= any(
-            seen.unread or seen.crash(self.task.name) is not None for seen in begun.batch
+            seen.unread or (seen.crashed and seen.crash(self.task.name) is not None)
+            for seen in begun.batch
         )
         if sum(len(chunk) for chunk in self._chunks) == len(self.task.rows_of(begun.part)):
             table = pa.concat_tables(self._chunks, promote_options="default")
-            made = saying(table, made_here(self.task.observer))
-            self._save(begun.part, made)
+            about = {**self.task.observer.about(), **self._packages}
+            self._save(begun.part, saying(table, about))
             self._chunks, self._again = [], False
 
     def _save(self, part: int, table: pa.Table) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from auditor.models.tensor_transform import OnTensors
 
-__all__ = ["Decoder", "no_memory"]
+__all__ = ["Decoder", "jpeg_decoder", "no_memory"]
 
 _DECODERS = {"cuda": "nvJPEG", "cpu": "libjpeg"}
 _THREADS = 4
@@ -71,19 +71,19 @@ class Decoder:
         import torch
 
         self._device, self._steps, self._otherwise = device, steps, otherwise
-        self._decode = _torchcodecs(device)
+        self._decode = jpeg_decoder(device)
         self._pool = ThreadPoolExecutor(_THREADS, "decode")
         cuda: Any = torch.cuda  # torch leaves streams untyped
         streams = _THREADS if device.type == "cuda" else 0
         self._streams = deque(cuda.Stream(device) for _ in range(streams))
         self._luma = torch.tensor(_LUMA, device=device).view(-1, 1, 1)
         self._down, self._across = (_means(side).to(device) for side in steps.crop)
+        self._by = f"{_DECODERS[device.type]}, {torchcodec()}"
 
     def __str__(self) -> str:
         """Return what decodes which pictures, as a phrase."""
-        by = f"{_DECODERS[self._device.type]}, {torchcodec()}"
         kind = f"JPEGs of {FEWEST} pixels and more, {MOST_BYTES >> 10} KiB and less"
-        return f"fast, {kind}, on the device ({by})"
+        return f"fast, {kind}, on the device ({self._by})"
 
     def start(self, prepared: Sequence[Jpeg | Tensor]) -> Future[Tensor]:
         """Begin to make a batch; parameters and result are those of ``batch``."""
@@ -173,7 +173,8 @@ class Decoder:
     def _are_right(self, pictures: Tensor, files: Sequence[Jpeg]) -> list[bool]:
         import torch
 
-        expected = torch.from_numpy(np.stack([each.grey for each in files])).to(self._device)
+        levels = torch.frombuffer(bytearray().join(each.grey for each in files), dtype=torch.uint8)
+        expected = levels.view(-1, CELLS, CELLS).to(self._device)
         grey = (pictures.to(torch.float32) * self._luma).sum(1)
         off = self._down @ grey @ self._across.mT - expected
         right: list[bool] = (off.abs().amax((1, 2)) <= _APART).tolist()
@@ -225,8 +226,8 @@ def _is_of_a_file(error: RuntimeError) -> bool:
     return "CUDA" not in str(error) if status is None else status in _OF_A_FILE
 
 
-def _torchcodecs(device: torch.device) -> Any:
-    """Return its function, once it was seen to work there."""
+def jpeg_decoder(device: torch.device) -> Any:
+    """Return torchcodec's function, once it was seen to work there; errors as of ``Decoder``."""
     setting = '[engine] preprocessing "device"'
     if device.type not in _DECODERS:
         raise InputError(f"{setting}: nothing decodes JPEGs on {device.type}; leave it out")

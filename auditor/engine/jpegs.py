@@ -52,8 +52,8 @@ class Jpeg(NamedTuple):
     file: NDArray[np.uint8]
     """Its bytes; nothing in them says that the picture is to be turned."""
     pixels: int
-    grey: NDArray[np.uint8]
-    """Mean levels of the crop's cells as decoded here, shape (CELLS, CELLS)."""
+    grey: bytes
+    """Mean levels of the crop's cells as decoded here, row after row, CELLS × CELLS."""
 
 
 def jpeg(image: Image.Image, data: bytes, steps: OnTensors) -> Jpeg | None:
@@ -105,9 +105,7 @@ def _upright(data: bytes) -> bytearray | None:
     return file
 
 
-def _grey(
-    image: Image.Image, data: bytes, size: tuple[int, int], steps: OnTensors
-) -> NDArray[np.uint8]:
+def _grey(image: Image.Image, data: bytes, size: tuple[int, int], steps: OnTensors) -> bytes:
     width, height = size
     small = to_grey(reduced_image(image, data))
     new, first = steps.resized(height, width), steps.offsets(height, width)
@@ -119,4 +117,4 @@ def _grey(
         (left + across) * small.width,
         (top + down) * small.height,
     )
-    return np.asarray(small.resize((CELLS, CELLS), Image.Resampling.BOX, box))
+    return small.resize((CELLS, CELLS), Image.Resampling.BOX, box).tobytes()

@@ -15,6 +15,7 @@ __all__ = [
     "MOST_IMAGES",
     "free_memory",
     "largest_batch",
+    "most_tried",
     "out_of_memory",
     "release",
     "too_small",
@@ -52,11 +53,16 @@ def largest_batch(fits: Callable[[int], bool], size: tuple[int, int, int]) -> in
     size
         Channels, height, width of an image.
     """
-    pixels = size[1] * size[2]
-    batch = min(MOST_IMAGES, 1 << max(0, (_PIXELS // pixels).bit_length() - 1))
+    batch = most_tried(size)
     while batch > 1 and not fits(batch):
         batch //= 2
     return batch
+
+
+def most_tried(size: tuple[int, int, int]) -> int:
+    """Return how many images ``largest_batch`` tries first."""
+    pixels = size[1] * size[2]
+    return min(MOST_IMAGES, 1 << max(0, (_PIXELS // pixels).bit_length() - 1))
 
 
 def out_of_memory(error: BaseException) -> bool:

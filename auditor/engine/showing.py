@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from auditor.data.samples import Samples
-from auditor.engine.collecting import BATCH, Collector, Task
+from auditor.engine.collecting import Collector, Task
 from auditor.engine.journal import Journal, NoJournal
 from auditor.engine.looking import Threads, Wanted
 from auditor.engine.probing import deadly
@@ -181,9 +181,6 @@ def _shown(
 ) -> dict[str, BaseException]:
     failed: dict[str, BaseException] = {}
     masks = {task.name: _mask(task, plan.todo[task.name], len(plan.samples)) for task in plan.tasks}
-    collectors: list[Collector] = []
-    for task in plan.tasks:  # how many images it is shown at once, an observer finds out here
-        _unless_failed(failed, task.name, partial(_collect, collectors, plan, task, writer))
     whole = plan.whole
 
     def wanted() -> Iterator[Wanted]:
@@ -192,8 +189,13 @@ def _shown(
             if wanting := {task.name: task.observer for task in living}:
                 yield Wanted(row, wanting, bool(whole[row]))
 
-    ahead = 4 * max((collector.size for collector in collectors), default=BATCH)
-    for seen in eyes.looked_at(wanted(), ahead, journal):
+    ahead, collectors = [1], list[Collector]()
+    for task in plan.tasks:
+        _unless_failed(failed, task.name, partial(_ask, ahead, task))
+    looked_at = eyes.looked_at(wanted(), max(ahead), journal)  # processes begin here
+    for task in plan.tasks:  # how many images it is shown at once, an observer finds out here
+        _unless_failed(failed, task.name, partial(_collect, collectors, plan, task, writer))
+    for seen in looked_at:
         for collector in collectors:
             if masks[collector.task.name][seen.row]:
                 _unless_failed(failed, collector.task.name, partial(collector.add, seen))
@@ -219,6 +221,10 @@ def _mask(task: Task, todo: Sequence[int], n: int) -> NDArray[np.bool_]:
     for part in todo:
         mask[task.rows_of(part)] = True
     return mask
+
+
+def _ask(ahead: list[int], task: Task) -> None:
+    ahead.append(task.observer.ahead)
 
 
 def _collect(collectors: list[Collector], plan: Plan, task: Task, writer: Executor) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "difference",
     "joined",
     "made_here",
+    "packages_here",
     "said_by",
     "saying",
 ]
@@ -45,7 +46,12 @@ _PACKAGES = "packages"
 
 def made_here(observer: Observer) -> dict[str, Any]:
     """Return how rows are made here: what the observer says of it, and what decodes pictures."""
-    return {**observer.about(), _PACKAGES: installed_versions()}
+    return {**observer.about(), **packages_here()}
+
+
+def packages_here() -> dict[str, Any]:
+    """Return what decodes pictures; to look it up takes as long as some hundred images."""
+    return {_PACKAGES: installed_versions()}
 
 
 def accepted(observer: Observer, about: Mapping[str, Any]) -> bool:

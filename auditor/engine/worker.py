@@ -49,7 +49,8 @@ class Order(NamedTuple):
 class Reply(NamedTuple):
     """What came of it."""
 
-    pickled: bytes
+    pickled: bytes | None
+    """None where it is in the mapped memory, the last of what is there."""
     places: Sequence[tuple[int, int]]
     """Begin and end of each array in the mapped memory."""
 
@@ -57,7 +58,8 @@ class Reply(NamedTuple):
 def unpacked(reply: Reply, room: memoryview) -> list[Seen]:
     """Return what a worker saw, or raise what it raised; arrays stay in the mapped memory."""
     buffers = [room[start:end] for start, end in reply.places]
-    seen: list[Seen] | BaseException = pickle.loads(reply.pickled, buffers=buffers)  # our own
+    pickled = buffers.pop() if reply.pickled is None else reply.pickled
+    seen: list[Seen] | BaseException = pickle.loads(pickled, buffers=buffers)  # our own
     if isinstance(seen, BaseException):
         raise seen
     return seen
@@ -128,22 +130,25 @@ def _portable(seen: Seen) -> Seen:
 
 
 def _packed(seen: list[Seen] | BaseException, room: memoryview) -> Reply:
-    places, used = list[tuple[int, int]](), 0
+    places = list[tuple[int, int]]()
 
-    def stays(buffer: pickle.PickleBuffer) -> bool:
-        nonlocal used
-        raw = buffer.raw()
+    def fits(raw: memoryview) -> bool:
+        used = -(-places[-1][1] // _ALIGNED) * _ALIGNED if places else 0
         end = used + raw.nbytes
-        if raw.nbytes < _SMALL or end > len(room):
-            return True
+        if end > len(room):
+            return False
         room[used:end] = raw
         places.append((used, end))
-        used = -(-end // _ALIGNED) * _ALIGNED
-        return False
+        return True
+
+    def stays(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        return raw.nbytes < _SMALL or not fits(raw)
 
     stream = BytesIO()
     _Pickler(stream, protocol=5, buffer_callback=stays).dump(seen)
-    return Reply(stream.getvalue(), places)
+    # A socket holds a few of these at most, and who asked may be busy for seconds.
+    return Reply(None if fits(stream.getbuffer()) else stream.getvalue(), places)
 
 
 class _Pickler(pickle.Pickler):

@@ -10,7 +10,7 @@ import os
 import pickle
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -35,10 +35,13 @@ _BUSY = 2
 """Chunks that keep a worker busy: one in hand and one that waits."""
 _QUEUED = 6
 """Chunks that a worker has at most: while this process waits for a GPU, nobody gets another."""
+_AT_FIRST = 48
+"""Chunks that a worker is given at first, for until they are wanted this process may find out for
+seconds how a GPU runs the model; as many as wait in a socket."""
 _ROOM = 16 << 20
 """Bytes of the shared memory that the arrays of a chunk may take."""
 _ROOMS = SHARED // _ROOM
-"""2,048 are enough for eight GPUs: four batches of 32 chunks ahead, one that is gathered, 56 under
+"""2,048 are enough for six GPUs: sixteen batches of 32 chunks ahead, one that is gathered, 42 under
 way. What finds no room goes through a socket, which is slower."""
 _OFTEN = 3
 """Deaths at the same images, none of which kills by itself, after which processes are given up."""
@@ -87,6 +90,25 @@ class _Worker:
     chunks: deque[tuple[_Chunk, memoryview]] = field(default_factory=deque)
 
 
+@dataclass
+class _Queue:
+    """The images of a pass, as they are given out and come back."""
+
+    remaining: Iterator[Wanted]
+    most: int
+    """Chunks that may be begun."""
+    begun: deque[_Chunk] = field(default_factory=deque)
+    """All that the pass waits for, in order."""
+    todo: deque[_Chunk] = field(default_factory=deque)
+    """Those of them that nobody has."""
+
+    def fill(self) -> None:
+        """Begin as many as may be."""
+        while len(self.begun) < self.most and (images := [*islice(self.remaining, _CHUNK)]):
+            self.begun.append(_Chunk(images))
+            self.todo.append(self.begun[-1])
+
+
 class Processes:
     """Processes that look at images for this one, as ``Threads`` does.
 
@@ -111,6 +133,7 @@ class Processes:
         self._count, self._journal = count, NoJournal({})
         self._workers: list[_Worker] = []
         self._root: Root | None = None
+        self._foreseen = False
         self._memory: int | None = None
         self._free = list(range(_ROOMS))
 
@@ -118,7 +141,9 @@ class Processes:
         """Start them; they load what they need beside what this process does next."""
         self._threads.__enter__()
         with suppress(OSError):  # a limit on files or processes: threads do it all
-            root = foreseen(self._count) or Root(self._count)
+            loading = foreseen(self._count)
+            root = loading or Root(self._count)
+            self._foreseen = loading is not None
             self._root, self._memory = root, root.memory
             self._mapped = memoryview(mmap.mmap(self._memory, 0))
             self._tell(root)
@@ -137,32 +162,39 @@ class Processes:
         self._workers = [_Worker(line) for line in root.lines]
 
     def looked_at(self, wanted: Iterable[Wanted], ahead: int, journal: NoJournal) -> Iterator[Seen]:
-        """Yield images in order; parameters as of ``Threads.looked_at``."""
+        """Yield images in order; parameters as of ``Threads.looked_at``.
+
+        Processes that had time to start begin now, not when the first image is asked for.
+        """
         self._journal = journal
-        remaining, todo, begun = iter(wanted), deque[_Chunk](), deque[_Chunk]()
-        most = max(_BUSY * self._count, ahead // _CHUNK)
+        queue = _Queue(iter(wanted), max(_BUSY * self._count, ahead // _CHUNK))
+        if started := [worker for worker in self._workers if worker.ready or self._foreseen]:
+            queue.fill()
+            self._hand_out(queue.todo, started, _AT_FIRST)
+        return self._seen(queue, ahead)
+
+    def _seen(self, queue: _Queue, ahead: int) -> Iterator[Seen]:
+        begun, todo = queue.begun, queue.todo
         while True:
-            while len(begun) < most and (images := list(islice(remaining, _CHUNK))):
-                begun.append(_Chunk(images))
-                todo.append(begun[-1])
+            queue.fill()
             if not begun or not self._workers:
                 break
-            if any(worker.ready for worker in self._workers):
-                self._hand_out(todo)
+            if ready := [worker for worker in self._workers if worker.ready]:
+                self._hand_out(todo, ready, _QUEUED)
             elif todo:  # nobody has started yet
                 chunk = todo.popleft()
-                chunk.seen = [*self._threads.looked_at(chunk.wanted, _CHUNK, journal)]
+                chunk.seen = [*self._threads.looked_at(chunk.wanted, _CHUNK, self._journal)]
             self._take_in(todo, None if begun[0].seen is None else 0)
             while begun and (seen := begun[0].seen) is not None:
                 begun.popleft()
                 yield from seen
         left = chain.from_iterable(chunk.wanted for chunk in begun)
-        yield from self._threads.looked_at(chain(left, remaining), ahead, journal)
+        yield from self._threads.looked_at(chain(left, queue.remaining), ahead, self._journal)
 
-    def _hand_out(self, todo: deque[_Chunk]) -> None:
-        for queued in range(_QUEUED):  # so that each has one before any has two
-            for worker in self._workers:
-                if todo and worker.ready and len(worker.chunks) == queued:
+    def _hand_out(self, todo: deque[_Chunk], workers: Sequence[_Worker], most: int) -> None:
+        for queued in range(most):  # so that each has one before any has two
+            for worker in workers:
+                if todo and len(worker.chunks) == queued:
                     self._give(worker, todo.popleft())
 
     def _give(self, worker: _Worker, chunk: _Chunk) -> None:

@@ -461,7 +461,7 @@ def as_nvidia() -> None:
         pictures = [decode(each.numpy(), mode, fastupsample=True) for each in sources]
         return [torch.from_numpy(each).permute(2, 0, 1).to(device) for each in pictures]
 
-    engine_decoding._torchcodecs = lambda device: decoded
+    engine_decoding.jpeg_decoder = lambda device: decoded
     jpegs.FEWEST = 1
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auditor.engine.collecting import BATCH
 from auditor.engine.shards import PART
+from auditor.provider import BATCH
 
 Done = CompletedProcess[str]
 

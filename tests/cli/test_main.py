@@ -147,6 +147,12 @@ def test_what_cannot_be_loaded_gives_no_verdict(here: Path, shadow: str) -> None
         assert "this is no verdict" in done.stderr.splitlines()[-1]
 
 
+def test_a_process_of_its_own_seldom_looks_for_garbage() -> None:
+    code = "import gc; from auditor.__main__ import main; main(); print(gc.get_threshold()[0])"
+    done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True)
+    assert int(done.stdout.split()[-1]) > 10_000
+
+
 def test_an_interrupt_keeps_the_evidence(
     here: Path, image_folder: Callable[..., Path], module: Callable[..., str]
 ) -> None:

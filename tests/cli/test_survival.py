@@ -174,6 +174,33 @@ def test_who_ends_the_process_after_the_verdict_does_not_change_it() -> None:
     assert subprocess.run(python(code), check=False).returncode == 0
 
 
+def test_what_asked_to_be_called_at_the_end_is_called_and_nothing_is_taken_apart() -> None:
+    code = """
+        import atexit, sys, threading, time
+        from auditor.cli.survival import surviving
+
+        class Kept:
+            def __del__(self):
+                print("taken apart")
+
+        kept = Kept()
+
+        def late():
+            time.sleep(0.3)
+            print("a thread has ended")
+
+        def work():
+            atexit.register(print, "called")
+            threading.Thread(target=late).start()
+            return 1
+
+        sys.exit(surviving(work))
+    """
+    done = subprocess.run(python(code), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == "a thread has ended\ncalled\n"
+
+
 @pytest.mark.parametrize("closed", ["1", "2"])
 def test_a_stream_that_was_closed_at_the_start_does_not_change_it(closed: str) -> None:
     code = """

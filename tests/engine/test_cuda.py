@@ -223,7 +223,7 @@ def test_what_cannot_be_decoded_there_is_decoded_here() -> None:
     """Four colours are not; it would not be asked, but as good as a file that is harmed."""
     stream, here = BytesIO(), torch.full((3, 64, 64), 7, dtype=torch.uint8)
     Image.new("CMYK", (100, 100)).save(stream, "JPEG")
-    grey = np.full((CELLS, CELLS), 90, np.uint8)
+    grey = bytes([90]) * CELLS**2
     bad = Jpeg(np.frombuffer(stream.getvalue(), np.uint8).copy(), 100 * 100, grey)
     stream = BytesIO()
     Image.new("RGB", (100, 100), (90, 90, 90)).save(stream, "JPEG")

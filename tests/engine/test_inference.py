@@ -275,6 +275,14 @@ def test_so_it_is_where_memory_runs_out_later(candidate: Any, samples: Samples) 
         replica.start(images, np.zeros(4, int))
 
 
+@pytest.mark.parametrize("batch", [None, 7])
+def test_four_batches_are_prepared_ahead(candidate: Any, samples: Samples, batch: int) -> None:
+    inference = Inference(candidate(batch_size=batch), samples)
+    ahead = inference.ahead  # it is asked for before the size of a batch is
+    assert ahead == 4 * (inference.batch_size or 0)
+    assert (batch or 4) <= ahead
+
+
 @pytest.mark.parametrize(("limit", "expected"), [(1, 1), (100, 64), (512, 512), (10**6, 512)])
 def test_the_largest_batch_is_found_by_trying(candidate: Any, limit: int, expected: int) -> None:
     handle = candidate()

@@ -153,6 +153,17 @@ class Counted(Tensors):
         return torch.full((3, 40, 60), 7, dtype=torch.uint8)
 
 
+class Wordy(Counted):
+    """Says so much of a picture that what is said of a few fills a socket."""
+
+    def prepare(self, image, data):
+        super().prepare(image, data)
+        return "word " * 10_000
+
+    def rows(self, images, prepared):
+        return {"mean": pa.array([float(len(each)) for each in prepared])}
+
+
 class AtHome(Tensors):
     def __init__(self):
         self.home = "here"
@@ -268,10 +279,13 @@ def test_one_that_kills_by_chance_is_looked_at_again(
     assert [one.row for one in found] == [*range(N)]
 
 
+@pytest.mark.parametrize("ahead", [True, False])
 def test_what_only_this_process_has_is_looked_at_here(
-    source: Any, monkeypatch: pytest.MonkeyPatch
+    source: Any, monkeypatch: pytest.MonkeyPatch, ahead: bool
 ) -> None:
     """Who cannot load it is let go, once: the number may be another's afterwards."""
+    if ahead:
+        foresee(N, 4)
     ended, end = list[int](), os.killpg
 
     def noted(group: int, sign: int) -> None:
@@ -331,6 +345,29 @@ def test_they_have_enough_to_do_while_this_process_waits_for_a_device(
         assert len([*found]) == N - 65
     assert (tmp_path / "loaded").read_text() == "garbage is looked for: False"
     assert {each.read_text() for each in tmp_path.glob("seen-*")} == {"True"}
+
+
+def test_they_begin_before_the_first_image_is_asked_for(source: Any, tmp_path: Path) -> None:
+    """Until then this process finds out how a GPU runs the model; nothing it is told is lost."""
+    foresee(N, 4)
+    samples, eyes = source.samples(), {"wordy": source.Wordy(tmp_path)}
+    with lookers(samples, eyes, 4, N) as looking:
+        found = looking.looked_at(begun(samples, eyes), N, NoJournal({}))
+        patience = time.monotonic() + 60
+        while len([*tmp_path.glob("seen-*")]) < N - 1:  # one is no picture
+            assert time.monotonic() < patience
+            time.sleep(0.05)
+        alike([*found], by_threads(samples, eyes))
+
+
+def test_threads_begin_when_the_first_image_is_asked_for(source: Any, tmp_path: Path) -> None:
+    """Before, a model is compiled, and while it is traced nobody may call a module."""
+    samples, eyes = source.samples(), {"counted": source.Counted(tmp_path)}
+    with Threads(samples, 2) as looking:
+        found = looking.looked_at(begun(samples, eyes), N, NoJournal({}))
+        time.sleep(0.3)
+        assert not [*tmp_path.glob("seen-*")]
+        assert len([*found]) == N
 
 
 def test_all_that_waits_for_a_device_has_room(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from auditor.errors import InputError, did_you_mean
+from auditor.naming import visible
 from auditor.wording import plural
 
 __all__ = [
@@ -76,7 +77,7 @@ def read_table(path: Path, numbers: Iterable[str] = ()) -> Any:
             try:
                 table = _read_csv(path, schema)
             except pa.ArrowInvalid:
-                _refuse_ragged(path, len(names))
+                _refuse_row(path, names, numeric)
                 raise
             _refuse_swallowed(path, table)
             return table
@@ -101,21 +102,34 @@ def _read_csv(path: Path, schema: dict[str, pa.DataType]) -> Any:
     )
 
 
-def _refuse_ragged(path: Path, columns: int) -> None:
-    """Raise ``InputError`` for the first row with more cells than the header has, or fewer."""
+def _refuse_row(path: Path, names: Sequence[str], numeric: Collection[str]) -> None:
+    """Raise ``InputError`` for the first row of more or fewer cells, or with no number in one."""
     import csv
 
     line = 1
     with suppress(UnicodeDecodeError, csv.Error), path.open(encoding="utf-8-sig", newline="") as f:
         rows = csv.reader(f)
         for row in rows:
-            if len(row) not in (0, columns):
+            if len(row) not in (0, len(names)):
                 _refuse_break(f"{path}:{line}", "a cell", "".join(row))
                 raise InputError(
-                    f"{path}:{line}: it has {plural(len(row), 'cell')}, the header {columns:,}; "
+                    f"{path}:{line}: it has {plural(len(row), 'cell')}, the header {len(names):,}; "
                     "write one for each column, in quotation marks where it holds a comma"
                 )
+            for name, cell in zip(names, row, strict=False):
+                if line > 1 and name in numeric and not _is_number(cell):
+                    raise InputError(
+                        f'{path}:{line}: "{visible(cell)}" in column "{name}" is no number; write '
+                        "one such as 0.25"
+                    )
             line = rows.line_num + 1
+
+
+def _is_number(cell: str) -> bool:
+    with suppress(ValueError):
+        float(cell or "nan")
+        return True
+    return False
 
 
 def _refuse_swallowed(path: Path, table: Any) -> None:

@@ -99,7 +99,9 @@ def test_class_names_with_a_comma_in_the_header(write: Write) -> None:
         (SCORED + "x,cat,inf,1\n", ":2: a probability is missing, NaN or infinite"),
         (SCORED + "x,cat,3.1,-2.1\n", ":2: the probabilities sum to 1 (lowest -2.1)"),
         (SCORED + "x,cat,0.5,0.5\ny,dog,2.5,1.5\n", ":3: the probabilities sum to 4"),
-        (SCORED + "x,cat,half,half\n", "cannot be read as a table"),
+        (SCORED + "x,cat,half,half\n", ':2: "half" in column "prob_cat" is no number; write one'),
+        (SCORED + '"x\ny",cat,.5,.5\n\nz,cat,1,0;1\n', ':5: "0;1" in column "prob_dog" is no'),
+        (SCORED + "x,cat,1_0,0\n", "cannot be read as a table"),  # to Python it is ten
         ("image,label,predicted\nx,a,a\n\ny,b\n", ":4: it has 2 cells, the header 3; write one"),
         ('image,label,predicted,note\nx,a,a,"b\nc"\ny,b,c,d,e\n', ":4: it has 5 cells, the head"),
         ('image,label,predicted\nx,a,a\n"y,b,b\nz,b,b\n', ":3: a cell holds a line break: is a"),

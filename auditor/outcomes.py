@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from auditor.check import Check, Level, Outcome, Status
 from auditor.config import Config
@@ -16,8 +17,17 @@ from auditor.registry import BrokenCheck
 __all__ = ["not_loaded", "run_check"]
 
 
-def run_check(check: Check, level: Level, graph: Graph) -> CheckResult:
+def run_check(check: Check, level: Level, own_level: Level | None, graph: Graph) -> CheckResult:
     """Run one check on the evidence that it names.
+
+    Parameters
+    ----------
+    check
+        With its options.
+    level, own_level
+        Under the policy; and where that names none.
+    graph
+        Has the evidence.
 
     Raises
     ------
@@ -25,18 +35,30 @@ def run_check(check: Check, level: Level, graph: Graph) -> CheckResult:
         Where an option of the check does not fit the data.
     """
     outcome = _outcome(check, graph) if level != "off" else _switched_off()
+    options = check.model_dump(mode="json")
     return CheckResult(
         id=check.id,
         version=check.version,
         title=check.title,
         level=level,
+        own_level=own_level,
         status=outcome.status,
         judges=check.judges,
         summary=outcome.summary,
-        options=check.model_dump(mode="json"),
+        options=options,
+        defaults=_defaults(check, options),
         findings=outcome.findings,
         documentation=check.documentation(),
     )
+
+
+def _defaults(check: Check, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the options would be that are not as they are by default."""
+    try:
+        usual = type(check).model_construct().model_dump(mode="json", warnings=False)
+    except Exception:  # a plug-in's defaults may be anything
+        return {}
+    return {n: usual[n] for n, value in options.items() if n in usual and usual[n] != value}
 
 
 def _switched_off() -> Outcome:
@@ -95,6 +117,7 @@ def not_loaded(check: BrokenCheck, config: Config) -> CheckResult:
         version=0,
         title=f"{check.id} can be loaded",
         level=level,
+        own_level="block",
         status=Status.SKIP if level == "off" else Status.ERROR,
         summary=f"the check did not load: {check.reason}",
     )

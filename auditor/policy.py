@@ -23,6 +23,7 @@ __all__ = [
     "decide_verdict",
     "describe_policy",
     "hold_to_level",
+    "removed",
     "shown_status",
 ]
 
@@ -91,26 +92,31 @@ def _failing(result: CheckResult) -> list[str]:
 
 
 def decide_verdict(results: Sequence[CheckResult], preset: Preset) -> tuple[Verdict, str]:
-    """Return the verdict and its reason in one sentence."""
+    """Return the verdict and its reason in one sentence, which says where gates were removed."""
+    verdict, reason = _decided(results, preset)
+    return verdict, f"{reason}{_removed(results)}."
+
+
+def _decided(results: Sequence[CheckResult], preset: Preset) -> tuple[Verdict, str]:
     blocking = [result for result in results if result.level == "block"]
     ids = {status: [r.id for r in blocking if counts_as(r) is status] for status in Status}
     total = len(blocking)
     if failed := ids[Status.FAIL]:
         besides = _listed(ids, {Status.ERROR: "could not be run", Status.INCONCLUSIVE: _OPEN})
-        return "rejected", f"{_of(failed, total, _verb(failed, 'fail'))}{besides}."
+        return "rejected", f"{_of(failed, total, _verb(failed, 'fail'))}{besides}"
     if crashed := ids[Status.ERROR]:
         besides = _listed(ids, {Status.INCONCLUSIVE: _OPEN})
-        return "undecided", f"{_of(crashed, total, 'could not be run')}{besides}."
+        return "undecided", f"{_of(crashed, total, 'could not be run')}{besides}"
     unsettled = ids[Status.INCONCLUSIVE]
     if unsettled and preset == "sign-off":
         verb = _verb(unsettled, "are not settled by the evidence", "is not settled by the evidence")
-        return "undecided", f"{_of(unsettled, total, verb)}."
+        return "undecided", f"{_of(unsettled, total, verb)}"
     if blind := [r.id for r in blocking if r.id in unsettled and not _measured(r)]:
-        return "undecided", f"{_of(blind, total, 'left something unmeasured')}."
+        return "undecided", f"{_of(blind, total, 'left something unmeasured')}"
     if not any(r.judges == "candidate" for r in blocking if counts_as(r) is Status.PASS):
-        return "undecided", "No blocking check of the candidate passed, so nothing was shown."
+        return "undecided", "No blocking check of the candidate passed, so nothing was shown"
     noted = _accepted(ids, [r.id for r in blocking if r.waived], total) + _advising(results)
-    return "accepted", f"{noted}."
+    return "accepted", noted
 
 
 def _measured(result: CheckResult) -> bool:
@@ -159,6 +165,19 @@ def _advising(results: Sequence[CheckResult]) -> str:
     for state, verb in (("fail", "failing"), ("error", "could not be run")):
         if ids := [r.id for r in results if r.level == "advise" and shown_status(r) == state]:
             text += f"; advising and {verb}: {', '.join(ids)}"
+    return text
+
+
+def removed(results: Sequence[CheckResult]) -> list[CheckResult]:
+    """Return the checks that would block if the configuration did not say otherwise."""
+    return [r for r in results if r.own_level == "block" and r.level != "block"]
+
+
+def _removed(results: Sequence[CheckResult]) -> str:
+    gone, text = removed(results), ""
+    for level, said in (("off", "switched off"), ("advise", "only advising")):
+        if ids := [r.id for r in gone if r.level == level]:
+            text += f"; {said} here: {', '.join(ids)}"
     return text
 
 

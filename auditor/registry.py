@@ -12,6 +12,7 @@ import itertools
 import pkgutil
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import NamedTuple, get_args
@@ -65,6 +66,8 @@ class ConfiguredCheck(NamedTuple):
 
     check: Check
     level: Level
+    own_level: Level | None
+    """What its level is where the configuration names none; None where that cannot be told."""
 
 
 class Configured(NamedTuple):
@@ -230,12 +233,23 @@ def configure(
         table = tables.get(id, CheckTable())
         try:
             check = _with_options(cls, table, source)
-            checks.append(ConfiguredCheck(check, table.level or _own_level(check, available)))
+            checks.append(ConfiguredCheck(check, *_levels(check, table, available)))
         except InputError:
             raise
         except (Exception, SystemExit) as error:
             broken.append(BrokenCheck(id, f"{cls.__module__}:{cls.__name__}: {named(error)}"))
     return Configured(checks, broken)
+
+
+def _levels(
+    check: Check, table: CheckTable, available: frozenset[str]
+) -> tuple[Level, Level | None]:
+    if table.level is None:
+        own = _own_level(check, available)
+        return own, own
+    with suppress(Exception, SystemExit):
+        return table.level, _own_level(check, available)
+    return table.level, None
 
 
 def _own_level(check: Check, available: frozenset[str]) -> Level:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auditor import leak_free
 from auditor.belongings import RECORD, remove_earlier
-from auditor.check import Check, Level
 from auditor.config import Config, ConfigSource, load_config, placed_options
 from auditor.engine.threads import wait_passively
 from auditor.errors import InputError, NotWritten, OptionError, Unavailable
@@ -147,7 +146,7 @@ def judge(
     configured = _configured(config, source, registry)
     graph = _begun(config, source, configured.checks, progress, gathering=gathering)
     _require_test(graph)
-    results = [_run(check, level, graph, source) for check, level in configured.checks]
+    results = [_run(each, graph, source) for each in configured.checks]
     results = _without_leak(results, configured.checks, graph, source)
     results += [not_loaded(check, config) for check in configured.broken]
     if gathering:
@@ -282,7 +281,7 @@ def _graph(
     *,
     gathering: bool,
 ) -> Graph:
-    enabled = [check for check, level in configured if level != "off"]
+    enabled = [each.check for each in configured if each.level != "off"]
     wanted = ["test", "deployment", *(name for check in enabled for name in check.needs())]
     providers = find_providers()
 
@@ -307,11 +306,12 @@ def _require_test(graph: Graph) -> None:
         raise InputError(_NO_TEST.format(reason.reason)) from None
 
 
-def _run(check: Check, level: Level, graph: Graph, source: ConfigSource) -> CheckResult:
+def _run(configured: ConfiguredCheck, graph: Graph, source: ConfigSource) -> CheckResult:
     try:
-        return run_check(check, level, graph)
+        return run_check(*configured, graph)
     except OptionError as error:
-        raise source.complain(("checks", check.id, error.option), str(error)) from None
+        place = ("checks", configured.check.id, error.option)
+        raise source.complain(place, str(error)) from None
 
 
 def _without_leak(
@@ -326,8 +326,8 @@ def _without_leak(
         return list(results)
     view = leak_free.view_without(graph, images)
     return [
-        leak_free.decided(result, _run(check, level, view, source), len(images))
-        if leak_free.rests_on_predictions(check, level, graph)
+        leak_free.decided(result, _run(each, view, source), len(images))
+        if leak_free.rests_on_predictions(each.check, each.level, graph)
         else result
-        for result, (check, level) in zip(results, configured, strict=True)
+        for result, each in zip(results, configured, strict=True)
     ]

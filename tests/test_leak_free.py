@@ -354,7 +354,7 @@ def test_a_model_of_ones_own_is_compared_without_the_same_images(
     graph = graph.replacing("test", learnt).replacing("own_audits", OwnAudits((own,)))
     graph = graph.replacing("complexity", Complexity(1, 100, 1, (3, 8, 8)))
     view = leak_free.view_without(graph, frozenset(learnt.images[:100]))
-    found = [_own(run_check(Efficiency(), "block", each)) for each in (graph, view)]
+    found = [_own(run_check(Efficiency(), "block", "block", each)) for each in (graph, view)]
     assert [(f.status, f.n) for f in found] == [(Status.INCONCLUSIVE, 400), (Status.FAIL, 300)]
 
 

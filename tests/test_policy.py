@@ -184,6 +184,29 @@ def test_an_accepted_candidate_is_told_what_advises_against_it() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("others", "verdict"),
+    [([], "accepted"), ([Status.FAIL], "rejected"), ([Status.ERROR], "undecided")],
+)
+def test_gates_that_were_removed_are_named(others: list[Status], verdict: Verdict) -> None:
+    gone = [
+        _result(Status.SKIP, "off", id="rare"),
+        _result(Status.PASS, "advise", id="gap"),
+        _result(Status.SKIP, "off", id="top1"),
+    ]
+    usual = [each.model_copy(update={"own_level": "block"}) for each in gone]
+    beside = [
+        _result(Status.PASS, id="good").model_copy(update={"own_level": "block"}),
+        _result(Status.SKIP, "off", id="never").model_copy(update={"own_level": "advise"}),
+        _result(Status.SKIP, "off", id="of-an-older-audit"),
+        *(_result(status, id="bad") for status in others),
+    ]
+    found, summary = decide_verdict([*usual, *beside], "sign-off")
+    assert found == verdict
+    assert summary.endswith("; switched off here: rare, top1; only advising here: gap.")
+    assert "here" not in decide_verdict(beside, "sign-off")[1]
+
+
 class TestWaivers:
     def _verdict(
         self, result: CheckResult, *waivers: Waiver, preset: Preset = "sign-off"

@@ -156,6 +156,16 @@ class TestWholeAudit:
             assert audit.exit_status == 3
             assert set(_statuses(audit).values()) == {"skip"}
 
+    def test_gates_that_are_switched_off_and_changed_limits_are_on_record(
+        self, run: Run, good: dict[str, Any]
+    ) -> None:
+        off = {"rare-class-recall": {"level": "off"}, "accuracy-paradox": {"missed_below": 0.1}}
+        audit = run(**good, checks=off)
+        assert audit.summary.endswith("; switched off here: rare-class-recall.")
+        assert audit.check("rare-class-recall").own_level == "block"
+        changed = {check.id: check.defaults for check in audit.checks if check.defaults}
+        assert changed == {"accuracy-paradox": {"missed_below": 0.5}}
+
     def test_everything_advising_is_undecided(self, run: Run, good: dict[str, Any]) -> None:
         advise = {result.id: {"level": "advise"} for result in run(**good).checks}
         assert run(**good, checks=advise).verdict == "undecided"

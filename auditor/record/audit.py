@@ -148,11 +148,15 @@ class CheckResult(Record):
     version: int
     title: str
     level: Level
+    own_level: Level | None = None
+    """The level where the configuration names none; None where that is not known."""
     status: Status
     judges: Literal["candidate", "cost", "data"] = "candidate"
     """Whether a pass says something of the candidate, or only of the data."""
     summary: str
     options: dict[str, Any] = Field(default_factory=dict)
+    defaults: dict[str, Any] = Field(default_factory=dict)
+    """Each option that the configuration changed → what it would have been."""
     findings: tuple[Finding, ...] = ()
     waived: bool = False
     """Every failure is covered by an active waiver: shown, never green, does not block."""

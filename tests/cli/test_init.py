@@ -139,7 +139,7 @@ def test_what_has_a_default_stands_there_with_it(cli: Cli, here: Path) -> None:
         available = frozenset(given)
         usual = configure(registry, {}, source, available)
         assert configure(registry, written, source, available) == usual
-    assert {level for _, level in usual.checks} == {"advise", "block"}
+    assert {each.level for each in usual.checks} == {"advise", "block"}
 
 
 def test_it_never_overwrites_unless_told(cli: Cli, here: Path) -> None:

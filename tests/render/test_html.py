@@ -419,3 +419,20 @@ def luminance(colour: str) -> float:
     parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
     linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_what_the_configuration_loosened_is_told_on_the_first_screen_and_at_the_check(
+    accepted: Audit,
+) -> None:
+    first, *rest = accepted.checks
+    changes: dict[str, Any] = {"level": "advise", "own_level": "block"}
+    changes |= {"options": {"most": 0.0, "kept": 1}, "defaults": {"most": 0.5}}
+    loosened = first.model_copy(update=changes)
+    page = html_report(accepted.model_copy(update={"checks": (loosened, *rest)}))
+    header = page[page.index("<header") : page.index("</header>")]
+    assert "1 check switched off or only advising" in header
+    assert "level advise (usually block)" in page
+    assert "<code>most</code> 0.0 (by default 0.5)." in page
+    usual = html_report(accepted)
+    assert "only advising" not in usual
+    assert "by default" not in usual

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import gc
 import math
 import mmap
 import os
@@ -17,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from io import BufferedWriter, TextIOWrapper
 from types import FrameType
 from typing import NoReturn
 
@@ -48,8 +50,8 @@ def surviving(work: Callable[[], int]) -> int:
         if child is None:
             return work()
         if not child:
-            _die_with(parent)
             signal.signal(signal.SIGINT, _Interrupts())
+            _die_with(parent)
             status = work()
             _flush()
             returned[0] = status + 1
@@ -57,6 +59,8 @@ def surviving(work: Callable[[], int]) -> int:
         ended = _wait(child)
         if returned[0]:  # it has printed all there is; what it met on its way out is nothing to it
             os._exit(returned[0] - 1)
+        if ended == _INTERRUPTED:  # before it could say so
+            os._exit(_INTERRUPTED)
         if ended >= 0:
             os._exit(_cut_short(ended))
         died = signal.Signals(-ended)
@@ -85,14 +89,24 @@ def _fork() -> int | None:
 def _leave(status: int) -> NoReturn:
     """End a child as multiprocessing does: what asked to be called at the end is, and no more.
 
-    To take apart all that was imported, and CUDA, takes a second or two.
+    To take apart all that was imported, and CUDA, takes a second or two. What a module of the user
+    has written and not closed would then be written, and is here.
     """
     try:
         threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
         atexit._run_exitfuncs()
         _flush()
+        _write_out()
     finally:
         os._exit(status)
+
+
+def _write_out() -> None:
+    ctypes.CDLL(None).fflush(None)
+    for each in gc.get_objects():
+        if isinstance(each, (TextIOWrapper, BufferedWriter)):
+            with suppress(Exception):  # closed, or never to be written
+                each.flush()
 
 
 def _flush() -> None:
@@ -114,8 +128,13 @@ def _cut_short(status: int) -> int:
 
 def _wait(child: int) -> int:
     """Wait for a child; return its exit status, or the negative number of the signal."""
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            os.kill(child, number)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: os.kill(child, number))
+        signal.signal(number, pass_on)
     try:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     finally:

@@ -8,6 +8,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from auditor.engine.decoding import jpeg_decoder
+from auditor.models.device import is_there
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,8 @@ def start_ahead(wanted: str, *, decodes: bool) -> Thread | None:
     import torch
 
     if not wanted.startswith(("auto", "cuda")) or not torch.cuda.is_available():
+        return None
+    if not is_there(wanted):
         return None
     if decodes:  # here: of what two threads import at once, one may see a half
         with suppress(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
@@ -83,9 +84,9 @@ class Collector:
     ) -> None:
         self.task, self._samples, self._stumbles = task, samples, stumbles
         self._left, self._packages = deque(todo), packages_here()
-        self.size = task.observer.batch_size or BATCH
+        self.size = operator.index(task.observer.batch_size or BATCH)
         """Images that are shown at once, at most."""
-        self._under_way = task.observer.under_way
+        self._under_way = operator.index(task.observer.under_way)
         self._batch: list[Seen] = []
         self._taken = 0
         self._begun: deque[_Begun] = deque()

@@ -79,6 +79,8 @@ def _tried(images: int, pickled: bytes) -> _Trial:
     except subprocess.TimeoutExpired as late:
         dots = len(late.stdout or b"")
         return _Trial(dots - 1 if dots else None, "the process that looked at it never came back")
+    except OSError:  # no process can be had
+        return _Trial(None, "")
     return _Trial(len(done.stdout) - 1 if done.stdout else None, _end(done.returncode))
 
 

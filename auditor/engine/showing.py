@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -224,7 +225,7 @@ def _mask(task: Task, todo: Sequence[int], n: int) -> NDArray[np.bool_]:
 
 
 def _ask(ahead: list[int], task: Task) -> None:
-    ahead.append(task.observer.ahead)
+    ahead.append(operator.index(task.observer.ahead))
 
 
 def _collect(collectors: list[Collector], plan: Plan, task: Task, writer: Executor) -> None:

@@ -13,6 +13,7 @@ import os
 import pickle
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from io import BytesIO
 from multiprocessing.connection import Connection
 from select import select
@@ -52,16 +53,22 @@ class Reply(NamedTuple):
     pickled: bytes | None
     """None where it is in the mapped memory, the last of what is there."""
     places: Sequence[tuple[int, int]]
-    """Begin and end of each array in the mapped memory."""
+    """Begin and end of each array in the mapped memory; nothing where what came of it cannot be
+    sent."""
 
 
-def unpacked(reply: Reply, room: memoryview) -> list[Seen]:
-    """Return what a worker saw, or raise what it raised; arrays stay in the mapped memory."""
+def unpacked(reply: Reply, room: memoryview) -> list[Seen] | BaseException | None:
+    """Return what a worker saw, or what it raised; None where it does not survive the way.
+
+    Arrays stay in the mapped memory.
+    """
     buffers = [room[start:end] for start, end in reply.places]
+    if reply.pickled is None and not buffers:
+        return None
     pickled = buffers.pop() if reply.pickled is None else reply.pickled
-    seen: list[Seen] | BaseException = pickle.loads(pickled, buffers=buffers)  # our own
-    if isinstance(seen, BaseException):
-        raise seen
+    seen: list[Seen] | BaseException | None = None
+    with suppress(Exception):  # foreign observers may prepare anything
+        seen = pickle.loads(pickled, buffers=buffers)  # our own
     return seen
 
 
@@ -107,7 +114,7 @@ def _serve(end: int, memory: int, samples: Samples, observers: Mapping[str, Obse
             try:
                 order = Order(*line.recv())
                 seen = _seen(order, samples, observers)
-                line.send(tuple(_packed(seen, room[order.place : order.place + order.room])))
+                line.send(tuple(_sent(seen, room[order.place : order.place + order.room])))
             except (EOFError, OSError):
                 os._exit(0)  # who asked is gone, or has all that was wanted
 
@@ -127,6 +134,13 @@ def _seen(
 
 def _portable(seen: Seen) -> Seen:
     return seen._replace(crashed={name: portable(crash) for name, crash in seen.crashed.items()})
+
+
+def _sent(seen: list[Seen] | BaseException, room: memoryview) -> Reply:
+    try:
+        return _packed(seen, room)
+    except Exception:  # what a foreign observer prepared cannot be pickled
+        return Reply(None, ())
 
 
 def _packed(seen: list[Seen] | BaseException, room: memoryview) -> Reply:

@@ -175,14 +175,17 @@ class Processes:
 
     def _seen(self, queue: _Queue, ahead: int) -> Iterator[Seen]:
         begun, todo = queue.begun, queue.todo
+        self._take_in(todo, 0)  # who is ready by now
         while True:
             queue.fill()
             if not begun or not self._workers:
                 break
             if ready := [worker for worker in self._workers if worker.ready]:
                 self._hand_out(todo, ready, _QUEUED)
-            elif todo:  # nobody has started yet
-                chunk = todo.popleft()
+            else:  # nobody has started yet, or ever will: what they load may wait for this process
+                chunk = begun[0]
+                if todo and todo[0] is chunk:
+                    todo.popleft()
                 chunk.seen = [*self._threads.looked_at(chunk.wanted, _CHUNK, self._journal)]
             self._take_in(todo, None if begun[0].seen is None else 0)
             while begun and (seen := begun[0].seen) is not None:
@@ -228,15 +231,25 @@ class Processes:
                 self._bury(worker, todo)
                 continue
             if worker.ready:
-                chunk, room = worker.chunks.popleft()
-                chunk.seen = unpacked(Reply(*reply), room)
+                self._accept(worker, Reply(*reply), todo)
             worker.ready = True
+
+    def _accept(self, worker: _Worker, reply: Reply, todo: deque[_Chunk]) -> None:
+        """Take what a worker saw; threads go on where that comes through no socket."""
+        seen = unpacked(reply, worker.chunks[0][1])
+        if seen is None:
+            self._dismiss(todo)
+        elif isinstance(seen, BaseException):
+            raise seen
+        else:
+            chunk, _ = worker.chunks.popleft()
+            chunk.seen = seen
 
     def _bury(self, worker: _Worker, todo: deque[_Chunk]) -> None:
         """Find out what a worker died of; let others do what it had."""
         worker.line.close()
         self._workers.remove(worker)
-        chunks = [chunk for chunk, _ in worker.chunks]
+        chunks = [chunk for chunk, _ in worker.chunks if chunk.seen is None]
         todo.extendleft(reversed(chunks))
         if not worker.ready:  # what it is made of cannot be loaded elsewhere
             self._dismiss(todo)
@@ -254,12 +267,14 @@ class Processes:
             self._dismiss(todo)
         elif not self._workers and self._memory is not None:
             self._dismiss(todo)
-            self._tell(Root(self._count, self._memory))
+            with suppress(OSError):  # threads go on
+                self._tell(Root(self._count, self._memory))
 
     def _dismiss(self, todo: deque[_Chunk]) -> None:
         for worker in self._workers:
             worker.line.close()
-            todo.extendleft(chunk for chunk, _ in reversed(worker.chunks))
+            chunks = (chunk for chunk, _ in reversed(worker.chunks) if chunk.seen is None)
+            todo.extendleft(chunks)
         self._workers = []
         if self._root is not None:
             self._root.end()

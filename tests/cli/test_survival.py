@@ -201,6 +201,57 @@ def test_what_asked_to_be_called_at_the_end_is_called_and_nothing_is_taken_apart
     assert done.stdout == "a thread has ended\ncalled\n"
 
 
+def test_what_was_written_and_not_closed_is_written_at_the_end(here: Path) -> None:
+    code = """
+        import ctypes, sys
+        from auditor.cli.survival import surviving
+
+        log, raw = open("log.txt", "w"), open("log.bin", "wb")
+
+        def work():
+            log.write("a model was built\\n")
+            raw.write(b"raw")
+            ctypes.CDLL(None).printf(b"said in C\\n")
+            return 1
+
+        sys.exit(surviving(work))
+    """
+    done = subprocess.run(python(code), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "said in C\n", "")
+    assert (here / "log.txt").read_text() == "a model was built\n"
+    assert (here / "log.bin").read_bytes() == b"raw"
+
+
+def test_who_is_interrupted_before_it_can_say_so_was_interrupted() -> None:
+    code = """
+        import os, sys
+        from auditor.cli.survival import surviving
+        sys.exit(surviving(lambda: os._exit(130)))
+    """
+    done = subprocess.run(python(code), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_for_who_has_just_ended_is_nothing_to_anybody(name: str) -> None:
+    code = """
+        import os, signal, sys
+        from auditor.cli.survival import surviving
+
+        wait = os.waitpid
+
+        def late(*arguments):
+            ended = wait(*arguments)
+            os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+            return ended
+
+        os.waitpid = late
+        sys.exit(surviving(lambda: 3))
+    """
+    done = subprocess.run(python(code, name), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "")
+
+
 @pytest.mark.parametrize("closed", ["1", "2"])
 def test_a_stream_that_was_closed_at_the_start_does_not_change_it(closed: str) -> None:
     code = """

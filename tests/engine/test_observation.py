@@ -136,6 +136,14 @@ def test_who_cannot_say_how_much_it_takes_fails_alone(look: Look) -> None:
     assert str(look(lost=Lost()).failed["lost"]) == "no such device"
 
 
+@pytest.mark.parametrize("name", ["batch_size", "under_way", "ahead"])
+def test_who_says_something_else_than_a_number_fails_alone(look: Look, name: str) -> None:
+    odd = type("Odd", (Eye,), {name: "10"})()
+    found = look(odd=odd, good=Eye())
+    assert list(found.tables) == ["good"]
+    assert "'str' object cannot be interpreted as an integer" in str(found.failed["odd"])
+
+
 def test_few_images_that_all_fail_are_no_evidence(look: Look, samples: Samples) -> None:
     for _ in range(2):  # nor is what the first pass may have kept of them
         found = look(samples.take([0, 1]), bad=Eye(poison(1, 2)))

@@ -164,6 +164,35 @@ class Wordy(Counted):
         return {"mean": pa.array([float(len(each)) for each in prepared])}
 
 
+class Late(Counted):
+    """Cannot be loaded elsewhere while the first process has not let it, which it never does."""
+
+    def __setstate__(self, state):
+        time.sleep(600)
+
+
+class Exact(Exception):
+    """One that is not made again from what it was made from."""
+
+    def __init__(self, one, other):
+        super().__init__(one)
+
+
+class Prepared(Tensors):
+    """Prepares what does not come through a socket."""
+
+    def __init__(self, what):
+        self.what = what
+
+    def prepare(self, image, data):
+        number = image.width - 1
+        unsent = {"unpicklable": lambda: number, "unloadable": Exact(number, 0)}
+        return {"number": number, "unsent": unsent[self.what]}
+
+    def rows(self, images, prepared):
+        return {"mean": pa.array([float(each["number"]) for each in prepared])}
+
+
 class AtHome(Tensors):
     def __init__(self):
         self.home = "here"
@@ -301,6 +330,45 @@ def test_what_only_this_process_has_is_looked_at_here(
         found = [*looking.looked_at(begun(samples, eyes), 64, NoJournal({}))]
     alike(found, by_threads(samples, eyes))
     assert len(ended) == 1
+
+
+def test_who_never_starts_is_not_waited_for(source: Any, tmp_path: Path) -> None:
+    foresee(N, 4)
+    samples, eyes = source.samples(), {"late": source.Late(tmp_path)}
+    began = time.monotonic()
+    with lookers(samples, eyes, 4, N) as looking:
+        found = [*looking.looked_at(begun(samples, eyes), 64, NoJournal({}))]
+    assert time.monotonic() - began < 60
+    alike(found, by_threads(samples, eyes))
+
+
+@pytest.mark.parametrize("what", ["unpicklable", "unloadable"])
+def test_what_does_not_come_through_a_socket_is_prepared_here(
+    source: Any, tmp_path: Path, what: str
+) -> None:
+    samples, eyes = source.samples(), {"prepared": source.Prepared(what)}
+    found = seen(source, samples, eyes, tmp_path)
+    assert [one.row for one in found] == [*range(N)]
+    numbers = [one.prepared["prepared"]["number"] for one in found if not one.error]
+    assert numbers == [number for number in range(N) if number != 7]
+
+
+def test_where_processes_cannot_be_had_again_threads_go_on(
+    source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    samples, eyes = source.samples(), {"counted": source.Counted(tmp_path)}
+    with lookers(samples, {**eyes, "marker": source.Marker(tmp_path)}, 4, N) as looking:
+        assert isinstance(looking, Processes)
+        assert looking._root is not None
+        found = looking.looked_at(begun(samples, eyes, tmp_path), 64, NoJournal({}))
+        first = [next(found) for _ in range(20)]
+        monkeypatch.setattr(workers, "Root", none)
+        monkeypatch.setattr(subprocess, "run", none)
+        os.killpg(looking._root.process.pid, signal.SIGKILL)
+        alike([*first, *found], by_threads(samples, eyes))
 
 
 def test_what_a_reader_raises_is_raised_here(source: Any, tmp_path: Path) -> None:

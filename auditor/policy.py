@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _OPEN = "not settled"
+_CRASHED = "ended in an error"
 
 _INCONCLUSIVE: dict[Preset, str] = {
     "sign-off": "an inconclusive blocking check leaves the audit undecided: the burden of proof is "
@@ -102,19 +103,20 @@ def _decided(results: Sequence[CheckResult], preset: Preset) -> tuple[Verdict, s
     ids = {status: [r.id for r in blocking if counts_as(r) is status] for status in Status}
     total = len(blocking)
     if failed := ids[Status.FAIL]:
-        besides = _listed(ids, {Status.ERROR: "could not be run", Status.INCONCLUSIVE: _OPEN})
+        besides = _listed(ids, {Status.ERROR: _CRASHED, Status.INCONCLUSIVE: _OPEN})
         return "rejected", f"{_of(failed, total, _verb(failed, 'fail'))}{besides}"
     if crashed := ids[Status.ERROR]:
         besides = _listed(ids, {Status.INCONCLUSIVE: _OPEN})
-        return "undecided", f"{_of(crashed, total, 'could not be run')}{besides}"
+        return "undecided", f"{_of(crashed, total, _CRASHED)}{besides}"
     unsettled = ids[Status.INCONCLUSIVE]
     if unsettled and preset == "sign-off":
         verb = _verb(unsettled, "are not settled by the evidence", "is not settled by the evidence")
         return "undecided", f"{_of(unsettled, total, verb)}"
     if blind := [r.id for r in blocking if r.id in unsettled and not _measured(r)]:
         return "undecided", f"{_of(blind, total, 'left something unmeasured')}"
-    if not any(r.judges == "candidate" for r in blocking if counts_as(r) is Status.PASS):
-        return "undecided", "No blocking check of the candidate passed, so nothing was shown"
+    passed = [r for r in blocking if counts_as(r) is Status.PASS]
+    if not any(r.judges == "candidate" for r in passed):
+        return "undecided", f"{_nothing_shown([r.id for r in passed])}{_advising(results)}"
     noted = _accepted(ids, [r.id for r in blocking if r.waived], total) + _advising(results)
     return "accepted", noted
 
@@ -154,6 +156,14 @@ def _accepted(ids: dict[Status, list[str]], waived: list[str], total: int) -> st
     return text
 
 
+def _nothing_shown(passed: list[str]) -> str:
+    text = "No blocking check that judges the candidate passed, so nothing was shown"
+    if passed:
+        verb = _verb(passed, "say", "says")
+        text += f"; passed, and {verb} nothing of how well it predicts: {', '.join(passed)}"
+    return text
+
+
 def _listed(ids: Mapping[Status, list[str]], what: Mapping[Status, str]) -> str:
     """Name what else stands in the way, so that it is not found out one by one."""
     return "".join(f"; {said}: {', '.join(ids[s])}" for s, said in what.items() if ids[s])
@@ -162,7 +172,7 @@ def _listed(ids: Mapping[Status, list[str]], what: Mapping[Status, str]) -> str:
 def _advising(results: Sequence[CheckResult]) -> str:
     """Name what would have stopped the candidate if it blocked."""
     text = ""
-    for state, verb in (("fail", "failing"), ("error", "could not be run")):
+    for state, verb in (("fail", "failing"), ("error", _CRASHED)):
         if ids := [r.id for r in results if r.level == "advise" and shown_status(r) == state]:
             text += f"; advising and {verb}: {', '.join(ids)}"
     return text

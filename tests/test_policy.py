@@ -100,10 +100,10 @@ def test_what_else_stands_in_the_way_is_named(preset: Preset) -> None:
     crashed, unsettled = _result(Status.ERROR, id="a"), _result(Status.INCONCLUSIVE, id="b")
     passing = _result(Status.PASS, id="good")
     _, summary = decide_verdict([passing, crashed, unsettled], preset)
-    assert summary == "1 of 3 blocking checks could not be run: a; not settled: b."
+    assert summary == "1 of 3 blocking checks ended in an error: a; not settled: b."
     failing = _result(Status.FAIL, id="c")
     _, summary = decide_verdict([passing, crashed, unsettled, failing], preset)
-    assert summary == "1 of 4 blocking checks fails: c; could not be run: a; not settled: b."
+    assert summary == "1 of 4 blocking checks fails: c; ended in an error: a; not settled: b."
 
 
 def test_what_was_not_settled_or_skipped_is_said() -> None:
@@ -168,6 +168,20 @@ def test_costs_and_data_alone_show_nothing_of_the_candidate(
     assert decide_verdict([passes, _result(Status.PASS, id="b")], preset)[0] == "accepted"
 
 
+def test_what_passed_and_shows_nothing_of_the_candidate_is_named() -> None:
+    order = _result(Status.PASS, id="order").model_copy(update={"judges": "data"})
+    cost = _result(Status.PASS, id="cost").model_copy(update={"judges": "cost"})
+    nothing = "No blocking check that judges the candidate passed, so nothing was shown"
+    _, summary = decide_verdict([order, _result(Status.FAIL, "advise", id="gap")], "sign-off")
+    assert summary == (
+        f"{nothing}; passed, and says nothing of how well it predicts: order; "
+        "advising and failing: gap."
+    )
+    _, summary = decide_verdict([order, cost], "sign-off")
+    assert summary == f"{nothing}; passed, and say nothing of how well it predicts: order, cost."
+    assert decide_verdict([_result(Status.SKIP)], "sign-off")[1] == f"{nothing}."
+
+
 def test_an_accepted_candidate_is_told_what_advises_against_it() -> None:
     results = [
         _result(Status.PASS, id="good"),
@@ -180,7 +194,7 @@ def test_an_accepted_candidate_is_told_what_advises_against_it() -> None:
     _, summary = decide_verdict(results, "sign-off")
     assert summary == (
         "1 of 1 blocking checks passes; advising and failing: gap; "
-        "advising and could not be run: broken."
+        "advising and ended in an error: broken."
     )
 
 

@@ -29,12 +29,8 @@ __all__ = [
 ]
 
 _URGENCY = ("fail", "error", "inconclusive", "waived", "pass", "skip", "shown", "off")
-_UNTOLD = {
-    "off": "is off",
-    "skip": "was not run",
-    "error": "could not be run",
-    "inconclusive": "is inconclusive",
-}
+_IDLE = {"off": "is off", "skip": "was not run"}
+_OPEN = {"error": "ended in an error", "inconclusive": "is inconclusive"}
 
 
 def blocks(check: CheckResult, audit: Audit) -> bool:
@@ -123,9 +119,8 @@ def _dead(waiver: WaiverInfo, audit: Audit) -> str:
     if waiver.state == "expired":
         return f"expired on {waiver.expires}; renew it or remove it"
     named = [check for check in audit.checks if check.id == waiver.check]
-    # Where nothing was told, another audit may find what the waiver accepts.
     if why := "".join(_untold(check, waiver.subject) for check in named):
-        return f"not needed this time: {why}"
+        return why
     if failing := [name for check in named for name in _unmet(check, waiver.subject)]:
         return (
             f'no failing finding is called "{waiver.subject}"; failing: {listed(failing)}; name '
@@ -142,12 +137,19 @@ def _unmet(check: CheckResult, subject: str | None) -> list[str]:
 
 
 def _untold(check: CheckResult, subject: str | None) -> str:
-    """Say why a check does not tell whether a subject passes; empty where it does."""
+    """Say why a check does not tell whether a subject passes; empty where it does.
+
+    Then another audit may find what the waiver accepts.
+    """
     state = "off" if check.level == "off" else check.status.value
-    if state in _UNTOLD:
-        return f"{check.id} {_UNTOLD[state]}"
-    own = [f.status.value for f in check.findings if f.subject == subject]
-    return next((f"{subject} {_UNTOLD[s]}" for s in own if s in ("error", "inconclusive")), "")
+    if state in _IDLE:
+        return f"not needed this time: {check.id} {_IDLE[state]}"
+    own = [(subject, f.status.value) for f in check.findings if f.subject == subject]
+    return next((_unhelped(n, s) for n, s in [(check.id, state), *own] if s in _OPEN), "")
+
+
+def _unhelped(name: str | None, state: str) -> str:
+    return f"{name} {_OPEN[state]}; a waiver accepts failures alone, so it does not help here"
 
 
 def tally(audit: Audit, level: Level | None = None) -> list[tuple[str, int]]:

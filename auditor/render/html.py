@@ -158,6 +158,7 @@ _GLOBALS: dict[str, object] = {
     "unreadable": standing.unreadable,
     "unseen": standing.unseen,
     "waived": standing.waived,
+    "waived_failures": standing.waived_failures,
 }
 
 _FILTERS: dict[str, Any] = {

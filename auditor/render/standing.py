@@ -8,7 +8,7 @@ from typing import NamedTuple
 from auditor.check import Finding, Level, Status
 from auditor.policy import counts_as, shown_status
 from auditor.record import Audit, CheckResult, UnreadableImage, WaiverInfo
-from auditor.wording import listed
+from auditor.wording import listed, plural
 
 __all__ = [
     "Unseen",
@@ -25,6 +25,7 @@ __all__ = [
     "unreadable",
     "unseen",
     "waived",
+    "waived_failures",
     "worst_first",
 ]
 
@@ -104,6 +105,15 @@ def _waiver(waiver: WaiverInfo) -> str:
 def waived(audit: Audit) -> list[CheckResult]:
     """Return the checks of which a waiver accepts failures, all or some."""
     return [check for check in by_urgency(audit) if check.waived_subjects]
+
+
+def waived_failures(audit: Audit) -> str:
+    """Say how many failures waivers accept, and of how many."""
+    checks = waived(audit)
+    accepted = sum(len(check.waived_subjects) for check in checks)
+    failing = sum(f.status is Status.FAIL for check in checks for f in check.findings)
+    part = f"{accepted:,} of " if accepted < failing else ""
+    return f"{part}{plural(failing, 'failure')} of {plural(len(checks), 'check')}"
 
 
 def dead_waivers(audit: Audit) -> list[str]:

@@ -137,7 +137,18 @@ def test_the_report_shows_at_its_top_what_was_waived(judged: Any, left: Finding)
     assert "cat is accepted until 2099-01-01 by A. Owner : harder by design" in shown
     assert ("Not waived: dog (recall: inconclusive)" in shown) == (left is OTHER)
     assert "accept nothing" not in shown
-    assert "Waived failures of 1 check" in masthead(audit)
+    assert "Waived 1 failure of 1 check" in masthead(audit)
+
+
+def test_of_many_that_are_not_waived_some_are_shown_and_the_others_counted(judged: Any) -> None:
+    rest = [finding(f"cow {i:04}", "recall", 0.4, Status.FAIL) for i in range(2999)]
+    audit = judged(FAILS, *rest)
+    shown = section(audit, "waived")
+    assert shown.count("Not waived: cow") == 5
+    assert "Not waived: 2,994 more findings" in shown
+    assert "Waived 1 of 3,000 failures of 1 check" in masthead(audit)
+    for text in (case_of(audit)[0].get("message") or "", terminal(audit), markdown(audit)):
+        assert "cow 0002 (recall: fail) and 2,996 more." in text.replace("\\", "")
 
 
 def test_without_a_waiver_nothing_is_said_of_any(make_audit: Any, make_check: Any) -> None:

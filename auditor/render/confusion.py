@@ -19,6 +19,7 @@ __all__ = [
     "binned",
     "confused_pairs",
     "dense",
+    "merged",
     "most_confused",
 ]
 
@@ -84,7 +85,7 @@ def _labels(exhibit: ConfusionExhibit, names: tuple[str, ...]) -> tuple[str, ...
 
 
 def most_confused(exhibit: ConfusionExhibit) -> Matrix:
-    """Return the sub-matrix of the classes with most errors, and all others as one class.
+    """Return the sub-matrix of the classes in most errors, and all others as one class.
 
     An error counts for both classes: the one it belongs to and the one it was put into.
     """
@@ -108,6 +109,16 @@ def binned(exhibit: ConfusionExhibit) -> Counts:
     # Single errors in more cells than that are dots too small to be seen.
     bins = min(n, _MOST_BINS, max(_FEWEST_BINS, math.isqrt(int(wrong[:, 2].sum()))))
     return _gather(wrong, np.arange(n) * bins // n, bins)
+
+
+def merged(exhibit: ConfusionExhibit) -> str:
+    """Say how many classes share a cell of the errors alone; empty where each has its own."""
+    most = math.ceil(len(exhibit.classes) / len(binned(exhibit)))
+    if most == 1:
+        return ""
+    return (
+        f"each cell adds up the errors of up to {most:,} neighbouring labels × {most:,} predictions"
+    )
 
 
 def confused_pairs(exhibit: ConfusionExhibit) -> list[Pair]:

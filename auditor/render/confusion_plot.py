@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from auditor import wording
 from auditor.record import ConfusionExhibit
-from auditor.render.confusion import OTHERS, Counts, Matrix, binned
+from auditor.render.confusion import OTHERS, Counts, Matrix, binned, merged
 from auditor.render.figures import Ink, Picture, picture
 
 if TYPE_CHECKING:
@@ -126,10 +126,11 @@ def _legible_on(colour: NDArray[np.float64]) -> str:
 
 def draw_errors(exhibit: ConfusionExhibit) -> Picture:
     """Draw the errors alone, on a logarithmic scale, for more classes than can be named."""
-    counts, n = binned(exhibit), len(exhibit.classes)
+    counts, n, shared = binned(exhibit), len(exhibit.classes), merged(exhibit)
     alt = (
         f"Image of all errors between {n:,} classes: {int(counts.sum()):,} images in "
-        f"{int((counts > 0).sum()):,} cells; the fullest cell holds {int(counts.max()):,}."
+        f"{int((counts > 0).sum()):,} cells; the fullest cell holds {int(counts.max()):,}"
+        f"{shared and '; '}{shared}."
     )
 
     def plot(figure: Figure, ink: Ink) -> None:

@@ -32,6 +32,8 @@ class ConfusionView(NamedTuple):
     matrix_picture: Picture
     errors_picture: Picture | None
     """All errors as one image, where the matrix shows only some classes."""
+    merged: str
+    """What shares a cell of that image, in words; empty where nothing does."""
     pairs: list[Pair]
 
 
@@ -63,10 +65,10 @@ def _confusion(exhibit: ConfusionExhibit) -> ConfusionView:
     pairs = confusion.confused_pairs(exhibit)
     if len(exhibit.classes) <= TABULATED_UP_TO:
         matrix = confusion.dense(exhibit)
-        return ConfusionView(matrix, draw_matrix(matrix), None, pairs)
+        return ConfusionView(matrix, draw_matrix(matrix), None, "", pairs)
     matrix = confusion.most_confused(exhibit)
-    errors = draw_errors(exhibit)
-    return ConfusionView(matrix, draw_matrix(matrix), errors, pairs)
+    errors, merged = draw_errors(exhibit), confusion.merged(exhibit)
+    return ConfusionView(matrix, draw_matrix(matrix), errors, merged, pairs)
 
 
 def thumbnail(uri: str | None) -> str | None:

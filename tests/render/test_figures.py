@@ -17,6 +17,7 @@ from auditor.render import confusion, docs, glyph
 from auditor.render.calibration_plot import draw_calibration
 from auditor.render.confusion_plot import draw_errors, draw_matrix
 from auditor.render.figures import Ink, Picture, picture
+from auditor.render.html import html_report
 from auditor.render.pictures import pictures
 
 
@@ -123,6 +124,22 @@ def test_many_more_classes_are_binned_to_about_an_error_a_cell(errors: int, bins
     cells = tuple((i, (i + 1) % 21_000, errors) for i in range(21_000))
     exhibit = ConfusionExhibit(classes=tuple(map(str, range(21_000))), cells=cells)
     assert confusion.binned(exhibit).shape == (bins, bins)
+
+
+@pytest.mark.parametrize(("classes", "most"), [(150, 1), (151, 2), (300, 2), (1000, 7)])
+def test_it_is_said_how_many_classes_share_a_cell(accepted: Audit, classes: int, most: int) -> None:
+    names = tuple(map(str, range(classes)))
+    exhibit = ConfusionExhibit(classes=names, cells=((0, 1, 1),))
+    exhibits = accepted.exhibits.model_copy(update={"confusion": exhibit})
+    said = (
+        f"; each cell adds up the errors of up to {most} neighbouring labels × {most} predictions."
+    )
+    alt = draw_errors(exhibit).alt
+    page = html_report(accepted.model_copy(update={"exhibits": exhibits}))
+    for text in (alt, page.split("<figcaption>All errors")[1]):
+        assert (said in text) == (most > 1)
+        assert ("each cell" in text) == (most > 1)
+    assert "The 20 classes in most errors, as label or as prediction; all other" in page
 
 
 def test_a_single_error_among_thousands_of_classes_is_a_dot_that_is_seen() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from decimal import ROUND_DOWN, Context, Decimal
 from typing import TYPE_CHECKING, NamedTuple
@@ -38,6 +39,8 @@ __all__ = [
 
 MISSING = "–"
 _MOST_DIGITS = 9
+_MOST_SET = 6
+"""Digits that nobody sets a limit in."""
 
 
 class Word(NamedTuple):
@@ -308,14 +311,29 @@ def compared(finding: Finding) -> Compared:
     >>> from auditor.check import Finding
     >>> compared(Finding(subject="test", metric="recall", observed=0.8496, limit=0.85)).observed
     '84.96%'
+    >>> compared(Finding(subject="test", metric="recall", observed=0.7, limit=0.98765)).limit
+    '98.765%'
     """
     figures = (finding.observed, *(finding.interval or ()))
     digits = digits_apart(figures, finding.limit, _in(finding.unit), 1)
     return Compared(
         quantity(finding.observed, finding.unit, digits),
-        quantity(finding.limit, finding.unit, digits).removeprefix("+"),
+        quantity(finding.limit, finding.unit, max(digits, _set_to(finding))).removeprefix("+"),
         interval(finding.interval, finding.unit, digits),
     )
+
+
+def _set_to(finding: Finding) -> int:
+    """Return in how many digits a limit was set; 0 for one of more, which was computed."""
+    if finding.limit is None or finding.unit in ("parameters", "MACs", "bytes"):
+        return 0
+
+    def figure(digits: int) -> str:
+        return re.sub(r"[^\d.]", "", write(limit, digits)).rstrip("0")
+
+    limit, write = finding.limit, _in(finding.unit)
+    exact = figure(_MOST_DIGITS)
+    return next((digits for digits in range(1, _MOST_SET) if figure(digits) == exact), 0)
 
 
 def beside(value: float, limit: float, unit: str = "share", digits: int = 0) -> str:

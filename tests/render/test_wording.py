@@ -73,7 +73,8 @@ def beyond(unit: str, observed: float, limit: float) -> tuple[str, str]:
         status=Status.FAIL,
     )
     figures = compared(finding)
-    assert figures.interval == f"[{figures.observed}, {figures.observed}]"
+    bound = figures.observed.removesuffix(" points")
+    assert figures.interval == f"[{bound}, {bound}]"
     return figures.observed, figures.limit
 
 
@@ -108,6 +109,24 @@ def test_whole_numbers_are_told_apart(unit: str, limit: int, more: int) -> None:
     assert observed != allowed
     if re.fullmatch(r"[\d,]+( B)?", observed + allowed):
         assert int(re.sub(r"\D", "", observed)) > int(re.sub(r"\D", "", allowed))
+
+
+@pytest.mark.parametrize(
+    ("unit", "limit", "said"),
+    [
+        ("share", 0.85, "85.0%"),
+        ("share", 0.98765, "98.765%"),
+        ("share", 0.9999, "99.99%"),
+        ("share", 1 / 3, "33.3%"),
+        ("points", 0.0525, "5.25 points"),
+        ("seconds", 0.02055, "20.55 ms"),
+        ("ratio", 1.125, "1.125×"),
+        ("MACs", 385_800_000, "386 M"),
+        ("images", 0, "0"),
+    ],
+)
+def test_a_limit_is_written_as_it_was_set(unit: str, limit: float, said: str) -> None:
+    assert beyond(unit, 3 * limit + 2, limit)[1] == said
 
 
 def test_what_only_the_arithmetic_tells_apart_is_not() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import click
 
@@ -17,6 +17,7 @@ __all__ = [
     "hanging",
     "headline",
     "paragraphs",
+    "row",
     "terminal_width",
     "titled",
     "wrapped",
@@ -61,6 +62,25 @@ def hanging(text: str, indent: int = 4, label: str = "") -> str:
         subsequent_indent=" " * indent,
         break_on_hyphens=False,
     )
+
+
+def row(head: str, text: str, margin: int) -> Iterator[str]:
+    """Put a text beside the head of its row, or below it on a terminal too narrow for both.
+
+    Parameters
+    ----------
+    head
+        What the row begins with, maybe in colour.
+    text
+        What is wrapped.
+    margin
+        Columns of the head, with two between it and the text.
+    """
+    if narrow := terminal_width() - margin < NARROW:
+        margin = 4
+    lines = textwrap.wrap(text, terminal_width() - margin, break_on_hyphens=False)
+    yield head.rstrip() if narrow or not lines else f"{head}  {lines.pop(0)}"
+    yield from (" " * margin + line for line in lines)
 
 
 def headline(text: str, colour: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import redirect_stdout
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
 
+from auditor.cli.layout import row
 from auditor.naming import visible
 from auditor.terminal import say
 
@@ -59,7 +61,9 @@ def _as_table(registry: Registry) -> str:
     rows = [(c.id, c.level, _title(c)) for c in registry.checks.values()]
     rows += [(c.id, "broken", visible(c.reason)) for c in registry.broken]
     longest = max(len(id) for id, _, _ in rows)
-    return "\n".join(f"{id:<{longest}}  {level:<6}  {title}" for id, level, title in rows)
+    heads = [(f"{id:<{longest}}  {level:<6}", title) for id, level, title in rows]
+    lines = (row(head, title, longest + len("  advise  ")) for head, title in heads)
+    return "\n".join(chain.from_iterable(lines))
 
 
 def _title(check: type[Check]) -> str:

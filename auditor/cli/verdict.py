@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from auditor.cli.layout import (
-    NARROW,
     fits,
     hanging,
     headline,
     paragraphs,
-    terminal_width,
+    row,
     titled,
     wrapped,
 )
@@ -103,10 +101,8 @@ def _tables(audit: Audit) -> tuple[list[str], list[str]]:
 def _named(checks: Sequence[CheckResult]) -> Iterator[str]:
     """Name checks of one level behind it."""
     if checks:
-        head = f"{_status(shown_status(checks[0]))}  {checks[0].level:<6}  "
-        lines = _lines(", ".join(check.id for check in checks), _LEVELS)
-        yield f"{head}{lines.pop(0)}"
-        yield from (" " * _LEVELS + line for line in lines)
+        head = f"{_status(shown_status(checks[0]))}  {checks[0].level:<6}"
+        yield from row(head, ", ".join(check.id for check in checks), _LEVELS)
 
 
 def _status(state: str) -> str:
@@ -115,22 +111,8 @@ def _status(state: str) -> str:
 
 
 def _rows(check: CheckResult, audit: Audit, longest: int) -> Iterator[str]:
-    """Put the summary beside the check, or below it on a terminal too narrow for both."""
-    said = one_line(outcome(check, audit))
     head = f"{_status(shown_status(check))}  {check.level:<6}  {check.id:<{longest}}"
-    margin = _LEVELS + longest + 2
-    if terminal_width() - margin >= NARROW:
-        lines = _lines(said, margin) or [""]
-        yield f"{head}  {lines.pop(0)}"
-    else:
-        margin = 4
-        lines = _lines(said, margin)
-        yield head.rstrip()
-    yield from (" " * margin + line for line in lines)
-
-
-def _lines(text: str, margin: int) -> list[str]:
-    return textwrap.wrap(text, terminal_width() - margin, break_on_hyphens=False)
+    return row(head, one_line(outcome(check, audit)), _LEVELS + longest + 2)
 
 
 def _images(audit: Audit) -> list[str]:

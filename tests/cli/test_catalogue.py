@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from subprocess import CompletedProcess
@@ -17,10 +18,14 @@ from auditor.registry import find_checks
 Cli = Callable[..., CompletedProcess[str]]
 
 
-def test_every_check_is_listed(cli: Cli) -> None:
+@pytest.mark.parametrize("columns", [40, 60, 80, 100])
+def test_every_check_is_listed(cli: Cli, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
     done = cli("list")
     assert done.returncode == 0
-    lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    assert max(map(len, done.stdout.splitlines())) <= columns
+    rows = re.sub(r"\n +", " ", done.stdout).splitlines()
+    lines = [" ".join(row.split()).split(maxsplit=2) for row in rows]
     checks = [*find_checks().checks.values()]
     assert [line[:2] for line in lines] == [[c.id, c.level] for c in checks]
     for (_, _, said), check in zip(lines, checks, strict=True):

@@ -13,6 +13,7 @@ from auditor.check import Check, Finding, Level, Status
 from auditor.errors import Unavailable
 from auditor.graph import Graph
 from auditor.record import CheckResult, LeakFree
+from auditor.wording import plural
 
 __all__ = ["decided", "lead", "overlapping", "rests_on_predictions", "view_without"]
 
@@ -155,4 +156,4 @@ def lead(results: Sequence[CheckResult]) -> str:
 
 
 def _without(images: int) -> str:
-    return f"without the {images:,} overlapping test image{'' if images == 1 else 's'}"
+    return f"without the {plural(images, 'overlapping test image')}"

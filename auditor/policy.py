@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from auditor.check import Status, worst
 from auditor.config import CheckTable, Preset, Waiver
 from auditor.record import CheckResult, PolicyInfo, Verdict, WaiverInfo
+from auditor.wording import plural
 
 __all__ = [
     "apply_waivers",
@@ -146,7 +147,7 @@ def shown_status(check: CheckResult) -> str:
 
 def _accepted(ids: dict[Status, list[str]], waived: list[str], total: int) -> str:
     passed = ids[Status.PASS]
-    text = f"{len(passed)} of {total} blocking checks {_verb(passed, 'pass', 'passes')}"
+    text = f"{len(passed)} of {plural(total, 'blocking check')} {_verb(passed, 'pass', 'passes')}"
     if unsettled := ids[Status.INCONCLUSIVE]:
         text += f"; not settled, noted: {', '.join(unsettled)}"
     if waived:
@@ -192,8 +193,7 @@ def _removed(results: Sequence[CheckResult]) -> str:
 
 
 def _of(some: list[str], total: int, verb: str) -> str:
-    checks = "check" if total == 1 else "checks"
-    return f"{len(some)} of {total} blocking {checks} {verb}: {', '.join(some)}"
+    return f"{len(some)} of {plural(total, 'blocking check')} {verb}: {', '.join(some)}"
 
 
 def _verb(some: list[str], many: str, one: str | None = None) -> str:

@@ -65,7 +65,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status
-from auditor.wording import beside, points, share
+from auditor.wording import beside, plural, points, share
 
 if TYPE_CHECKING:
     from auditor.comparison import Comparison
@@ -145,7 +145,7 @@ class BaselineRegression(Check):
         head = "Better than" if overall.interval.low > 0 else _HEADS[whole.status]
         if whole.status is not Status.FAIL and any(f.status is Status.FAIL for f in fallen):
             head = "Worse for some classes than"
-        images = f"{'the same ' if comparison.paired else ''}{overall.n_after:,} images"
+        images = f"{'the same ' if comparison.paired else ''}{plural(overall.n_after, 'image')}"
         low = beside(overall.interval.low, -self.margin, "points", 2)
         text = (
             f"{head} {name}: accuracy {share(overall.before, 2)} → {share(overall.after, 2)} "

@@ -61,7 +61,7 @@ from pydantic import Field
 from auditor import wording
 from auditor.check import Check, Finding, Outcome, Status
 from auditor.errors import OptionError, did_you_mean
-from auditor.wording import beside, limit, share
+from auditor.wording import beside, limit, plural, share
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
@@ -193,7 +193,7 @@ class OperatingPoint(Check):
         settled = ", which is not settled" if judged.status is Status.INCONCLUSIVE else ""
         found_share = beside(judged.observed, self.min_recall, digits=1)
         return (
-            f"{head} {found_share} of {found.positives:,} test images of {judged.subject} "
+            f"{head} {found_share} of {plural(found.positives, 'test image')} of {judged.subject} "
             f"are found (at least {limit(self.min_recall)} wanted{settled}), "
             f"{self._price(alarms)}."
         )

@@ -49,7 +49,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status
-from auditor.wording import beside, quantity, share
+from auditor.wording import beside, plural, quantity, share
 
 if TYPE_CHECKING:
     from auditor.evidence.overlap import Overlap
@@ -139,11 +139,11 @@ class Overfitting(Check):
             f"Training accuracy is {trained}"
             + (" at the test images' class shares" if _moved(gap) else "")
             + f", test accuracy {tested}"
-            + (f" without {left_out:,} overlapping images" if left_out else "")
+            + (f" without {plural(left_out, 'overlapping image')}" if left_out else "")
             + f": a gap of {apart} points (at most {100 * self.max_gap:g} allowed)"
         )
         if finding.status is Status.INCONCLUSIVE:
-            text += f", which {finding.n:,} images cannot settle"
+            text += f", which {plural(finding.n or 0, 'image')} cannot settle"
         if gap.unlearnt:
             text += (
                 f"; {share(gap.unlearnt)} of the test images are of classes without training images"

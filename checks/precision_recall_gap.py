@@ -51,7 +51,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status, decide
-from auditor.wording import beside, listed
+from auditor.wording import beside, listed, plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -151,14 +151,18 @@ class PrecisionRecallGap(Check):
                 failed.setdefault(finding.subject, []).append(finding)
         if failed:
             reasons = listed([_said(*each) for each in failed.items()], 3, "; ", "class")
-            return f"{len(failed):,} of {n_classes:,} classes fall short: {reasons}."
+            fall = "falls" if len(failed) == 1 else "fall"
+            return f"{len(failed):,} of {plural(n_classes, 'class')} {fall} short: {reasons}."
         unsettled = {f.subject for f in findings if f.status is Status.INCONCLUSIVE}
         if unsettled:
+            have = "has" if len(unsettled) == 1 else "have"
             return (
-                f"No class surely falls short, but {len(unsettled):,} of {n_classes:,} have too "
+                f"No class surely falls short, but {len(unsettled):,} of {n_classes:,} {have} too "
                 "few test images to tell."
             )
-        return f"Precision and recall are high and close in all {n_classes:,} classes."
+        return (
+            f"Precision and recall are high and close in each of the {plural(n_classes, 'class')}."
+        )
 
 
 @lru_cache(maxsize=65_536)  # thousands of classes share a few counts

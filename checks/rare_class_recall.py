@@ -57,7 +57,7 @@ from pydantic import Field
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status
 from auditor.errors import OptionError, did_you_mean
-from auditor.wording import beside, limit, listed
+from auditor.wording import beside, limit, listed, plural
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
@@ -142,5 +142,5 @@ def _said(finding: Finding) -> str:
         return f"{finding.subject} has no test image"
     return (
         f"{finding.subject} is recognised in {beside(finding.observed, finding.limit)} of "
-        f"{finding.n:,} test images (at least {limit(finding.limit)} required)"
+        f"{plural(finding.n or 0, 'test image')} (at least {limit(finding.limit)} required)"
     )

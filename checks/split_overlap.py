@@ -111,8 +111,10 @@ class SplitOverlap(Check):
         first, count = strongest(overlap.pairs), contaminated(overlap, self.confidence)
         unseen = list(_unseen(overlap, test, count, self.max_share))
         findings = [*self._share(overlap, first, count), *unseen, *self._inflation(overlap, test)]
-        shown = [*_relabelled(overlap.pairs), *_within_train(overlap), *_similar(scenes)]
-        summary = "; ".join([_said(count, first, findings), *_said_within(within)]) + "."
+        relabelled = _relabelled(overlap.pairs)
+        shown = [*relabelled, *_within_train(overlap), *_similar(scenes)]
+        said = _said(count, first, findings, len(relabelled))
+        summary = "; ".join([said, *_said_within(within)]) + "."
         return Outcome.of([*findings, *within, *shown], summary)
 
     def _share(
@@ -156,7 +158,8 @@ class SplitOverlap(Check):
                 self.max_copies,
                 n=n,
                 unit="share",
-                note=f"{repeated:,} of {n:,} images repeat another one{overlap.repeats_test.how}",
+                note=f"{repeated:,} of {plural(n, 'image')} {_repeat(repeated)} another one"
+                f"{overlap.repeats_test.how}",
             )
 
 
@@ -245,9 +248,14 @@ def _within_train(overlap: Overlap) -> Iterator[Finding]:
         observed=repeats.images / overlap.train_signed,
         n=overlap.train_signed,
         higher_is_better=False,
-        note=f"{repeats.images:,} images repeat another one{repeats.how}; "
+        note=f"{plural(repeats.images, 'image')} {_repeat(repeats.images)} another one"
+        f"{repeats.how}; "
         f"two labels on {plural(conflicts, 'pair')}",
     )
+
+
+def _repeat(images: int) -> str:
+    return "repeats" if images == 1 else "repeat"
 
 
 def _similar(scenes: Scenes | None) -> Iterator[Finding]:
@@ -308,7 +316,10 @@ def _uncompared(
 
 
 def _said(
-    count: Contaminated, first: Mapping[str, OverlapPair], findings: Sequence[Finding]
+    count: Contaminated,
+    first: Mapping[str, OverlapPair],
+    findings: Sequence[Finding],
+    relabelled: int,
 ) -> str:
     open_ones = [f for f in findings if f.status is Status.INCONCLUSIVE]
     unsettled = [f.note for f in open_ones if f.unit != "points"]
@@ -317,18 +328,27 @@ def _said(
         return (
             f"Leakage is not settled: {what}" if what else "No test image is in the training data"
         )
+    few = ", too few images to settle the difference"
+    lift = [f for f in findings if f.unit == "points" and f.observed is not None]
+    said = [f"accuracy is {f.note}{few * (f in open_ones)}" for f in lift]
+    said += [f"not settled: {count.said}"] * (count.said in unsettled)
+    further = "; ".join(note for note in unsettled if note != count.said)
+    said += [f"further copies are not ruled out: {further}"] * bool(further)
+    return "; ".join([_counted(count, first, relabelled), *said])
+
+
+def _counted(count: Contaminated, first: Mapping[str, OverlapPair], relabelled: int) -> str:
     kinds = Counter(pair.kind for pair in first.values())
     near, turned = kinds["near-duplicate"], kinds["transformed"]
     tiers = {f"{count.exact:,} exact": count.exact, plural(near, "near-duplicate"): near}
     tiers |= {f"{turned:,} transformed": turned}
     part = share(count.flagged / count.total)
-    text = (
-        f"{count.flagged:,} of {count.total:,} test images ({part}) are "
-        "in the training data: " + ", ".join(name for name, n in tiers.items() if n)
+    return (
+        f"{count.flagged:,} of {plural(count.total, 'test image')} ({part}) "
+        f"{'is' if count.flagged == 1 else 'are'} in the training data: "
+        + ", ".join(name for name, n in tiers.items() if n)
+        + (f"; {relabelled:,} under another label" if relabelled else "")
     )
-    lift = [f for f in findings if f.unit == "points" and f.observed is not None]
-    said = [f"accuracy is {f.note}" + ", not settled" * (f in open_ones) for f in lift]
-    return "; ".join([text, *said, *(f"not settled: {note}" for note in unsettled)])
 
 
 def _said_within(within: Sequence[Finding]) -> list[str]:

@@ -38,6 +38,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status
+from auditor.wording import plural
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
@@ -78,4 +79,6 @@ def _summary(lost: Mapping[str, str], total: int) -> str:
     if not lost:
         return f"All {total:,} test images could be read."
     first, reason = next(iter(lost.items()))
-    return f"{len(lost):,} of {total:,} test images cannot be read; first: {first} ({reason})."
+    return (
+        f"{len(lost):,} of {plural(total, 'test image')} cannot be read; first: {first} ({reason})."
+    )

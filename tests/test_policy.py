@@ -193,7 +193,7 @@ def test_an_accepted_candidate_is_told_what_advises_against_it() -> None:
     ]
     _, summary = decide_verdict(results, "sign-off")
     assert summary == (
-        "1 of 1 blocking checks passes; advising and failing: gap; "
+        "1 of 1 blocking check passes; advising and failing: gap; "
         "advising and ended in an error: broken."
     )
 

@@ -10,7 +10,7 @@ import click
 from auditor.cli.layout import hanging, paragraphs, terminal_width, titled, wrapped
 from auditor.models.complexity import MEMORY_RULE, RULE
 from auditor.naming import shorten, visible
-from auditor.wording import magnitude, quantity, share, size
+from auditor.wording import magnitude, plural, quantity, share, size
 
 if TYPE_CHECKING:
     from auditor.models.complexity import ComplexityFigures
@@ -74,7 +74,7 @@ def _row(label: str, values: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _labels(batch: int) -> Sequence[str]:
-    images = f"{batch:,} image" + "s" * (batch != 1)
+    images = plural(batch, "image")
     return (
         "input",
         "parameters",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,9 +71,10 @@ def _within(report: OverlapReport) -> Iterator[str]:
     for row in report.exhibit.within:
         if row.repeated and report.train:
             how = "" if row.verified else ", by signatures alone"
+            repeat = "repeats" if row.repeated == 1 else "repeat"
             least = "at least " if row.cut and row.conflicts else ""
             yield hanging(
-                f"{row.split}: {row.repeated:,} of {plural(row.images, 'image')} repeat another "
+                f"{row.split}: {row.repeated:,} of {plural(row.images, 'image')} {repeat} another "
                 f"one{how}; {least}{plural(row.conflicts, 'pair')} with two labels"
             )
 
@@ -88,8 +88,9 @@ def _pairs(pairs: Sequence[OverlapRow]) -> Iterator[str]:
 
 
 def _unreadable(report: OverlapReport) -> Iterator[str]:
-    lost = list(chain.from_iterable(side.unreadable for _, side in _named(report)))
-    total = sum(side.total_unreadable for _, side in _named(report))
+    sides = [(f" ({name})" * bool(report.train), side) for name, side in _named(report)]
+    lost = [(f"{image}{of}", why) for of, side in sides for image, why in side.unreadable]
+    total = sum(side.total_unreadable for _, side in sides)
     for image, reason in lost[:_SHOWN]:
         yield hanging(f"{image}: {reason}")
     if total > _SHOWN:

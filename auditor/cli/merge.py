@@ -8,6 +8,7 @@ import click
 
 from auditor.cli.given import PATH
 from auditor.terminal import say
+from auditor.wording import plural
 
 __all__ = ["command"]
 
@@ -42,6 +43,6 @@ def command(folders: tuple[Path, ...], output: Path) -> int:
     with writing(output):
         merged = merge(folders, Store(evidence))
     for name, images in merged.items():
-        say(f"{name}: {images:,} images")
+        say(f"{name}: {plural(images, 'image')}")
     say(f"merged into {evidence}; `auditor run` gathers what is left, and judges")
     return 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from auditor.check import Finding, Status, decide
 from auditor.comparison.result import Change, Comparison
 from auditor.comparison.settling import what_would_settle
-from auditor.wording import beside, listed, p_value, share
+from auditor.wording import beside, listed, p_value, plural, share
 
 __all__ = ["flipped", "of_all", "of_classes", "said_of_classes", "shown"]
 
@@ -77,10 +77,11 @@ def _fallen(change: Change, level: float, chance: bool) -> tuple[Status, str]:
     if change.q_worse <= level:
         return Status.INCONCLUSIVE, f"suspect: q {p_value(change.q_worse)}, but not after Holm"
     if change.blind:
-        few, died = f"{change.n_after:,} images are too few to tell", change.died
+        are = "is" if change.n_after == 1 else "are"
+        few = f"{plural(change.n_after, 'image')} {are} too few to tell"
         return (
             (Status.SKIP, f"{few}, and as many such classes rose")
-            if chance and not died
+            if chance and not change.died
             else (Status.INCONCLUSIVE, few)
         )
     return Status.SKIP, "not significant among the classes"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from auditor.comparison.comparable import replaced
 from auditor.ladder.record import NotCompared
 from auditor.ladder.rung import Rung
+from auditor.wording import plural
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
@@ -88,8 +89,9 @@ def _relabelled(test: Predictions, other: Predictions) -> str:
         if labels[image] != label
     ]
     image, label = moved[0]
+    carry = "carries" if len(moved) == 1 else "carry"
     return (
-        f"{len(moved):,} test images carry another label, such as {image} "
+        f"{plural(len(moved), 'test image')} {carry} another label, such as {image} "
         f'("{test.classes[label]}", not "{other.classes[labels[image]]}"),'
     )
 

@@ -15,6 +15,7 @@ from auditor.errors import InputError
 from auditor.models.fitting import counts_updates, is_dense_fraction, wrapper_prefix
 from auditor.models.labels import find_class_names
 from auditor.models.single_file import MODEL_FILES
+from auditor.wording import plural
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -248,7 +249,10 @@ def _value_notes(state: dict[str, Tensor]) -> tuple[str, ...]:
     narrow = sorted({str(t.dtype).removeprefix("torch.") for t in floating.values()} - {"float32"})
     notes = []
     if broken:
-        notes.append(f"{len(broken)} weights hold NaN or infinity, the first {broken[0]}.")
+        hold = "holds" if len(broken) == 1 else "hold"
+        notes.append(
+            f"{plural(len(broken), 'weight')} {hold} NaN or infinity, the first {broken[0]}."
+        )
     if narrow:
         notes.append(f"Weights are stored as {', '.join(narrow)} and are audited as float32.")
     return tuple(notes)

@@ -126,7 +126,8 @@ def _judged(overlap: Overlap, max_share: float, blind: str) -> tuple[Status, str
     labels = f"; two labels on {least}{plural(conflicts, 'pair')} of copies" if conflicts else ""
     how = overlap.repeats_test.how
     share = beside(repeated / n, max_share, digits=1)
-    text = f"{repeated:,} of {n:,} images ({share}) repeat another one{how}{labels}"
+    repeat = "repeats" if repeated == 1 else "repeat"
+    text = f"{repeated:,} of {plural(n, 'image')} ({share}) {repeat} another one{how}{labels}"
     text = text if repeated else f"No picture is there twice{blind}{labels}"
     if repeated / n > max_share or conflicts:
         return Status.FAIL, f"{text}."

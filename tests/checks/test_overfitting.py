@@ -200,6 +200,8 @@ def test_leaked_images_do_not_hide_the_gap(side: Side) -> None:
     outcome = Overfitting(max_gap=0.2).run(side(1000, 0), test, leak, None)
     assert outcome.status is Status.FAIL
     assert "without 800 overlapping images" in outcome.summary
+    one = Overfitting().run(side(1000, 0), test, Overlap(pairs[:1], (), 1000, {}, 1000), None)
+    assert "without 1 overlapping image:" in one.summary
 
 
 def test_nothing_but_leaked_images_is_inconclusive(side: Side) -> None:

@@ -42,7 +42,7 @@ def test_the_clean_twin_passes(confusion: Make) -> None:
     found = confusion({"empty": {"empty": 490, "deer": 10}, "deer": {"deer": 490, "empty": 10}})
     outcome = PrecisionRecallGap().run(found)
     assert outcome.status is Status.PASS
-    assert outcome.summary == "Precision and recall are high and close in all 2 classes."
+    assert outcome.summary == "Precision and recall are high and close in each of the 2 classes."
 
 
 def test_the_confidence_is_that_of_the_options(confusion: Make) -> None:
@@ -90,7 +90,7 @@ def test_an_absent_class_is_inconclusive(confusion: Make) -> None:
     found = confusion({"a": {"a": 200}, "b": {"b": 200}}, ["a", "b", "ghost"])
     outcome = PrecisionRecallGap().run(found)
     assert outcome.status is Status.INCONCLUSIVE
-    assert "1 of 3 have too few" in outcome.summary
+    assert "1 of 3 has too few" in outcome.summary
 
 
 @pytest.mark.parametrize("table", [{"a": {"a": 1}, "b": {"b": 1}}, {}])

@@ -68,7 +68,7 @@ def _overlap(
 def test_one_leaked_image_fails_and_is_named() -> None:
     outcome = SplitOverlap().run(_overlap(_pair("x.png")), None)
     assert outcome.status is Status.FAIL
-    assert "1 of 100 test images (1.0%) are in the training data: 1 exact" in outcome.summary
+    assert "1 of 100 test images (1.0%) is in the training data: 1 exact" in outcome.summary
     assert [f.subject for f in outcome.findings if f.status is Status.FAIL] == ["x.png"]
 
 
@@ -119,7 +119,7 @@ def test_one_picture_twice_under_one_label_passes() -> None:
     within = (_pair("x.png", "y.png"),)
     outcome = SplitOverlap().run(_overlap(within=within), None)
     assert outcome.status is Status.PASS
-    assert any(f.note == "1 of 100 images repeat another one" for f in outcome.findings)
+    assert any(f.note == "1 of 100 images repeats another one" for f in outcome.findings)
 
 
 def test_without_training_data_leakage_is_not_looked_at() -> None:
@@ -259,6 +259,20 @@ def test_inflation_is_judged_on_its_interval(predictions: Callable[..., Predicti
     assert allowed.status is Status.PASS
     unsure = SplitOverlap(max_share=1.0, max_inflation=0.09).run(_overlap(*leaked), test)
     assert unsure.status is Status.INCONCLUSIVE
+    assert unsure.summary.endswith("50.0% without, too few images to settle the difference.")
+
+
+def test_copies_that_were_not_found_are_told_from_what_those_found_change(
+    predictions: Callable[..., Predictions],
+) -> None:
+    test = predictions({"a": {"a": 60, "b": 40}})
+    leaked = [_pair(image, labels=("a", "b")) for image in test.images[:2]]
+    outcome = SplitOverlap(max_inflation=0.008).run(_overlap(*leaked, unread=1), test)
+    assert outcome.summary == (
+        "2 of 100 test images (2.0%) are in the training data: 2 exact; 2 under another label; "
+        "accuracy is 60.0% with them, 59.2% without, too few images to settle the difference; "
+        "further copies are not ruled out: 1 training image could not be read, lost.png."
+    )
 
 
 def test_copies_that_change_nothing_do_not_inflate(
@@ -293,6 +307,8 @@ def test_a_few_near_duplicates_may_all_be_strangers(
     near = [_pair(f"{n}.png", kind="near-duplicate") for n in range(flagged)]
     outcome = SplitOverlap().run(_overlap(*near, rate=rate), None)
     assert outcome.status is status
+    open_ = "not settled: 2 have a partner, 0 of them exact; of the other 2, 1.2 are"
+    assert (open_ in outcome.summary) == (status is Status.INCONCLUSIVE)
 
 
 def test_each_tier_is_named() -> None:

@@ -91,6 +91,14 @@ def test_one_more_class_is_one(confusion: Make) -> None:
     assert summary.endswith("; and 1 more class.")
 
 
+def test_of_two_classes_one_falls_short(confusion: Make) -> None:
+    found = confusion({"a": {"a": 900}, "b": {"a": 40, "b": 60}})
+    check = PrecisionRecallGap(max_gap=1.0, min_precision=0)
+    assert check.run(found).summary.startswith("1 of 2 classes falls short: b (")
+    unsure = confusion({"a": {"a": 900}, "b": {"b": 3}})
+    assert "1 of 2 has too few" in check.run(unsure).summary
+
+
 @pytest.mark.parametrize(
     ("n", "said"),
     [

@@ -338,10 +338,21 @@ def test_unreadable_files_are_listed_and_equal_nothing(cli: Cli, here: Path) -> 
     kept = [row["image"] for row in rows(here / "duplicates" / "keep.csv")]
     assert sorted(kept) == sorted(path.name for path in (here / "images").iterdir())
     assert "images, 1 image, 8 unreadable" in done.stdout
-    assert "bomb.png: too large" in done.stdout
+    assert "\n  bomb.png: too large" in done.stdout
     page = (here / "duplicates" / "duplicates.html").read_text()
     assert "8 images could not be read, first bomb.png." in page
     assert "test image" not in page
+
+
+def test_unreadable_files_are_listed_with_their_set(cli: Cli, splits: tuple[Path, Path]) -> None:
+    for folder in splits:
+        (folder / "cat" / "short.jpg").write_bytes(b"")
+    lines = cli("overlap", "train", "test").stdout.splitlines()
+    listed = [line for line in lines if line.startswith("  cat/short.jpg")]
+    assert [line.split(":")[0] for line in listed] == [
+        "  cat/short.jpg (training)",
+        "  cat/short.jpg (test)",
+    ]
 
 
 def test_unreadable_training_images_leave_it_undecided(cli: Cli, splits: tuple[Path, Path]) -> None:
@@ -433,7 +444,7 @@ def test_a_failure_is_one_whatever_could_not_be_read(cli: Cli, splits: tuple[Pat
     (splits[1] / "cat" / "short.jpg").write_bytes(broken()["short.jpg"])
     done = cli("overlap", "train", "test")
     assert done.returncode == 1
-    assert "not settled: 1 test image could not be read, cat/short.jpg" in (
+    assert "further copies are not ruled out: 1 test image could not be read, cat/short.jpg" in (
         " ".join(done.stdout.split())
     )
 

@@ -136,7 +136,7 @@ def _other_classes(test: Predictions) -> Predictions:
     ("change", "reason"),
     [
         (_other_images, "other test images (1 missing, such as 00000.jpg, 1 added, such as new."),
-        (_other_labels, '1 test images carry another label, such as 00007.jpg ("fox", not "dog")'),
+        (_other_labels, '1 test image carries another label, such as 00007.jpg ("fox", not "dog")'),
         (_other_order, "its classes are the same but in another order"),
         (_other_classes, "it has other classes (1 missing, such as fox, 1 added, such as owl) "),
     ],

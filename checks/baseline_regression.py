@@ -79,7 +79,7 @@ class BaselineRegression(Check):
 
     id = "baseline-regression"
     title = "The candidate is not worse than the baseline"
-    version = 3
+    version = 4
     level = "advise"
     blocks_once = "a baseline is given"
 

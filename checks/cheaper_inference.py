@@ -59,7 +59,7 @@ class CheaperInference(Check):
 
     id = "cheaper-inference"
     title = "Cheaper inference would do as well"
-    version = 2
+    version = 3
     level = "advise"
     judges = "cost"
 

@@ -137,7 +137,8 @@ def paired_intervals(
     )
     b, c = (k / np.maximum(n, 1) for k in (lost, won))
     apart = (1 - b) * (1 - c)
-    r = np.sqrt(np.divide(b * c, apart, out=np.zeros_like(b), where=apart > 0))
+    # Where every image flips, one share is what the other leaves: they are wholly correlated.
+    r = np.sqrt(np.divide(b * c, apart, out=np.ones_like(b), where=apart > 0))
 
     def reach(x: Floats, y: Floats) -> Floats:
         return np.asarray(np.sqrt(x**2 + y**2 + 2 * r * x * y))

@@ -267,7 +267,7 @@ def test_another_version_is_not_comparable(old_audit: Audit) -> None:
     before, after = _models({"a": (10, 0, 0), "b": (10, 0, 0)})
     outcome = BaselineRegression().run(after, Baseline(other, before))
     assert outcome.status is Status.INCONCLUSIVE
-    assert "version 99, this is version 3" in outcome.summary
+    assert "version 99, this is version 4" in outcome.summary
 
 
 def test_different_images_are_named_as_such(old_audit: Audit) -> None:

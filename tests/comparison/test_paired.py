@@ -37,6 +37,13 @@ def test_without_a_flip_it_is_the_rule_of_three(n: int) -> None:
     assert paired_interval(0, 0, n) == pytest.approx((-exact, exact))
 
 
+@pytest.mark.parametrize("n", [1, 3, 20])
+def test_where_every_image_flips_one_way_it_is_the_interval_of_one_share(n: int) -> None:
+    """What is not lost is won, so the difference is 1 less twice the share that is lost."""
+    least = 0.05 ** (1 / n)
+    assert paired_interval(n, 0, n) == pytest.approx((-1, 1 - 2 * least))
+
+
 def test_on_nothing_it_says_nothing() -> None:
     assert paired_interval(0, 0, 0) == (-1, 1)
 

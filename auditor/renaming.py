@@ -6,6 +6,7 @@ trained under one order and read under the other is right about everything and c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,7 +19,16 @@ from auditor.data.folder import natural
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
 
-__all__ = ["Gain", "Renaming", "best_renaming", "cycles", "folder_orders", "renaming_gain"]
+__all__ = [
+    "Gain",
+    "Renaming",
+    "Reserve",
+    "best_renaming",
+    "cycles",
+    "folder_orders",
+    "renaming_gain",
+    "reserve",
+]
 
 Renaming = NDArray[np.int64]
 """Shape (K,): the class that each output really stands for; ``arange(K)`` renames nothing."""
@@ -50,6 +60,51 @@ def renaming_gain(test: Predictions, renaming: Renaming) -> Gain:
     won = touched & (renaming[test.predicted] == test.label)
     lost = touched & test.correct
     return Gain(int(won.sum()), int(lost.sum()), int(touched.sum()))
+
+
+class Reserve(NamedTuple):
+    """What calling each output by another name could win at most, shape (outputs,).
+
+    A renaming gains, on the images put into the renamed classes, the mean of what its outputs gain,
+    so none gains more than the output that gains most. Outputs without images are left out.
+    """
+
+    won: NDArray[np.int64]
+    """Images of the class that is most often put into the output, but for its own."""
+    lost: NDArray[np.int64]
+    """Images that are right."""
+    n: NDArray[np.int64]
+    classes: int
+
+    @property
+    def together(self) -> Gain:
+        """At least what any renaming of all these outputs gains."""
+        return Gain(int(self.won.sum()), int(self.lost.sum()), int(self.n.sum()))
+
+    def most(self, confidence: float) -> NDArray[np.float64]:
+        """Return the most that each output may gain, whatever it is called, in shares.
+
+        The exact bounds of both shares, which together hold with the confidence, in (0, 1), for
+        each output and each name out of ``len(classes)``.
+        """
+        each = 1 - (1 - confidence) / (len(self.n) * self.classes)
+        each = min(each, math.nextafter(1.0, 0.0))  # what is rounded to certainty bounds nothing
+        _, won = stats.proportion_intervals(self.won, self.n, each)
+        right, _ = stats.proportion_intervals(self.lost, self.n, each)
+        return won - right
+
+
+def reserve(test: Predictions) -> Reserve:
+    """Return what is known of every output into which an image is put."""
+    k = len(test.classes)
+    pairs, images = np.unique(test.predicted * k + test.label, return_counts=True)
+    output, label = np.divmod(pairs, k)
+    n, right, won = np.zeros((3, k), np.int64)
+    np.add.at(n, output, images)
+    right[output[output == label]] = images[output == label]
+    np.maximum.at(won, output[output != label], images[output != label])
+    used = n > 0
+    return Reserve(won[used], right[used], n[used], k)
 
 
 def best_renaming(test: Predictions) -> Renaming:

@@ -82,24 +82,25 @@ def decided(everything: CheckResult, clean: CheckResult, images: int) -> CheckRe
     """
     status = _deciding(everything, clean)
     changed = status is not everything.status
+    # What would settle it is counted where it has to be settled, even where neither view is.
+    open_ = status is clean.status is Status.INCONCLUSIVE
+    chosen, other = (clean, everything) if changed or open_ else (everything, clean)
+    beside = _said_beside(chosen, other, images, lifted=chosen is clean)
+    findings = (*chosen.findings, *beside)
     leak_free = LeakFree(
         left_out=images,
         decides=changed,
+        shown=chosen is clean,
         status=clean.status,
         summary=clean.summary,
         status_with_overlap=everything.status,
         summary_with_overlap=everything.summary,
     )
-    chosen = clean if changed else everything
-    beside = _said_beside(chosen, everything if changed else clean, images, lifted=changed)
-    findings = (*chosen.findings, *beside)
     update: dict[str, object] = {"status": status, "findings": findings, "leak_free": leak_free}
-    if changed:
-        said = clean.summary.rstrip(".")
-        update["summary"] = (
-            f"{_without(images).capitalize()}: {said}; "
-            f"with them it would {_VERB[everything.status]}."
-        )
+    if chosen is clean:
+        said = f"{_without(images).capitalize()}: {clean.summary.rstrip('.')}"
+        with_them = f"; with them it would {_VERB[everything.status]}" if changed else ""
+        update["summary"] = f"{said}{with_them}."
     return chosen.model_copy(update=update)
 
 

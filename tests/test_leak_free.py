@@ -27,6 +27,7 @@ from auditor.provider import Provider, derive, find_providers, gather
 from auditor.record import Audit, CheckResult
 from auditor.render.html import html_report
 from auditor.render.markdown import markdown
+from auditor.settling import what_would_settle
 from auditor.standalone.signing import sign_images
 from auditor.store import Store
 
@@ -107,6 +108,24 @@ def test_where_nothing_changes_both_are_shown(run: Run, leaky: dict[str, Any]) -
     assert "Without the 100 overlapping test images:" in html_report(audit)
 
 
+def test_where_neither_settles_it_what_would_is_counted_without_the_overlap(
+    run: Run, leaky: dict[str, Any]
+) -> None:
+    """More images do not overlap: at 50% of them they never bring what 81% of all would."""
+    options = {"min_accuracy": 0.7, "confidence": 0.99999}
+    audit = run(**leaky, checks={"top1-accuracy": options})
+    result = audit.check("top1-accuracy")
+    assert result.status is Status.INCONCLUSIVE
+    assert result.summary.startswith("Without the 100 overlapping test images: Bad: 50.0% of 60 ")
+    assert "with them" not in result.summary
+    (finding,) = result.findings
+    assert finding.note == what_would_settle(30, 60, 0.7, 0.99999)
+    assert result.leak_free is not None
+    assert (result.leak_free.decides, result.leak_free.shown) == (False, True)
+    assert "top1-accuracy would" not in audit.summary
+    assert "With the 100 overlapping test images:" in html_report(audit)
+
+
 def test_only_what_blocks_on_the_predictions_is_judged_twice(
     run: Run, leaky: dict[str, Any]
 ) -> None:
@@ -156,6 +175,7 @@ def _result(status: Status) -> CheckResult:
         ("fail", "inconclusive", "fail"),
         ("fail", "skip", "fail"),
         ("inconclusive", "pass", "pass"),
+        ("inconclusive", "inconclusive", "inconclusive"),
         ("inconclusive", "skip", "inconclusive"),
         ("error", "pass", "error"),
         ("skip", "fail", "fail"),
@@ -167,7 +187,8 @@ def test_the_clean_status_counts_but_is_no_excuse(everything: str, clean: str, c
     assert found.status == counts
     assert found.leak_free is not None
     assert found.leak_free.decides is (counts != everything)
-    assert ("overlapping" in found.summary) is found.leak_free.decides
+    assert ("overlapping" in found.summary) is found.leak_free.shown
+    assert found.leak_free.shown is (counts != everything or everything == clean == "inconclusive")
 
 
 def _found(**statuses: str) -> CheckResult:

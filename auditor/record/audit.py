@@ -134,6 +134,8 @@ class LeakFree(Record):
     """Test images that overlap training."""
     decides: bool
     """Whether the status differs without them; it then is the check's own."""
+    shown: bool
+    """Whether the check's summary and findings are those without them."""
     status: Status
     """Without them."""
     summary: str

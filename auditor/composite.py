@@ -312,9 +312,13 @@ class Reliability(NamedTuple):
         """
         if (error := self.error) is None:
             return None
-        low = error - _sum_of_sizes(self._noise(confidence), special.ndtri(confidence))
-        high = error + float(np.hypot.reduce(self._room(confidence)))
-        return Interval(max(0.0, low), min(1.0, high))
+        below, above = self.reaches(confidence)
+        return Interval(max(0.0, error - below), min(1.0, error + above))
+
+    def reaches(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Return how far the bounds lie below and above the error, beyond 0 and 1, too."""
+        below = _sum_of_sizes(self._noise(confidence), special.ndtri(confidence))
+        return below, float(np.hypot.reduce(self._room(confidence)))
 
     def _noise(self, confidence: float) -> Floats:
         """Return each bin's standard error, as it is or were if it was perfect: the larger."""

@@ -44,6 +44,7 @@ from auditor.check import Check, Finding, Fraction, Outcome, Status
 from auditor.wording import beside, plural, share
 
 if TYPE_CHECKING:
+    from auditor.composite import Reliability
     from auditor.evidence.calibration import Calibration as Bins
 
 _METRIC = "expected calibration error"
@@ -79,7 +80,7 @@ class Calibration(Check):
             higher_is_better=False,
         )
         if finding.status is Status.INCONCLUSIVE:
-            note = _what_would_settle(error, interval, self.max_ece, calibration.n)
+            note = _what_would_settle(calibration.bins, error, self.max_ece, self.confidence)
             finding = finding.model_copy(update={"note": note})
         return Outcome.of([finding, *_shown(calibration)], self._summary(finding, calibration))
 
@@ -98,10 +99,11 @@ class Calibration(Check):
         )
 
 
-def _what_would_settle(error: float, interval: tuple[float, float], limit: float, n: int) -> str:
+def _what_would_settle(bins: Reliability, error: float, limit: float, confidence: float) -> str:
     from auditor.settling import by_root
 
-    apart = interval[1] - error if error <= limit else error - interval[0]
+    below, above = bins.reaches(confidence)  # the interval is cut at 0 and 1, and these shrink
+    n, apart = int(bins.images.sum()), above if error <= limit else below
     room = abs(limit - error)
     if room * 1000 < apart:
         return "the error stands on the limit; no number of images would settle it"

@@ -77,6 +77,24 @@ def test_as_many_images_as_it_says_settle_it() -> None:
     assert interval.low > 0.018
 
 
+@pytest.mark.parametrize("n", [30, 60])
+def test_as_many_images_as_it_says_settle_it_where_the_bound_is_cut_at_0(n: int) -> None:
+    """As many copies of the same images, so that the error stays; to a tenth of the limit."""
+    bins = Bins.of(_model(n, 0.08, seed=2))
+    finding = Calibration().run(bins).findings[0]
+    assert finding.status is Status.INCONCLUSIVE
+    assert finding.interval is not None
+    assert finding.interval[0] == 0
+    more = int(finding.note.split()[1].replace(",", ""))
+    copies = -(-(n + more) // n)
+    grown = Bins(
+        bins.bins._replace(images=bins.bins.images * copies, right=bins.bins.right * copies)
+    )
+    interval = grown.bins.interval()
+    assert interval is not None
+    assert interval.low > 0.045
+
+
 @pytest.mark.parametrize(
     ("confidence", "n", "status"),
     [

@@ -129,10 +129,23 @@ def times(ratio: Estimate) -> str:
 
 
 def in_words(value: float, unit: str, digits: int = 3) -> str:
-    """Return a time in milliseconds, or a rate."""
-    if unit == "seconds":
-        return f"{1e3 * value:.{digits}g} ms"
-    return f"{value:,.0f} images/s" if value >= 10**digits else f"{value:.{digits}g} images/s"
+    """Return a time in milliseconds, from 1 s on in seconds, or a rate."""
+    if unit != "seconds":
+        return f"{_rounded(value, digits)} images/s"
+    if float(f"{value:.{digits}g}") >= 1:  # as it is written: 999.6 ms are 1 s in three digits
+        return f"{_rounded(value, digits)} s"
+    return f"{_rounded(1e3 * value, digits)} ms"
+
+
+def _rounded(value: float, digits: int) -> str:
+    """Return a figure to so many significant digits, or whole where it has more before the point.
+
+    >>> _rounded(0.01234, 3), _rounded(9.0, 3), _rounded(1000.4, 3)
+    ('0.0123', '9', '1,000')
+    """
+    power = math.floor(math.log10(value)) if value > 0 else 0
+    whole, point, part = f"{value:,.{max(digits - 1 - power, 0)}f}".partition(".")
+    return f"{whole}{point}{part.rstrip('0')}".rstrip(".")
 
 
 _DRAWN = 400

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from auditor.check import Finding, Outcome, Status
 from auditor.checks.latency import LatencyCheck
-from auditor.efficiency.speed import show
+from auditor.efficiency.speed import in_words, show
 from auditor.engine.timings import Timings
 from auditor.evidence.baseline import Baseline
 from auditor.evidence.latency import Latency
@@ -94,6 +94,33 @@ def test_a_budget_of_the_median(budget: str, status: Status) -> None:
 def test_over_the_budget_is_said_with_its_unit() -> None:
     summary = judged(evidence(10), max_p50="9 ms").summary
     assert re.search(r"p50 latency (9\.\d+|10\.?\d*) ms is over the 9 ms allowed", summary)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "digits", "said"),
+    [
+        (0.01234, "seconds", 3, "12.3 ms"),
+        (0.9994, "seconds", 3, "999 ms"),
+        (0.9996, "seconds", 3, "1 s"),
+        (0.9996, "seconds", 4, "999.6 ms"),
+        (1.0, "seconds", 3, "1 s"),
+        (1.2367, "seconds", 3, "1.24 s"),
+        (1234.5, "seconds", 3, "1,234 s"),
+        (0.123, "images/s", 3, "0.123 images/s"),
+        (999.7, "images/s", 3, "1,000 images/s"),
+        (1000.0, "images/s", 4, "1,000 images/s"),
+        (4321.5, "images/s", 3, "4,322 images/s"),
+    ],
+)
+def test_times_and_rates_are_written_without_exponents(
+    value: float, unit: str, digits: int, said: str
+) -> None:
+    assert in_words(value, unit, digits) == said
+
+
+def test_over_a_budget_of_a_second_is_said_in_seconds() -> None:
+    summary = judged(evidence(1240), max_p50="1 s").summary
+    assert re.search(r"p50 latency 1\.\d+ s is over the 1 s allowed", summary)
 
 
 @pytest.mark.parametrize(

@@ -127,11 +127,12 @@ def _accuracies(confusion: Confusion, test: Predictions, bounds: _Bounds) -> Ite
         interval=stats.proportion_interval(confusion.right, n, *bounds) if n else None,
     )
     if n and test.top5 is not None and len(test.classes) > 5:
-        hits = int((test.top5 == test.label[:, None]).any(axis=1).sum())
+        hits = int(test.among_first_five.sum())
         yield _metric(
             "top-5 accuracy",
             hits / n,
-            "share of test images whose class is among the first five",
+            "share of test images whose class is among the five most probable; not where it ties "
+            "with the sixth, or has probability 0",
             interval=stats.proportion_interval(hits, n, *bounds),
         )
 

@@ -37,6 +37,35 @@ def scored(write: Callable[[str, str], Path]) -> Path:
     return write("scored.csv", "\n".join(lines) + "\n")
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize(
+    ("probabilities", "hits"),
+    [
+        ("1 0 0 0 0 0 0", 0),
+        ("0.4 0.1 0.1 0.1 0.1 0.1 0.1", 0),
+        ("0.4 0.2 0.1 0.1 0.1 0.06 0.04", 1),
+        ("0.4 0.2 0.1 0.1 0.1 0.1 0", 0),
+    ],
+)
+def test_ties_are_no_hits_among_the_first_five(
+    run: Callable[..., Audit],
+    write: Callable[[str, str], Path],
+    probabilities: str,
+    hits: int,
+    *,
+    backwards: bool,
+) -> None:
+    """Whatever the order of the columns: the label is b, a tied one of seven in most cases."""
+    columns = list(zip("acbdefg", probabilities.split(), strict=True))
+    columns = columns[::-1] if backwards else columns
+    heads = ",".join(f"prob_{name}" for name, _ in columns)
+    given = ",".join(value for _, value in columns)
+    rows = f"1.png,b,a,{given}\n2.png,a,a,{given}\n"
+    saved = write("saved.csv", f"image,label,predicted,{heads}\n{rows}")
+    metrics = {row.name: row.value for row in run(predictions={"test": saved}).exhibits.metrics}
+    assert metrics["top-5 accuracy"] == (hits + 1) / 2
+
+
 @LEVELS
 @pytest.mark.parametrize("method", ["exact", "wilson"])
 def test_bounds_are_those_of_the_checks(

@@ -96,6 +96,20 @@ class Predictions:
         return np.asarray(self.label == self.predicted)
 
     @property
+    def among_first_five(self) -> NDArray[np.bool_]:
+        """Whether each label is among the five most probable classes, shape (n,).
+
+        Where all probabilities are known, one that is 0, or that the sixth has, too, is not: which
+        of equals comes first is the order of the classes. ``top5`` must be there.
+        """
+        if self.probabilities is None:
+            assert self.top5 is not None
+            return np.asarray((self.top5 == self.label[:, None]).any(axis=1))
+        own = self.probabilities[np.arange(len(self)), self.label]
+        as_probable = (self.probabilities >= own[:, None]).sum(axis=1)
+        return np.asarray(self.correct | ((own > 0) & (as_probable <= 5)))
+
+    @property
     def contradicted(self) -> int:
         """How many images have a predicted class that is not the most probable one."""
         if self.probabilities is None:

@@ -1,4 +1,4 @@
-"""Judges what blocks without the test images that overlap training, too; that is what decides.
+"""Judges what blocks without the test images that overlap training, too; the worse decides.
 
 On a test image that was in training, a model that only memorises is right. A check whose evidence
 comes from the test predictions is therefore run on two views of the graph: on all test images, and
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from auditor.check import Check, Finding, Level, Status
+from auditor.check import Check, Finding, Level, Status, worst
 from auditor.errors import Unavailable
 from auditor.graph import Graph
 from auditor.record import CheckResult, LeakFree
@@ -85,8 +85,8 @@ def decided(everything: CheckResult, clean: CheckResult, images: int) -> CheckRe
     # What would settle it is counted where it has to be settled, even where neither view is.
     open_ = status is clean.status is Status.INCONCLUSIVE
     chosen, other = (clean, everything) if changed or open_ else (everything, clean)
-    beside = _said_beside(chosen, other, images, lifted=chosen is clean)
-    findings = (*chosen.findings, *beside)
+    view = f"with the {images:,} overlapping" if chosen is clean else _without(images)
+    findings = (*chosen.findings, *_said_beside(chosen, other, view))
     leak_free = LeakFree(
         left_out=images,
         decides=changed,
@@ -105,41 +105,29 @@ def decided(everything: CheckResult, clean: CheckResult, images: int) -> CheckRe
 
 
 def _deciding(everything: CheckResult, clean: CheckResult) -> Status:
-    """Return the clean status, but never as an excuse.
+    """Return the worse of the two: leaked images flatter, so what is amiss with them is real.
 
-    Too few clean images do not undo a failure or a crash, nor does a clean view in which what
-    failed, or was not settled, is not there to be judged. Where nothing clean is left, nothing is
-    shown.
+    Left out for being in training, images that the candidate gets wrong would excuse it: they need
+    only be copied there. Where nothing clean is left, nothing is shown.
     """
     before, after = everything.status, clean.status
-    if before is Status.ERROR or (before is Status.FAIL and after is not Status.PASS):
-        return before
     if after is Status.SKIP and before is not Status.SKIP:
-        return Status.INCONCLUSIVE
-    lifted = after is not Status.PASS or all(_passes(f, clean) for f in _bad(everything))
-    return after if lifted else before
+        after = Status.INCONCLUSIVE
+    return worst((before, after))
 
 
 def _bad(result: CheckResult) -> Iterator[Finding]:
     return (f for f in result.findings if f.status in (Status.FAIL, Status.INCONCLUSIVE))
 
 
-def _passes(finding: Finding, view: CheckResult) -> bool:
-    same = {f.status for f in view.findings if _about(f) == _about(finding)}
-    return Status.PASS in same and same <= {Status.PASS, Status.SKIP}
-
-
 def _about(finding: Finding) -> tuple[str, str]:
     return finding.subject, finding.metric
 
 
-def _said_beside(
-    chosen: CheckResult, other: CheckResult, images: int, *, lifted: bool
-) -> Iterator[Finding]:
+def _said_beside(chosen: CheckResult, other: CheckResult, view: str) -> Iterator[Finding]:
     """Yield what only the other view found amiss: a waiver has to cover that, too."""
-    view = f"with the {images:,} overlapping" if lifted else _without(images)
     for finding in _bad(other):
-        weighs = {finding.status, Status.FAIL, *([Status.PASS] if lifted else [])}
+        weighs = (finding.status, Status.FAIL)
         if any(_about(f) == _about(finding) and f.status in weighs for f in chosen.findings):
             continue
         note = f"{view}; {finding.note}" if finding.note else view

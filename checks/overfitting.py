@@ -18,9 +18,14 @@ hides no gap. The exact bounds of the test accuracy and the bounds of the traini
 combined by squares and sums. The lower one of the training accuracy comes from the exact bounds of
 its classes in the same way; the upper one counts the missed training images, each by its weight,
 and is a gamma bound, which leaves room where each class has few. Of a class with test images and
-none for training anything is thought possible. Test images that overlap the training data are left
-out, because they would hide the gap. Where the candidate was run on a sample of the training
-images, only its self-weighting part counts.
+none for training anything is thought possible; where more than 5% of the test images are of such
+classes, and that leaves it open, the gap counts as not measured. Test images that overlap the
+training data are left out, because they would hide the gap. Where the candidate was run on a sample
+of the training images, only its self-weighting part counts.
+
+A training accuracy that is surely below the test accuracy, by more than ``max_gap`` and 5 points, is
+inconclusive: no model is so much worse on what it learnt from. The files may be swapped, or the
+training images were predicted with dropout or augmentation.
 
 A training log whose validation loss has risen since its best epoch while the training loss went on
 falling is reported, not judged.
@@ -48,7 +53,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from auditor.check import Check, Finding, Fraction, Outcome, Status
+from auditor.check import MOST_UNSEEN, Check, Finding, Fraction, Outcome, Status
 from auditor.wording import beside, plural, quantity, share
 
 if TYPE_CHECKING:
@@ -63,7 +68,7 @@ class Overfitting(Check):
 
     id = "overfitting"
     title = "Training accuracy does not run ahead of test accuracy"
-    version = 3
+    version = 4
     level = "block"
 
     max_gap: Fraction = 0.05
@@ -104,8 +109,15 @@ class Overfitting(Check):
             unit="points",
             higher_is_better=False,
         )
+        if gap.interval.high < -max(self.max_gap, _HARDLY):
+            update = {"status": Status.INCONCLUSIVE, "note": _SWAPPED}
+            return finding.model_copy(update=update)
         if finding.status is not Status.INCONCLUSIVE:
             return finding
+        if gap.unlearnt > MOST_UNSEEN:
+            return Finding.unmeasured(
+                *_GAP, _strange(gap), self.max_gap, unit="points", higher_is_better=False
+            )
         what = "test images, with training images in proportion,"
         note = what_would_settle_gap(gap.bounds, self.max_gap, gap.tested, what)
         return finding.model_copy(update={"note": note})
@@ -142,16 +154,26 @@ class Overfitting(Check):
             + (f" without {plural(left_out, 'overlapping image')}" if left_out else "")
             + f": a gap of {apart} points (at most {100 * self.max_gap:g} allowed)"
         )
-        if finding.status is Status.INCONCLUSIVE:
-            text += f", which {plural(finding.n or 0, 'image')} cannot settle"
+        if finding.note == _SWAPPED:
+            text += f"; {_SWAPPED}"
+        elif finding.status is Status.INCONCLUSIVE:
+            text += f", which {plural(min(gap.trained, gap.tested), 'image')} cannot settle"
         if gap.unlearnt:
-            text += (
-                f"; {share(gap.unlearnt)} of the test images are of classes without training images"
-            )
+            text += f"; {_strange(gap)}"
         return text + (f". In the training log, {log.note}." if log else ".")
 
 
 _GAP = "train against test", "accuracy gap"
+_HARDLY = 0.05
+"""By so much no model is worse on what it learnt from, though augmentation may cost some of it."""
+_SWAPPED = (
+    "training accuracy is surely below test accuracy: are the files swapped, or was it measured "
+    "with dropout or augmentation"
+)
+
+
+def _strange(gap: TrainTestGap) -> str:
+    return f"{share(gap.unlearnt)} of the test images are of classes without training images"
 
 
 def _unmeasured(why: str, learnt: Predictions, seen: Predictions, log: Finding | None) -> Outcome:

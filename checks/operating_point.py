@@ -73,7 +73,7 @@ class OperatingPoint(Check):
 
     id = "operating-point"
     title = "The critical class is found from a threshold chosen beforehand"
-    version = 3
+    version = 4
     level = "advise"
 
     critical: str | None = None

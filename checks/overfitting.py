@@ -23,8 +23,8 @@ classes, and that leaves it open, the gap counts as not measured. Test images th
 training data are left out, because they would hide the gap. Where the candidate was run on a sample
 of the training images, only its self-weighting part counts.
 
-A training accuracy that is surely below the test accuracy, by more than ``max_gap`` and 5 points, is
-inconclusive: no model is so much worse on what it learnt from. The files may be swapped, or the
+A training accuracy that is surely below the test accuracy, by more than ``max_gap`` and 5 points,
+is inconclusive: no model is so much worse on what it learnt from. The files may be swapped, or the
 training images were predicted with dropout or augmentation.
 
 A training log whose validation loss has risen since its best epoch while the training loss went on

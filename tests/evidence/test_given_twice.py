@@ -109,6 +109,38 @@ def test_honest_splits_with_bare_numbers_as_names_are_never_refused(
             assert not given_twice(one, other)
 
 
+def _mixed(split: Predictions, seed: int) -> Predictions:
+    """The split under bare numbers, the classes in the order in which they were drawn."""
+    mixed = _rows(split, np.random.default_rng(seed).permutation(len(split)))
+    return replace(mixed, images=tuple(f"img/{n:05}.png" for n in range(len(split))))
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize("right", [1.0, 0.9, 0.6])
+def test_other_answers_to_the_same_images_do_not_hide_it(classes: int, right: float) -> None:
+    """As under dropout: the labels alone tell, where the names do not tell them by their order."""
+    kind = {"sure": False, "classes": classes, "right": right}
+    one, other = (_mixed(_split(k, **kind), 7) for k in (0, 1))  # type: ignore[arg-type]
+    assert right == 1 or (one.predicted != other.predicted).mean() > 0.05
+    assert given_twice(one, other)
+    assert given_twice(_rows(one, np.arange(0, 600, 2)), other)
+    for seed in range(20):
+        assert not given_twice(one, _mixed(other, seed + 8)), "other images of the same names"
+
+
+@pytest.mark.parametrize("order", ["class by class", "in turn"])
+def test_numbered_splits_share_labels_that_follow_from_their_order(order: str) -> None:
+    for classes, size in ((2, 100), (10, 100), (10, 600), (100, 600), (100, 5000)):
+        kind = {"images": size, "sure": False, "classes": classes, "right": 0.9}
+        one, other = (_split(k, **kind) for k in (0, 1))  # type: ignore[arg-type]
+        rows = np.arange(size)
+        if order == "in turn":
+            rows = rows.reshape(classes, -1).T.ravel()
+        names = tuple(f"{n:05}.png" for n in range(size))
+        one, other = (replace(_rows(each, rows), images=names) for each in (one, other))
+        assert not given_twice(one, other)
+
+
 def test_rows_whose_labels_differ_are_of_other_images() -> None:
     split = _split(0)
     assert not given_twice(replace(split, label=1 - split.label), split)

@@ -21,7 +21,10 @@ from auditor.check import Finding, IntervalMethod, Status
 from auditor.settling import what_would_settle
 from auditor.wording import p_value
 
-__all__ = ["Family", "rate_p_values"]
+__all__ = ["TOGETHER", "Family", "pooled", "rate_p_values"]
+
+TOGETHER = 0.1
+"""Part of the allowed error that a test of all members together has, beside those of each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +106,13 @@ def rate_p_values(findings: list[Finding]) -> NDArray[np.float64]:
     n = np.array([finding.n or 0 for finding in findings], int)
     limits = np.array([finding.limit for finding in findings], float)
     return stats.shortfall_p_values(right, n, limits)
+
+
+def pooled(findings: list[Finding]) -> tuple[int, int, float]:
+    """Return the successes and samples of all rates, and the mean of their limits by samples."""
+    n = sum(finding.n or 0 for finding in findings)
+    limits = sum((finding.limit or 0.0) * (finding.n or 0) for finding in findings)
+    return sum(map(_successes, findings)), n, limits / max(n, 1)
 
 
 def _successes(finding: Finding) -> int:

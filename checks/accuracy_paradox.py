@@ -21,7 +21,9 @@ Two ways to fail:
    many classes a share of ``max_missed`` may be, as long as none of these is observed below
    ``dead_below``; they are named. Where the accuracy exceeds the balanced accuracy by surely more
    than ``max_gap`` while a class is missed, that is a finding of its own: the missed class is rare,
-   and the average hides it.
+   and the average hides it. So it is where no single class is surely missed and the rare ones
+   (less than half of an equal share of the test images) all in one surely are, at a tenth of the
+   allowed error.
 
 A class that may be missed, on too few images to tell, makes the check inconclusive where such a gap
 may be or its observed recall is below ``dead_below``: a few images of a class are soon wrong by
@@ -87,7 +89,7 @@ class AccuracyParadox(Check):
 
     id = "accuracy-paradox"
     title = "Accuracy is real, and hides no missed class"
-    version = 6
+    version = 7
     level = "block"
 
     max_gap: Fraction = 0.10
@@ -149,7 +151,8 @@ class AccuracyParadox(Check):
         if not surely and not maybe and status is not Status.PASS:
             status, limit, note = Status.PASS, None, "not limited: it hides no missed class"
         elif not surely and status is Status.FAIL:
-            status = Status.INCONCLUSIVE
+            together = self._missed_together(confusion)
+            status, note = (status, together) if together else (Status.INCONCLUSIVE, note)
         if surely and status is Status.INCONCLUSIVE:
             note += ", behind a gap that may be small enough"
         return Finding(
@@ -177,6 +180,23 @@ class AccuracyParadox(Check):
         maybe = ~surely & (confusion.recall < self._bar)
         names = np.array(confusion.classes, object)
         return names[surely].tolist(), names[maybe].tolist()
+
+    def _missed_together(self, confusion: Confusion) -> str:
+        """Say that the rare classes are surely too low, all in one; empty where they are not.
+
+        Which are taken must not depend on how they came out.
+        """
+        from auditor import stats
+        from auditor.multiplicity import TOGETHER
+
+        support = confusion.support
+        rare = (support > 0) & (2 * support * len(support) < confusion.n)
+        right, n, classes = (int(x[rare].sum()) for x in (confusion.correct, support, rare))
+        confidence = 1 - (1 - self.confidence) * TOGETHER
+        if classes < 2 or stats.proportion_interval(right, n, confidence).high >= self._bar:
+            return ""
+        of = f"{n:,} images of {classes:,} rare classes together"
+        return f"only {share(right / n, 0)} of {of} is recognised"
 
     @property
     def _bar(self) -> float:

@@ -355,6 +355,36 @@ def test_classes_below_one_by_one_are_not_missed_together(confusion: Make) -> No
     assert gap.note.startswith("perhaps missed")
 
 
+def _of_few_images(right: int, wrong: int) -> Table:
+    table: Table = {f"c{i}": {f"c{i}": 40} for i in range(100)}
+    return table | {f"r{i}": {f"r{i}": right, "c0": wrong} for i in range(100)}
+
+
+def test_classes_of_few_images_are_missed_together(confusion: Make) -> None:
+    """None of 400 images right, and of no class it is sure."""
+    outcome = AccuracyParadox().run(confusion(_of_few_images(0, 4)))
+    gap = _finding(outcome, "test", "accuracy minus balanced accuracy")
+    assert outcome.status is gap.status is Status.FAIL
+    assert "only 0% of 400 images of 100 rare classes together is recognised" in outcome.summary
+
+
+@pytest.mark.parametrize("right", [2, 3, 4])
+def test_their_twins_on_the_bar_and_above_do_not_fail(confusion: Make, right: int) -> None:
+    outcome = AccuracyParadox().run(confusion(_of_few_images(right, 4 - right)))
+    assert outcome.status is Status.PASS
+
+
+def test_rare_classes_on_the_bar_fail_together_no_more_often_than_they_may(
+    confusion: Make,
+) -> None:
+    random, failed = np.random.default_rng(5), 0
+    for right in random.binomial(4, 0.5, (200, 60)).tolist():
+        table = {f"c{i}": {f"c{i}": 60} for i in range(60)}
+        table |= {f"r{i}": {f"r{i}": k, "c0": 4 - k} for i, k in enumerate(right)}
+        failed += AccuracyParadox().run(confusion(table)).status is Status.FAIL
+    assert failed <= binom.ppf(0.999, 200, 0.05)
+
+
 def test_a_gap_that_may_be_small_enough_is_not_settled(confusion: Make) -> None:
     table = {f"c{i}": {f"c{i}": 500} for i in range(6)} | {"low": {"low": 2, "c0": 14}}
     outcome = AccuracyParadox().run(confusion(table))

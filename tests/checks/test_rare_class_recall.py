@@ -3,8 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy.stats import binom
 
 from auditor.check import Outcome, Status
 from auditor.checks.rare_class_recall import RareClassRecall
@@ -252,3 +254,48 @@ def test_wilson_may_be_asked_for(confusion: Make, right: int, status: Status) ->
 def test_each_class_is_corrected_at_its_own_minimum(confusion: Make) -> None:
     check = RareClassRecall(per_class={"low": 0.3})
     assert _judged(check, _low_and_good(confusion, (50, 50), 9)).status is Status.PASS
+
+
+def _of_four(right: list[int]) -> dict[str, dict[str, int]]:
+    """Classes of 40 images, all right, and as many of four, of which so many are."""
+    table = {f"c{i}": {f"c{i}": 40} for i in range(len(right))}
+    return table | {f"r{i}": {f"r{i}": k, "c0": 4 - k} for i, k in enumerate(right)}
+
+
+def test_classes_of_few_images_fail_together(confusion: Make) -> None:
+    """None of 400 images is right, and of no single class it is sure among a hundred."""
+    outcome = _judged(RareClassRecall(), confusion(_of_four([0] * 100)))
+    assert outcome.status is Status.FAIL
+    assert [(f.subject, f.observed, f.n) for f in outcome.findings if f.status is Status.FAIL] == [
+        ("all rare classes", 0.0, 400)
+    ]
+    assert outcome.summary == (
+        "all rare classes together are recognised in 0% of 400 test images (at least 85% required)."
+    )
+
+
+def test_their_twin_at_the_minimum_does_not(confusion: Make) -> None:
+    outcome = _judged(RareClassRecall(), confusion(_of_four([4, 3, 4, 3, 3] * 20)))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "all rare classes" not in {f.subject for f in outcome.findings}
+
+
+def test_what_fails_by_name_makes_no_others_fail(confusion: Make) -> None:
+    table = _of_four([4] * 20) | {"low": {"c0": 10}}
+    outcome = _judged(RareClassRecall(), confusion(table))
+    assert [f.subject for f in outcome.findings if f.status is Status.FAIL] == ["low"]
+
+
+@pytest.mark.parametrize(("classes", "images"), [(2, 20), (5, 12), (100, 4)])
+@pytest.mark.parametrize("minima", [(0.85, 0.85), (0.5, 0.95)])
+def test_classes_on_their_minimum_fail_no_more_often_than_they_may(
+    confusion: Make, classes: int, images: int, minima: tuple[float, float]
+) -> None:
+    random, audits, failed = np.random.default_rng(6), 400, 0
+    limits = {f"r{i}": minima[i % 2] for i in range(classes)}
+    common = {f"c{i}": {f"c{i}": 10 * images} for i in range(classes)}
+    check = RareClassRecall(per_class=limits)
+    for right in random.binomial(images, [*limits.values()], (audits, classes)).tolist():
+        rare = {n: {n: k, "c0": images - k} for n, k in zip(limits, right, strict=True)}
+        failed += _judged(check, confusion(common | rare)).status is Status.FAIL
+    assert failed <= binom.ppf(0.999, audits, 0.05)

@@ -31,7 +31,9 @@ it.
 The inflation, accuracy on all test images minus accuracy without the overlapping ones, is compared
 with ``max_inflation``, whole interval against limit. A picture that stands in the test set under
 two labels fails. So does a test set of which more than ``max_copies`` repeat another test image:
-one picture is counted many times, and every interval of the audit becomes too narrow. Copies within
+one picture is counted many times, and every interval of the audit becomes too narrow. So does a
+class of which surely more do, by the exact binomial test and Bonferroni's correction over the
+classes: 8 of 9 images are too many, 2 of 20, which may look alike by nature, are not. Copies within
 the training data and labels that differ between the splits are shown.
 
 It is inconclusive where a predicted test image could not be read, or more images of the training or
@@ -74,7 +76,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from auditor.check import MOST_UNSEEN, Check, Finding, Fraction, Outcome, Status, decide, worst
-from auditor.wording import plural, share
+from auditor.wording import listed, plural, share
 
 if TYPE_CHECKING:
     from auditor.evidence.overlap import Overlap, OverlapPair
@@ -88,7 +90,7 @@ class SplitOverlap(Check):
 
     id = "split-overlap"
     title = "Training and test images do not overlap"
-    version = 8
+    version = 9
     level = "block"
     judges = "data"
 
@@ -159,6 +161,31 @@ class SplitOverlap(Check):
                 n=n,
                 unit="share",
                 note=f"{repeated:,} of {plural(n, 'image')} {_repeat(repeated)} another one"
+                f"{overlap.repeats_test.how}",
+            )
+        if repeated <= self.max_copies * n:
+            yield from self._copies_of_classes(overlap)
+
+    def _copies_of_classes(self, overlap: Overlap) -> Iterator[Finding]:
+        """Yield the classes that surely hold too many; of hundreds, some have by chance."""
+        import numpy as np
+
+        from auditor import stats
+
+        names = [name for name in overlap.repeats_by_class if overlap.classes.get(name)]
+        n = np.array([overlap.classes[name] for name in names], int)
+        repeated = np.array([overlap.repeats_by_class[name] for name in names], int)
+        p_values = stats.shortfall_p_values(n - repeated, n, 1 - self.max_copies)
+        surely = p_values * len(overlap.classes) <= 1 - self.confidence
+        for i in np.flatnonzero(surely & (repeated > self.max_copies * n)).tolist():
+            yield Finding.fact(
+                names[i],
+                "copies of other test images of the class",
+                float(repeated[i] / n[i]),
+                self.max_copies,
+                n=int(n[i]),
+                unit="share",
+                note=f"{repeated[i]:,} of {n[i]:,} images of {names[i]} repeat another one"
                 f"{overlap.repeats_test.how}",
             )
 
@@ -357,7 +384,8 @@ def _said_within(within: Sequence[Finding]) -> list[str]:
     conflicts = sum(finding.unit == "labels" for finding in failed)
     labels = f"two labels on {plural(conflicts, 'pair')} within the test set"
     said = [labels] if conflicts else []
-    return said + [f"within the test set, {f.note}" for f in failed if f.unit == "share"]
+    copies = [f.note for f in failed if f.unit == "share"]
+    return said + [f"within the test set, {listed(copies, separator='; ')}"] * bool(copies)
 
 
 def _without_training(within: Sequence[Finding]) -> Outcome:

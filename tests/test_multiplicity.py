@@ -56,7 +56,8 @@ def _audit(rates: list[tuple[int, int]], interval: IntervalMethod = "exact") -> 
 
 
 def _statuses(rates: list[tuple[int, int]]) -> list[Status]:
-    return [finding.status for finding in _audit(rates).findings]
+    """Return those of the classes; that of all together comes last."""
+    return [finding.status for finding in _audit(rates).findings[: len(rates)]]
 
 
 @given(P_VALUES)

@@ -168,6 +168,18 @@ class Overlap:
         return _repeats(self.within_test)
 
     @cached_property
+    def repeats_by_class(self) -> Mapping[str, int]:
+        """Images of each class of the test set that repeat another one of it, where any does."""
+        pairs = self.within_test
+        label = {p.test_image: p.test_label for p in pairs}
+        label |= {p.train_image: p.train_label for p in pairs}
+        found = Counter[str]()
+        for images in clusters(pairs):
+            there = Counter(label[image] for image in images)
+            found.update({name: n - 1 for name, n in there.items() if name and n > 1})
+        return found
+
+    @cached_property
     def repeats_train(self) -> Repeats:
         """How often the training data holds its pictures."""
         return _repeats(self.within_train)

@@ -360,6 +360,24 @@ def test_many_copies_within_the_test_set_fail(copies: int, status: Status) -> No
     assert any(f"{copies} of 100 images repeat another" in f.note for f in outcome.findings)
 
 
+@pytest.mark.parametrize(
+    ("copies", "of", "status"),
+    [(96, 99, Status.FAIL), (8, 9, Status.FAIL), (2, 20, Status.PASS), (8, 99, Status.PASS)],
+)
+def test_a_class_of_few_pictures_that_are_repeated_fails(
+    copies: int, of: int, status: Status
+) -> None:
+    """Among 2,000 images of other classes they are few; some look alike by nature."""
+    chain = [f"{n}.png" for n in range(copies + 1)]
+    within = tuple(_pair(a, b, labels=("rare", "rare")) for a, b in itertools.pairwise(chain))
+    classes = {"a": 1000, "b": 1000, "rare": of}
+    found = replace(_overlap(within=within), test_signed=2000 + of, classes=classes)
+    outcome = SplitOverlap().run(found, None)
+    assert outcome.status is status
+    said = f"within the test set, {copies} of {of} images of rare repeat another one"
+    assert (said in outcome.summary) is (status is Status.FAIL)
+
+
 def test_copies_within_training_are_shown() -> None:
     within = (_pair("x.png", "y.png"), _pair("x.png", "z.png", labels=("a", "b")))
     outcome = SplitOverlap().run(_overlap(within_train=within), None)

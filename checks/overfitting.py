@@ -167,8 +167,8 @@ _GAP = "train against test", "accuracy gap"
 _HARDLY = 0.05
 """By so much no model is worse on what it learnt from, though augmentation may cost some of it."""
 _SWAPPED = (
-    "training accuracy is surely below test accuracy: are the files swapped, or was it measured "
-    "with dropout or augmentation"
+    "training accuracy is surely below test accuracy, as where the files are swapped, or where it "
+    "was measured with dropout or augmentation"
 )
 
 

@@ -14,11 +14,10 @@ How it decides
 --------------
 For each class, precision and recall against ``min_precision`` and ``min_recall`` by their
 Clopper–Pearson intervals, or Wilson's with ``interval = "wilson"``, and the size of their
-difference against ``max_gap``. The interval of the difference is found from the two Wilson
-exact bounds by squares and sums, as for independent proportions; the two share their
-true positives, which makes it somewhat too wide and so slower to pass and slower to fail. A class
-that is never predicted has no precision: that is inconclusive here, and its recall of zero fails by
-itself.
+difference against ``max_gap``. The interval of the difference is found from the exact bounds of the
+two by squares and sums, as for independent proportions; the two share their true positives, which
+makes it somewhat too wide and so slower to pass and slower to fail. A class that is never predicted
+has no precision: that is inconclusive here, and its recall of zero fails by itself.
 
 What is listed as falling short is wholly on the wrong side and upheld by Benjamini and Hochberg's
 correction over the family of all figures (precision, recall and gap of every class): of what is

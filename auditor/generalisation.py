@@ -65,7 +65,7 @@ class TrainTestGap:
         unlearnt = sum(tested[name] for name in shares if not trained.get(name))
         share = np.array([shares[name] for name in known])
         n, k = (np.array([counts[name] for name in known], int) for counts in (trained, right))
-        rates = k / np.maximum(n, 1)
+        rates = k / n
         pooled = float(train.correct.mean())
         # Weighed by counts, which add up exactly: shares may sum to 0.9999999999999998.
         weighed = np.array([tested[name] for name in known]) @ rates + unlearnt * pooled
@@ -75,7 +75,7 @@ class TrainTestGap:
             trained=len(train),
             right=sum(hits.values()),
             tested=len(test),
-            reach=_reach(k, n, share, confidence),
+            reach=stats.standardised_reach(k, n, share, confidence),
             unlearnt=unlearnt / len(test),
             confidence=confidence,
         )
@@ -100,10 +100,9 @@ class TrainTestGap:
         """Return the bounds, were there so many test images at these rates.
 
         The two samples are independent, so the distances of their bounds are squared and summed
-        (Zou and Donner, Statistics in Medicine 27, 2008). Those of the test accuracy are exact; the
-        training accuracy has for lower bound that of its classes' exact ones, combined likewise,
-        and for upper one the gamma bound of what was missed (Fay and Feuer, Statistics in Medicine
-        16, 1997). The accuracy on classes without a training image may be anything.
+        (Zou and Donner, Statistics in Medicine 27, 2008). Those of the test accuracy are exact,
+        those of the training accuracy are ``stats.standardised_reach``. The accuracy on classes
+        without a training image may be anything.
 
         Parameters
         ----------
@@ -118,20 +117,6 @@ class TrainTestGap:
         below = np.hypot(shrunk * self.reach[0], high - rate) + self.unlearnt * self.pooled
         above = np.hypot(shrunk * self.reach[1], rate - low) + self.unlearnt * (1 - self.pooled)
         return self.difference - below, self.difference + above
-
-
-def _reach(
-    right: NDArray[np.int64], n: NDArray[np.int64], share: Floats, confidence: float
-) -> tuple[float, float]:
-    """Return the distances of the weighted training accuracy from its lower and upper bound."""
-    # Squares and sums would do upwards, too, but for many classes of few images: a class of which
-    # all are right has no distance from its upper bound.
-    low, _ = stats.proportion_intervals(right, n, confidence)
-    weight, missed = share / n, n - right
-    largest = weight.max(initial=0.0, keepdims=True)
-    total, squares = (np.array([side @ missed]) for side in (weight, (weight / largest) ** 2))
-    fewest, _ = stats.weighted_count_bounds(total, squares, largest, confidence)
-    return float(np.linalg.norm(share * (right / n - low))), float((total - fewest)[0])
 
 
 def _by_class(side: Predictions) -> tuple[Mapping[str, int], Mapping[str, int]]:

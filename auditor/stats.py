@@ -39,6 +39,7 @@ __all__ = [
     "proportion_interval",
     "proportion_intervals",
     "shortfall_p_values",
+    "standardised_reach",
     "weighted_count_bounds",
 ]
 
@@ -164,9 +165,9 @@ def weighted_count_bounds(
     Parameters
     ----------
     total, squares
-        The sums of the counts times their weights, and times the squares of what share of the
-        largest each weight is, of one shape. Of weights themselves the square may be too small to
-        be a number.
+        The sums of the counts times their weights, and of their variances – for Poisson's, the
+        counts – times the squares of what share of the largest each weight is, of one shape. Of
+        weights themselves the square may be too small to be a number.
     largest
         The largest weight, which one more image could add; of that shape.
     confidence
@@ -190,6 +191,54 @@ def weighted_count_bounds(
         high = spread / more * special.gammaincinv(more**2 / spread, confidence)
     # Beside the largest weight, what has no square weighs nothing.
     return np.where(squares > 0, largest * low, 0.0), np.where(largest > 0, largest * high, 0.0)
+
+
+def standardised_reach(
+    successes: NDArray[np.integer],
+    n: NDArray[np.integer],
+    share: NDArray[np.float64],
+    confidence: float,
+) -> tuple[float, float]:
+    """Return how far a directly standardised rate is from its lower and from its upper bound.
+
+    The distances of each rate from its exact bounds, weighted, are squared and summed (Zou and
+    Donner, Statistics in Medicine 27, 2008). Among many classes of few images that is too little:
+    one without a success has no distance from its lower bound, and one without a failure none from
+    its upper one. So it is at least that of the gamma bound of the successes, or of the failures
+    (Fay and Feuer), whose variance is taken as binomial: as Poisson's, that of the many among them
+    would be several times too large.
+
+    Parameters
+    ----------
+    successes, n, share
+        Of each class, shape (K,); the rate is the sum of ``share * successes / n``, each n at
+        least 1.
+    confidence
+        Of each bound, one-sided, in [0.5, 1).
+    """
+    rate = successes / n
+    low, high = proportion_intervals(successes, n, confidence)
+    below, above = (
+        max(float(np.linalg.norm(share * apart)), _reach_of_fewest(counts, n, share, confidence))
+        for counts, apart in ((successes, rate - low), (n - successes, high - rate))
+    )
+    return below, above
+
+
+def _reach_of_fewest(
+    counts: NDArray[np.integer],
+    n: NDArray[np.integer],
+    share: NDArray[np.float64],
+    confidence: float,
+) -> float:
+    """Return how far a weighted sum of counts is from its lower gamma bound."""
+    weight = share / n
+    largest = weight.max(initial=0.0, keepdims=True)
+    # What a count of n varies by, and never nothing: all of five may be luck.
+    variance = counts * (n - counts + 1) / n
+    total, squares = np.array([weight @ counts]), np.array([(weight / largest) ** 2 @ variance])
+    low, _ = weighted_count_bounds(total, squares, largest, confidence)
+    return float((total - low)[0])
 
 
 def binomial_cdf(

@@ -15,13 +15,13 @@ Training accuracy minus test accuracy against ``max_gap``: an interval wholly at
 wholly above fails, across it is inconclusive. Each training image counts by its class's share of
 the test images (direct standardisation), so that a test set in which easy classes are more frequent
 hides no gap. The exact bounds of the test accuracy and the bounds of the training accuracy are
-combined by squares and sums. The lower one of the training accuracy comes from the exact bounds of
-its classes in the same way; the upper one counts the missed training images, each by its weight,
-and is a gamma bound, which leaves room where each class has few. Of a class with test images and
-none for training anything is thought possible; where more than 5% of the test images are of such
-classes, and that leaves it open, the gap counts as not measured. Test images that overlap the
-training data are left out, because they would hide the gap. Where the candidate was run on a sample
-of the training images, only its self-weighting part counts.
+combined by squares and sums. Those of the training accuracy come from the exact bounds of its
+classes in the same way; among many classes of few images that is too little, and they are at least
+the gamma bounds of the training images that were right, and missed, each by its weight. Of a class
+with test images and none for training anything is thought possible; where more than 5% of the test
+images are of such classes, and that leaves it open, the gap counts as not measured. Test images
+that overlap the training data are left out, because they would hide the gap. Where the candidate
+was run on a sample of the training images, only its self-weighting part counts.
 
 A training accuracy that is surely below the test accuracy, by more than ``max_gap`` and 5 points,
 is inconclusive: no model is so much worse on what it learnt from. The files may be swapped, or the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 
 from scipy.stats import chi2
@@ -24,16 +24,24 @@ def difference_bounds(a: int, n: int, b: int, m: int, c: float = 0.95) -> tuple[
 def gap_bounds(
     strata: Iterable[tuple[float, int, int]], b: int, m: int, c: float = 0.95
 ) -> tuple[float, float]:
-    """Bounds of the sum of share × k/n over strata, minus b/m; upwards by Fay and Feuer's gamma."""
+    """Bounds of the sum of share × k/n over strata, minus b/m: by squares, at least by gamma."""
     low, high = _exact(b, m, c)
-    value, below, missed, variance = -b / m, (high - b / m) ** 2, 0.0, 0.0
+    known = list(strata)
+    value = sum(share * k / n for share, k, n in known) - b / m
+    below = standardised_reach(known, c)
+    above = standardised_reach([(share, n - k, n) for share, k, n in known], c)
+    return value - math.hypot(below, high - b / m), value + math.hypot(above, b / m - low)
+
+
+def standardised_reach(strata: Sequence[tuple[float, int, int]], c: float = 0.95) -> float:
+    """How far the sum of share × k/n over strata is from its lower bound."""
+    squares = total = variance = 0.0
     for share, k, n in strata:
-        value += share * k / n
-        below += (share * (k / n - _exact(k, n, c)[0])) ** 2
-        missed += share / n * (n - k)
-        variance += (share / n) ** 2 * (n - k)
-    fewest = variance / (2 * missed) * chi2.ppf(1 - c, 2 * missed**2 / variance) if missed else 0.0
-    return value - math.sqrt(below), value + math.hypot(missed - fewest, b / m - low)
+        squares += (share * (k / n - _exact(k, n, c)[0])) ** 2
+        total += share / n * k
+        variance += (share / n) ** 2 * k * (n - k + 1) / n
+    fewest = variance / (2 * total) * chi2.ppf(1 - c, 2 * total**2 / variance) if total else 0.0
+    return max(math.sqrt(squares), total - fewest)
 
 
 def _exact(k: int, n: int, c: float) -> tuple[float, float]:

@@ -85,12 +85,13 @@ def test_what_is_learnt_by_heart_is_learnt_without_remainder(
 
 
 @pytest.mark.parametrize(
-    ("classes", "each", "accuracy"), [(1000, 10, 0.98), (1000, 2, 0.9), (10, 1000, 0.98)]
+    ("classes", "each", "accuracy"),
+    [(1000, 10, 0.98), (1000, 2, 0.9), (10, 1000, 0.98), (200, 5, 0.1)],
 )
 def test_a_gap_on_the_limit_passes_and_fails_no_more_often_than_it_may(
     classes: int, each: int, accuracy: float
 ) -> None:
-    """Few training images a class: where all of a class are right, its own bounds leave no room."""
+    """Where all or none of a class's few training images are right, its bounds leave no room."""
     names = [f"c{i}" for i in range(classes)]
     random, audits = np.random.default_rng(3), 400
 

@@ -17,7 +17,7 @@ from auditor.comparison.side import Counts, Floats, Side, counter
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
 
-__all__ = ["mid_p", "paired", "paired_interval", "paired_intervals"]
+__all__ = ["exact_p", "mid_p", "paired", "paired_interval", "paired_intervals"]
 
 
 def paired(before: Side, after: Side, test: Predictions, confidence: float) -> Comparison:
@@ -59,11 +59,7 @@ def _p_values(lost: Counts, won: Counts) -> Floats:
     Tarone's family is made by the least p-values there could be, which mid-p halves: many classes
     of few flips would then fail more often than they may.
     """
-    from scipy.stats import binom
-
-    p = np.asarray(binom.sf(lost - 1, lost + won, 0.5))
-    p[:1] = mid_p(lost[:1], won[:1])
-    return p
+    return np.concatenate([mid_p(lost[:1], won[:1]), exact_p(lost[1:], won[1:])])
 
 
 def _flips(
@@ -81,6 +77,17 @@ def _flips(
     )
 
 
+def exact_p(lost: Counts, won: Counts) -> Floats:
+    """Return the one-sided p-values of McNemar's exact test that more was lost than won.
+
+    >>> exact_p(np.array([5, 0]), np.array([0, 0])).tolist()
+    [0.03125, 1.0]
+    """
+    from scipy.stats import binom  # half a second: only comparisons wait for it
+
+    return np.asarray(binom.sf(lost - 1, lost + won, 0.5))
+
+
 def mid_p(lost: Counts, won: Counts) -> Floats:
     """Return the one-sided mid-p-values of McNemar's exact test that more was lost than won.
 
@@ -91,7 +98,7 @@ def mid_p(lost: Counts, won: Counts) -> Floats:
     >>> [round(p, 4) for p in mid_p(np.array([12, 5, 0]), np.array([3, 0, 0])).tolist()]
     [0.0106, 0.0156, 0.5]
     """
-    from scipy.stats import binom  # half a second: only comparisons wait for it
+    from scipy.stats import binom
 
     flipped = lost + won
     return np.asarray(binom.sf(lost, flipped, 0.5) + binom.pmf(lost, flipped, 0.5) / 2)

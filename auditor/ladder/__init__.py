@@ -26,8 +26,8 @@ Points gained per doubling
     Gain divided by log2 of the ratio of multiply–adds. Compound scaling doubles them with every φ,
     so for those ladders it is the gain of one φ.
 Rare classes
-    The change of recall, on the same images of the class, with the same interval; McNemar's mid-p
-    with Holm's correction over all classes and steps. Without a rare class, all classes are
+    The change of recall, on the same images of the class, with the same interval; McNemar's exact
+    test with Holm's correction over all classes and steps. Without a rare class, all classes are
     followed.
 Overfitting
     The train–test gap as the check ``overfitting`` has it, the classes in the same shares. A step's

@@ -292,6 +292,23 @@ class TestClasses:
         found = self._three([120, 180], said, rung, [])
         assert [change.name for change in found.steps[0].classes] == ["dog", "fox", "cat"]
 
+    @pytest.mark.parametrize(("lost", "state"), [(8, "not shown"), (9, "worse")])
+    def test_among_many_classes_it_takes_exact_p_values(
+        self, said: Said, rung: Make, lost: int, state: str
+    ) -> None:
+        """Eight lost of eight are 25 times 1/256, and by mid-p half of that."""
+        names = [f"c{i:02}" for i in range(25)]
+        row = np.arange(25 * 40)  # of each class in turn
+        missed = (row % 25 == 0) & (row < 25 * lost)
+        sides = [said((~missed).tolist(), names), said([True] * len(row), names)]
+        fallen, won = (
+            climb([rung("a", before, macs=1), rung("b", after, macs=2)]).steps[0].classes
+            for before, after in (sides[::-1], sides)
+        )
+        assert (fallen[0].name, fallen[0].lost, fallen[0].state) == ("c00", lost, state)
+        assert (won[-1].name, won[-1].won) == ("c00", lost)
+        assert won[-1].state == state.replace("worse", "better")
+
     def test_a_class_without_images_is_not_the_worst(self, said: Said, rung: Make) -> None:
         test = said([True, True, False, True, True])  # the last image is a dog's
         only = test.where(np.array([True, True, False, True, True]))

@@ -35,7 +35,7 @@ class TrainTestGap:
         Training accuracy at the test set's class shares, in [0, 1]. A class without training images
         counts with the accuracy on all of them.
     pooled
-        The same at the training images' own class shares.
+        The same at the training images' own class shares: on the self-weighting part of a sample.
     trained, right, tested
         Training images; test images that were right, and all.
     reach
@@ -57,7 +57,18 @@ class TrainTestGap:
 
     @classmethod
     def of(cls, train: Predictions, test: Predictions, confidence: float) -> TrainTestGap:
-        """Measure the gap between two sets of predictions, neither of them empty."""
+        """Measure the gap between two sets of predictions.
+
+        Parameters
+        ----------
+        train
+            Every row counts for its class: of a rare class a sample holds more images, no others.
+            Its self-weighting part is not empty.
+        test
+            Not empty.
+        confidence
+            Of each bound, one-sided.
+        """
         trained, right = _by_class(train)
         tested, hits = _by_class(test)
         shares = {name: n / len(test) for name, n in tested.items() if n}
@@ -66,7 +77,7 @@ class TrainTestGap:
         share = np.array([shares[name] for name in known])
         n, k = (np.array([counts[name] for name in known], int) for counts in (trained, right))
         rates = k / n
-        pooled = float(train.correct.mean())
+        pooled = float(train.self_weighting.correct.mean())
         # Weighed by counts, which add up exactly: shares may sum to 0.9999999999999998.
         weighed = np.array([tested[name] for name in known]) @ rates + unlearnt * pooled
         return cls(

@@ -21,7 +21,8 @@ the gamma bounds of the training images that were right, and missed, each by its
 with test images and none for training anything is thought possible; where more than 5% of the test
 images are of such classes, and that leaves it open, the gap counts as not measured. Test images
 that overlap the training data are left out, because they would hide the gap. Where the candidate
-was run on a sample of the training images, only its self-weighting part counts.
+was run on a sample of the training images, those added to it of the rare classes count for their
+class; for the accuracy on all training images only the self-weighting part does.
 
 A training accuracy that is surely below the test accuracy, by more than ``max_gap`` and 5 points,
 is inconclusive: no model is so much worse on what it learnt from. The files may be swapped, or the
@@ -87,12 +88,12 @@ class Overfitting(Check):
         from auditor.generalisation import TrainTestGap
 
         seen = test if overlap is None else test.without(overlap.test_images)
-        learnt = train if train.representative is None else train.where(train.representative)
+        learnt = train.self_weighting
         log = None if training_log is None else self._log(training_log)
         if not len(learnt) or not len(seen):
             empty = "training images" if len(seen) else "test images without overlap"
             return _unmeasured(f"there are no {empty}", learnt, seen, log)
-        gap = TrainTestGap.of(learnt, seen, self.confidence)
+        gap = TrainTestGap.of(train, seen, self.confidence)
         judged = self._gap(gap)
         findings = [judged, *_sides(learnt, seen), *_standardised(gap), *([log] if log else [])]
         return Outcome.of(findings, self._summary(judged, gap, len(test) - len(seen), log))

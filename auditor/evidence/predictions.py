@@ -110,6 +110,11 @@ class Predictions:
         return np.asarray(self.correct | ((own > 0) & (as_probable <= 5)))
 
     @property
+    def self_weighting(self) -> Predictions:
+        """The rows that speak for the whole, each class in its share."""
+        return self if self.representative is None else self.where(self.representative)
+
+    @property
     def contradicted(self) -> int:
         """How many images have a predicted class that is not the most probable one."""
         if self.probabilities is None:

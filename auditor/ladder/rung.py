@@ -39,7 +39,7 @@ class Rung:
     audit
         The record, its digest verified.
     test, train
-        Predictions of the audit; those on training images only as far as they speak for the whole.
+        Predictions of the audit.
     pictures
         Digests of the test images; None where the audit did not look at them.
     overlapping
@@ -105,7 +105,9 @@ def read_rung(path: Path) -> Rung:
 
 def _learnt(stored: Any) -> Predictions:
     train = read_predictions(stored)
-    return train if train.representative is None else train.where(train.representative)
+    if not len(train.self_weighting):
+        raise Unavailable("no training image was predicted")
+    return train
 
 
 def _latency(stored: Any) -> Latency:

@@ -253,11 +253,27 @@ def test_nothing_but_leaked_images_is_inconclusive(side: Side) -> None:
     assert outcome.status is Status.INCONCLUSIVE
 
 
-def test_only_the_representative_part_of_a_sample_counts(side: Side) -> None:
-    train = replace(side(500, 500), representative=np.repeat([True, False], 500))
-    outcome = Overfitting().run(train, side(500, 500), None, None)
-    assert outcome.status is Status.FAIL
-    assert outcome.findings[1].observed == 1.0
+def test_what_was_added_to_a_sample_counts_for_its_class_alone(
+    predictions: Callable[..., Predictions],
+) -> None:
+    """Of the rare class 10 images are of the sample, and 190 were added."""
+    train = predictions({"a": {"a": 1000}, "b": {"b": 150, "a": 50}}, ["a", "b"])
+    sample = replace(train, representative=np.arange(1200) < 1010)  # the first of b are right
+    test = predictions({"a": {"a": 80, "b": 20}, "b": {"b": 60, "a": 40}}, ["a", "b"])
+    outcome, whole = (Overfitting().run(t, test, None, None) for t in (sample, train))
+    assert outcome.findings[0].interval == whole.findings[0].interval
+    assert outcome.findings[0].observed == pytest.approx((0.20 + 0.15) / 2)
+    assert (outcome.findings[1].observed, whole.findings[1].observed) == (1.0, 1150 / 1200)
+    assert (outcome.findings[1].n, whole.findings[1].n) == (1010, 1200)
+
+
+def test_a_class_that_was_not_trained_on_counts_as_the_sample_does(
+    predictions: Callable[..., Predictions],
+) -> None:
+    train = predictions({"a": {"a": 900, "b": 100}, "b": {"b": 100}}, ["a", "b"])
+    sample = replace(train, representative=np.arange(1100) < 1000)
+    test = predictions({"c": {"c": 100}}, ["a", "b", "c"])
+    assert TrainTestGap.of(sample, test, 0.95).learnt == 0.9
 
 
 def test_the_limit_itself_is_allowed(side: Side) -> None:

@@ -44,6 +44,16 @@ def standardised_reach(strata: Sequence[tuple[float, int, int]], c: float = 0.95
     return max(math.sqrt(squares), total - fewest)
 
 
+def gamma_bounds(counts: Iterable[tuple[float, int]], c: float = 0.95) -> tuple[float, float]:
+    """Fay and Feuer's bounds of a sum of weighted counts, by quantiles of chi-squared."""
+    known = list(counts)
+    total, squares = sum(w * k for w, k in known), sum(w**2 * k for w, k in known)
+    largest = max(w for w, _ in known)
+    more, spread = total + largest, squares + largest**2
+    low = squares / (2 * total) * chi2.ppf(1 - c, 2 * total**2 / squares) if total else 0.0
+    return float(low), float(spread / (2 * more) * chi2.ppf(c, 2 * more**2 / spread))
+
+
 def _exact(k: int, n: int, c: float) -> tuple[float, float]:
     low, high = proportion_confint(k, n, alpha=2 * (1 - c), method="beta")
     return float(low), float(high)

@@ -31,10 +31,11 @@ Rare classes
     followed.
 Overfitting
     The train–test gap as the check ``overfitting`` has it, the classes in the same shares. A step's
-    change of the gap is the gain on the training images minus the gain on the test images; both are
-    paired and bounded as above, and the two samples are independent, so their bounds are combined
-    by Zou and Donner's method once more. A bigger model **overfits more** if that is surely above
-    zero after Holm's correction over the steps.
+    change of the gap is what that of the bigger rung is more. The change on the test images is
+    bounded as above; that on the training images counts those won and lost, each by its class's
+    share of the test images, by Fay and Feuer's gamma bounds; the two samples are independent, so
+    their bounds are combined by Zou and Donner's method once more. A bigger model **overfits more**
+    if that is surely above zero after Holm's correction over the steps.
 Test images that overlap training
     Are left out of everything here wherever one of the audits found them: a bigger model remembers
     more of what it has seen, and would be paid for that.
@@ -50,7 +51,8 @@ References
 Tan and Le, EfficientNet, ICML 2019, section 3 (compound scaling doubles the multiply–adds);
 McNemar, Psychometrika 12 (1947); Fagerland, Lydersen and Laake, BMC Medical Research Methodology
 13:91 (2013), mid-p; Zou and Donner, Statistics in Medicine 27 (2008), bounds of a difference from
-bounds of its parts; Holm, Scandinavian Journal of Statistics 6 (1979).
+bounds of its parts; Fay and Feuer, Statistics in Medicine 16 (1997), of weighted counts; Holm,
+Scandinavian Journal of Statistics 6 (1979).
 """
 
 from auditor.ladder.climb import climb

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +19,7 @@ from auditor.evidence.predictions import Predictions
 from auditor.ladder import Ladder, Rung, climb
 from auditor.render.ladder import html_ladder
 from auditor.wording import roughly
-from tests.references import gap_bounds
+from tests.references import gamma_bounds, gap_bounds
 
 Said = Callable[..., Predictions]
 Make = Callable[..., Rung]
@@ -111,19 +112,28 @@ class TestAgainstOthers:
         )
 
     def test_the_change_of_the_gap(self, said: Said, rung: Make) -> None:
-        test = [said(right(0.80, seed=1)), said(right(0.81, seed=2))]
-        train = [said(right(0.90, 900, seed=3)), said(right(0.96, 900, seed=4))]
-        rungs = [rung(x, test[i], macs=i + 1, train=train[i]) for i, x in enumerate("ab")]
-        (step,) = climb(rungs).steps
-        lost, won = (int((train[i].correct & ~train[1 - i].correct).sum()) for i in (0, 1))
-        learnt, seen = paired(lost, won, 900, 0.95), step.interval
+        """Training images are of three classes alike, and of the test images a fifth is foxes."""
+        seen = np.arange(N) % 6 != 2
+        test = [said(right(share, seed=i)).where(seen) for i, share in enumerate((0.80, 0.81))]
+        train = [said(right(share, 900, seed=3 + i)) for i, share in enumerate((0.90, 0.96))]
+        found = climb([rung(x, test[i], macs=i + 1, train=train[i]) for i, x in enumerate("ab")])
+        (step,), (before, after) = found.steps, found.rungs
+        weight = np.bincount(test[0].label) / len(test[0]) / 300
+        lost, won = (
+            np.bincount(t.label[t.correct & ~o.correct], minlength=3)
+            for t, o in (train, train[::-1])
+        )
+        learnt, (low, high), (less, more) = (
+            weight @ (won - lost),
+            *(gamma_bounds(zip(weight, side.tolist(), strict=True)) for side in (lost, won)),
+        )
+        down = (weight @ won - less, high - weight @ lost, step.interval[1] - step.gain)
+        up = (more - weight @ won, weight @ lost - low, step.gain - step.interval[0])
         assert step.gap is not None
-        assert step.gap.difference == pytest.approx(0.06 - 0.01)
+        assert step.gap.difference == pytest.approx(learnt - step.gain)
+        assert step.gap.difference == pytest.approx((after.gap or 0) - (before.gap or 0))
         assert step.gap.interval == pytest.approx(
-            (
-                0.05 - math.hypot(0.06 - learnt[0], seen[1] - 0.01),
-                0.05 + math.hypot(learnt[1] - 0.06, 0.01 - seen[0]),
-            )
+            (learnt - step.gain - math.hypot(*down), learnt - step.gain + math.hypot(*up))
         )
 
 
@@ -228,6 +238,26 @@ class TestOverfitting:
         (step,) = climb(rungs).steps
         assert step.gap is not None
         assert step.gap.state == "shrinks"
+
+    @pytest.mark.parametrize("cats", [200, 0])
+    def test_the_gap_grows_by_what_the_gaps_differ(self, said: Said, rung: Make, cats: int) -> None:
+        """The foxes are learnt by heart, most training images and a tenth of the test images."""
+        label, place = np.arange(N) % 3, np.arange(N) // 3
+        learnt = (label > 0) | (place < cats)
+        sample = (label > 0) & (place % 2 == 0) | (label == 0)
+        rungs = []
+        for i, (train, test) in enumerate(
+            [((95, 90, 80), (90, 90, 80)), ((93, 90, 99), (90, 90, 84))]
+        ):
+            known, right = (said(place % 100 < np.array(side)[label]) for side in (train, test))
+            known = replace(known, representative=sample).where(learnt)
+            seen = right.where((label < 2) | (place < 200))
+            rungs.append(rung(f"b{i}", seen, macs=i + 1, train=known))
+        found = climb(rungs)
+        (before, after), (step,) = found.rungs, found.steps
+        assert step.gap is not None
+        assert step.gap.state == "not shown"
+        assert step.gap.difference == pytest.approx((after.gap or 0) - (before.gap or 0))
 
     def test_missing_training_predictions_are_no_gap(self, said: Said, rung: Make) -> None:
         test = said(right(0.8))

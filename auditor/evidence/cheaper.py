@@ -41,7 +41,7 @@ def cheaper_dtype(config: Config) -> CheaperDtype:
     return CheaperDtype(config.engine.cheaper)
 
 
-@observe(Predictions, samples="test_samples", version=5)
+@observe(Predictions, samples="test_samples", version=6)
 def cheaper(
     cheaper_dtype: CheaperDtype,
     saved_test: SavedPredictions | None,

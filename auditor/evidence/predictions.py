@@ -216,7 +216,7 @@ def _vector_of(table: pa.Table, name: str) -> Any:
     return table[name].to_numpy() if name in table.column_names else None
 
 
-@observe(Predictions, samples="test_samples", version=7)
+@observe(Predictions, samples="test_samples", version=8)
 def test(
     saved_test: SavedPredictions | None,
     test_samples: Samples | None,
@@ -229,7 +229,7 @@ def test(
     return _inference("test", test_samples, candidate, features_wanted)
 
 
-@observe(Predictions, samples="train_samples", version=6)
+@observe(Predictions, samples="train_samples", version=7)
 def train(
     saved_train: SavedPredictions | None,
     saved_test: SavedPredictions | None,
@@ -241,7 +241,7 @@ def train(
     return _apart("train", saved_train, saved_test, train_sample, candidate, features_wanted)
 
 
-@observe(Predictions, samples="validation_samples", version=6)
+@observe(Predictions, samples="validation_samples", version=7)
 def validation(
     saved_validation: SavedPredictions | None,
     saved_test: SavedPredictions | None,

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 
 __all__ = ["find_class_names"]
 
-_KEYS = ("classes", "class_names", "class_to_idx", "label_names")
+_KEYS = (
+    *("classes", "class_names", "class_to_idx", "label_names"),
+    *("id2label", "label2id", "idx_to_class"),
+)
+_PLACEHOLDER = "LABEL_"
+"""What transformers calls the outputs, with their numbers, where nobody named them."""
 
 
 def find_class_names(*places: Mapping[str, object]) -> tuple[str, ...] | None:
@@ -20,9 +25,13 @@ def find_class_names(*places: Mapping[str, object]) -> tuple[str, ...] | None:
     """
     for place in places:
         for key in _KEYS:
-            if names := _names(place.get(key)):
+            if (names := _names(place.get(key))) and not _are_placeholders(names):
                 return names
     return None
+
+
+def _are_placeholders(names: tuple[str, ...]) -> bool:
+    return all(name == f"{_PLACEHOLDER}{place}" for place, name in enumerate(names))
 
 
 def _names(value: object) -> tuple[str, ...] | None:

@@ -155,6 +155,10 @@ def test_a_part_that_is_called_module_keeps_its_name(tmp_path: Path) -> None:
         {"class_names": ("cat", "dog")},
         {"class_to_idx": {"dog": 1, "cat": 0}},
         {"label_names": {0: "cat", 1: "dog"}},
+        {"id2label": {"1": "dog", "0": "cat"}},
+        {"label2id": {"dog": 1, "cat": 0}},
+        {"idx_to_class": {1: "dog", 0: "cat"}},
+        {"classes": {"LABEL_0": 0, "LABEL_1": 1}, "id2label": ["cat", "dog"]},
         {"args": argparse.Namespace(class_names=["cat", "dog"])},
         {"args": {"classes": "cat\ndog\n"}},
     ],
@@ -164,7 +168,8 @@ def test_class_names_are_found(tmp_path: Path, facts: dict[str, object]) -> None
 
 
 @pytest.mark.parametrize(
-    "names", [{"cat": 0, "dog": 2}, {"cat": 1, "dog": 1}, "classes.txt", 2, []]
+    "names",
+    [{"cat": 0, "dog": 2}, {"cat": 1, "dog": 1}, "classes.txt", 2, [], ["LABEL_0", "LABEL_1"]],
 )
 def test_names_without_a_clear_order_are_not_used(tmp_path: Path, names: object) -> None:
     assert read(tmp_path, {"state_dict": weights(), "classes": names}).classes is None

@@ -131,8 +131,17 @@ def test_what_is_known_of_it(network: Network, write_onnx: Write) -> None:
     assert "the rest assumed: ImageNet's defaults" in note
 
 
-def test_names_as_ultralytics_writes_them(network: Network, write_onnx: Write) -> None:
-    path = write_onnx(network, names="{0: 'cat', 1: 'dog', 2: 'ant'}")
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"names": "{0: 'cat', 1: 'dog', 2: 'ant'}"},  # as Ultralytics writes them
+        {"id2label": '{"0": "cat", "1": "dog", "2": "ant"}'},  # as transformers does
+    ],
+)
+def test_names_are_found_where_other_tools_write_them(
+    network: Network, write_onnx: Write, facts: dict[str, str]
+) -> None:
+    path = write_onnx(network, **facts)
     assert load(CandidateSpec(model=str(path))).classes == ("cat", "dog", "ant")
 
 

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 
-# timm's order of preference (timm.models.load_state_dict): averaged weights are what was validated
-_EMA_KEYS = ("state_dict_ema", "model_ema")
-_STATE_KEYS = (*_EMA_KEYS, "state_dict", "model")
+# Averaged weights are what was validated. timm's keys come first, in its order of preference
+# (timm.models.load_state_dict); then those of torch's tutorials, BasicSR and others.
+_EMA_KEYS = ("state_dict_ema", "model_ema", "params_ema")
+_STATE_KEYS = (*_EMA_KEYS, "state_dict", "model", "model_state_dict", "params", "net", "weights")
+
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -179,9 +182,15 @@ def _tensors(path: Path, mapping: Mapping[str, object]) -> dict[str, Tensor]:
             "once its weights are loaded."
         )
     if not state:
-        keys = ", ".join(map(str, list(mapping)[:5])) or "nothing"
-        raise InputError(f"{path} holds no weights; it holds {keys}.")
+        raise InputError(_no_weights(path, mapping))
     return state
+
+
+def _no_weights(path: Path, mapping: Mapping[str, object]) -> str:
+    if deeper := [f'"{name}"' for name, names in _states(mapping) if names]:
+        return f"{path}: its weights are under {' or '.join(deeper[:_SHOWN])}; save those alone."
+    keys = ", ".join(map(str, list(mapping)[:_SHOWN])) or "nothing"
+    return f"{path} holds no weights; it holds {keys}."
 
 
 def _text(path: Path, name: object) -> str:

@@ -64,9 +64,13 @@ def test_timms_own_saver_is_read_whole(tmp_path: Path, tiny: nn.Module) -> None:
         (["model", "state_dict", "model_ema"], "model_ema"),
         (["model", "state_dict"], "state_dict"),
         (["model"], "model"),
+        (["params", "params_ema"], "params_ema"),
+        *[([key], key) for key in ("model_state_dict", "params", "net", "weights")],
     ],
 )
-def test_keys_are_preferred_as_in_timm(tmp_path: Path, keys: list[str], chosen: str) -> None:
+def test_keys_are_preferred_as_in_timm_and_others_are_known(
+    tmp_path: Path, keys: list[str], chosen: str
+) -> None:
     content = {key: weights(number) for number, key in enumerate(keys)}
     found = read(tmp_path, {**content, "epoch": 3})
     assert found.key == chosen
@@ -246,6 +250,21 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {"state_dict": {}}])
 def test_a_file_without_weights_is_refused(tmp_path: Path, content: object) -> None:
     with pytest.raises(InputError, match="weights"):
+        read(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        ({"backbone": weights(), "epoch": 3}, '"backbone"'),
+        ({"state_dict": {"model": weights(), "optimizer": {}}}, '"state_dict.model"'),
+        ({"one": weights(), "other": weights(), "lr": 0.1}, '"one" or "other"'),
+    ],
+)
+def test_weights_in_an_unknown_place_are_named(
+    tmp_path: Path, content: dict[str, Any], where: str
+) -> None:
+    with pytest.raises(InputError, match=f": its weights are under {where}; save those alone"):
         read(tmp_path, content)
 
 

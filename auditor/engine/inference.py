@@ -333,6 +333,7 @@ class Inference(Observer):
             self.candidate.name,
             batches=self.candidate.engine.batch_size != 1,
             filled=(self.batch_size or 0) if self._fills(first.device) else 0,
+            keeps=first.forward.plain,
         )
 
     def _columns(self, found: Arrays) -> Columns:

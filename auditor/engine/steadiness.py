@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.engine.memory import out_of_memory, release, too_small
 from auditor.engine.precision import reproducible
 from auditor.errors import InputError, first_line
+from auditor.models.content import digest_buffers
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 __all__ = ["require_steady"]
 
@@ -22,14 +24,33 @@ another size, change less; a batch's own statistics and dropout change more, and
 Runtime quantises by the range of all images in a batch (2–40% of the spread)."""
 _DRAWN = 8
 """Images of noise, again and again: to draw as many as a batch has took longer than to run it."""
+_REPEATS = 3
+"""How often what seems to depend on the batch is run anew: what is random may be alike by chance."""
 _LAST_BITS = 16
 """Last bits of the largest logit, by which equal ones may differ besides."""
 
 
+class _Seen(NamedTuple):
+    """Two runs of the same images in one company, and between them one in another."""
+
+    first: torch.Tensor
+    other: torch.Tensor
+    again: torch.Tensor
+    changed: tuple[str, ...]
+    """Buffers that the last run left otherwise than the first. One that is filled once, or made
+    anew for each size of batch, is not among them."""
+
+
 def require_steady(
-    model: Model, images: torch.Tensor, name: str, *, batches: bool, filled: int = 0
+    model: Model,
+    images: torch.Tensor,
+    name: str,
+    *,
+    batches: bool,
+    filled: int = 0,
+    keeps: nn.Module | None = None,
 ) -> None:
-    """Refuse a model whose outputs are random, or depend on what else is in the batch.
+    """Refuse a model whose outputs are random, or depend on what it is shown besides the image.
 
     It is run twice on the same few images and their negatives, and once on each of them alone. A
     split often begins with images of one class, on which all answers are alike; negatives are not.
@@ -49,12 +70,14 @@ def require_steady(
         Whether it is going to see several images at once; else each is its own batch here, too.
     filled
         The images of every batch; 0 where they vary.
+    keeps
+        What the model's buffers are in, where it has any.
 
     Raises
     ------
     InputError
-        The outputs are random, depend on the batch, or are not one row for each image; or memory
-        runs out so early that it cannot be seen.
+        The outputs are random, depend on the batch, or are not one row for each image; the model
+        changes its buffers; or memory runs out so early that it cannot be seen.
     """
     import torch
 
@@ -64,13 +87,16 @@ def require_steady(
     for some, size in tries:
         try:
             with torch.inference_mode(), reproducible():
-                found = _outputs(model, some, name, batches, size)
+                found = [_seen(model, some, name, batches, size, keeps)]
+                if not _alike(found[0].first, found[0].other, images.dtype):
+                    more = (_seen(model, some, name, batches, size, keeps) for _ in range(_REPEATS))
+                    found += more
         except InputError:
             raise
         except Exception as error:  # foreign code
             ran_out, said = out_of_memory(error), first_line(error)
         else:
-            _require_alike(*found, images.dtype, name)
+            _require_alike(found, images.dtype, name)
             return
         release(images.device)  # here, for the error's traceback held what the pass had allocated
     if ran_out:  # anything else fails again in the pass, which says on which images
@@ -84,10 +110,15 @@ def _unseen(images: torch.Tensor, name: str, said: str, batches: bool) -> InputE
     return InputError(f"{name}: nothing shows that its outputs can be repeated: {error}")
 
 
-def _require_alike(
-    first: torch.Tensor, other: torch.Tensor, again: torch.Tensor, dtype: torch.dtype, name: str
-) -> None:
-    if not _alike(first, again, dtype):
+def _require_alike(found: Sequence[_Seen], dtype: torch.dtype, name: str) -> None:
+    first, other, _, changed = found[0]
+    if changed:
+        raise InputError(
+            f"{name}: the model changes its buffer {changed[0]} while it answers, so that an "
+            "answer depends on the images before; export it in evaluation mode, and change no "
+            "buffer in it"
+        )
+    if not _repeated(found, dtype):
         raise InputError(
             f"{name}: two runs on the same images differ, so that no figure could be repeated; "
             "export it in evaluation mode, and draw no random numbers in it"
@@ -100,14 +131,31 @@ def _require_alike(
         )
 
 
-def _outputs(
-    model: Model, images: torch.Tensor, name: str, batches: bool, filled: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return what is to be alike: two runs in one company, and between them one in another."""
-    if batches and filled >= len(images) + 2:  # one before them, one behind
-        first, other, again = _filled(model, images, filled, name)
-        return first, other, again
-    return _unfilled(model, images, name, batches)
+def _repeated(found: Sequence[_Seen], dtype: torch.dtype) -> bool:
+    """Tell whether the same images in the same company always got the same."""
+    first, other, *_ = found[0]
+    same = (_alike(first, each, dtype) for seen in found for each in (seen.first, seen.again))
+    return all(same) and all(_alike(other, seen.other, dtype) for seen in found)
+
+
+def _seen(
+    model: Model,
+    images: torch.Tensor,
+    name: str,
+    batches: bool,
+    filled: int,
+    keeps: nn.Module | None,
+) -> _Seen:
+    fits = batches and filled >= len(images) + 2  # one before them, one behind
+    runs = _filled(model, images, filled, name) if fits else _unfilled(model, images, name, batches)
+    first, before = next(runs), _buffers(keeps)
+    other, again = runs
+    after = _buffers(keeps)
+    return _Seen(first, other, again, tuple(n for n in after if after[n] != before.get(n)))
+
+
+def _buffers(keeps: nn.Module | None) -> dict[str, str]:
+    return {} if keeps is None else digest_buffers(keeps)
 
 
 def _filled(model: Model, images: torch.Tensor, size: int, name: str) -> Iterator[torch.Tensor]:
@@ -130,10 +178,12 @@ def _filled(model: Model, images: torch.Tensor, size: int, name: str) -> Iterato
 
 def _unfilled(
     model: Model, images: torch.Tensor, name: str, batches: bool
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return outputs for the images together, each alone, and together again."""
-    other, run = _each(model, images, name), _rows if batches else _each
-    return run(model, images, name), other, run(model, images, name)
+) -> Iterator[torch.Tensor]:
+    """Yield outputs for the images together, each alone, and together again."""
+    run = _rows if batches else _each
+    yield run(model, images, name)
+    yield _each(model, images, name)
+    yield run(model, images, name)
 
 
 def _each(model: Model, images: torch.Tensor, name: str) -> torch.Tensor:

@@ -19,7 +19,7 @@ from auditor.models.imports import imported_names, is_own, with_packages
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["digest_content", "digest_tensors"]
+__all__ = ["digest_buffers", "digest_content", "digest_tensors"]
 
 _READ: WeakKeyDictionary[ModuleType, tuple[ModuleSpec | None, bytes]] = WeakKeyDictionary()
 """Module → the source that it was loaded from, and what it had loaded it, which a reload replaces.
@@ -70,6 +70,27 @@ def digest_tensors(model: nn.Module) -> str:
             digest.update(f"{name} ".encode())
             digest.update(part)
     return digest.hexdigest()
+
+
+def digest_buffers(model: nn.Module) -> dict[str, str]:
+    """Return the SHA-256, in hex, of each buffer that the model's answers may depend on.
+
+    Statistics that a normalisation gathers while it trains are none of these: it reads them only
+    in evaluation.
+    """
+    from torch.nn.modules.batchnorm import _NormBase
+
+    gathering = {
+        f"{name}.{own}".removeprefix(".")
+        for name, module in model.named_modules()
+        if isinstance(module, _NormBase) and module.training
+        for own, _ in module.named_buffers(recurse=False)
+    }
+    return {
+        name: hashlib.sha256(b"".join(_parts(value))).hexdigest()
+        for name, value in model.named_buffers()
+        if name not in gathering
+    }
 
 
 def _parts(value: object) -> Iterator[bytes]:

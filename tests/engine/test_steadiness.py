@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,17 @@ class Normalised(nn.Module):
         return self.norm(x).amax(dim=(2, 3))[:, :2]
 
 
+class Remembers(nn.Module):
+    "Takes off a running mean that it goes on gathering; each answer changes by next to nothing."
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(3, 1, 1))
+
+    def forward(self, x):
+        self.seen.mul_(0.999).add_(x.mean((0, 2, 3))[:, None, None], alpha=0.001)
+        return (x - self.seen).mean(dim=(2, 3))[:, :2]
+
+
 class Fewer(nn.Module):
     def forward(self, x):
         return x.mean(dim=(2, 3))[:1, :2]
@@ -52,6 +64,10 @@ def dropped():
 
 def normalised():
     return Normalised()
+
+
+def remembers():
+    return Remembers()
 
 
 def fewer():
@@ -78,6 +94,7 @@ def audited(
         ("first", "depend on the other images of its batch"),
         ("normalised", "depend on the other images of its batch"),
         ("dropped", "two runs on the same images differ"),
+        ("remembers", "the model changes its buffer seen while it answers"),
         ("fewer", r"returned \(1, 2\) for 4 images"),
     ],
 )
@@ -163,6 +180,62 @@ def test_batches_of_one_size_show_it_as_well(
     with pytest.raises(InputError, match=message):
         require_steady(model, images, "it", batches=True, filled=filled)
     assert not filled or {*model.sizes} == {filled}
+
+
+@pytest.mark.parametrize("filled", [0, 6])
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_alike_twice_by_chance_is_random_still(filled: int, seed: int) -> None:
+    chance = random.Random(seed)
+
+    def sees(images: Tensor) -> Tensor:
+        return images if chance.random() < 0.5 else images.flip(1)
+
+    images = torch.rand(2, 3, 16, 16, generator=torch.manual_seed(0))
+    for _ in range(8):
+        try:
+            require_steady(Sized(sees), images, "it", batches=True, filled=filled)
+        except InputError as error:
+            assert "two runs on the same images differ" in str(error)
+
+
+class Keeps(nn.Module):
+    """Keeps something in a buffer each time that it answers."""
+
+    kept: Tensor
+
+    def __init__(self, keep: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.keep = keep
+        self.register_buffer("kept", torch.zeros(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.kept = self.keep(self.kept, images)
+        return images.mean(dim=(2, 3))[:, :2]
+
+
+@pytest.mark.parametrize("filled", [0, 6])
+def test_a_buffer_may_be_filled_and_made_anew_but_not_go_on_changing(filled: int) -> None:
+    images = torch.rand(2, 3, 16, 16, generator=torch.manual_seed(0))
+    innocent: list[Callable[[Tensor, Tensor], Tensor]] = [
+        lambda kept, x: kept if kept.any() else torch.arange(16.0),  # filled once
+        lambda _, x: torch.ones(len(x), 4),  # for each size of batch
+        lambda _, x: x.mean((0, 2, 3)),  # what it saw last
+        lambda _, x: torch.full((2,), float("nan")),
+    ]
+    for keep in innocent:
+        model = Keeps(keep)
+        require_steady(model, images, "it", batches=True, filled=filled, keeps=model)
+    model = Keeps(lambda kept, x: kept + len(x))
+    with pytest.raises(InputError, match="changes its buffer kept while"):
+        require_steady(model, images, "it", batches=True, filled=filled, keeps=model)
+
+
+def test_statistics_that_are_gathered_and_not_read_are_no_state() -> None:
+    norm = nn.BatchNorm2d(2)
+    model = nn.Sequential(nn.Conv2d(3, 2, 1), norm, nn.AdaptiveMaxPool2d(1), nn.Flatten())
+    require_steady(model, torch.randn(2, 3, 16, 16), "it", batches=False, keeps=model)
+    assert norm.running_mean is not None
+    assert norm.running_mean.any()
 
 
 def test_images_that_are_all_alike_show_it_by_their_negatives() -> None:

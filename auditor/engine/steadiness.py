@@ -25,7 +25,7 @@ Runtime quantises by the range of all images in a batch (2–40% of the spread).
 _DRAWN = 8
 """Images of noise, again and again: to draw as many as a batch has took longer than to run it."""
 _REPEATS = 3
-"""How often what seems to depend on the batch is run anew: what is random may be alike by chance."""
+"""How often what seems to depend on its batch is run anew: what is random may be alike for once."""
 _LAST_BITS = 16
 """Last bits of the largest logit, by which equal ones may differ besides."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -240,6 +241,7 @@ def load(spec: CandidateSpec, *, judged: bool = True) -> LoadedModel:
 
     checkpoint = read_checkpoint(spec.checkpoint) if spec.checkpoint else None
     built = architecture.build(spec, checkpoint)
+    _require_numbers(spec, built.model)
     fitted = _fit(spec, checkpoint, built)
     model = built.model.to("cpu", torch.float32)
     model.eval()  # which may be the user's own, and return nothing
@@ -265,6 +267,15 @@ def load(spec: CandidateSpec, *, judged: bool = True) -> LoadedModel:
         ),
         content=_content(spec, model, steps, classes) if spec.changes_unseen else None,
     )
+
+
+def _require_numbers(spec: CandidateSpec, model: nn.Module) -> None:
+    tensors = chain(model.named_parameters(), model.named_buffers())
+    if bare := next((name for name, tensor in tensors if tensor.is_meta), None):
+        raise InputError(
+            f"{spec.name}: {bare} has a shape and no numbers (torch's meta device); return the "
+            "model once its weights are loaded."
+        )
 
 
 def _fit(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from auditor.errors import InputError
 from auditor.models.fitting import counts_updates, is_dense_fraction, wrapper_prefix
+from auditor.models.identity import refuse_pointer
 from auditor.models.labels import find_class_names
 from auditor.models.single_file import MODEL_FILES
 from auditor.wording import plural
@@ -86,6 +87,7 @@ def _require_file(path: Path) -> None:
         raise InputError(f"{path} is a whole model; give it as model, not as checkpoint.")
     if path.stat().st_size == 0:
         raise InputError(f"Checkpoint {path} is empty; was its copy interrupted?")
+    refuse_pointer(path)
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -122,7 +122,10 @@ def count_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> int:
         raise InputError(f"The model fails on an image of {shape}: {first_line(error)}") from error
     if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 1:
         found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-        raise InputError(f"The model's output is {found} for one image, not (1, classes).")
+        raise InputError(
+            f"The model's output is {found} for one image, not (1, classes). Wrap it in a model "
+            "that returns the logits alone, and name a function that returns that as module."
+        )
     return output.shape[1]
 
 
@@ -151,7 +154,8 @@ def _unfitting(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, list[
 def _advice(model: nn.Module, state: Mapping[str, Tensor]) -> str:
     """Return the next step: another architecture or size, or no more of what a trainer put around.
 
-    Positions are all that depends on the size of the images.
+    Where few weights do not fit it may be the right one, saved in part or with more. Positions are
+    all that depends on the size of the images.
     """
     wanted = [name for name in model.state_dict() if not name.endswith(_COUNTERS)]
     first = f".{next(iter(wanted), '')}"
@@ -162,7 +166,12 @@ def _advice(model: nn.Module, state: Mapping[str, Tensor]) -> str:
     positions = [name for name in unfitting[_RESHAPED] if _is_position(name)]
     if len(positions) == sum(map(len, unfitting.values())):
         return "Give input_size, the side in pixels that it was trained on."
-    return "Name the architecture that it was trained with."
+    trained = "Name the architecture that it was trained with"
+    if unfitting[_RESHAPED] or sum(map(len, unfitting.values())) > _SHOWN:
+        return f"{trained}."
+    steps = {"missing": "with what is missing", "unexpected": "without what is unexpected"}
+    how = " and ".join(step for kind, step in steps.items() if unfitting[kind])
+    return f"{trained}; if that is this one, save its weights {how}."
 
 
 def _is_position(name: str) -> bool:

@@ -16,8 +16,10 @@ from torch.nn import functional
 
 from auditor.errors import InputError
 
-__all__ = ["GraphInput", "GraphModel", "named_types"]
+__all__ = ["CHANNELS", "GraphInput", "GraphModel", "named_types"]
 
+CHANNELS = (1, 3)
+"""How many an image has."""
 _FEW = 0.01
 """Share of the weights below which a type is not named."""
 
@@ -57,8 +59,10 @@ class GraphInput:
         Raises
         ------
         InputError
-            The user's side is not the graph's.
+            The user's side is not the graph's, or images have no such channels.
         """
+        if self.channels not in (None, *CHANNELS):
+            raise InputError(f"{file} takes {self.channels} channels; images have 1 or 3")
         height, width = self.height or side, self.width or side
         if side is not None and (height, width) != (side, side):
             raise InputError(

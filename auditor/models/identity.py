@@ -12,12 +12,19 @@ from pathlib import Path
 from auditor.errors import InputError
 from auditor.store.files import sha256_of
 
-__all__ = ["DECODING", "digest_facts", "digest_file", "installed_version", "installed_versions"]
+__all__ = [
+    "DECODING",
+    "digest_facts",
+    "digest_file",
+    "installed_version",
+    "installed_versions",
+    "refuse_pointer",
+]
 
 DECODING = ("numpy", "pillow")
 """What decodes pictures and turns them into numbers: another version may make other ones."""
 
-
+_POINTER = b"version https://git-lfs.github.com/spec/"
 _SAME = {"onnxruntime": ("onnxruntime-gpu",)}
 """Package → others that bring the same module, for other hardware."""
 
@@ -34,6 +41,13 @@ def digest_file(path: Path) -> str:
         return sha256_of(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def refuse_pointer(path: Path) -> None:
+    """Raise ``InputError`` where Git LFS left a text that stands for the file."""
+    with suppress(OSError), path.open("rb") as file:
+        if file.read(len(_POINTER)) == _POINTER:
+            raise InputError(f"{path} is a Git LFS pointer, not the file itself: git lfs pull")
 
 
 def digest_facts(facts: Mapping[str, object]) -> str:

@@ -242,11 +242,20 @@ def _taken(path: Path, given: Any) -> GraphInput:
             "images, as (n, channels, height, width) or (n, height, width, channels), prepared "
             "outside of the graph"
         )
-    last = shape[1] not in (1, 3, None) or (shape[1] is None and shape[3] in (1, 3))
     batch, *sizes = shape
+    last = _channels_last(sizes[0], sizes[2])
     channels, height, width = (sizes[2], sizes[0], sizes[1]) if last else sizes
     dtype = getattr(torch, _FLOATS[given.type])
     return GraphInput(batch or 1, batch, channels, height, width, last, dtype)
+
+
+def _channels_last(second: int | None, fourth: int | None) -> bool:
+    """Tell whether the channels are in the fourth place: where an image's are, else the fewer."""
+    from auditor.models.graph import CHANNELS
+
+    if second in CHANNELS or fourth in CHANNELS:
+        return second not in CHANNELS
+    return second is not None and fourth is not None and fourth < second
 
 
 def _classes(model: onnx.ModelProto) -> tuple[str, ...] | None:

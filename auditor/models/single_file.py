@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor.models.identity import digest_facts, digest_file, installed_version
+from auditor.models.identity import digest_facts, digest_file, installed_version, refuse_pointer
 
 if TYPE_CHECKING:
     from auditor.models.candidate import CandidateSpec
@@ -35,6 +35,7 @@ def open_whole(path: Path) -> GraphModel:
     InputError
         It cannot be run; the message names the file and the next step.
     """
+    refuse_pointer(path)
     if path.suffix.lower() == ".onnx":
         from auditor.models.onnx import load_onnx
 
@@ -89,6 +90,7 @@ def size_of(path: Path) -> int:
 
 def _files(path: Path) -> list[Path]:
     """Return the file, and those beside it that hold its weights."""
+    refuse_pointer(path)
     if path.suffix.lower() != ".onnx":
         return [path]
     from auditor.models.onnx import external_files

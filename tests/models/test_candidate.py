@@ -340,6 +340,24 @@ def test_positions_of_another_size_ask_for_the_size(tmp_path: Path, name: str) -
             load(CandidateSpec(model=name, checkpoint=path))
 
 
+@pytest.mark.parametrize(
+    ("dropped", "added", "step"),
+    [
+        (["classifier.weight", "classifier.bias"], [], "with what is missing"),
+        ([], ["loss.weight"], "without what is unexpected"),
+        (["classifier.bias"], ["b"], "with what is missing and without what is unexpected"),
+    ],
+)
+def test_the_right_architecture_is_not_doubted_alone(
+    tmp_path: Path, tiny: nn.Module, dropped: list[str], added: list[str], step: str
+) -> None:
+    kept = {name: value for name, value in tiny.state_dict().items() if name not in dropped}
+    torch.save(kept | dict.fromkeys(added, torch.ones(1)), tmp_path / "best.pt")
+    message = rf"it was trained with; if that is this one, save its weights {step}\.$"
+    with pytest.raises(InputError, match=message):
+        load(CandidateSpec(model=TINY, checkpoint=tmp_path / "best.pt"))
+
+
 @pytest.mark.parametrize("name", ["best.pth.tar", "BEST.PTH", "best.safetensors", "best.pt"])
 def test_a_checkpoint_that_is_given_as_model_is_no_architecture(save: Saver, name: str) -> None:
     with pytest.raises(
@@ -453,6 +471,16 @@ FACTORY = """
 
     def nothing():
         return None
+
+    def bare():
+        return build().to("meta")
+
+    class Named(nn.Flatten):
+        def forward(self, images):
+            return {"logits": super().forward(images)}
+
+    def named():
+        return Named()
 
     def seeded():
         torch.manual_seed(0)
@@ -657,6 +685,8 @@ def test_an_eval_that_returns_nothing_is_an_eval(
         ("my_models:biuld", 'did you mean "build"'),
         ("my_models:broken", "ZeroDivisionError: oops"),
         ("my_models:nothing", "returned NoneType"),
+        ("my_models:bare", r"^my_models:bare: 1\.weight has a shape and no numbers .*meta device"),
+        ("my_models:named", "output is dict .* Wrap it in a model that returns the logits alone"),
         ("my_models:constant", "not a function"),
         ("my_models:build", "fails on an image of 3×224×224"),
         ("my_models:wordy", "fails on an image of 3×224×224: no such kernel$"),

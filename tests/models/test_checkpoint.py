@@ -236,6 +236,14 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes, name: 
         read_checkpoint(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["file.pth", "file.safetensors"])
+def test_what_git_lfs_left_in_its_place_is_named(tmp_path: Path, name: str) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n"
+    (tmp_path / name).write_text(pointer)
+    with pytest.raises(InputError, match=f"{name} is a Git LFS pointer, .*: git lfs pull"):
+        read_checkpoint(tmp_path / name)
+
+
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     tensors = {"weight": torch.ones(5000)}
     torch.save(tensors, tmp_path / "whole.pt")

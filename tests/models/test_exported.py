@@ -331,6 +331,11 @@ def test_other_complaints(exported: dict[str, Path], tmp_path: Path) -> None:
         load(CandidateSpec(model=str(tmp_path / "no.pt2")))
     with pytest.raises(InputError, match=r"takes images of 16×16; input_size 32"):
         load(CandidateSpec(model=str(exported["free"]), input_size=32))
+    wide = nn.Sequential(nn.Conv2d(4, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    program = torch.export.export(wide.eval(), (torch.zeros(1, 4, SIDE, SIDE),))
+    torch.export.save(program, tmp_path / "wide.pt2")
+    with pytest.raises(InputError, match=r"wide\.pt2 takes 4 channels; images have 1 or 3"):
+        load(CandidateSpec(model=str(tmp_path / "wide.pt2")))
     torch.save({"weight": torch.zeros(3)}, tmp_path / "weights.pt2")
     with pytest.raises(InputError, match=r"weights.pt2"):
         load(CandidateSpec(model=str(tmp_path / "weights.pt2")))

@@ -488,6 +488,29 @@ def test_graphs_that_take_something_else(
         load(CandidateSpec(model=str(path)))
 
 
+@pytest.mark.parametrize(
+    ("shape", "nhwc"),
+    [(("n", 4, SIDE, SIDE), False), (("n", SIDE, SIDE, 4), True), (("n", 4, "h", "w"), False)],
+)
+def test_images_of_four_channels_are_named(
+    network: Network, write_onnx: Write, shape: tuple[Any, ...], nhwc: bool
+) -> None:
+    network.conv = nn.Conv2d(4, 4, 3)
+    path = write_onnx(network, shape=shape, nhwc=nhwc)
+    with pytest.raises(InputError, match=r"model\.onnx takes 4 channels; images have 1 or 3"):
+        load(CandidateSpec(model=str(path)))
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.pt2"])
+def test_what_git_lfs_left_in_its_place_is_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    spec = CandidateSpec(model=str(path))
+    for ask in (spec.identity, lambda: load(spec)):
+        with pytest.raises(InputError, match=f"{name} is a Git LFS pointer, .*: git lfs pull"):
+            ask()
+
+
 def test_more_than_one_input(network: Network, write_onnx: Write) -> None:
     path = write_onnx(network, inputs=("images", "mask"))
     with pytest.raises(InputError, match=r"2 inputs \(images, mask\); it must take images"):

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from auditor.models.identity import installed_versions
+from auditor.naming import short_names
 from auditor.provider import Observer
 from auditor.store.columns import telling, told
 
@@ -40,6 +41,8 @@ PLACE = ("device", "threads")
 
 _LONG = 400
 """Characters from which a value stands in a part as its digest."""
+_SHOWN = 80
+"""Characters of a value that are shown where two differ."""
 _DIGEST = "sha256:"
 _PACKAGES = "packages"
 
@@ -110,13 +113,10 @@ def difference(
             continue
         if isinstance(here, Mapping) and isinstance(there, Mapping):
             return f"{name}: {difference(here, there, ())}"
-        return f"{name} is {_brief(here)} and {_brief(there)}"
+        texts = [json.dumps(value, sort_keys=True) for value in (here, there)]
+        short = short_names(texts, _SHOWN)
+        return f"{name} is {short[texts[0]]} and {short[texts[1]]}"
     return None
-
-
-def _brief(value: object) -> str:
-    text = json.dumps(value, sort_keys=True)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def joined(said: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

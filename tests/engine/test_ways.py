@@ -68,6 +68,16 @@ def test_what_must_be_the_same_is_named() -> None:
     assert joined([one, {**one, "device": "B"}, one]) == {"forward": "torch", "device": "A, B"}
 
 
+def test_of_long_values_the_part_is_shown_in_which_they_differ() -> None:
+    long = "torch, channels_last; " + 9 * "not ONNX Runtime, for it is not faster; "
+    said = difference({"notes": f"{long}1 fold{long}"}, {"notes": f"{long}2 folds{long}"}, ())
+    assert said is not None
+    one, _, other = said.removeprefix("notes is ").partition('" and "')
+    assert len(said) < 200
+    assert "1 fold" in one
+    assert "2 folds" in other
+
+
 @pytest.fixture
 def samples(image_folder: Callable[..., Path]) -> Samples:
     return read_folder(image_folder("test", {"a": PART, "b": 50}))

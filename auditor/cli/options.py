@@ -175,8 +175,8 @@ def overrides(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     candidate = tables.get("candidate", {})
     if "model" in candidate or "module" in candidate:
         tables["candidate"] = dict.fromkeys(_NAMING) | candidate
-    if names_candidate(flags) and not flags.get("predictions"):
-        # A model that is named is run: predictions that the file names are not its own.
+    if names_candidate(flags) or flags.get("predictions"):
+        # Of another model than the file's; and a model that is named is run.
         none = dict.fromkeys(("train", "test", "validation"))
         tables["predictions"] = none | tables.get("predictions", {})
     return tables
@@ -233,7 +233,18 @@ def load(path: Path | None, flags: Mapping[str, Any]) -> tuple[Config, ConfigSou
     from auditor.config import load_config
 
     config, source = load_config(path, overrides(flags))
+    if flags.get("predictions"):
+        _say_what_is_left_out(config, source)
     if config.predictions.test is not None and config.candidate.names_a_model:
         said = "the saved predictions are judged; [candidate] is not run on the test images"
         say(f"auditor: {said}", err=True)
     return config, source
+
+
+def _say_what_is_left_out(config: Config, source: ConfigSource) -> None:
+    """Say that the file's predictions of other splits are not taken for those of a flag's model."""
+    named = source.tables.get("predictions", {})
+    left = [key for key in ("train", "validation") if named.get(key)]
+    if out := [key for key in left if getattr(config.predictions, key) is None]:
+        said = f"leaving out [predictions] {' and '.join(out)} of {source.path}"
+        say(f"auditor: {said}, as --predictions may be another model's", err=True)

@@ -258,6 +258,26 @@ def test_saved_predictions_win_over_a_model_and_it_is_said(
     assert said not in cli("run", "--predictions", good).stderr
 
 
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_predictions_of_a_flag_stand_beside_no_others_of_the_file(
+    cli: Cli, here: Path, good: str, few: str, write: Callable[[str, str], Path], split: str
+) -> None:
+    """They may be another model's: what the old one said of its training images tells nothing."""
+    old = write("old.csv", (here / good).read_text().replace("-", "-old-"))
+    write("auditor.toml", f'[predictions]\ntest = "{few}"\n{split} = "{old.name}"\n')
+    said = f"auditor: leaving out [predictions] {split} of auditor.toml, as --predictions may"
+    done = cli("run", "auditor.toml", "--predictions", good)
+    assert said in done.stderr
+    judged = Audit.read(here / "audit/audit.json").candidate.predictions_digests
+    assert [*judged] == ["test"]
+    assert said not in cli("run", "auditor.toml").stderr, "all of them are the file's"
+    if split == "train":
+        done = cli("run", "auditor.toml", "--predictions", good, "--train-predictions", old.name)
+        assert said not in done.stderr
+        judged = Audit.read(here / "audit/audit.json").candidate.predictions_digests
+        assert {*judged} == {"test", "train"}
+
+
 def test_each_file_of_predictions_is_known_by_its_digest(cli: Cli, good: str, here: Path) -> None:
     train = here / "train.csv"
     rows = [f"t{n},{('cat', 'dog')[n % 2]},{('cat', 'dog')[n % 2]}" for n in range(900)]

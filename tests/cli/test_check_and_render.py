@@ -340,6 +340,40 @@ def test_check_replaces_no_audit_by_one_of_other_rules_unsaid(
     assert cli("check").returncode == first.returncode, "the same file, edited since"
 
 
+@pytest.mark.parametrize("flags", [(), ("--predictions", "p.csv")], ids=["file", "flags"])
+def test_check_judges_no_audit_by_the_file_of_another_project_unsaid(
+    cli: Cli, here: Path, fraud: str, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
+) -> None:
+    lax = "[checks.rare-class-recall]\nlevel = 'off'\n[checks.accuracy-paradox]\nlevel = 'off'\n"
+    mine, other = here / "mine", here / "other"
+    for folder, text in ((mine, '[predictions]\ntest = "p.csv"\n'), (other, lax)):
+        folder.mkdir()
+        (folder / "auditor.toml").write_text(text)
+    (here / fraud).rename(mine / "p.csv")
+    monkeypatch.chdir(mine)
+    assert cli("run", *flags).returncode == 1
+    record = (mine / "audit/audit.json").read_bytes()
+    monkeypatch.chdir(other)
+    for output in ("../mine/audit", str(mine / "audit")):
+        done = cli("check", "--output", output)
+        assert done.returncode == 2
+        assert (
+            "was judged by another auditor.toml, with other [checks]; name the" in done.stderr
+            or flags
+        )
+        assert (mine / "audit/audit.json").read_bytes() == record
+    (here / "auditor.toml").write_text(lax)  # above both: of neither
+    monkeypatch.chdir(here)
+    assert cli("check", "--output", "mine/audit").returncode == 2
+    mine = mine.rename(here / "checked out anew")
+    (mine / "auditor.toml").write_text(f'[predictions]\ntest = "p.csv"\n{lax}')
+    monkeypatch.chdir(mine)
+    assert cli("check").returncode != 2, "the same file, edited since, and elsewhere"
+    assert cli("check", "--output", "audit").returncode != 2
+    monkeypatch.chdir(other)
+    assert cli("check", "auditor.toml", "--output", f"{mine}/audit").returncode != 2, "it is named"
+
+
 def test_check_replaces_an_audit_of_no_other_rules(cli: Cli, good: str, here: Path) -> None:
     del good
     (here / "plain.toml").write_text(STRICT.format("[overlap]\nviews = true"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from auditor.check import Check, Finding, Level, Status, worst
+from auditor.comparison.comparable import Pictures, pictures_of
 from auditor.errors import Unavailable
 from auditor.graph import Graph
 from auditor.record import CheckResult, LeakFree
@@ -43,19 +44,27 @@ def view_without(graph: Graph, images: frozenset[str]) -> Graph:
     Left out of one side only, two models would not compare. Which classes are rare is a fact of
     the data, and stays.
     """
-    view = graph.replacing("test", graph.get("test").without(images))
+    test, pictures = graph.get("test"), _pictures(graph)
+    view = graph.replacing("test", test.without(images))
     if graph.asked_for("counts"):
         view = view.replacing("counts", graph.get("counts"))
     own = graph.get("own_audits", required=False) if graph.asked_for("own_audits") else None
     if own is not None:
-        view = view.replacing("own_audits", own.without(images))
+        view = view.replacing("own_audits", own.named_as(test, pictures).without(images))
     try:
         earlier = graph.get("baseline") if graph.asked_for("baseline") else None
     except Unavailable:
         return view
     if earlier is None or earlier.predictions is None:
         return view
-    return view.replacing("baseline", earlier.without(images))
+    return view.replacing("baseline", earlier.named_as(test, pictures).without(images))
+
+
+def _pictures(graph: Graph) -> Pictures | None:
+    try:
+        return pictures_of(graph.get("test_signatures", required=False))
+    except Unavailable:
+        return None
 
 
 def rests_on_predictions(check: Check, level: Level, graph: Graph) -> bool:

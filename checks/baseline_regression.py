@@ -45,8 +45,10 @@ inconclusive, add test images, audit the baseline on them too, or state a wider 
 
 Limits
 ------
-Images are known by their names. Where both audits looked at the pictures themselves, one that was
-replaced under its name is noticed; between saved predictions it is not. On different images a
+Images are known by their names. Where no name is in both audits, those are compared that are left
+without the folders that all images of an audit share, or without the first, so that another place
+of the data makes no other test set. Where both audits looked at the pictures themselves, one that
+was replaced under its name is noticed; between saved predictions it is not. On different images a
 difference may be that of the images. Nothing is said of a class without test images.
 Where no probabilities were kept, or all are nearly 0 or 1, what gives a single model away is that
 it makes the same mistakes, at least 20. With fewer, a candidate that predicts every image alike is

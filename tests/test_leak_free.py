@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -381,6 +382,22 @@ def test_a_model_of_ones_own_is_compared_without_the_same_images(
     view = leak_free.view_without(graph, frozenset(learnt.images[:100]))
     found = [_own(run_check(Efficiency(), "block", "block", each)) for each in (graph, view)]
     assert [(f.status, f.n) for f in found] == [(Status.INCONCLUSIVE, 400), (Status.FAIL, 300)]
+
+
+def test_models_of_ones_own_are_compared_without_the_same_images_wherever_those_lay(
+    tmp_path: Path, old_audit: Audit
+) -> None:
+    label = ["a", "b"] * 200
+    small = Predictions.of(label, label[:390] + label[391:] + label[:1])
+    images = tuple(f"data/test/{image}" for image in small.images)
+    own = Baseline(old_audit, replace(small, images=images), overlapping=frozenset(images[:3]))
+    graph = Graph(Config(), {}, Store(tmp_path), ["test", "baseline", "own_audits"], Progress())
+    graph = graph.replacing("test", small).replacing("own_audits", OwnAudits((own,)))
+    graph = graph.replacing("baseline", own)
+    view = leak_free.view_without(graph, frozenset(small.images[:100]))
+    for left in (view.get("baseline"), *view.get("own_audits").audits):
+        assert left.predictions.images == small.images[100:]
+        assert left.overlapping == frozenset(small.images[:3])
 
 
 def test_images_without_a_prediction_are_not_counted(tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ def diff(baseline: Baseline, candidate: Baseline) -> Diff:
         As ``read_baseline`` returns them.
     """
     before, after = baseline.audit, candidate.audit
+    if candidate.predictions is not None:
+        baseline = baseline.named_as(candidate.predictions, candidate.pictures)
     leaked = _leaked(baseline, candidate)
     comparison, reason = _compared(baseline, candidate, leaked)
     old, new = before.data.classes, after.data.classes

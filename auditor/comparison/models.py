@@ -59,6 +59,7 @@ def compare(
         Where predictions are missing, or the classes, the images, their content or their labels do
         not match.
     """
+    baseline = baseline.named_as(test, pictures)
     before = baseline.predictions
     if before is None:
         raise NotComparable(baseline.missing)

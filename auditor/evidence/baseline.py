@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from auditor.comparison.comparable import Pictures
+import numpy as np
+
+from auditor.comparison.comparable import Pictures, replaced
 from auditor.config import Config
 from auditor.errors import Unavailable
 from auditor.evidence.audited import (
@@ -17,10 +19,12 @@ from auditor.evidence.audited import (
     read_pictures,
     read_predictions,
 )
+from auditor.evidence.given_twice import named_alike
 from auditor.provider import derive
 from auditor.record import Audit
 
 if TYPE_CHECKING:
+    from auditor.evidence.given_twice import Counts
     from auditor.evidence.predictions import Predictions
 
 __all__ = ["Baseline", "baseline", "read_baseline"]
@@ -57,6 +61,49 @@ class Baseline:
         if self.predictions is None or not images:
             return self
         return replace(self, predictions=self.predictions.without(images))
+
+    def named_as(self, test: Predictions, pictures: Pictures | None = None) -> Baseline:
+        """Return the same audit, its images named as a candidate's that lie in other folders.
+
+        Left as it is where they share a name, or are other images: those of half the smaller test
+        set have no namesake, their labels are not those of the namesakes, or all their pictures
+        are others.
+        """
+        before = self.predictions
+        if before is None or not set(before.images).isdisjoint(test.images):
+            return self
+        rows, theirs = max(named_alike(before.images, test.images), key=lambda each: len(each[0]))
+        few = max(min(len(before), len(test)) / 2, 1)
+        if len(rows) < few or not _labelled_alike(before, test, rows, theirs):
+            return self
+        at = zip(rows.tolist(), theirs.tolist(), strict=True)
+        named = {before.images[row]: test.images[other] for row, other in at}
+        found = self._renamed(named)
+        seen = (found.pictures or {}).keys() & (pictures or {}).keys()
+        if seen and len(replaced(found.pictures or {}, pictures or {})) == len(seen):
+            return self
+        return found
+
+    def _renamed(self, names: Mapping[str, str]) -> Baseline:
+        assert self.predictions is not None
+        images = tuple(names.get(image, image) for image in self.predictions.images)
+        return replace(
+            self,
+            predictions=replace(self.predictions, images=images),
+            pictures=self.pictures and {names.get(k, k): v for k, v in self.pictures.items()},
+            overlapping=self.overlapping and frozenset(names.get(k, k) for k in self.overlapping),
+        )
+
+
+def _labelled_alike(before: Predictions, test: Predictions, rows: Counts, theirs: Counts) -> bool:
+    """Tell whether labels agree in half of what names that mean nothing would not."""
+    place = {name: i for i, name in enumerate(test.classes)}
+    mine = np.array([place.get(name, -1) for name in before.classes], np.int64)[before.label[rows]]
+    shares = [
+        np.bincount(side + 1, minlength=len(place) + 1) for side in (mine, test.label[theirs])
+    ]
+    by_chance = float(shares[0] @ shares[1]) / len(rows)
+    return bool((mine == test.label[theirs]).sum() - by_chance >= (len(rows) - by_chance) / 2)
 
 
 @derive

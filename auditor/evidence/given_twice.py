@@ -15,7 +15,7 @@ from scipy.special import gammaln
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
 
-__all__ = ["given_twice"]
+__all__ = ["given_twice", "named_alike"]
 
 Counts = NDArray[np.int64]
 
@@ -23,6 +23,8 @@ _DIGITS = 3
 """Digits to which probabilities are compared, so that another device may have made the others."""
 _AGREEMENT = 0.9
 """Share of the possible agreement beyond chance from which two files are one."""
+_FEW = 20
+"""Images in common from which two files are asked; of small ones, half."""
 _WAYS = 1e6
 """Ways to deal out the answers, of which names that mean nothing would have found the one."""
 
@@ -41,8 +43,8 @@ class _Answers(NamedTuple):
     other: Counts
 
 
-def given_twice(one: Predictions, other: Predictions) -> bool:
-    """Tell whether two sets of predictions are of the same images.
+def given_twice(one: Predictions, other: Predictions) -> int:
+    """Return how many images two sets of predictions have in common, as far as that shows.
 
     A name alone shows nothing: ``cat/0001.png`` may well be another image in another folder, and
     two models that are right agree in all that they say of it. So the images that both name alike,
@@ -51,26 +53,28 @@ def given_twice(one: Predictions, other: Predictions) -> bool:
     than the label does: nine tenths of the agreement that is possible beyond chance must be there
     (Cohen's κ, class by class), and the answers that agree must be one arrangement in a million of
     themselves. Images of different splits do not reach that by chance, whatever they are called.
-    The answers may differ, as under dropout: labels that the names tell in the same way are enough,
-    unless they follow from the order of the names, as class by class. Where a candidate without
-    probabilities is right everywhere and they do, nothing can be told and nothing is said; nor
-    where the files have less than half of the images of the smaller one in common.
+    The answers may differ, as under dropout, where the files have half of the images of the smaller
+    one in common: labels that the names tell in the same way are then enough, unless they follow
+    from the order of the names, as class by class. Where a candidate without probabilities is right
+    everywhere and they do, nothing can be told and nothing is said; nor where the files have fewer
+    than 20 images in common, and less than half of the smaller one's.
 
     References
     ----------
     Cohen, Educational and Psychological Measurement 20 (1960).
     """
-    few = min(len(one), len(other)) / 2
-    for rows, theirs in _named_alike(one.images, other.images):
+    half = min(len(one), len(other)) / 2
+    few = min(half, _FEW)
+    for rows, theirs in named_alike(one.images, other.images):
         said = _said_of_both(one, other, rows, theirs)
-        if len(said.label) >= max(few, 1) and (
-            _are_one(said) or _labelled_alike(one, other, rows, theirs)
-        ):
-            return True
-    return False
+        common = len(said.label)
+        alike = common >= half and _labelled_alike(one, other, rows, theirs)
+        if common >= max(few, 1) and (alike or _are_one(said)):
+            return common
+    return 0
 
 
-def _named_alike(one: Sequence[str], other: Sequence[str]) -> Iterator[tuple[Counts, Counts]]:
+def named_alike(one: Sequence[str], other: Sequence[str]) -> Iterator[tuple[Counts, Counts]]:
     """Yield the rows of the images that both name alike, in each way to name them."""
     for names, others in product(_namings(one), _namings(other)):
         place = {name: row for row, name in enumerate(others)}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from auditor.comparison.comparable import Pictures
 from auditor.config import Config
 from auditor.errors import InputError, OptionError, Unavailable
 from auditor.evidence.baseline import Baseline, read_baseline
 from auditor.provider import derive
+
+if TYPE_CHECKING:
+    from auditor.evidence.predictions import Predictions
 
 __all__ = ["OwnAudits", "own_audits"]
 
@@ -21,14 +26,11 @@ class OwnAudits:
 
     def without(self, images: frozenset[str]) -> OwnAudits:
         """Return the same audits without some test images."""
-        return OwnAudits(
-            tuple(
-                audit
-                if audit.predictions is None
-                else replace(audit, predictions=audit.predictions.without(images))
-                for audit in self.audits
-            )
-        )
+        return OwnAudits(tuple(audit.without(images) for audit in self.audits))
+
+    def named_as(self, test: Predictions, pictures: Pictures | None = None) -> OwnAudits:
+        """Return the same audits, their images named as the candidate's."""
+        return OwnAudits(tuple(audit.named_as(test, pictures) for audit in self.audits))
 
 
 @derive

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import binom, binomtest, fisher_exact
 from statsmodels.stats.multitest import multipletests
 
-from auditor.comparison import Comparison
+from auditor.comparison import Comparison, NotComparable, compare
+from auditor.evidence.baseline import Baseline
 from auditor.evidence.predictions import Predictions
+from auditor.record import Audit
 from tests.references import difference_bounds
 
 Said = Callable[..., Predictions]
@@ -101,3 +104,64 @@ def test_two_samples_may_have_their_classes_in_another_order(
     after = said(label, b, images=[f"new-{i}" for i in range(90)])
     turned = said(label, a, classes=("dog", "owl", "cat"))
     assert compared(turned, after) == compared(said(label, a), after)
+
+
+def _elsewhere(split: Predictions, where: str, rows: slice = slice(None)) -> Predictions:
+    """The same images in another place; those of some rows alone."""
+    kept = split.where(np.isin(np.arange(len(split)), np.arange(len(split))[rows]))
+    return replace(kept, images=tuple(where.format(image) for image in kept.images))
+
+
+@pytest.fixture
+def two(said: Said) -> tuple[Predictions, Predictions]:
+    """Two models on the same 300 images, in a folder a class."""
+    random = np.random.default_rng(7)
+    label = random.choice(CLASSES, 300).tolist()
+    a, b = ([x if random.random() < 0.8 else "cat" for x in label] for _ in range(2))
+    images = [f"{name}/{n:04}.jpg" for n, name in enumerate(label)]
+    return said(label, a, images=images), said(label, b, images=images)
+
+
+@pytest.mark.parametrize("where", ["data/test/{}", "/ci/7/{}", "./{}", "test\\{}"])
+def test_another_place_of_the_data_makes_no_other_test_set(
+    two: tuple[Predictions, Predictions], compared: Compared, where: str
+) -> None:
+    before, after = two
+    found = compared(before, after)
+    assert found.paired
+    moved = compared(before, _elsewhere(after, where))
+    assert replace(moved, lost=found.lost, won=found.won) == found
+    assert [flip.image for flip in moved.lost] == [where.format(f.image) for f in found.lost]
+    assert compared(_elsewhere(before, where), after) == found
+    for kept in (slice(1, None), slice(0, 200), slice(0, 30)):
+        with pytest.raises(NotComparable, match=r"share only \d+ of 300 images"):
+            compared(before, _elsewhere(after, where, kept))
+
+
+def test_other_images_under_the_same_numbers_are_two_samples(
+    two: tuple[Predictions, Predictions], said: Said, compared: Compared, old_audit: Audit
+) -> None:
+    before, after = two
+    numbered = [f"{n:04}.jpg" for n in range(300)]
+    random = np.random.default_rng(8)
+    flat = [
+        replace(each, images=tuple(f"{where}/{name}" for name in numbered))
+        for each, where in ((before, "old"), (after.where(random.permutation(300) >= 0), "new"))
+    ]
+    shuffled = said(
+        random.permutation([CLASSES[n] for n in after.label]).tolist(),
+        [CLASSES[n] for n in after.predicted],
+        images=flat[1].images,
+    )
+    assert not compared(flat[0], shuffled).paired, "their labels are those of other images"
+    assert compared(*flat).paired
+    few = [f"new/{image}" if n < 90 else f"new/{n}" for n, image in enumerate(before.images)]
+    assert not compared(before, replace(after, images=tuple(few))).paired
+    renamed = _elsewhere(after, "new/{}")
+    pictures = [
+        {image: (b"%d" % n, b"%d" % n) for n, image in enumerate(images, start)}
+        for images, start in ((before.images, 0), (renamed.images, 0), (renamed.images, 999))
+    ]
+    baseline = Baseline(old_audit, before, pictures=pictures[0])
+    assert compare(renamed, baseline, pictures=pictures[1]).paired
+    assert not compare(renamed, baseline, pictures=pictures[2]).paired, "other pictures"

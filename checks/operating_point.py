@@ -98,10 +98,10 @@ class OperatingPoint(Check):
         for split, given in (("validation", validation), ("test", test)):
             if given.probabilities is None:
                 return _no_probabilities(split, given)
-        if given_twice(validation, test):
+        if twice := given_twice(validation, test):
             text = (
-                "the validation images are the test images, and what is chosen on the test set "
-                "cannot be judged on it"
+                f"{twice:,} of the {len(test):,} test images are validation images, too, and what "
+                "is chosen on the test set cannot be judged on it"
             )
             return Outcome(status=Status.ERROR, summary=text)
         return self._judge(self.critical, test, validation)

@@ -166,7 +166,8 @@ class DataTable(Table):
     validation: Located | None = Field(default=None, examples=["data/validation"])
     """Validation data, on which a threshold may be chosen; never the test data."""
     train_sample: Annotated[int, Field(ge=1)] | Literal["all"] = 10_000
-    """How many training images the model is run on; every image of a rare class is kept."""
+    """How many training images the model is run on; every image of a rare class is kept. Saved
+    predictions must be of all of them."""
 
 
 class PredictionsTable(Table):

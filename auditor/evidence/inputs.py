@@ -86,9 +86,11 @@ class SavedPredictions:
         from auditor.evidence.given_twice import given_twice
 
         found = self.read(samples)
-        if test is not None and given_twice(found, test.read()):
+        of_test = None if test is None else test.read()
+        if of_test is not None and (twice := given_twice(found, of_test)):
+            some = "the" if twice == len(of_test) else f"{twice:,} of the {len(of_test):,}"
             raise Unavailable(
-                f"{self.path}: the predictions of the test images are in it: the test images are "
+                f"{self.path}: the predictions of {some} test images are in it: they are "
                 f"{self.split} images, too, or the same predictions were given for "
                 f"{_SAME[self.split]}",
                 "error",
@@ -143,7 +145,7 @@ def _matched(path: Path, table: SavedTable, samples: Samples) -> SavedTable:
                 f"in {samples.source}"
             )
     extra = next((image for image in table.images if image not in known), None)
-    if extra is not None and not samples.sample:
+    if extra is not None:
         raise InputError(
             f"{path}:{predicted[extra] + 2}: {extra} is not among the {len(known):,} images of "
             f"{samples.source}; predict those and no others"
@@ -198,10 +200,12 @@ def train_sample(config: Config, train_samples: Samples) -> Samples:
     """Return the training images that the candidate is run on.
 
     A sample is stratified: each class keeps its share, so that it speaks for the whole, and the
-    rare classes' other images are added, marked as not representative.
+    rare classes' other images are added, marked as not representative. Saved predictions cost
+    nothing: they are to be of every image, so that nobody chooses of which.
     """
     size = config.data.train_sample
-    if size == "all" or len(train_samples) <= size:
+    saved = config.predictions.train is not None
+    if saved or size == "all" or len(train_samples) <= size:
         return train_samples
     labels = np.array(train_samples.labels)
     shuffled = np.random.default_rng(SEED).permutation(len(labels))

@@ -274,7 +274,7 @@ def test_the_test_images_are_no_validation_images() -> None:
     test = _split(600, 4000)
     outcome = CHECK.run(test, replace(test, about={"source": "a copy"}))
     assert outcome.status is Status.ERROR
-    assert "the validation images are the test images" in outcome.summary
+    assert "4,600 of the 4,600 test images are validation images, too" in outcome.summary
 
 
 def test_few_validation_images_tell_how_likely_the_test_images_were_to_show_it() -> None:

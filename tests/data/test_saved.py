@@ -279,6 +279,31 @@ class TestAgainstTheData:
         with pytest.raises(InputError, match=":2: w is not among the 3 images"):
             run(data={"test": data}, predictions={"test": rows})
 
+    @pytest.mark.parametrize(
+        ("rows", "said"),
+        [
+            ("v,b,b", ":8: v is not among the 6 images"),
+            ("e5,b,b", None),
+            ("e5,a,a", ':7: e5 is labelled "a" here and "b" in'),
+            ("", "no row for 1 of the 6 images .*first: e5"),
+        ],
+    )
+    def test_training_images_that_no_model_would_be_run_on_are_held_to_the_data_too(
+        self, run: Callable[..., Audit], write: Write, rows: str, said: str | None
+    ) -> None:
+        images = [f"e{n},{'ab'[n % 2]}" for n in range(6)]
+        data = {"train": write("train.csv", "\n".join(["image,label", *images])), "train_sample": 2}
+        known = [f"{each},{each[-1]}" for each in images[:5]]
+        rows = rows if said is None or rows != "v,b,b" else f"e5,b,b\n{rows}"
+        saved = write("p.csv", "\n".join(["image,label,predicted", *known, rows]))
+        test = write("t.csv", "image,label,predicted\nx,a,a\ny,b,b\n")
+        given: dict[str, Any] = {"data": data, "predictions": {"test": test, "train": saved}}
+        if said is None:
+            assert run(**given).check("overfitting").findings[-1].observed == 1
+        else:
+            with pytest.raises(InputError, match=said):
+                run(**given)
+
     def test_order_does_not_matter(
         self, run: Callable[..., Audit], write: Write, data: Path
     ) -> None:

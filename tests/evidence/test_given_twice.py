@@ -141,6 +141,35 @@ def test_numbered_splits_share_labels_that_follow_from_their_order(order: str) -
         assert not given_twice(one, other)
 
 
+@pytest.mark.parametrize("right", [0.99, 0.97, 0.9, 0.5])
+@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize("digits", [6, 2, 0, None], ids=lambda d: f"{d} digits")
+def test_honest_splits_in_which_few_names_come_again_are_never_refused(
+    right: float, classes: int, digits: int | None
+) -> None:
+    """Also where each split lies in a folder of its own, and the names below it are the same."""
+    kind = {"right": right, "classes": classes, "sure": digits is not None, "digits": digits or 0}
+    for seed in range(0, 40, 2):
+        one, other = (_split(seed + k, images=1000, **kind) for k in (0, 1))  # type: ignore[arg-type]
+        for few in (20, 40, 200):
+            rows = np.random.default_rng(seed).permutation(len(one))
+            unlike = {row: f"only/{row}.png" for row in rows[few:].tolist()}
+            images = tuple(unlike.get(n, image) for n, image in enumerate(one.images))
+            assert not given_twice(replace(one, images=images), other)
+            below = tuple(f"test/{image}" for image in images)
+            assert not given_twice(replace(one, images=below), other)
+
+
+@pytest.mark.parametrize(("sure", "few"), [(True, 25), (False, 400)])
+def test_some_test_images_among_others_are_found_out_and_counted(sure: bool, few: int) -> None:
+    split, more = _split(0, images=1000, sure=sure), _split(1, images=2000, sure=sure)
+    assert given_twice(
+        _both(_rows(split, np.arange(0, 1000, 1000 // few)[:few]), more, "x/"), split
+    )
+    clean = _rows(_split(2, images=1000, sure=sure), np.arange(0, 1000, 1000 // few)[:few])
+    assert not given_twice(_both(clean, more, "x/"), split), "the clean twin"
+
+
 def test_rows_whose_labels_differ_are_of_other_images() -> None:
     split = _split(0)
     assert not given_twice(replace(split, label=1 - split.label), split)
@@ -211,6 +240,21 @@ def test_a_leak_under_the_same_names_is_still_reported(
     assert audit.check("split-overlap").status is Status.FAIL
     assert audit.check("overfitting").status is Status.ERROR
     assert audit.verdict == "rejected"
+
+
+def test_how_many_test_images_are_among_those_of_training_is_said(
+    run: Callable[..., Audit], tmp_path: Path
+) -> None:
+    """47 of 100, as drawing the test set anew from all images makes them."""
+    split, more = _split(0, images=900), _split(1, images=3000)
+    test = _written(tmp_path / "test.csv", split)
+    for first, found in ((_rows(split, np.arange(420)), True), (_split(2, images=420), False)):
+        saved = _written(tmp_path / "train.csv", _both(first, more, "x/"))
+        audit = run(predictions={"test": test, "train": saved})
+        outcome = audit.check("overfitting")
+        assert (outcome.status is Status.ERROR) is found
+        said = "the predictions of 420 of the 900 test images are in it: they are train images, too"
+        assert (said in outcome.summary) is found
 
 
 def _shuffled_lines(path: Path) -> list[str]:

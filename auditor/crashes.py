@@ -1,13 +1,16 @@
-"""What code of others died of, in words that an audit can hold."""
+"""What code of others died of, in words that an audit can hold; and where it leaves the process."""
 
 from __future__ import annotations
 
+import os
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from auditor.errors import escaped
 
-__all__ = ["named", "placed"]
+__all__ = ["kept_in_folder", "named", "placed"]
 
 
 def placed(error: BaseException, file: str) -> str:
@@ -31,3 +34,19 @@ def named(error: BaseException) -> str:
             for each in error.errors(include_url=False)
         )
     return escaped(f"{type(error).__name__}: {said}")
+
+
+@contextmanager
+def kept_in_folder() -> Iterator[None]:
+    """Return to the working folder in the end: all paths that the user gave start there.
+
+    What is loaded or called may leave it, as research code does that reads files beside itself.
+    """
+    here = None
+    with suppress(OSError):  # it was removed, and is needed by no one
+        here = Path.cwd()
+    try:
+        yield
+    finally:
+        if here is not None:
+            os.chdir(here)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from auditor.config import Config
-from auditor.crashes import named
+from auditor.crashes import kept_in_folder, named
 from auditor.data.samples import Samples
 from auditor.engine.root import none_left_waiting
 from auditor.errors import AuditorError, InputError, Unavailable
@@ -161,7 +161,7 @@ class Graph:
         if provider is None:
             raise Unavailable(f"nothing that is installed provides {name}", "error")
         if provider.stored is None:
-            return provider.function(**self.arguments(provider.needs))
+            return _called(provider, self.arguments(provider.needs))
         key = self._key(provider) if self.gathering else None
         table = self.store.load(name, key)
         if table is not None:
@@ -185,7 +185,7 @@ class Graph:
             if self._is_stored(provider.name, key):
                 return self._stored(provider.name, key)
             self.progress.say(f"gathering {provider.name.replace('_', ' ')}")
-            value = provider.function(**arguments)
+            value = _called(provider, arguments)
             self.store.save(provider.name, key, value.to_table(), self._origin(provider))
         return value
 
@@ -301,7 +301,7 @@ class Graph:
     def _observer_or_evidence(self, provider: Provider) -> Observer | Stored:
         stored = provider.stored
         assert stored is not None
-        made = provider.function(**self.arguments(provider.needs))
+        made = _called(provider, self.arguments(provider.needs))
         if isinstance(made, Observer | stored):
             return made
         raise Unavailable(
@@ -392,6 +392,11 @@ class Graph:
                 "from another; give it an `identity`, or let it be derived from other evidence"
             )
         return repr([(need, self._identity(need)) for need in sorted(provider.needs)])
+
+
+def _called(provider: Provider, arguments: Mapping[str, Any]) -> Any:
+    with kept_in_folder():
+        return provider.function(**arguments)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 from auditor.check import Check, Level, Outcome, Status
 from auditor.config import Config
-from auditor.crashes import named, placed
+from auditor.crashes import kept_in_folder, named, placed
 from auditor.errors import OptionError, Unavailable
 from auditor.graph import Graph
 from auditor.record import CheckResult
@@ -78,7 +78,8 @@ def _outcome(check: Check, graph: Graph) -> Outcome:
 
 def _caught(check: Check, asked: Callable[[], object]) -> Outcome:
     try:
-        returned = asked()
+        with kept_in_folder():
+            returned = asked()
     except OptionError:
         raise
     except (Exception, SystemExit) as crash:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import reduce
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
-from auditor.crashes import named
+from auditor.crashes import kept_in_folder, named
 from auditor.errors import InputError
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "brought_packages",
     "called",
     "entries",
+    "loaded",
 ]
 
 CHECKS, PROVIDERS, SOURCES = "auditor.checks", "auditor.providers", "auditor.sources"
@@ -30,6 +32,12 @@ CHECKS, PROVIDERS, SOURCES = "auditor.checks", "auditor.providers", "auditor.sou
 def entries(group: str) -> list[EntryPoint]:
     """Return the entry points of a group in the order of their names."""
     return sorted(entry_points(group=group), key=lambda entry: entry.name)
+
+
+def loaded(entry: EntryPoint) -> Any:
+    """Return what an entry point names; loading it may raise anything."""
+    with kept_in_folder():
+        return entry.load()
 
 
 def called(entry: EntryPoint) -> str:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from auditor.check import allows_none
 from auditor.errors import InputError
-from auditor.plug_ins import PROVIDERS, blamed, called, entries
+from auditor.plug_ins import PROVIDERS, blamed, called, entries, loaded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -267,7 +267,7 @@ def _built_in() -> Iterator[ModuleType]:
 
 def _loaded(entry: EntryPoint) -> ModuleType:
     with blamed(f"{called(entry)} did not load"):
-        module = entry.load()
+        module = loaded(entry)
         if not isinstance(module, ModuleType):
             raise TypeError(f"it names a value of type {type(module).__name__}, not a module")
         return module

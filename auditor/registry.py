@@ -23,7 +23,7 @@ from auditor.check import Check, Judges, Level
 from auditor.config import CheckTable, ConfigSource, explained
 from auditor.crashes import named
 from auditor.errors import InputError, did_you_mean
-from auditor.plug_ins import CHECKS, entries
+from auditor.plug_ins import CHECKS, entries, loaded
 
 __all__ = [
     "BrokenCheck",
@@ -88,7 +88,7 @@ def find_checks() -> Registry:
     found, lost = _built_in()
     for entry in entries(CHECKS):
         try:
-            cls = _loaded(entry.load())
+            cls = _loaded(loaded(entry))
         except (Exception, SystemExit) as error:
             lost.append(_Lost(entry.name, entry.value, named(error)))
             continue

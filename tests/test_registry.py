@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import auditor
 import auditor.checks
 from auditor.check import Check, Status
 from auditor.errors import InputError
@@ -380,3 +381,44 @@ def test_a_check_that_is_declared_wrongly_is_broken_and_the_audit_goes_on(
     assert said in found.check("enough-images").summary
     assert found.verdict == "undecided"
     assert found.check("top1-accuracy").status is Status.PASS
+
+
+WANDERER = """
+import os
+
+from auditor import Check, Finding, Outcome
+from auditor.provider import derive
+
+os.chdir("/")
+
+
+@derive
+def elsewhere(test):
+    os.chdir("/")
+    return 1
+
+
+class Wanderer(Check):
+    id = "a-wanderer"
+    title = "It went elsewhere"
+
+    def run(self, elsewhere) -> Outcome:
+        os.chdir("/")
+        finding = Finding.fact("test", "places", elsewhere, 1, unit="places", higher_is_better=True)
+        return Outcome.of([finding], "it went")
+"""
+
+
+def test_what_leaves_the_working_folder_takes_nobody_along(
+    saved: Callable[..., Path],
+    plug_in: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plug_in(WANDERER, checks={"a-wanderer": "{}:Wanderer"}, providers={"elsewhere": "{}"})
+    monkeypatch.chdir(tmp_path)
+    predictions = saved(GOOD).relative_to(tmp_path)
+    found = auditor.audit(predictions={"test": predictions}, output={"directory": "out"})
+    assert found.check("a-wanderer").status is Status.PASS
+    assert Path.cwd() == tmp_path
+    assert (tmp_path / "out" / "evidence" / "manifest.json").is_file()

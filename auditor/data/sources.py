@@ -21,7 +21,7 @@ from auditor.data.manifest import read_manifest
 from auditor.data.samples import LeftOut, Reader, Samples
 from auditor.data.tables import is_table
 from auditor.errors import InputError
-from auditor.plug_ins import SOURCES, blamed, broken, called, entries
+from auditor.plug_ins import SOURCES, blamed, broken, called, entries, loaded
 
 __all__ = ["Source", "read_samples", "source_of"]
 
@@ -89,7 +89,7 @@ def _plugged_in(path: Path) -> Source | None:
     claiming: dict[str, Source] = {}
     for entry in entries(SOURCES):
         with _blamed(entry, path):
-            source: Source = entry.load()
+            source: Source = loaded(entry)
             if source.claims(path):
                 claiming[entry.name] = _PlugIn(entry, source)
     if len(claiming) > 1:

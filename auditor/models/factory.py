@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor.crashes import named
+from auditor.crashes import kept_in_folder, named
 from auditor.errors import InputError, did_you_mean
 from auditor.models.identity import digest_file
 from auditor.models.imports import find_source, own_sources
@@ -22,6 +23,8 @@ __all__ = ["call_factory", "factory_source", "factory_sources", "imported_by_fac
 
 _IMPORTED: set[str] = set()
 """Modules that any factory was the first to import, by whatever means."""
+_LEFT_IN: dict[str, Path] = {}
+"""Module → the folder that it went to when it was imported, where its functions may read."""
 
 
 def call_factory(reference: str, num_classes: int | None) -> nn.Module:
@@ -42,11 +45,12 @@ def call_factory(reference: str, num_classes: int | None) -> nn.Module:
     from torch import nn
 
     before = set(sys.modules)
-    function = _import(reference)
-    try:
-        model = function(**_arguments(function, num_classes))
-    except Exception as error:  # the user's code may raise anything
-        raise InputError(f"{reference} failed: {named(error)}") from error
+    with kept_in_folder():
+        function = _import(reference)
+        try:
+            model = function(**_arguments(function, num_classes))
+        except Exception as error:  # the user's code may raise anything
+            raise InputError(f"{reference} failed: {named(error)}") from error
     _IMPORTED.update(set(sys.modules) - before)
     if not isinstance(model, nn.Module):
         raise InputError(f"{reference} returned {type(model).__name__}, not a torch.nn.Module.")
@@ -108,7 +112,11 @@ def _import(reference: str) -> Callable[..., object]:
     name, attribute = _split(reference)
     _search_working_folder()
     try:
+        here = Path.cwd()
         module = importlib.import_module(name)
+        if Path.cwd() != here:
+            _LEFT_IN[name] = Path.cwd()
+        os.chdir(_LEFT_IN.get(name, here))  # the second time it goes nowhere by itself
     except Exception as error:  # importing runs the user's code
         raise InputError(f"{name} cannot be imported: {named(error)}") from error
     try:

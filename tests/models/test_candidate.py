@@ -502,6 +502,34 @@ def test_a_function_returns_its_trained_model(write_module: Callable[[str, str],
     assert "names no preprocessing of its own" in loaded.notes[0]
 
 
+WANDERER = """
+    import os
+    import torch
+    from torch import nn
+
+    os.chdir({folder!r})
+
+    def build():
+        model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+        model.load_state_dict(torch.load("w.pt"))
+        os.chdir("..")
+        return model
+"""
+
+
+def test_a_module_that_leaves_the_working_folder_does_so_for_itself(
+    write_module: Callable[[str, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "beside" / "it"
+    folder.mkdir(parents=True)
+    torch.save({"1.weight": torch.ones(3, 12), "1.bias": torch.zeros(3)}, folder / "w.pt")
+    write_module("wanderer", WANDERER.format(folder=str(folder)))
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert load(CandidateSpec(module="wanderer:build", input_size=2)).num_classes == 3
+        assert Path.cwd() == tmp_path
+
+
 def test_a_function_is_told_the_number_of_classes(
     write_module: Callable[[str, str], Path],
 ) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from auditor.table import Table
 
@@ -336,6 +336,14 @@ class Check(Table):
 
     confidence: Probability = 0.95
     """Confidence of each interval bound, one-sided."""
+
+    @field_validator("confidence")
+    @classmethod
+    def _bounds_something(cls, confidence: float) -> float:
+        """Hold it to its range where a subclass gives it another type, too."""
+        if not 0.5 < confidence <= MOST_CONFIDENCE:
+            raise ValueError("give a number above 0.5 and below 1")
+        return confidence
 
     def default_level(self, available: frozenset[str]) -> Level:
         """Return the level where the configuration names none.

@@ -58,7 +58,8 @@ def _defaults(check: Check, options: Mapping[str, Any]) -> dict[str, Any]:
         usual = type(check).model_construct().model_dump(mode="json", warnings=False)
     except Exception:  # a plug-in's defaults may be anything
         return {}
-    return {n: usual[n] for n, value in options.items() if n in usual and usual[n] != value}
+    told = check.model_fields_set & usual.keys()
+    return {n: usual[n] for n, value in options.items() if n in told and usual[n] != value}
 
 
 def _switched_off() -> Outcome:
@@ -72,7 +73,10 @@ def _outcome(check: Check, graph: Graph) -> Outcome:
         reason = unavailable.reason
         if unavailable.status == "error":
             return _error(reason)
-        return _caught(check, lambda: check.not_run(reason))
+        outcome = _caught(check, lambda: check.not_run(reason))
+        if outcome.status is Status.PASS:
+            return _error("not_run returned a pass, and nothing was looked at")
+        return outcome
     return _caught(check, lambda: check.run(**arguments))
 
 

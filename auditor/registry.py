@@ -190,7 +190,21 @@ def _misdeclared(cls: type[Check]) -> str:
     if not callable(cls.run):
         return f".run is {cls.run!r}, not a method"
     cls.needs()  # of a run whose parameters cannot be told it raises
-    return "" if _is_text(cls.documentation()) else ".documentation() is no text"
+    if not _is_text(cls.documentation()):
+        return ".documentation() is no text"
+    return _wrong_default(cls)
+
+
+def _wrong_default(cls: type[Check]) -> str:
+    """Say which option is by default what none could give it; nothing where all are well."""
+    with suppress(Exception, SystemExit):  # said where it is configured
+        try:
+            cls()
+        except ValidationError as error:
+            wrong = (e for e in error.errors() if e["loc"] and e["type"] != "missing")
+            for each in wrong:
+                return f": the default of {explained([each], each['loc'][:1])}"
+    return ""
 
 
 def _is_text(value: object) -> bool:
@@ -267,6 +281,8 @@ def _with_options(cls: type[Check], table: CheckTable, source: ConfigSource) -> 
     except ValidationError as error:
         errors = error.errors()
         option = errors[0]["loc"][:1]
+        if not option and not table.options:
+            raise  # its defaults fit each other ill, which nobody wrote into the file
         place = ("checks", cls.id, *option)
         if errors[0]["type"] == "extra_forbidden":
             message = f'"{option[0]}" is not an option of {cls.id}'

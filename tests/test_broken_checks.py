@@ -20,7 +20,11 @@ PlugIn = Callable[..., str]
 
 GOOD: Mapping[str, Mapping[str, int]] = {"a": {"a": 100}, "b": {"b": 100}}
 MINE = """
+from pydantic import model_validator
+
 from auditor import Check, Finding, Outcome, Status
+from auditor.check import Fraction
+from auditor.units import Duration
 
 GOOD = Outcome.of([Finding.fact("a", "errors", 0, 0, unit="images")], "fine")
 BAD = Outcome.of([Finding.rate("a", "recall", 1, 100, 0.85, 0.95)], "all is well")
@@ -86,6 +90,13 @@ def test_a_check_without_a_mistake_passes(audit: Audits, plug_in: PlugIn) -> Non
     assert found.check("mine").options == {"confidence": 0.95, "least": 1}
 
 
+def test_a_default_is_read_as_what_is_told_is(audit: Audits, plug_in: PlugIn) -> None:
+    plug_in(_mine("most: Duration = '20 ms'"), checks={"mine": "{}:Mine"})
+    found, told = audit().check("mine"), audit(checks={"mine": {"most": "30 ms"}}).check("mine")
+    assert (found.options["most"], found.defaults) == (0.02, {})
+    assert (told.options["most"], told.defaults) == (0.03, {"most": "20 ms"})
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -131,6 +142,10 @@ def test_a_check_without_a_mistake_passes(audit: Audits, plug_in: PlugIn) -> Non
             "def not_run(self, reason):\n    pass\ndef run(self, train):\n    return GOOD",
             "the check returned NoneType, not an Outcome",
         ),
+        (
+            "def not_run(self, reason):\n    return GOOD\ndef run(self, train):\n    return BAD",
+            "not_run returned a pass, and nothing was looked at",
+        ),
         ("def documentation(self):\n    return 3", "documentation() missing 1 required"),
         ("@classmethod\ndef documentation(cls):\n    return 3", "Mine.documentation() is no text"),
         ("run = 3", "Mine.run is 3, not a method"),
@@ -143,6 +158,14 @@ def test_a_check_without_a_mistake_passes(audit: Audits, plug_in: PlugIn) -> Non
             "def model_post_init(self, context):\n    raise RuntimeError('boom')",
             "RuntimeError: boom",
         ),
+        ("least: Fraction = 15", "Mine: the default of least: give at most 1, not 15"),
+        ("least: float = float('nan')", "the default of least: give a finite number, not nan"),
+        ("least: int = 'abc'", 'the default of least: give a whole number, not "abc"'),
+        (
+            "@model_validator(mode='after')\ndef fits(self):\n    raise ValueError('no fit')",
+            "Mine: ValidationError: no fit",
+        ),
+        ("confidence: float = 0.0", "confidence: give a number above 0.5 and below 1, not 0"),
         (
             "model_config = {'arbitrary_types_allowed': True}\nthing: object = object()",
             "Unable to serialize unknown type",

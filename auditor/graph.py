@@ -245,7 +245,7 @@ class Graph:
             if isinstance(crash, AuditorError):
                 raise crash
             raise InputError(f"{name} failed: {named(crash)}") from crash
-        samples: Samples = self.get(str(asked.samples))
+        samples = self._samples(asked)
         tasks = {n: task_of(n, samples, each, self.store) for n, each in observers.items()}
         for name, task in tasks.items():
             write_share(task, samples, observers[name], shard)
@@ -260,9 +260,18 @@ class Graph:
 
         if not observers:
             return {}
-        samples: Samples = self.get(str(asked.samples))
+        samples = self._samples(asked)
         engine = self.config.engine
         return observe_samples(samples, observers, self.store, self.progress, engine, shard=shard)
+
+    def _samples(self, asked: Provider) -> Samples:
+        """Return the split that an observer looks at."""
+        samples = self.get(str(asked.samples))
+        if not isinstance(samples, Samples):
+            said = f'samples="{asked.samples}" of the provider {asked.name} names no images'
+            known = "test_samples, train_samples and validation_samples"
+            raise Unavailable(f"{said}; {known} do", "error")
+        return samples
 
     def _wait(self) -> None:
         self.progress.say("another audit is gathering the same evidence; waiting for it")

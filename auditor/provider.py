@@ -136,6 +136,9 @@ class Observer(ABC):
     def prepare(self, image: Image.Image, data: bytes) -> Any:
         """Work on one decoded image and its file's bytes; called in a worker thread.
 
+        The picture of an observer from another package is its own, a copy where others look at the
+        image, too. Those of ``auditor`` share one, and leave it as it is.
+
         What it raises is that image's error, but for ``AuditorError``, which ends the observer;
         ``auditor.data.decode.Unreadable`` says that it would be so another time.
         """

@@ -426,6 +426,20 @@ class TestObservers:
             made.get("odd")
         assert refused.value.status == "error"
 
+    def test_what_holds_no_images_is_named(self, graph: Make) -> None:
+        @derive
+        def table() -> Leaf:
+            return Leaf("a")
+
+        @observe(Seen, samples="table")
+        def odd(table: Leaf) -> Observer:
+            return Watching(Calls())
+
+        said = 'samples="table" of the provider odd names no images; test_samples, train_samples'
+        with pytest.raises(Unavailable, match=said) as refused:
+            graph(table, odd).get("odd")
+        assert refused.value.status == "error"
+
     def test_what_an_observer_says_may_be_a_field(self, graph: Make, root: Path) -> None:
         @dataclass
         class Few(Watching):

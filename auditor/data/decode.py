@@ -42,6 +42,7 @@ __all__ = [
     "REDUCED_SIDE",
     "Unreadable",
     "as_loaders_show",
+    "copied",
     "file_kind",
     "full_size",
     "open_image",
@@ -149,6 +150,15 @@ def open_image(data: bytes, *, reduced: bool = False) -> Image.Image:
     except Exception as error:  # decoders meet hostile bytes with any error there is
         kind = "truncated" if "truncated" in str(error).lower() else "damaged"
         raise Unreadable(f"{kind}: {error or type(error).__name__}") from error
+
+
+def copied(image: Image.Image) -> Image.Image:
+    """Return a copy of a picture from :func:`open_image`, of which the same is known."""
+    copy = image.copy()
+    copy.format = image.format
+    if (deep := vars(image).get(_DEEP)) is not None:
+        vars(copy)[_DEEP] = deep.copy()
+    return copy
 
 
 def reduced_image(image: Image.Image, data: bytes) -> Image.Image:

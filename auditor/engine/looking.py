@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from auditor.data.decode import Unreadable, open_image
+from auditor.data.decode import Unreadable, copied, open_image
 from auditor.data.samples import Samples
 from auditor.engine.journal import NoJournal
 from auditor.engine.known import digest_of
@@ -131,7 +131,13 @@ def _opened(samples: Samples, wanted: Wanted, here: bool) -> Seen:
     seen = Seen(row, {}, {}, digest_of(data))
     for name, observer in wanted.wanting.items():
         try:
-            seen.prepared[name] = observer.prepare(picture, data)
+            shown = copied(picture) if len(wanted.wanting) > 1 and _foreign(observer) else picture
+            seen.prepared[name] = observer.prepare(shown, data)
         except (Exception, SystemExit) as crash:
             seen.crashed[name] = crash
     return seen
+
+
+def _foreign(observer: Observer) -> bool:
+    """Tell whether another package wrote it, which may work on its picture in place."""
+    return type(observer).__module__.partition(".")[0] != "auditor"

@@ -18,6 +18,7 @@ from auditor.data.decode import (
     REDUCED_SIDE,
     Unreadable,
     as_loaders_show,
+    copied,
     file_kind,
     full_size,
     open_image,
@@ -171,9 +172,15 @@ def test_pixels_that_are_all_alike_need_no_range(
 def test_a_model_is_shown_what_pillow_makes_of_a_file(values: NDArray[Any], form: str) -> None:
     data = encoded(Image.fromarray(values), form)
     expected = Image.open(io.BytesIO(data)).convert("RGB")
-    shown = as_loaders_show(open_image(data))
-    assert shown.mode == "RGB"
-    np.testing.assert_array_equal(np.asarray(shown), np.asarray(expected))
+    picture = open_image(data)
+    for each in (picture, copied(picture)):
+        shown = as_loaders_show(each)
+        assert (shown.mode, file_kind(each), each.format) == (
+            "RGB",
+            file_kind(picture),
+            picture.format,
+        )
+        np.testing.assert_array_equal(np.asarray(shown), np.asarray(expected))
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])

@@ -108,6 +108,21 @@ def test_a_crash_that_names_a_file_in_bytes_that_are_no_text_is_of_its_image(loo
     assert sorted(widths(found, "bad")) == [*range(1, 7), *range(8, 41)]
 
 
+class Shrinking(Eye):
+    """Works on its picture in place."""
+
+    def prepare(self, image: Image.Image, data: bytes) -> tuple[int, bool]:
+        image.thumbnail((8, 8))
+        return super().prepare(image, data)
+
+
+def test_what_one_does_to_its_picture_no_other_sees(look: Look) -> None:
+    found = look(first=Shrinking(), then=Eye())
+    assert widths(found, "first") == [min(width, 8) for width in range(1, 41)]
+    assert widths(found, "then") == [*range(1, 41)]
+    assert widths(look(first=Shrinking()), "first") == widths(found, "first")
+
+
 def test_poison_at_the_beginning_is_borne(look: Look) -> None:
     found = look(bad=Eye(poison(*range(1, 13))))
     assert len(errors(found, "bad")) == 12

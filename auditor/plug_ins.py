@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import reduce
 from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 from typing import Any
 
 from auditor.crashes import kept_in_folder, named
@@ -36,6 +37,8 @@ def entries(group: str) -> list[EntryPoint]:
 
 def loaded(entry: EntryPoint) -> Any:
     """Return what an entry point names; loading it may raise anything."""
+    if not _well_formed(entry):
+        raise ValueError("it is not of the form package.module:name")
     with kept_in_folder():
         return entry.load()
 
@@ -83,7 +86,7 @@ def brought_packages() -> dict[str, str]:
         entry.dist.name: entry.dist.version
         for group in (CHECKS, PROVIDERS, SOURCES)
         for entry in entries(group)
-        if entry.dist is not None and (group != SOURCES or entry.module in sys.modules)
+        if entry.dist is not None and (group != SOURCES or _module(entry))
     }
 
 
@@ -105,13 +108,21 @@ def brought_checks() -> dict[str, str]:
 def _loaded(entries: list[EntryPoint]) -> Iterator[tuple[str, EntryPoint]]:
     """Yield the ids of classes that are loaded already; what failed is not run again for it."""
     for entry in entries:
-        cls = reduce(
-            lambda part, name: getattr(part, name, None),
-            entry.attr.split(".") if entry.attr else (),
-            sys.modules.get(entry.module),
-        )
+        cls: object = _module(entry)
+        names = entry.attr.split(".") if cls and entry.attr else ()
+        cls = reduce(lambda part, name: getattr(part, name, None), names, cls)
         if isinstance(id := getattr(cls, "id", None), str):
             yield id, entry
+
+
+def _module(entry: EntryPoint) -> ModuleType | None:
+    """Return the module that an entry point names, where it is loaded."""
+    return sys.modules.get(entry.module) if _well_formed(entry) else None
+
+
+def _well_formed(entry: EntryPoint) -> bool:
+    """Tell whether its module can be asked for; of any other entry that raises."""
+    return entry.pattern.match(entry.value) is not None
 
 
 def _package(entry: EntryPoint) -> str:

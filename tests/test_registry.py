@@ -163,7 +163,7 @@ def test_the_report_says_whose_each_check_is(
 def test_a_package_of_which_nothing_took_part_is_not_named(
     audit: Callable[..., Audit], plug_in: Callable[..., str]
 ) -> None:
-    idle = plug_in("x = 1", sources={"unasked": "not_loaded"})
+    idle = plug_in("x = 1", sources={"unasked": "not_loaded", "wrong": "no module!"})
     assert idle not in audit().provenance.packages
 
 
@@ -201,6 +201,7 @@ def test_evidence_that_nothing_provides_is_an_error(
         ),
         ("def", "{}:x", "SyntaxError"),
         ("x = 1", "not_there_at_all:X", "ModuleNotFoundError"),
+        ("x = 1", "no module!", "no module!: ValueError: it is not of the form"),
     ],
 )
 @pytest.mark.parametrize("preset", ["sign-off", "pull-request"])

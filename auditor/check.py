@@ -208,9 +208,15 @@ class Finding(BaseModel):
         Without samples it is inconclusive and says how many would be needed. ``family`` is how many
         rates are tested together; it goes into that number, not into the status, which is corrected
         by ``auditor.multiplicity``.
+
+        Raises
+        ------
+        ValueError
+            For counts that are not whole, a minimum outside [0, 1], or another method.
         """
         from auditor import settling, stats
 
+        stats.require_rate(successes, n, minimum, interval)
         if n == 0:
             note = settling.NEVER
             if minimum < 1:

@@ -38,6 +38,7 @@ __all__ = [
     "p_below",
     "proportion_interval",
     "proportion_intervals",
+    "require_rate",
     "shortfall_p_values",
     "standardised_reach",
     "weighted_count_bounds",
@@ -88,8 +89,10 @@ def proportion_intervals(
     Raises
     ------
     ValueError
-        Where the confidence is not in [0.5, 1): the upper bound would lie below the lower one.
+        Where the confidence is not in [0.5, 1): the upper bound would lie below the lower one; and
+        for another method.
     """
+    _require_method(method)
     if not 0.5 <= confidence < 1:
         raise ValueError(f"a confidence of {confidence:g} is not in [0.5, 1)")
     k, n = np.asarray(successes, float), np.asarray(n, float)
@@ -241,6 +244,21 @@ def _reach_of_fewest(
     return float((total - low)[0])
 
 
+def require_rate(successes: int, n: int, minimum: float, method: str) -> None:
+    """Raise ``ValueError`` for what is no rate that can be held to a minimum, or no method."""
+    for count in (successes, n):
+        if count % 1 != 0:
+            raise ValueError(f"{count} is no whole number")
+    if not 0 <= minimum <= 1:
+        raise ValueError(f"a minimum of {minimum:g} is not in [0, 1]")
+    _require_method(method)
+
+
+def _require_method(method: str) -> None:
+    if method not in ("exact", "wilson"):
+        raise ValueError(f'"{method}" is no method; give "exact" or "wilson"')
+
+
 def binomial_cdf(
     k: NDArray[np.integer], n: NDArray[np.integer], p: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -279,6 +297,7 @@ def shortfall_p_values(
     >>> shortfall_p_values(np.array([10, 18]), np.array([20, 20]), 0.85).round(4).tolist()
     [0.0002, 0.8244]
     """
+    _require_method(method)
     k, n = np.asarray(successes), np.asarray(n)
     limits = np.broadcast_to(np.asarray(limit, float), n.shape)
     if method == "exact":

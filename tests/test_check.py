@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any, Optional
 
 import pytest
@@ -100,6 +101,25 @@ def test_the_whole_interval_decides(a: float, b: float, limit: float) -> None:
     assert (up is Status.FAIL) == (high < limit)
     assert (down is Status.PASS) == (high <= limit)
     assert (down is Status.FAIL) == (low > limit)
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"interval": "wald"}, '"wald" is no method; give "exact" or "wilson"'),
+        ({"successes": 7.5}, "7.5 is no whole number"),
+        ({"successes": float("nan")}, "nan is no whole number"),
+        ({"n": 9.5}, "9.5 is no whole number"),
+        ({"n": 0, "successes": 0, "interval": "wald"}, '"wald" is no method'),
+        ({"minimum": 85}, "a minimum of 85 is not in [0, 1]"),
+        ({"minimum": -0.1}, "a minimum of -0.1 is not in [0, 1]"),
+        ({"minimum": float("nan")}, "a minimum of nan is not in [0, 1]"),
+    ],
+)
+def test_what_is_no_rate_is_refused(told: dict[str, Any], said: str) -> None:
+    rate = {"successes": 8, "n": 10, "minimum": 0.85, "confidence": 0.95}
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Finding.rate("dog", "recall", **{**rate, **told})
 
 
 def test_a_rate_on_nothing_is_inconclusive() -> None:

@@ -52,7 +52,8 @@ def audit(config: str | Path | None = None, **overrides: Any) -> Audit:
     Parameters
     ----------
     config
-        Path of an ``auditor.toml``; None where the overrides are enough alone.
+        Path of an ``auditor.toml``, or of a folder with one; None where the overrides are enough
+        alone.
     **overrides
         Tables as in ``auditor.toml``, laid over the file.
 

@@ -279,6 +279,19 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         load_config(tmp_path / "auditor.toml")
 
 
+def test_a_folder_stands_for_the_file_in_it(write: Write, tmp_path: Path) -> None:
+    path = write("auditor.toml", "[candidate]\nphi = 1\n")
+    assert load_config(tmp_path)[1].path == path
+    (tmp_path / "other").mkdir()
+    with pytest.raises(InputError, match=r"other/auditor\.toml does not exist"):
+        load_config(tmp_path / "other")
+
+
+def test_a_name_that_no_file_can_have() -> None:
+    with pytest.raises(InputError, match=r"'a\\x00b' is no path"):
+        load_config(Path("a\0b"))
+
+
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     (tmp_path / "auditor.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"auditor\.toml: (is not UTF-8 text|cannot be read)"):

@@ -198,8 +198,6 @@ def file_to_use(named: Path | None, *, enough: bool) -> Path | None:
         Whether the flags say all that is needed: then a file that merely lies here is left out.
     """
     found = Path(CONFIG_NAME)
-    if named is not None and named.is_dir():
-        return named / CONFIG_NAME
     if named is not None or not found.is_file():
         return named
     if enough:

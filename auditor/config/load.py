@@ -19,6 +19,9 @@ from auditor.table import Table
 __all__ = ["FLAGS", "load_config"]
 
 
+_FILE = "auditor.toml"
+
+
 def load_config(
     path: Path | None, overrides: Mapping[str, Any] | None = None
 ) -> tuple[Config, ConfigSource]:
@@ -27,7 +30,8 @@ def load_config(
     Parameters
     ----------
     path
-        The file; None where the overrides are enough alone. Paths in it are relative to it.
+        The file, or a folder with one; None where the overrides are enough alone. Paths in it are
+        relative to it.
     overrides
         Nested tables as in the file. Paths in them are relative to the working directory.
 
@@ -36,6 +40,8 @@ def load_config(
     InputError
         With the file, the line and the next step.
     """
+    if path is not None and path.is_dir():
+        path /= _FILE
     source = ConfigSource() if path is None else ConfigSource(_read(path), path)
     content = _absolute(source)
     told = {n: v for n, v in (overrides or {}).items() if not _should_be_table(n, content)}
@@ -54,6 +60,8 @@ def _read(path: Path) -> str:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text: {error}") from None
+    except ValueError:
+        raise InputError(f"{str(path)!r} is no path: it holds a NUL") from None
 
 
 def _absolute(source: ConfigSource) -> dict[str, Any]:

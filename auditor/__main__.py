@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import traceback
 from contextlib import suppress
@@ -31,7 +32,13 @@ def main() -> int:
                 file=sys.stderr,
             )
         return _NO_VERDICT
-    return command_line()
+    process = os.getpid()
+    status = command_line()
+    if os.getpid() != process:  # nobody goes on after a child
+        from auditor.cli.survival import leave
+
+        leave(status)
+    return status
 
 
 if __name__ == "__main__":

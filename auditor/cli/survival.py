@@ -24,7 +24,7 @@ from typing import NoReturn
 
 from auditor.terminal import say
 
-__all__ = ["surviving"]
+__all__ = ["leave", "surviving"]
 
 _CRASHES = {
     signal.Signals[name]
@@ -55,7 +55,7 @@ def surviving(work: Callable[[], int]) -> int:
             status = work()
             _flush()
             returned[0] = status + 1
-            _leave(status)
+            return status
         ended = _wait(child)
         if returned[0]:  # it has printed all there is; what it met on its way out is nothing to it
             os._exit(returned[0] - 1)
@@ -86,11 +86,11 @@ def _fork() -> int | None:
         return None
 
 
-def _leave(status: int) -> NoReturn:
-    """End a child as multiprocessing does: what asked to be called at the end is, and no more.
+def leave(status: int) -> NoReturn:
+    """End a child of ``surviving`` as multiprocessing does: what is to be called at the end is.
 
-    To take apart all that was imported, and CUDA, takes a second or two. What a module of the user
-    has written and not closed would then be written, and is here.
+    No more than that, for to take apart all that was imported, and CUDA, takes a second or two.
+    What a module of the user has written and not closed would then be written, and is here.
     """
     try:
         threading._shutdown()  # type: ignore[attr-defined]  # waits for threads

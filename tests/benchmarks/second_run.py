@@ -72,7 +72,7 @@ def modules(config: Path) -> list[str]:
     heavy = ("torch", "timm", "sklearn", "statsmodels", "scipy.stats", "pandas", "matplotlib")
     code = (
         "import sys\nfrom auditor.cli import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "main(sys.argv[1:])\n"
         f"print(*(name for name in {heavy} if name in sys.modules), file=sys.stderr)"
     )
     done = subprocess.run(

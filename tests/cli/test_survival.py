@@ -177,7 +177,7 @@ def test_who_ends_the_process_after_the_verdict_does_not_change_it() -> None:
 def test_what_asked_to_be_called_at_the_end_is_called_and_nothing_is_taken_apart() -> None:
     code = """
         import atexit, sys, threading, time
-        from auditor.cli.survival import surviving
+        from auditor.cli.survival import leave, surviving
 
         class Kept:
             def __del__(self):
@@ -194,17 +194,43 @@ def test_what_asked_to_be_called_at_the_end_is_called_and_nothing_is_taken_apart
             threading.Thread(target=late).start()
             return 1
 
-        sys.exit(surviving(work))
+        leave(surviving(work))
     """
     done = subprocess.run(python(code), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout == "a thread has ended\ncalled\n"
 
 
+def test_a_script_goes_on_after_it_and_a_command_does_not(here: Path) -> None:
+    script = """
+        import sys
+        from auditor.cli.survival import surviving
+        print("returned", surviving(lambda: 3))
+    """
+    done = subprocess.run(python(script), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "returned 3\n")
+    command = """
+        import atexit, sys
+        from auditor.__main__ import main
+
+        class Kept:
+            def __del__(self):
+                print("taken apart")
+
+        kept = Kept()
+        atexit.register(print, "called")
+        sys.exit(main())
+    """
+    words = [*python(command), "gather", "--test", "nowhere", "--model", "resnet18"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "called\n")
+    assert "nowhere" in done.stderr
+
+
 def test_what_was_written_and_not_closed_is_written_at_the_end(here: Path) -> None:
     code = """
         import ctypes, sys
-        from auditor.cli.survival import surviving
+        from auditor.cli.survival import leave, surviving
 
         log, raw = open("log.txt", "w"), open("log.bin", "wb")
 
@@ -214,7 +240,7 @@ def test_what_was_written_and_not_closed_is_written_at_the_end(here: Path) -> No
             ctypes.CDLL(None).printf(b"said in C\\n")
             return 1
 
-        sys.exit(surviving(work))
+        leave(surviving(work))
     """
     done = subprocess.run(python(code), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (1, "said in C\n", "")

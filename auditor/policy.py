@@ -24,7 +24,6 @@ __all__ = [
     "decide_verdict",
     "describe_policy",
     "hold_to_level",
-    "removed",
     "shown_status",
 ]
 
@@ -179,15 +178,10 @@ def _advising(results: Sequence[CheckResult]) -> str:
     return text
 
 
-def removed(results: Sequence[CheckResult]) -> list[CheckResult]:
-    """Return the checks that would block if the configuration did not say otherwise."""
-    return [r for r in results if r.own_level == "block" and r.level != "block"]
-
-
 def _removed(results: Sequence[CheckResult]) -> str:
-    gone, text = removed(results), ""
+    text = ""
     for level, said in (("off", "switched off"), ("advise", "only advising")):
-        if ids := [r.id for r in gone if r.level == level]:
+        if ids := [r.id for r in results if r.usually_blocks and r.level == level]:
             text += f"; {said} here: {', '.join(ids)}"
     return text
 

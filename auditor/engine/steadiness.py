@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.engine.memory import out_of_memory, release, too_small
@@ -87,10 +88,8 @@ def require_steady(
     for some, size in tries:
         try:
             with torch.inference_mode(), reproducible():
-                found = [_seen(model, some, name, batches, size, keeps)]
-                if not _alike(found[0].first, found[0].other, images.dtype):
-                    more = (_seen(model, some, name, batches, size, keeps) for _ in range(_REPEATS))
-                    found += more
+                look = partial(_seen, model, some, name, batches, size, keeps)
+                found = _looks(look, images.dtype)
         except InputError:
             raise
         except Exception as error:  # foreign code
@@ -101,6 +100,13 @@ def require_steady(
         release(images.device)  # here, for the error's traceback held what the pass had allocated
     if ran_out:  # anything else fails again in the pass, which says on which images
         raise _unseen(few, name, said, batches)
+
+
+def _looks(look: Callable[[], _Seen], dtype: torch.dtype) -> list[_Seen]:
+    """Look once, and again where the company mattered: what is random may look so, too."""
+    seen = look()
+    alike = _alike(seen.first, seen.other, dtype)
+    return [seen, *(look() for _ in range(0 if alike else _REPEATS))]
 
 
 def _unseen(images: torch.Tensor, name: str, said: str, batches: bool) -> InputError:

@@ -74,7 +74,7 @@ class Baseline:
             return self
         rows, theirs = max(named_alike(before.images, test.images), key=lambda each: len(each[0]))
         few = max(min(len(before), len(test)) / 2, 1)
-        if len(rows) < few or not _labelled_alike(before, test, rows, theirs):
+        if len(rows) < few or not _labels_agree(before, test, rows, theirs):
             return self
         at = zip(rows.tolist(), theirs.tolist(), strict=True)
         named = {before.images[row]: test.images[other] for row, other in at}
@@ -95,7 +95,7 @@ class Baseline:
         )
 
 
-def _labelled_alike(before: Predictions, test: Predictions, rows: Counts, theirs: Counts) -> bool:
+def _labels_agree(before: Predictions, test: Predictions, rows: Counts, theirs: Counts) -> bool:
     """Tell whether labels agree in half of what names that mean nothing would not."""
     place = {name: i for i, name in enumerate(test.classes)}
     mine = np.array([place.get(name, -1) for name in before.classes], np.int64)[before.label[rows]]

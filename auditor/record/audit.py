@@ -167,6 +167,11 @@ class CheckResult(Record):
     leak_free: LeakFree | None = None
     """What the check says without the overlapping test images; None where there are none."""
 
+    @property
+    def usually_blocks(self) -> bool:
+        """Whether it would block if the configuration did not say otherwise."""
+        return self.own_level == "block" and self.level != "block"
+
 
 class Provenance(Record):
     """All that is needed to repeat the audit."""

@@ -11,7 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from auditor import naming, wording
-from auditor.policy import removed, shown_status
+from auditor.policy import shown_status
 from auditor.record import Audit
 from auditor.render import docs, glyph, standing
 from auditor.render.pictures import pictures, thumbnail
@@ -152,7 +152,6 @@ _GLOBALS: dict[str, object] = {
     "not_waived": standing.not_waived,
     "outcome": standing.outcome,
     "quantity": wording.quantity,
-    "removed": removed,
     "shown_status": shown_status,
     "tally": standing.tally,
     "unreadable": standing.unreadable,

@@ -159,6 +159,12 @@ class Observer(ABC):
         del images
         return {}
 
+    def end(self) -> None:  # noqa: B027 - most hold nothing
+        """Let go of what runs elsewhere for it: called once a pass is over, however it ended.
+
+        Afterwards nothing is shown to it any more; ``about`` still says what it said.
+        """
+
     def accepts(self, about: Mapping[str, Any]) -> bool:
         """Tell whether rows that were made earlier, as described, are as good as new ones."""
         return bool(about == json.loads(json.dumps(self.about())))

@@ -9,6 +9,7 @@ and a pass that was interrupted, divided among machines, or went through at once
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,7 +82,25 @@ def observe_samples(
     NotWritten
         What was seen cannot be stored; the parts that were are kept.
     """
-    engine = engine or EngineTable()
+    with ExitStack() as at_the_end:
+        for each in observers.values():
+            at_the_end.callback(_let_go, each.observer)
+        return _observed(samples, observers, store, progress, engine or EngineTable(), shard)
+
+
+def _let_go(observer: Observer) -> None:
+    with suppress(Exception, SystemExit):  # foreign code; all that it saw is stored
+        observer.end()
+
+
+def _observed(
+    samples: Samples,
+    observers: Mapping[str, Observing],
+    store: Store,
+    progress: Progress,
+    engine: EngineTable,
+    shard: Shard | None,
+) -> dict[str, BaseException]:
     failed, poison = try_out(samples, _trying(observers, store, shard), progress)
     digests = None if shard else Digests(samples, progress)
     able = [name for name in observers if name not in failed]

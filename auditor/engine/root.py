@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 
 from auditor.engine.probing import environment
+from auditor.engine.shared_memory import SharedMemory, has_shared_memory
 
 __all__ = ["SHARED", "Root", "foresee", "foreseen", "none_left_waiting", "worth_it"]
 
@@ -38,7 +39,7 @@ class Root:
     count
         How many workers.
     memory
-        The memory that they map, by its file's number; memory of its own where None.
+        What they put arrays into; memory of its own where None.
 
     Raises
     ------
@@ -46,9 +47,12 @@ class Root:
         No process, file or memory can be had.
     """
 
-    def __init__(self, count: int, memory: int | None = None) -> None:
+    def __init__(self, count: int, memory: SharedMemory | None = None) -> None:
         with ExitStack() as on_failure:
-            self.count, self.memory = count, _memory(on_failure) if memory is None else memory
+            if memory is None:
+                memory = SharedMemory(SHARED)
+                on_failure.callback(memory.close)
+            self.count, self.memory = count, memory
             pairs = [socket.socketpair() for _ in range(count)]
             self._told = os.fdopen(os.memfd_create("auditor-observers"), "wb")
             on_failure.callback(self._told.close)
@@ -64,7 +68,7 @@ class Root:
         """To each worker."""
 
     def _started(self, ends: list[int]) -> subprocess.Popen[bytes]:
-        inherited = (self.memory, self._told.fileno(), *ends)
+        inherited = (self.memory.file, self._told.fileno(), *ends)
         return subprocess.Popen(
             [sys.executable, "-P", "-c", _START, *map(str, inherited)],
             stdin=subprocess.PIPE,
@@ -95,19 +99,14 @@ class Root:
         self.process.stdin.close()  # for which it waits
 
 
-def _memory(on_failure: ExitStack) -> int:
-    memory = os.memfd_create("auditor-prepared")
-    on_failure.callback(os.close, memory)
-    os.ftruncate(memory, SHARED)
-    return memory
-
-
 _waiting: list[Root] = []
 """What was started ahead of a pass: one, or none."""
 
 
-def foresee(images: int, count: int) -> None:
+def foresee(images: int, count: int) -> SharedMemory | None:
     """Start what forks the workers of the next pass, if that will have any.
+
+    Returns what they will put arrays into.
 
     Parameters
     ----------
@@ -119,6 +118,7 @@ def foresee(images: int, count: int) -> None:
     if not _waiting and worth_it(images, count):
         with suppress(OSError):  # threads will do it all, or what is needed is there by then
             _waiting.append(Root(count))
+    return _waiting[0].memory if _waiting else None
 
 
 def foreseen(count: int) -> Root | None:
@@ -137,9 +137,9 @@ def none_left_waiting() -> Iterator[None]:
         while _waiting:
             root = _waiting.pop()
             root.end()
-            os.close(root.memory)
+            root.memory.close()
 
 
 def worth_it(images: int, count: int) -> bool:
     """Tell whether processes are had here, and gain more than their start costs."""
-    return count >= _FROM_CORES and images >= _FROM_IMAGES and hasattr(os, "memfd_create")
+    return count >= _FROM_CORES and images >= _FROM_IMAGES and has_shared_memory()

@@ -8,29 +8,28 @@ go through memory that both have mapped; the rest through the socket.
 from __future__ import annotations
 
 import gc
-import mmap
 import os
 import pickle
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from io import BytesIO
 from multiprocessing.connection import Connection
 from select import select
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from auditor.data.samples import Samples
 from auditor.engine.journal import NoJournal
 from auditor.engine.looking import Seen, Wanted, look
+from auditor.engine.packing import Packed, pack, unpack
+from auditor.engine.shared_memory import mapped
 from auditor.engine.stumbles import portable
 from auditor.engine.threads import wait_passively
 from auditor.provider import Observer
 
-__all__ = ["Order", "Reply", "main", "unpacked"]
+__all__ = ["Order", "main", "unpacked"]
 
-_SMALL = 1 << 12
-"""Bytes below which an array travels with the rest."""
-_ALIGNED = 64
+_LOST = Packed(None, ())
+"""Where what came of it cannot be sent."""
 
 
 class Order(NamedTuple):
@@ -47,28 +46,16 @@ class Order(NamedTuple):
     """Bytes of the mapped memory that the arrays may take, and where they begin."""
 
 
-class Reply(NamedTuple):
-    """What came of it."""
-
-    pickled: bytes | None
-    """None where it is in the mapped memory, the last of what is there."""
-    places: Sequence[tuple[int, int]]
-    """Begin and end of each array in the mapped memory; nothing where what came of it cannot be
-    sent."""
-
-
-def unpacked(reply: Reply, room: memoryview) -> list[Seen] | BaseException | None:
+def unpacked(reply: Packed, room: memoryview) -> list[Seen] | BaseException | None:
     """Return what a worker saw, or what it raised; None where it does not survive the way.
 
     Arrays stay in the mapped memory.
     """
-    buffers = [room[start:end] for start, end in reply.places]
-    if reply.pickled is None and not buffers:
+    if reply == _LOST:
         return None
-    pickled = buffers.pop() if reply.pickled is None else reply.pickled
     seen: list[Seen] | BaseException | None = None
     with suppress(Exception):  # foreign observers may prepare anything
-        seen = pickle.loads(pickled, buffers=buffers)  # our own
+        seen = unpack(reply, room)
     return seen
 
 
@@ -107,8 +94,7 @@ def main() -> None:
 def _serve(end: int, memory: int, samples: Samples, observers: Mapping[str, Observer]) -> None:
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(1)
-    with Connection(end) as line, mmap.mmap(memory, 0) as shared:
-        room = memoryview(shared)
+    with Connection(end) as line, mapped(memory) as room:
         line.send(None)  # it is ready
         while True:
             try:
@@ -136,40 +122,8 @@ def _portable(seen: Seen) -> Seen:
     return seen._replace(crashed={name: portable(crash) for name, crash in seen.crashed.items()})
 
 
-def _sent(seen: list[Seen] | BaseException, room: memoryview) -> Reply:
+def _sent(seen: list[Seen] | BaseException, room: memoryview) -> Packed:
     try:
-        return _packed(seen, room)
+        return pack(seen, room)
     except Exception:  # what a foreign observer prepared cannot be pickled
-        return Reply(None, ())
-
-
-def _packed(seen: list[Seen] | BaseException, room: memoryview) -> Reply:
-    places = list[tuple[int, int]]()
-
-    def fits(raw: memoryview) -> bool:
-        used = -(-places[-1][1] // _ALIGNED) * _ALIGNED if places else 0
-        end = used + raw.nbytes
-        if end > len(room):
-            return False
-        room[used:end] = raw
-        places.append((used, end))
-        return True
-
-    def stays(buffer: pickle.PickleBuffer) -> bool:
-        raw = buffer.raw()
-        return raw.nbytes < _SMALL or not fits(raw)
-
-    stream = BytesIO()
-    _Pickler(stream, protocol=5, buffer_callback=stays).dump(seen)
-    # A socket holds a few of these at most, and who asked may be busy for seconds.
-    return Reply(None if fits(stream.getbuffer()) else stream.getvalue(), places)
-
-
-class _Pickler(pickle.Pickler):
-    """Pickles tensors as arrays, which can be left where they are."""
-
-    def reducer_override(self, obj: Any) -> Any:
-        torch = sys.modules.get("torch")
-        if torch is None or type(obj) is not torch.Tensor or obj.dtype == torch.bfloat16:
-            return NotImplemented
-        return torch.from_numpy, (obj.detach().contiguous().numpy(),)
+        return _LOST

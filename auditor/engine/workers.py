@@ -5,8 +5,6 @@ On 16 cores of an H200's host, threads prepared 813 JPEGs a second, worker proce
 
 from __future__ import annotations
 
-import mmap
-import os
 import pickle
 import weakref
 from collections import deque
@@ -22,9 +20,11 @@ import numpy as np
 from auditor.data.samples import Samples
 from auditor.engine.journal import NoJournal
 from auditor.engine.looking import Seen, Threads, Wanted
+from auditor.engine.packing import Packed
 from auditor.engine.probing import deadly
 from auditor.engine.root import SHARED, Root, foreseen, worth_it
-from auditor.engine.worker import Order, Reply, unpacked
+from auditor.engine.shared_memory import SharedMemory
+from auditor.engine.worker import Order, unpacked
 from auditor.provider import Observer
 
 __all__ = ["Processes", "lookers"]
@@ -134,7 +134,7 @@ class Processes:
         self._workers: list[_Worker] = []
         self._root: Root | None = None
         self._foreseen = False
-        self._memory: int | None = None
+        self._memory: SharedMemory | None = None
         self._free = list(range(_ROOMS))
 
     def __enter__(self) -> Self:
@@ -145,7 +145,6 @@ class Processes:
             root = loading or Root(self._count)
             self._foreseen = loading is not None
             self._root, self._memory = root, root.memory
-            self._mapped = memoryview(mmap.mmap(self._memory, 0))
             self._tell(root)
         return self
 
@@ -153,7 +152,7 @@ class Processes:
         """Let them go."""
         self._dismiss(deque())
         if self._memory is not None:
-            os.close(self._memory)
+            self._memory.close()
         self._threads.__exit__(*raised)
 
     def _tell(self, root: Root) -> None:
@@ -211,11 +210,12 @@ class Processes:
 
     def _room(self) -> tuple[int, memoryview]:
         """Return where arrays may be put; the place is free again when none of them is left."""
+        assert self._memory is not None
         if not self._free:
-            return 0, self._mapped[:0]
+            return 0, self._memory.bytes[:0]
         number = self._free.pop()
         place = number * _ROOM
-        array = np.frombuffer(self._mapped[place : place + _ROOM], np.uint8)
+        array = np.frombuffer(self._memory.bytes[place : place + _ROOM], np.uint8)
         weakref.finalize(array, self._free.append, number)
         return place, memoryview(array)  # type: ignore[arg-type]  # arrays are buffers
 
@@ -231,10 +231,10 @@ class Processes:
                 self._bury(worker, todo)
                 continue
             if worker.ready:
-                self._accept(worker, Reply(*reply), todo)
+                self._accept(worker, Packed(*reply), todo)
             worker.ready = True
 
-    def _accept(self, worker: _Worker, reply: Reply, todo: deque[_Chunk]) -> None:
+    def _accept(self, worker: _Worker, reply: Packed, todo: deque[_Chunk]) -> None:
         """Take what a worker saw; threads go on where that comes through no socket."""
         seen = unpacked(reply, worker.chunks[0][1])
         if seen is None:

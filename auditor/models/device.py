@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = [
     "choose_device",
     "choose_devices",
+    "counted",
     "describe_device",
-    "describe_devices",
     "is_there",
     "processor_name",
     "usable",
@@ -74,14 +74,15 @@ def choose_devices(wanted: str) -> tuple[torch.device, ...]:
     if wanted not in ("auto", "cuda") or first.type != "cuda":
         return (first,)
     every = [torch.device(name) for name in _present() if name.startswith("cuda")]
+    if len(every) == 1:  # to ask for its name would start it
+        return tuple(every)
     name = torch.cuda.get_device_name
     return tuple(device for device in every if name(device) == name(every[0]))
 
 
-def describe_devices(devices: Sequence[torch.device]) -> str:
-    """Return the names of devices, for people; equal ones are counted."""
-    counts = Counter(describe_device(device) for device in devices)
-    return ", ".join(f"{n} × {name}" if n > 1 else name for name, n in counts.items())
+def counted(names: Iterable[str]) -> str:
+    """Return the names of devices in one line; equal ones are counted."""
+    return ", ".join(f"{n} × {name}" if n > 1 else name for name, n in Counter(names).items())
 
 
 def describe_device(device: torch.device) -> str:

@@ -44,8 +44,8 @@ from auditor.data.decode import open_image
 from auditor.data.samples import Samples
 from auditor.data.sources import read_samples
 from auditor.engine import decoding as engine_decoding
-from auditor.engine import inference as engine_inference
 from auditor.engine import jpegs
+from auditor.engine import running as engine_running
 from auditor.engine.candidate import Candidate
 from auditor.engine.collecting import Collector
 from auditor.engine.decoding import Decoder
@@ -403,7 +403,7 @@ class Marks:
 WATCHED = (
     (Processes, "_hand_out", "a worker was ready"),
     (Inference, "rows", "the first batch was prepared"),
-    (engine_inference, "require_steady", "the model was run to see that it is steady"),
+    (engine_running, "require_steady", "the model was run to see that it is steady"),
     (Inference, "_columns", "the first results were here"),
     (Collector, "finish", "the last image was prepared"),
     (Store, "save_stream", "all were saved in one file"),
@@ -493,7 +493,7 @@ def decoding(setting: Setting) -> None:
     preprocessing = inference.candidate.loaded.preprocessing
     steps = preprocessing.on_tensors()
     assert steps is not None
-    decoder = Decoder(DEVICE, steps, inference._decoded)
+    decoder = Decoder(DEVICE, steps, inference._preparation.decoded)
     print(f"\n## Decoding on the device, {len(sent):,} JPEGs, batches of 512\n")
     batch = [sent[i % len(sent)] for i in range(512)]
     sources = [torch.from_numpy(each.file.copy()) for each in batch[:128]]
@@ -510,7 +510,7 @@ def decoding(setting: Setting) -> None:
     for name, work in works.items():
         print(f"{name}: {rate(work):,.0f} img/s", flush=True)
     there = torch.cat([decoder.batch(sent[i : i + 64]) for i in range(0, len(sent), 64)])
-    usual = torch.stack([inference._decoded(each) for each in sent])
+    usual = torch.stack([inference._preparation.decoded(each) for each in sent])
     away = (there.cpu().int() - usual.int()).abs()
     print(
         f"grey levels away: {float(away.float().mean()):.2f} in the mean, {int(away.max())} at most"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -54,13 +54,31 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
     return pictures(tmp_path_factory.mktemp("cuda"), 1200, [(128, 112)])
 
 
-def inference(samples: Samples, **engine: Any) -> Inference:
-    torch.manual_seed(0)  # the same random weights each time
-    devices = engine.pop("devices", None)
-    table = CandidateTable(module=f"timm.models:{MODEL}", input_size=SIDE)
-    candidate = Candidate(table, EngineTable(**engine), ClassList(CLASSES, "given"), None)
-    _calibrate(candidate.loaded.model)
-    return Inference(candidate, samples, devices=devices)
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the same weights for whoever loads them: another process does, too."""
+    import timm
+
+    torch.manual_seed(0)
+    model = timm.create_model(MODEL)
+    _calibrate(model)
+    path = tmp_path_factory.mktemp("weights") / "weights.pth"
+    torch.save(model.state_dict(), path)
+    return path
+
+
+Make = Callable[..., Inference]
+
+
+@pytest.fixture(scope="module")
+def inference(checkpoint: Path) -> Make:
+    def inference(samples: Samples, **engine: Any) -> Inference:
+        devices = engine.pop("devices", None)
+        table = CandidateTable(model=MODEL, checkpoint=checkpoint, input_size=SIDE)
+        candidate = Candidate(table, EngineTable(**engine), ClassList(CLASSES, "given"), None)
+        return Inference(candidate, samples, devices=devices)
+
+    return inference
 
 
 def _calibrate(model: torch.nn.Module) -> None:
@@ -98,7 +116,7 @@ def logits(table: pa.Table) -> np.ndarray[Any, Any]:
 
 
 @pytest.fixture(scope="module")
-def on_cpu(samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+def on_cpu(inference: Make, samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     made = inference(samples, device="cpu", backend="torch")
     return gathered(made, samples, tmp_path_factory.mktemp("cpu"))
 
@@ -107,7 +125,7 @@ def on_cpu(samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> pa.Tab
     ("dtype", "off"), [("float32", 1e-3), ("float16", 0.02), ("bfloat16", 0.2)]
 )
 def test_it_says_what_the_cpu_says(
-    samples: Samples, on_cpu: pa.Table, tmp_path: Path, dtype: str, off: float
+    inference: Make, samples: Samples, on_cpu: pa.Table, tmp_path: Path, dtype: str, off: float
 ) -> None:
     made = inference(samples, device="cuda", dtype=dtype)
     found = gathered(made, samples, tmp_path)
@@ -118,7 +136,9 @@ def test_it_says_what_the_cpu_says(
     assert about["batch_size"] == 512
 
 
-def test_the_model_sees_batches_of_one_size_alone(samples: Samples, tmp_path: Path) -> None:
+def test_the_model_sees_batches_of_one_size_alone(
+    inference: Make, samples: Samples, tmp_path: Path
+) -> None:
     """Each further one would be planned for anew; what is tried out first, too."""
     made, sizes = inference(samples, device="cuda", backend="torch"), set[int]()
     assert made.batch_size == 512
@@ -130,14 +150,16 @@ def test_the_model_sees_batches_of_one_size_alone(samples: Samples, tmp_path: Pa
     assert sizes == {512}
 
 
-def test_two_replicas_say_what_one_says(samples: Samples, tmp_path: Path) -> None:
+def test_two_replicas_say_what_one_says(inference: Make, samples: Samples, tmp_path: Path) -> None:
     device = torch.device("cuda:0")
     one = gathered(inference(samples, devices=(device,)), samples, tmp_path / "one")
     two = gathered(inference(samples, devices=(device, device)), samples, tmp_path / "two")
     assert two.equals(one)
 
 
-def test_a_pass_is_repeated_to_the_last_bit(samples: Samples, tmp_path: Path) -> None:
+def test_a_pass_is_repeated_to_the_last_bit(
+    inference: Make, samples: Samples, tmp_path: Path
+) -> None:
     tables = [
         gathered(inference(samples, dtype="float16"), samples, tmp_path / name) for name in "ab"
     ]
@@ -145,7 +167,7 @@ def test_a_pass_is_repeated_to_the_last_bit(samples: Samples, tmp_path: Path) ->
 
 
 def test_where_memory_runs_out_batches_are_halved(
-    samples: Samples, on_cpu: pa.Table, tmp_path: Path
+    inference: Make, samples: Samples, on_cpu: pa.Table, tmp_path: Path
 ) -> None:
     made = inference(samples, batch_size=512)
     torch.cuda.empty_cache()
@@ -160,7 +182,7 @@ def test_where_memory_runs_out_batches_are_halved(
     assert change(found, on_cpu) < 1e-3
 
 
-def test_the_largest_batch_is_smaller_where_memory_is(samples: Samples) -> None:
+def test_the_largest_batch_is_smaller_where_memory_is(inference: Make, samples: Samples) -> None:
     made = inference(samples)
     torch.cuda.empty_cache()
     whole = torch.cuda.get_device_properties(0).total_memory
@@ -174,7 +196,7 @@ def test_the_largest_batch_is_smaller_where_memory_is(samples: Samples) -> None:
 
 @pytest.mark.parametrize(("dtype", "off"), [("float32", 1e-3), ("float16", 0.04)])
 def test_compiled_it_says_the_same(
-    samples: Samples, on_cpu: pa.Table, tmp_path: Path, dtype: str, off: float
+    inference: Make, samples: Samples, on_cpu: pa.Table, tmp_path: Path, dtype: str, off: float
 ) -> None:
     made = inference(samples, dtype=dtype, backend="inductor", batch_size=256)
     found = gathered(made, samples, tmp_path)
@@ -245,7 +267,9 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Samples:
     return pictures(tmp_path_factory.mktemp("photographs"), 700, sizes, subsampling=0)
 
 
-def test_files_are_decoded_there_from_end_to_end(photographs: Samples, tmp_path: Path) -> None:
+def test_files_are_decoded_there_from_end_to_end(
+    inference: Make, photographs: Samples, tmp_path: Path
+) -> None:
     device = torch.device("cuda:0")
     fast = gathered(inference(photographs, devices=(device,)), photographs, tmp_path / "fast")
     one, again, two = (
@@ -282,6 +306,6 @@ def test_float32_is_not_tf32(precision: str) -> None:
         assert float((one - other).abs().max() / other.abs().max()) < 1e-5
 
 
-def test_a_cuda_device_that_is_not_there_is_named(samples: Samples) -> None:
+def test_a_cuda_device_that_is_not_there_is_named(inference: Make, samples: Samples) -> None:
     with pytest.raises(InputError, match=r'no device "cuda:77" here; there is cuda:0'):
         inference(samples, device="cuda:77")

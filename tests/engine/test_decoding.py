@@ -32,6 +32,8 @@ from auditor.engine.decoding import Decoder
 from auditor.engine.inference import Inference
 from auditor.engine.jpegs import Jpeg, jpeg
 from auditor.engine.observation import Observing, observe_samples
+from auditor.engine.replica import Replica
+from auditor.engine.running import Running
 from auditor.errors import InputError
 from auditor.models.preprocessing import Preprocessing
 from auditor.models.tensor_transform import OnTensors
@@ -118,6 +120,12 @@ def candidate(module: Callable[..., str]) -> Callable[..., Candidate]:
         return Candidate(table, engine, ClassList(CLASSES, "given"), None)
 
     return candidate
+
+
+def replica(made: Inference) -> Replica:
+    runs = made._runs
+    assert isinstance(runs, Running)
+    return runs.replica
 
 
 def gathered(made: Inference, samples: Samples, folder: Path, workers: int = 2) -> pa.Table:
@@ -322,7 +330,7 @@ def test_a_batch_that_fails_ends_the_pass_and_says_where(
     expected = gathered(Inference(candidate(), samples), samples, tmp_path / "undisturbed")
     broken, store = Inference(candidate(), samples), Store(tmp_path / "resumed")
     broken.batch_size = 2
-    made, bad = broken._replicas[0].decoder, samples.read("a/colour.jpg")
+    made, bad = replica(broken).decoder, samples.read("a/colour.jpg")
     assert made is not None
     made._decode = failing(made, bad, "nvjpegDecode failed: 6")
     failed = observe_samples(samples, {"test": Observing("key", broken)}, store, Progress())
@@ -401,7 +409,7 @@ class Beside:
     """Decodes only where the model is given few images at once: it leaves no room for more."""
 
     def __init__(self, made: Inference, most: int, error: Exception) -> None:
-        self.replica, self.most, self.error = made._replicas[0], most, error
+        self.replica, self.most, self.error = replica(made), most, error
         assert self.replica.decoder is not None
         self.real = self.replica.decoder._decode
         self.replica.decoder._decode = self
@@ -462,8 +470,9 @@ def test_what_a_decoder_held_is_free_before_another_tries(
                 time.sleep(0.01)
         tries.append(not held)
 
-    assert full._replicas[0].decoder is not None
-    full._replicas[0].decoder._decode = held_while_it_fails
+    decoder = replica(full).decoder
+    assert decoder is not None
+    decoder._decode = held_while_it_fails
     monkeypatch.setattr(waiting, "release", released)
     gathered(full, samples, tmp_path / "full", workers=1)
     assert tries

@@ -1,4 +1,4 @@
-"""What is kept of a model's outputs: on one device or several, in halves or whole."""
+"""What is kept of a model's outputs, in halves or whole."""
 
 from __future__ import annotations
 
@@ -212,17 +212,6 @@ def test_of_equals_the_first_class_is_first(candidate: Any, samples: Samples) ->
     assert values(found, "top5", "<i8", n).tolist() == order.tolist()
 
 
-@pytest.mark.parametrize("replicas", [2, 3])
-def test_several_devices_say_what_one_says_in_order(
-    candidate: Any, samples: Samples, replicas: int
-) -> None:
-    one = Inference(candidate(), samples, features=True)
-    several = Inference(candidate(), samples, features=True, devices=(CPU,) * replicas)
-    assert (one.under_way, several.under_way) == (1, 2 * replicas)
-    assert look(several, samples).equals(look(one, samples))
-    assert several.about()["device"].startswith(f"{replicas} × ")
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU that works")
 def test_a_device_that_cannot_be_used_is_named_with_what_to_do(
     candidate: Any, samples: Samples
@@ -322,11 +311,8 @@ def test_outputs_of_another_layout_are_said_on_one_line(candidate: Any, samples:
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("devices", [(CPU,), (CPU, CPU)])
-def test_an_output_that_is_no_number_is_named(
-    candidate: Any, samples: Samples, devices: tuple[torch.device, ...]
-) -> None:
-    inference = Inference(candidate("blind"), samples, devices=devices)
+def test_an_output_that_is_no_number_is_named(candidate: Any, samples: Samples) -> None:
+    inference = Inference(candidate("blind"), samples)
     with pytest.raises(InputError, match=r"NaN or infinite outputs for \d of 4 images, first a/"):
         look(inference, samples)
 

@@ -24,6 +24,7 @@ from auditor.engine.journal import NoJournal
 from auditor.engine.looking import Seen, Threads, Wanted
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.root import foresee, none_left_waiting
+from auditor.engine.shared_memory import SharedMemory
 from auditor.engine.workers import Processes, lookers
 from auditor.errors import InputError
 from auditor.progress import Progress
@@ -446,7 +447,8 @@ def test_all_that_waits_for_a_device_has_room(
     with lookers(samples, {**eyes, "marker": source.Marker(tmp_path)}, 4, N) as looking:
         assert isinstance(looking, Processes)
         found = [*looking.looked_at(begun(samples, eyes, tmp_path), 64, NoJournal({}))]
-        shared = np.frombuffer(looking._mapped, np.uint8)
+        assert looking._memory is not None
+        shared = np.frombuffer(looking._memory.bytes, np.uint8)
         pictures = [one.prepared["tensors"].numpy() for one in found if one.prepared]
         assert sum(np.shares_memory(shared, each) for each in pictures) > N - 16
         del found, pictures, shared
@@ -500,7 +502,7 @@ def test_an_audit_starts_it_ahead_and_leaves_none(
     """A model that does not fit the data is refused before there is a pass."""
     started, begin = list[int](), root.Root.__init__
 
-    def noted(self: root.Root, count: int, memory: int | None = None) -> None:
+    def noted(self: root.Root, count: int, memory: SharedMemory | None = None) -> None:
         begin(self, count, memory)
         started.append(self.process.pid)
 

@@ -7,8 +7,8 @@ from auditor.errors import InputError
 from auditor.models.device import (
     choose_device,
     choose_devices,
+    counted,
     describe_device,
-    describe_devices,
     processor_name,
 )
 
@@ -65,5 +65,5 @@ def test_an_absent_device_is_not_replaced_by_others() -> None:
 
 def test_equal_devices_are_counted() -> None:
     cpu = torch.device("cpu")
-    assert describe_devices([cpu]) == describe_device(cpu)
-    assert describe_devices([cpu, cpu]) == f"2 × {describe_device(cpu)}"
+    assert counted([describe_device(cpu)]) == describe_device(cpu)
+    assert counted([describe_device(cpu)] * 2) == f"2 × {describe_device(cpu)}"

@@ -1,0 +1,108 @@
+"""A process that runs the candidate on one device, for another one that prepares the images.
+
+It serves a socket until that is closed: however the other process ends, it is not left behind.
+"""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import sys
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from auditor.engine.packing import Packed, pack, unpack
+from auditor.engine.shared_memory import mapped
+from auditor.engine.stumbles import portable
+from auditor.engine.threads import wait_passively
+
+if TYPE_CHECKING:
+    from auditor.engine.running import Running
+
+__all__ = ["ROOM", "ROOMS", "main"]
+
+ROOMS = 8
+"""Batches that may be under way: seven that are run, and one that is handed over."""
+ROOM = 4 << 30
+"""Bytes of the shared memory for one of them; what is not written takes none."""
+
+
+def main() -> None:
+    """Load the model and answer what is asked of it.
+
+    Arguments: the socket, the memory of batches, and that of what workers prepare, if any.
+    """
+    wait_passively()
+    end, *memories = map(int, sys.argv[1:])
+    shared, *prepared = map(mapped, memories)
+    with Connection(end) as line, suppress(EOFError, OSError):
+        sys.path[:] = line.recv()
+        started = line.recv_bytes()
+        try:
+            running: Running | BaseException = _running(started)
+        except BaseException as error:  # to be raised where it is waited for
+            running = portable(error)
+        gc.freeze()
+        gc.enable()
+        _serve(line, shared, prepared[0] if prepared else None, running)
+
+
+def _running(started: bytes) -> Running:
+    job, name = pickle.loads(started)  # written by the process that asks
+    from auditor.engine.ahead import start_ahead
+
+    start_ahead(name, decodes=job.candidate.engine.preprocessing == "device")
+    import torch
+
+    from auditor.engine.running import Running
+
+    return Running(job, torch.device(name))
+
+
+def _serve(
+    line: Connection,
+    shared: memoryview,
+    prepared: memoryview | None,
+    running: Running | BaseException,
+) -> None:
+    under_way = deque[tuple[memoryview, Callable[[], Any]]]()
+    while True:
+        if under_way and (len(under_way) == ROOMS or not line.poll()):
+            room, finish = under_way.popleft()
+            line.send(tuple(pack(_answer(finish, running), room)))
+        else:
+            number, *packed = line.recv()
+            room = shared[number * ROOM : (number + 1) * ROOM]
+            under_way.append((room, _begun(running, *unpack(Packed(*packed), room, prepared))))
+
+
+def _begun(
+    running: Running | BaseException, name: str, arguments: tuple[Any, ...]
+) -> Callable[[], Any]:
+    """Begin what is asked for; return what waits for it."""
+    if isinstance(running, BaseException):
+        return partial(_raised, running)
+    try:
+        found = getattr(running, name)
+        value = found(*arguments) if callable(found) else found
+    except BaseException as error:
+        return partial(_raised, error)
+    return value if name == "start" else lambda: value
+
+
+def _raised(error: BaseException) -> Any:
+    raise error
+
+
+def _answer(finish: Callable[[], Any], running: Running | BaseException) -> tuple[Any, Any]:
+    """Return what was asked for, or what was raised; and how the model runs, once it does."""
+    try:
+        value = finish()
+    except BaseException as error:
+        return portable(error), None
+    assert not isinstance(running, BaseException)
+    return value, running.about() if running.runs else None

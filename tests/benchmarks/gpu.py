@@ -57,7 +57,6 @@ from auditor.engine.jpegs import Jpeg
 from auditor.engine.looking import Wanted
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.replica import Replica, memory_format
-from auditor.engine.root import none_left_waiting
 from auditor.engine.workers import Processes, lookers
 from auditor.evidence.predictions import Predictions
 from auditor.models.device import choose_device, describe_device
@@ -87,19 +86,16 @@ JUDGED = "top1-accuracy"
 class Setting:
     """The model and the images of one run of the script."""
 
-    def __init__(self, folder: Path, model: str, checkpoint: str | None) -> None:
-        self.samples, self.model = read_samples(folder), model
-        given = {"model": model, "checkpoint": checkpoint}
-        random = {"module": f"timm.models:{model}"}
-        self._table = CandidateTable(**(given if checkpoint else random))
+    def __init__(self, folder: Path, model: str, checkpoint: Path) -> None:
+        self.samples, self.model, self.checkpoint = read_samples(folder), model, checkpoint
+        self._table = CandidateTable(model=model, checkpoint=checkpoint)
         outputs = self.handle("float32").loaded.num_classes
         found = dict.fromkeys(self.samples.labels)
         names = (*found, *(f"class {i}" for i in range(outputs - len(found))))
         self.classes = ClassList(names, "given")
 
     def handle(self, dtype: str, preprocessing: str = "fast") -> Candidate:
-        """Return the candidate in a dtype; its random weights are the same each time."""
-        torch.manual_seed(0)
+        """Return the candidate in a dtype."""
         engine = EngineTable(dtype=dtype, preprocessing=preprocessing, workers=CORES)
         candidate = Candidate(self._table, engine, getattr(self, "classes", None), None)
         _ = candidate.loaded
@@ -111,6 +107,16 @@ class Setting:
         loaded = candidate.loaded
         forward = Forward(loaded.model, DEVICE, dtype, loaded.preprocessing.input_size)
         return Replica(forward, DEVICE, dtype, candidate, probabilities=False)
+
+
+def random_weights(model: str, folder: Path) -> Path:
+    """Return a checkpoint, so that every process loads the same."""
+    import timm
+
+    torch.manual_seed(0)
+    path = folder / "weights.pth"
+    torch.save(timm.create_model(model).state_dict(), path)
+    return path
 
 
 def wait() -> None:
@@ -294,11 +300,14 @@ def preparing(inference: Inference, samples: Samples) -> Callable[[], None]:
 def ways(setting: Setting, samples: Samples) -> dict[str, Callable[[], object]]:
     """Return the ways from files to predictions; each starts what it needs, as a command would."""
     found: dict[str, Callable[[], object]] = {BEST: timms(setting, samples, CORES)}
-    for where in ("fast", "device"):
-        with none_left_waiting():  # of which only the first one would have the use
-            inference = Inference(setting.handle("float16", where), samples)
-        found[f"auditor, float16, {where}"] = partial(seen, samples, inference)
+    for where in BOTH:
+        found[f"auditor, float16, {where}"] = partial(anew, setting, samples, where)
     return found
+
+
+def anew(setting: Setting, samples: Samples, where: str) -> Predictions:
+    """Return what a pass says, with all that it starts."""
+    return seen(samples, Inference(setting.handle("float16", where), samples))
 
 
 def end_to_end(setting: Setting, samples: Samples, few: Samples, rounds: int) -> None:
@@ -333,9 +342,7 @@ def commands(
     off = "".join(f'[checks.{c}]\nlevel = "off"\n' for c in find_checks().checks if c != JUDGED)
     speeds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder, "weights.pth")
-        torch.save(setting.handle("float32").loaded.model.state_dict(), weights)
-        model = ["--model", setting.model, "--checkpoint", str(weights)]
+        model = ["--model", setting.model, "--checkpoint", str(setting.checkpoint)]
         timm_ = [sys.executable, validate, "--data-dir", str(samples.root), *model]
         timm_ += ["--channels-last", "-b", "256", "-j", str(CORES), "--device", DEVICE.type]
         runs = {BEST: [*timm_, *(["--amp"] if DEVICE.type == "cuda" else [])]}
@@ -538,9 +545,11 @@ def main(
     validate: str = "",
 ) -> None:
     """Print every table."""
-    setting = Setting(Path(folder), model, checkpoint or None)
     print(f"# {model} on {describe_device(DEVICE)}, torch {torch.__version__}, {CORES} cores")
-    with tempfile.TemporaryDirectory() as many, tempfile.TemporaryDirectory() as less:
+    with ExitStack() as stack:
+        many, less, drawn = (stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(3))
+        weights = Path(checkpoint) if checkpoint else random_weights(model, Path(drawn))
+        setting = Setting(Path(folder), model, weights)
         samples = linked(setting.samples, int(images), Path(many))
         few = linked(setting.samples, int(images) // FEW, Path(less))
         parts: dict[str, Callable[[], None]] = {

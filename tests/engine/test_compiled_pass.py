@@ -19,6 +19,7 @@ from auditor.data.samples import Samples
 from auditor.engine.candidate import Candidate
 from auditor.engine.inference import Inference
 from auditor.engine.observation import Observing, observe_samples
+from auditor.engine.running import Running
 from auditor.engine.shards import PART
 from auditor.progress import Progress
 from auditor.store import Store
@@ -60,21 +61,30 @@ def network() -> Network:
     return Network()
 
 
+class Filled(Running):
+    """Runs batches of one size on the CPU, too."""
+
+    _fills, _compiles = True, False
+
+
+class Compiled(Filled):
+    """Compiles there."""
+
+    _compiles = True
+
+
 class Compiling(Inference):
     """Compiles on the CPU, too; counts images, and may have memory run out, or stop, after some."""
+
+    kind: type[Running] = Compiled
 
     def __init__(self, samples: Samples, batch_size: int, **after: int) -> None:
         table = CandidateTable(module=f"{__name__}:network", input_size=12)
         engine = EngineTable(backend="torch", device="cpu", batch_size=batch_size)
         candidate = Candidate(table, engine, ClassList(("a", "b"), "given"), None)
         super().__init__(candidate, samples)
+        vars(self)["_started"] = self.kind(self._job, torch.device("cpu"))
         self.after, self.batches = after, list[int]()
-
-    def _fills(self, device: torch.device) -> bool:
-        return device.type == "cpu"
-
-    def _compiles(self, device: torch.device) -> bool:
-        return device.type == "cpu"
 
     def rows(self, images: Sequence[str], prepared: Sequence[Any]) -> Any:
         if sum(self.batches) >= self.after.get("stop", len(self.samples)):
@@ -88,8 +98,7 @@ class Compiling(Inference):
 class Filling(Compiling):
     """Is not compiled."""
 
-    def _compiles(self, device: torch.device) -> bool:
-        return False
+    kind = Filled
 
 
 @pytest.fixture(autouse=True)

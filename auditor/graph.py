@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from auditor.config import Config
 from auditor.crashes import kept_in_folder, named
 from auditor.data.samples import Samples
-from auditor.engine.root import none_left_waiting
+from auditor.engine.ahead import none_left_waiting
 from auditor.errors import AuditorError, InputError, Unavailable
 from auditor.models.identity import installed_versions
 from auditor.progress import Progress

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from auditor import leak_free
 from auditor.belongings import RECORD, remove_earlier
 from auditor.config import Config, ConfigSource, load_config, placed_options
+from auditor.engine.ahead import foresee_model, none_left_waiting
 from auditor.engine.threads import wait_passively
 from auditor.errors import InputError, NotWritten, OptionError, Unavailable
 from auditor.graph import Graph
@@ -117,6 +118,7 @@ class Judged(NamedTuple):
         return write_across(directory, overlap, test)
 
 
+@none_left_waiting()
 def judge(
     config: Config,
     source: ConfigSource | None = None,
@@ -164,6 +166,7 @@ class Gathered(NamedTuple):
     """Evidence that was given and cannot be used → why."""
 
 
+@none_left_waiting()
 def gather(
     config: Config,
     source: ConfigSource | None = None,
@@ -222,6 +225,8 @@ def _begun(
     if gathering:
         require_something_to_judge(config, source)
     store = Store(evidence_directory(config), asked(config, source))
+    if gathering and config.candidate.names_a_model and "test" not in store.digests():
+        foresee_model(config.engine)
     graph = _graph(config, configured, store, progress or Progress(), gathering=gathering)
     for name in ("baseline", *(("baseline_model", "training_log") if gathering else ())):
         graph.get(name, required=False)  # what is wrong is said before the work, not after

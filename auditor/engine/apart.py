@@ -7,27 +7,16 @@ rows and stores them.
 
 from __future__ import annotations
 
-import os
-import pickle
-import signal
-import socket
-import subprocess
-import sys
 import weakref
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
 from functools import cached_property, partial
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.engine.model_process import ROOM, ROOMS
-from auditor.engine.packing import Packed, pack, unpack
-from auditor.engine.probing import environment
+from auditor.engine.ahead import foreseen_model
+from auditor.engine.model_handle import ModelHandle
 from auditor.engine.root import worth_it
 from auditor.engine.shards import PART
 from auditor.engine.shared_memory import SharedMemory, has_shared_memory
@@ -41,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Apart", "apart_on"]
 
-_START = "import gc; gc.disable(); from auditor.engine.model_process import main; main()"
 _LEAST = "batch_size_halved_to"
 
 
@@ -89,10 +77,11 @@ class Apart:
     def __init__(
         self, job: Job, devices: Sequence[torch.device], prepared: SharedMemory | None = None
     ) -> None:
-        self._processes, self._turn = list[_Process](), 0
+        self._processes, self._turn = list[ModelHandle](), 0
         self._ended = weakref.finalize(self, _end, self._processes)
         for device in devices:
-            self._processes.append(_Process(job, device, prepared))
+            self._processes.append(foreseen_model() or ModelHandle())
+            self._processes[-1].give(job, device, prepared)
 
     def loaded(self, weights: str) -> bool:
         """Wait until the model is loaded everywhere; tell whether it has the same weights there.
@@ -156,96 +145,6 @@ def _joined(name: str, every: Sequence[dict[str, Any]]) -> Any:
     return min(values) if name == _LEAST else ", ".join(map(str, values))
 
 
-def _end(processes: Sequence[_Process]) -> None:
+def _end(processes: Sequence[ModelHandle]) -> None:
     for process in processes:
         process.end()
-
-
-class _Process:
-    """One of them, as this process sees it; answers come in the order of what was asked."""
-
-    def __init__(self, job: Job, device: torch.device, prepared: SharedMemory | None) -> None:
-        self._who = f"{job.candidate.name} on {device}"
-        self.said: dict[str, Any] = {}
-        """How it runs, as it last said."""
-        self._asked = deque[tuple[int, Future[Any], Any]]()
-        self._free = list(range(ROOMS))
-        self._rooms, self._prepared = SharedMemory(ROOM * ROOMS), prepared
-        try:
-            self._line = self._started()
-        except OSError:
-            self._rooms.close()
-            raise
-        with suppress(OSError):  # that it is gone is noticed when it should answer
-            self._line.send(sys.path)
-            self._line.send_bytes(pickle.dumps((job.unloaded(), str(device))))
-
-    def _started(self) -> Connection:
-        ours, theirs = socket.socketpair()
-        memories = [each.file for each in (self._rooms, self._prepared) if each is not None]
-        with ours, theirs:
-            inherited = (theirs.fileno(), *memories)
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _START, *map(str, inherited)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=inherited,
-                env=environment(),
-                start_new_session=True,  # Ctrl-C is for this process
-            )
-            return Connection(ours.detach())
-
-    def ask(self, name: str, *arguments: Any) -> Future[Any]:
-        """Ask for an attribute of its ``Running``, or for what that returns."""
-        while not self._free:
-            self._take_in()
-        number, answer = self._free.pop(), Future[Any]()
-        packed = pack((name, arguments), self._room(number), self._prepared)
-        self._asked.append((number, answer, arguments))  # what lies elsewhere stays until then
-        with suppress(OSError):  # as above
-            self._line.send((number, *packed))
-        return answer
-
-    def wait(self, answer: Future[Any]) -> Any:
-        """Return what was answered, or raise it."""
-        while not answer.done():
-            self._take_in()
-        return answer.result()
-
-    def _take_in(self) -> None:
-        number, answer, _ = self._asked.popleft()
-        try:
-            packed = Packed(*self._line.recv())
-        except (EOFError, OSError):
-            self._free.append(number)
-            answer.set_exception(RuntimeError(self._death()))
-            return
-        last = max((end for *_, end in packed.places), default=0)
-        mine = memoryview(bytearray(self._room(number)[:last]))  # the room is another's from here
-        self._free.append(number)
-        value, said = unpack(packed, mine)
-        self.said = said or self.said
-        if isinstance(value, BaseException):
-            answer.set_exception(value)
-        else:
-            answer.set_result(value)
-
-    def _room(self, number: int) -> memoryview:
-        return self._rooms.bytes[number * ROOM : (number + 1) * ROOM]
-
-    def _death(self) -> str:
-        status = self._process.wait()
-        way = f"with status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
-        return (
-            f"{self._who}: the process that ran it was ended {way}; if memory is short here, "
-            "lower [engine] batch_size or workers"
-        )
-
-    def end(self) -> None:
-        """End it."""
-        self._line.close()
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._rooms.close()

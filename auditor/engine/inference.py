@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from auditor.data.classes import require_known
 from auditor.data.samples import Samples
-from auditor.engine.ahead import start_ahead
+from auditor.engine.ahead import foresee, start_ahead
 from auditor.engine.apart import Apart, apart_on
 from auditor.engine.candidate import Candidate
 from auditor.engine.first_images import FirstImages
@@ -22,7 +22,6 @@ from auditor.engine.jpegs import Jpeg
 from auditor.engine.lookup import Rows
 from auditor.engine.memory import most_tried
 from auditor.engine.preparing import Preparation
-from auditor.engine.root import foresee
 from auditor.engine.running import Job, Running
 from auditor.errors import InputError
 from auditor.provider import Observer

@@ -6,13 +6,17 @@ It serves a socket until that is closed: however the other process ends, it is n
 from __future__ import annotations
 
 import gc
+import os
 import pickle
+import socket
 import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from multiprocessing.connection import Connection
+from select import select
 from typing import TYPE_CHECKING, Any
 
 from auditor.engine.packing import Packed, pack, unpack
@@ -34,21 +38,38 @@ ROOM = 4 << 30
 def main() -> None:
     """Load the model and answer what is asked of it.
 
-    Arguments: the socket, the memory of batches, and that of what workers prepare, if any.
+    Arguments: the socket, and the memory of batches. That of what workers prepare comes with the
+    job.
     """
     wait_passively()
-    end, *memories = map(int, sys.argv[1:])
-    shared, *prepared = map(mapped, memories)
-    with Connection(end) as line, suppress(EOFError, OSError):
-        sys.path[:] = line.recv()
-        started = line.recv_bytes()
-        try:
-            running: Running | BaseException = _running(started)
-        except BaseException as error:  # to be raised where it is waited for
-            running = portable(error)
-        gc.freeze()
-        gc.enable()
-        _serve(line, shared, prepared[0] if prepared else None, running)
+    end, memory = map(int, sys.argv[1:])
+    if not select([end], [], [], 0)[0]:  # the job is being found out
+        _import_what_it_will_need()
+    with suppress(EOFError, OSError):
+        with socket.socket(fileno=os.dup(end)) as line:
+            _, files, *_ = socket.recv_fds(line, 1, 1)
+        _work(Connection(end), mapped(memory), mapped(files[0]) if files else None)
+
+
+def _import_what_it_will_need() -> None:
+    import timm  # noqa: F401
+
+    import auditor.engine.running  # noqa: F401
+
+    with suppress(Exception):  # it is not installed, or there is no GPU
+        import_module("torchcodec.decoders")
+
+
+def _work(line: Connection, shared: memoryview, prepared: memoryview | None) -> None:
+    sys.path[:] = line.recv()
+    started = line.recv_bytes()
+    try:
+        running: Running | BaseException = _running(started)
+    except BaseException as error:  # to be raised where it is waited for
+        running = portable(error)
+    gc.freeze()
+    gc.enable()
+    _serve(line, shared, prepared, running)
 
 
 def _running(started: bytes) -> Running:

@@ -11,14 +11,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 
 from auditor.engine.probing import environment
 from auditor.engine.shared_memory import SharedMemory, has_shared_memory
 
-__all__ = ["SHARED", "Root", "foresee", "foreseen", "none_left_waiting", "worth_it"]
+__all__ = ["SHARED", "Root", "worth_it"]
 
 SHARED = 32 << 30
 """Bytes of memory for what workers prepare; what is not written takes none."""
@@ -97,47 +96,6 @@ class Root:
         assert self.process.stdin is not None
         self._told.close()
         self.process.stdin.close()  # for which it waits
-
-
-_waiting: list[Root] = []
-"""What was started ahead of a pass: one, or none."""
-
-
-def foresee(images: int, count: int) -> SharedMemory | None:
-    """Start what forks the workers of the next pass, if that will have any.
-
-    Returns what they will put arrays into.
-
-    Parameters
-    ----------
-    images
-        How many the pass may look at.
-    count
-        How many workers.
-    """
-    if not _waiting and worth_it(images, count):
-        with suppress(OSError):  # threads will do it all, or what is needed is there by then
-            _waiting.append(Root(count))
-    return _waiting[0].memory if _waiting else None
-
-
-def foreseen(count: int) -> Root | None:
-    """Return what was started ahead for so many workers, if it was."""
-    if _waiting and _waiting[0].count == count:
-        return _waiting.pop()
-    return None
-
-
-@contextmanager
-def none_left_waiting() -> Iterator[None]:
-    """End what was started ahead of a pass that did not take it, or never came to be."""
-    try:
-        yield
-    finally:
-        while _waiting:
-            root = _waiting.pop()
-            root.end()
-            root.memory.close()
 
 
 def worth_it(images: int, count: int) -> bool:

@@ -18,11 +18,12 @@ from typing import Any, Self
 import numpy as np
 
 from auditor.data.samples import Samples
+from auditor.engine.ahead import foreseen
 from auditor.engine.journal import NoJournal
 from auditor.engine.looking import Seen, Threads, Wanted
 from auditor.engine.packing import Packed
 from auditor.engine.probing import deadly
-from auditor.engine.root import SHARED, Root, foreseen, worth_it
+from auditor.engine.root import SHARED, Root, worth_it
 from auditor.engine.shared_memory import SharedMemory
 from auditor.engine.worker import Order, unpacked
 from auditor.provider import Observer

@@ -22,14 +22,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from auditor import audit
 from auditor.config import CandidateTable, EngineTable
 from auditor.data.classes import ClassList
 from auditor.data.folder import read_folder
 from auditor.data.samples import Samples
-from auditor.engine import apart, collecting, root
+from auditor.engine import ahead, apart, collecting, model_handle, root
+from auditor.engine.ahead import foresee_model, none_left_waiting
 from auditor.engine.apart import Apart, apart_on
 from auditor.engine.candidate import Candidate
 from auditor.engine.inference import Inference
+from auditor.engine.model_handle import ModelHandle
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.packing import Packed, pack, unpack
 from auditor.engine.probing import environment
@@ -308,7 +311,7 @@ def test_without_another_process_this_one_runs_it(
     def none_left(*_: Any, **__: Any) -> Any:
         raise OSError("too many open files")
 
-    monkeypatch.setattr(apart, "SharedMemory", none_left)
+    monkeypatch.setattr(model_handle, "SharedMemory", none_left)
     several = Inference(candidate(), samples, devices=TWO)
     assert several._apart is None
     assert gathered(several, samples, tmp_path).num_rows == len(samples)
@@ -397,6 +400,73 @@ def test_a_process_is_started_where_it_pays(
 ) -> None:
     monkeypatch.setattr(apart, "PART", 512)
     assert len(apart_on(devices, images, workers, decodes=decodes)) == count
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_process_that_was_started_ahead_is_given_the_model(
+    candidate: Any, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bool
+) -> None:
+    monkeypatch.setattr(ahead, "_DRIVER", tmp_path)
+    expected = gathered(Inference(candidate(batch_size=4), samples), samples, tmp_path / "here")
+    with none_left_waiting():
+        foresee_model(EngineTable(preprocessing="device"))
+        foresee_model(EngineTable(preprocessing="device"))
+        (waiting,) = ahead._models
+        time.sleep(2.0 if given else 0.0)  # it imports what it will need, or is about to
+        if given:
+            several = Inference(candidate(batch_size=4), samples, devices=TWO)
+            assert pids(several)[0] == waiting._process.pid
+            assert gathered(several, samples, tmp_path / "there").equals(expected)
+    assert not alive(waiting._process.pid)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"preprocessing": "fast"},
+        {"preprocessing": "device", "device": "cpu"},
+        {"preprocessing": "device", "kind": "ray"},
+    ],
+)
+def test_none_is_started_ahead_where_none_will_be_given_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(ahead, "_DRIVER", tmp_path)
+    foresee_model(EngineTable(**settings))
+    assert ahead._models == []
+    monkeypatch.setattr(ahead, "_DRIVER", tmp_path / "none")
+    foresee_model(EngineTable(preprocessing="device"))
+    assert ahead._models == []
+
+
+@pytest.mark.parametrize(("gathered_before", "count"), [(False, 1), (True, 0)])
+def test_an_audit_starts_it_ahead_where_nothing_was_gathered(
+    gathered_before: bool,
+    count: int,
+    tmp_path: Path,
+    image_folder: Callable[..., Path],
+    module: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The device is none on which a process pays, so that it is ended unasked."""
+    started, begin = list[int](), ModelHandle.__init__
+
+    def noted(self: ModelHandle) -> None:
+        begin(self)
+        started.append(self._process.pid)
+
+    monkeypatch.chdir(tmp_path)
+    image_folder("test", {"a": 30, "b": 30})
+    settings: dict[str, Any] = {"data": {"test": "test"}}
+    settings |= {"candidate": {"module": f"{module('')}:two"}}
+    settings |= {"engine": {"preprocessing": "device", "workers": 1}}
+    if gathered_before:
+        audit(**settings)
+    monkeypatch.setattr(ahead, "_DRIVER", tmp_path)
+    monkeypatch.setattr(ModelHandle, "__init__", noted)
+    audit(**settings)
+    assert len(started) == count
+    assert not any(map(alive, started))
 
 
 def pids(made: Inference) -> list[int]:

@@ -19,11 +19,11 @@ import pytest
 from auditor import audit
 from auditor.config import EngineTable
 from auditor.data.samples import Samples
-from auditor.engine import root, workers
+from auditor.engine import ahead, root, workers
+from auditor.engine.ahead import foresee, none_left_waiting
 from auditor.engine.journal import NoJournal
 from auditor.engine.looking import Seen, Threads, Wanted
 from auditor.engine.observation import Observing, observe_samples
-from auditor.engine.root import foresee, none_left_waiting
 from auditor.engine.shared_memory import SharedMemory
 from auditor.engine.workers import Processes, lookers
 from auditor.errors import InputError
@@ -458,12 +458,12 @@ def test_what_was_started_ahead_is_taken_and_finds_what_can_be_imported_by_then(
     module: Callable[..., str], tmp_path: Path
 ) -> None:
     foresee(N, 4)
-    (started,) = root._waiting
+    (started,) = ahead._roots
     source = import_module(module(SOURCE, by_colour=False))
     samples, eyes = source.samples(), {"arrays": source.Arrays()}
     with lookers(samples, {**eyes, "marker": source.Marker(tmp_path)}, 4, N) as looking:
         assert isinstance(looking, Processes)
-        assert (looking._root, root._waiting) == (started, [])
+        assert (looking._root, ahead._roots) == (started, [])
         found = [*looking.looked_at(begun(samples, eyes, tmp_path), 64, NoJournal({}))]
     alike(found, by_threads(samples, eyes))
     assert sum(not one.prepared["arrays"]["here"] for one in found if not one.error) > N / 2
@@ -474,21 +474,21 @@ def test_what_was_started_ahead_in_vain_is_ended(source: Any) -> None:
     samples, eyes = source.samples(), {"arrays": source.Arrays()}
     with none_left_waiting():
         foresee(N, 5)
-        (started,) = root._waiting
+        (started,) = ahead._roots
         foresee(N, 5)
         with lookers(samples, eyes, 4, N) as looking:  # for another number of workers
             found = [*looking.looked_at(begun(samples, eyes), 64, NoJournal({}))]
-        assert root._waiting == [started]
+        assert ahead._roots == [started]
         assert alive(started.process.pid)
     alike(found, by_threads(samples, eyes))
-    assert root._waiting == []
+    assert ahead._roots == []
     ends(started.process.pid)
 
 
 def test_nothing_is_started_ahead_where_processes_do_not_pay() -> None:
     for images, count in ((0, 4), (N, 3)):
         foresee(images, count)
-        assert root._waiting == []
+        assert ahead._roots == []
 
 
 @pytest.mark.parametrize("good", [True, False])
@@ -544,9 +544,9 @@ def test_threads_do_where_memory_is_not_to_be_had(source: Any) -> None:
 def test_who_waits_ends_with_this_process() -> None:
     script = """
 import time
-from auditor.engine import root
-root.foresee(1 << 20, 4)
-print(root._waiting[0].process.pid, flush=True)
+from auditor.engine import ahead
+ahead.foresee(1 << 20, 4)
+print(ahead._roots[0].process.pid, flush=True)
 time.sleep(600)
 """
     ends_with_its_parent(script)

@@ -104,7 +104,7 @@ def leave(status: int) -> NoReturn:
 def _write_out() -> None:
     ctypes.CDLL(None).fflush(None)
     for each in gc.get_objects():
-        if isinstance(each, (TextIOWrapper, BufferedWriter)):
+        if issubclass(type(each), (TextIOWrapper, BufferedWriter)):  # nothing foreign is asked
             with suppress(Exception):  # closed, or never to be written
                 each.flush()
 

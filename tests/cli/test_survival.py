@@ -234,6 +234,14 @@ def test_what_was_written_and_not_closed_is_written_at_the_end(here: Path) -> No
 
         log, raw = open("log.txt", "w"), open("log.bin", "wb")
 
+        class Talkative:
+            @property
+            def __class__(self):
+                print("I am deprecated", file=sys.stderr)
+                return Talkative
+
+        kept = [Talkative(), {}]
+
         def work():
             log.write("a model was built\\n")
             raw.write(b"raw")

@@ -11,9 +11,10 @@ was demanded, and what was demanded and not judged is inconclusive.
 from __future__ import annotations
 
 import datetime
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from auditor.check import Status, worst
+from auditor.check import Finding, Status, worst
 from auditor.config import CheckTable, Preset, Waiver
 from auditor.record import CheckResult, PolicyInfo, Verdict, WaiverInfo
 from auditor.wording import plural
@@ -21,6 +22,7 @@ from auditor.wording import plural
 __all__ = [
     "apply_waivers",
     "counts_as",
+    "covers",
     "decide_verdict",
     "describe_policy",
     "hold_to_level",
@@ -48,11 +50,12 @@ def describe_policy(
 
 
 def _described(waiver: Waiver, results: Sequence[CheckResult], today: datetime.date) -> WaiverInfo:
-    matched = any(_covers(waiver, r.id, subject) for r in results for subject in _failing(r))
+    matched = any(covers(waiver, r.id, finding) for r in results for finding in _failing(r))
     expired = waiver.expires < today
     return WaiverInfo(
         check=waiver.check,
         subject=waiver.subject,
+        metric=waiver.metric,
         reason=waiver.reason,
         owner=waiver.owner,
         expires=waiver.expires.isoformat(),
@@ -72,24 +75,33 @@ def hold_to_level(result: CheckResult, tables: Mapping[str, CheckTable]) -> Chec
 def apply_waivers(
     result: CheckResult, waivers: Sequence[Waiver], today: datetime.date
 ) -> CheckResult:
-    """Mark the failing subjects that an unexpired waiver covers; the status stays as it is."""
+    """Mark the failing findings that an unexpired waiver covers; the status stays as it is."""
     active = [waiver for waiver in waivers if waiver.expires >= today]
     failing = _failing(result)
-    covered = [s for s in failing if any(_covers(w, result.id, s) for w in active)]
+    covered = [f for f in failing if any(covers(w, result.id, f) for w in active)]
     return result.model_copy(
         update={
             "waived": bool(failing) and len(covered) == len(failing),
-            "waived_subjects": tuple(covered),
+            "waived_findings": _metrics_by_subject(covered),
         }
     )
 
 
-def _covers(waiver: Waiver, check: str, subject: str) -> bool:
-    return waiver.check == check and waiver.subject in (None, subject)
+def covers(waiver: Waiver | WaiverInfo, check: str, finding: Finding) -> bool:
+    """Tell whether a waiver means a finding of a check; what it leaves open, it means all of."""
+    named = waiver.subject in (None, finding.subject) and waiver.metric in (None, finding.metric)
+    return waiver.check == check and named
 
 
-def _failing(result: CheckResult) -> list[str]:
-    return [f.subject for f in result.findings if f.status is Status.FAIL]
+def _failing(result: CheckResult) -> list[Finding]:
+    return [finding for finding in result.findings if finding.status is Status.FAIL]
+
+
+def _metrics_by_subject(findings: Sequence[Finding]) -> dict[str, tuple[str, ...]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for finding in findings:
+        found[finding.subject].append(finding.metric)
+    return {subject: tuple(dict.fromkeys(metrics)) for subject, metrics in found.items()}
 
 
 def decide_verdict(results: Sequence[CheckResult], preset: Preset) -> tuple[Verdict, str]:

@@ -19,8 +19,8 @@ so they need no interval.
    must hold.
 2. Against the baseline audit, none may grow by more than ``tolerance``. It is 0 unless said
    otherwise: a count has no noise that would have to be let through, and growth that is wanted is
-   stated, by the tolerance or by a waiver. Bytes are not compared where neither model comes from
-   a file.
+   stated, by the tolerance or by a waiver that names the metric, such as ``MACs``. Bytes are not
+   compared where neither model comes from a file.
 3. Against the published family, where the test set is ImageNet-1k: the candidate is dominated if
    some EfficientNet needs no more MACs and the candidate's whole accuracy interval lies more than
    ``accuracy_tolerance`` below that model's published accuracy (the paper's or timm's, whichever

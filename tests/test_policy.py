@@ -20,8 +20,8 @@ PRESETS: tuple[Preset, ...] = ("sign-off", "pull-request")
 OBSERVED = {Status.PASS: 1.0, Status.FAIL: 0.0, Status.INCONCLUSIVE: 0.5}
 
 
-def _finding(status: Status, subject: str = "x") -> Finding:
-    return Finding(subject=subject, metric="m", observed=OBSERVED.get(status), status=status)
+def _finding(status: Status, subject: str = "x", metric: str = "m") -> Finding:
+    return Finding(subject=subject, metric=metric, observed=OBSERVED.get(status), status=status)
 
 
 def _result(
@@ -37,9 +37,11 @@ def _result(
     )
 
 
-def _waiver(subject: str | None = None, *, days: int = 1, check: str = "c") -> Waiver:
+def _waiver(
+    subject: str | None = None, metric: str | None = None, *, days: int = 1, check: str = "c"
+) -> Waiver:
     expires = TODAY + datetime.timedelta(days)
-    return Waiver(check=check, subject=subject, reason="agreed", expires=expires)
+    return Waiver(check=check, subject=subject, metric=metric, reason="agreed", expires=expires)
 
 
 @pytest.mark.parametrize(
@@ -234,14 +236,14 @@ class TestWaivers:
         result, verdict, summary, state = self._verdict(_result(Status.FAIL), _waiver("x"))
         assert result.status is Status.FAIL
         assert result.waived
-        assert result.waived_subjects == ("x",)
+        assert result.waived_findings == {"x": ("m",)}
         assert (verdict, state) == ("accepted", "active")
         assert "failed and waived: c" in summary
 
     def test_without_a_subject_it_covers_all(self) -> None:
         result = _result(Status.FAIL, findings=[_finding(Status.FAIL, s) for s in "xyz"])
         waived, verdict, *_ = self._verdict(result, _waiver())
-        assert waived.waived_subjects == ("x", "y", "z")
+        assert waived.waived_findings == {"x": ("m",), "y": ("m",), "z": ("m",)}
         assert verdict == "accepted"
 
     @pytest.mark.parametrize(
@@ -256,8 +258,33 @@ class TestWaivers:
         result = _result(Status.FAIL, findings=[_finding(Status.FAIL, s) for s in "xy"])
         waived, verdict, _, state = self._verdict(result, _waiver("x"))
         assert not waived.waived
-        assert waived.waived_subjects == ("x",)
+        assert waived.waived_findings == {"x": ("m",)}
         assert (verdict, state) == ("rejected", "active")
+
+    @pytest.mark.parametrize(
+        ("waivers", "covered", "verdict"),
+        [
+            ([("x", "m")], {"x": ("m",)}, "rejected"),
+            ([(None, "m")], {"x": ("m",), "y": ("m",)}, "rejected"),
+            ([("x", None)], {"x": ("m", "k")}, "rejected"),
+            ([("x", "m"), ("y", "m")], {"x": ("m",), "y": ("m",)}, "rejected"),
+            ([(None, "m"), ("x", "k")], {"x": ("m", "k"), "y": ("m",)}, "accepted"),
+            ([("x", None), ("y", "m")], {"x": ("m", "k"), "y": ("m",)}, "accepted"),
+            ([(None, "m"), (None, "k")], {"x": ("m", "k"), "y": ("m",)}, "accepted"),
+        ],
+    )
+    def test_with_a_metric_it_covers_nothing_else_of_the_subject(
+        self,
+        waivers: list[tuple[str | None, str | None]],
+        covered: dict[str, tuple[str, ...]],
+        verdict: Verdict,
+    ) -> None:
+        failing = [_finding(Status.FAIL, s, m) for s, m in ("xm", "xk", "ym")]
+        result = _result(Status.FAIL, findings=[*failing, _finding(Status.PASS, "y", "k")])
+        waived, found, _, states = self._verdict(result, *(_waiver(*each) for each in waivers))
+        assert waived.waived_findings == covered
+        assert waived.waived is (verdict == "accepted")
+        assert (found, set(states.split(","))) == (verdict, {"active"})
 
     def test_two_waivers_cover_two_subjects(self) -> None:
         result = _result(Status.FAIL, findings=[_finding(Status.FAIL, s) for s in "xy"])
@@ -270,7 +297,15 @@ class TestWaivers:
         assert (verdict, state) == ("rejected", "active,expired")
 
     @pytest.mark.parametrize(
-        "waiver", [_waiver("other"), _waiver(check="good"), _waiver("x", check="good")]
+        "waiver",
+        [
+            _waiver("other"),
+            _waiver("x", "other"),
+            _waiver("other", "m"),
+            _waiver(metric="other"),
+            _waiver(check="good"),
+            _waiver("x", check="good"),
+        ],
     )
     def test_one_that_matches_nothing_is_stale(self, waiver: Waiver) -> None:
         result, verdict, _, state = self._verdict(_result(Status.FAIL), waiver)
@@ -312,11 +347,14 @@ class TestWaivers:
 
 
 STATUS = st.sampled_from(list(Status))
-FINDINGS = st.lists(st.builds(_finding, STATUS, st.sampled_from("xyz")), max_size=4)
+FINDINGS = st.lists(
+    st.builds(_finding, STATUS, st.sampled_from("xyz"), st.sampled_from("mk")), max_size=4
+)
 WAIVERS = st.lists(
     st.builds(
         _waiver,
         st.sampled_from([None, "x", "y"]),
+        st.sampled_from([None, "m", "k"]),
         days=st.sampled_from([-1, 0, 1]),
         check=st.sampled_from("ab"),
     ),
@@ -337,6 +375,13 @@ def results(draw: st.DrawFn) -> list[CheckResult]:
     return made
 
 
+def _agreed(waiver: Waiver, check: str, finding: Finding) -> bool:
+    """Tell whether somebody accepted this very failure, and still does."""
+    named = [(waiver.check, check), (waiver.subject, finding.subject)]
+    named.append((waiver.metric, finding.metric))
+    return waiver.expires >= TODAY and all(told in (None, found) for told, found in named)
+
+
 @settings(max_examples=600)
 @given(results(), WAIVERS, st.sampled_from(PRESETS))
 def test_accepted_is_earned(made: list[CheckResult], waivers: list[Waiver], preset: Preset) -> None:
@@ -348,14 +393,23 @@ def test_accepted_is_earned(made: list[CheckResult], waivers: list[Waiver], pres
         assert any(r.status is Status.PASS for r in blocking)
         assert not [r for r in blocking if r.status is Status.ERROR]
         assert all(r.waived for r in blocking if r.status is Status.FAIL)
-        for result in blocking:
-            failing = {f.subject for f in result.findings if f.status is Status.FAIL}
-            if result.waived:
-                assert failing <= set(result.waived_subjects)
         if preset == "sign-off":
             assert not [r for r in blocking if r.status is Status.INCONCLUSIVE]
     if verdict == "rejected":
         assert [r for r in blocking if r.status is Status.FAIL and not r.waived]
+
+
+@settings(max_examples=300)
+@given(results(), WAIVERS)
+def test_each_failure_is_accepted_by_somebody_or_not(
+    made: list[CheckResult], waivers: list[Waiver]
+) -> None:
+    for result in (apply_waivers(result, waivers, TODAY) for result in made):
+        failing = [f for f in result.findings if f.status is Status.FAIL]
+        agreed = [f for f in failing if any(_agreed(w, result.id, f) for w in waivers)]
+        assert result.waived is (bool(failing) and agreed == failing)
+        told = {(s, metric) for s, metrics in result.waived_findings.items() for metric in metrics}
+        assert told == {(f.subject, f.metric) for f in agreed}
 
 
 @given(results(), WAIVERS)

@@ -126,6 +126,24 @@ class TestWholeAudit:
         assert expired.verdict == "rejected"
         assert expired.policy.waivers[0].state == "expired"
 
+    @pytest.mark.parametrize(
+        ("max_macs", "verdict", "waived"), [("1 G", "accepted", True), ("1 MAC", "rejected", False)]
+    )
+    def test_a_waiver_of_one_cost_accepts_no_other(
+        self, run: Run, good: dict[str, Any], max_macs: str, verdict: str, waived: bool
+    ) -> None:
+        of_one = {"check": "efficiency", "subject": "candidate", "metric": "parameters"}
+        audit = run(
+            **good,
+            checks={"efficiency": {"max_parameters": 7, "max_macs": max_macs}},
+            waivers=[{**of_one, "reason": "agreed", "expires": "2999-01-01"}],
+        )
+        result = audit.check("efficiency")
+        assert (audit.verdict, result.waived) == (verdict, waived)
+        assert result.waived_findings == {"candidate": ("parameters",)}
+        assert audit.policy.waivers[0].state == "active"
+        assert Audit.model_validate_json(audit.to_json()) == audit
+
     def test_without_training_data_what_needs_it_is_skipped(
         self, run: Run, good: dict[str, Any]
     ) -> None:
@@ -545,14 +563,14 @@ class TestDocument:
             ("", "is not JSON"),
             ("[]", "it has no schema_version"),
             ('{"schema_version": 99}', "schema version 99"),
-            ('{"schema_version": 1.0}', "schema version 1.0"),
+            ('{"schema_version": 2.0}', "schema version 2.0"),
             ('{"schema_version": true}', "schema version True"),
-            ('{"schema_version": 1}', "is it an audit.json"),
-            ('{"schema_version": 1, "seconds": 1' + "0" * 400 + "}", "number of 401 digits"),
-            ('{"schema_version": 1, "verdict": NaN}', "is not JSON"),
-            ('{"schema_version": 1, "summary": "\\ud800"}', "is not JSON: .*surrogates"),
-            ('{"schema_version": 1, "seconds": 1e400}', "is not JSON"),
-            ('{"schema_version": 1, "checks": ' + "[" * 100_000, "is not JSON"),
+            (f'{{"schema_version": {SCHEMA_VERSION}}}', "is it an audit.json"),
+            ('{"seconds": 1' + "0" * 400 + "}", "number of 401 digits"),
+            ('{"verdict": NaN}', "is not JSON"),
+            ('{"summary": "\\ud800"}', "is not JSON: .*surrogates"),
+            ('{"seconds": 1e400}', "is not JSON"),
+            ('{"checks": ' + "[" * 100_000, "is not JSON"),
             ('{"schema_version": 1, "schema_version": 1}', '"schema_version" is there twice'),
         ],
     )

@@ -312,7 +312,9 @@ class Waiver(Table):
     check: str = Field(examples=["split-overlap"])
     """The check's id."""
     subject: str | None = Field(default=None, examples=["CLASS/image.jpg"])
-    """The finding's subject; every failing finding of the check where absent."""
+    """The finding's subject; every failing one of the check where absent."""
+    metric: str | None = Field(default=None, examples=["copies in training"])
+    """The finding's metric; every failing one of the subject where absent."""
     reason: Reason = Field(examples=["stock background, agreed with the data team"])
     """Why the failure is accepted."""
     owner: str | None = Field(default=None, examples=["vision-team"])

@@ -31,7 +31,7 @@ __all__ = [
     "WaiverInfo",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Verdict = Literal["accepted", "rejected", "undecided"]
 
@@ -112,6 +112,7 @@ class WaiverInfo(Record):
 
     check: str
     subject: str | None
+    metric: str | None
     reason: str
     owner: str | None
     expires: str
@@ -162,7 +163,8 @@ class CheckResult(Record):
     findings: tuple[Finding, ...] = ()
     waived: bool = False
     """Every failure is covered by an active waiver: shown, never green, does not block."""
-    waived_subjects: tuple[str, ...] = ()
+    waived_findings: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Subject → metrics whose failure an active waiver covers."""
     documentation: str = ""
     leak_free: LeakFree | None = None
     """What the check says without the overlapping test images; None where there are none."""

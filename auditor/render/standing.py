@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from auditor.check import Finding, Level, Status
-from auditor.policy import counts_as, shown_status
+from auditor.policy import counts_as, covers, shown_status
 from auditor.record import Audit, CheckResult, UnreadableImage, WaiverInfo
 from auditor.wording import listed, plural
 
@@ -72,14 +72,15 @@ def by_urgency(audit: Audit) -> list[CheckResult]:
 
 def finding_state(finding: Finding, check: CheckResult) -> str:
     """Return the word for a finding's state; a waiver covers what fails, and nothing else."""
-    if finding.status is Status.FAIL and finding.subject in check.waived_subjects:
+    accepted = check.waived_findings.get(finding.subject, ())
+    if finding.status is Status.FAIL and finding.metric in accepted:
         return "waived"
     return "shown" if finding.status is Status.SKIP else finding.status.value
 
 
 def outcome(check: CheckResult, audit: Audit) -> str:
     """Return a check's summary and, where failures are waived, which, why and what is left."""
-    if not check.waived_subjects:
+    if not check.waived_findings:
         return check.summary
     active = [w for w in audit.policy.waivers if w.check == check.id and w.state == "active"]
     waived = listed([_waiver(waiver) for waiver in active], separator="; ")
@@ -97,21 +98,29 @@ def not_waived(check: CheckResult) -> Iterator[str]:
 
 
 def _waiver(waiver: WaiverInfo) -> str:
-    subject = f"{waiver.subject}, " if waiver.subject else ""
+    meant = f"{said}, " if (said := _meant(waiver)) else ""
     owner = f"{waiver.owner}, " if waiver.owner else ""
-    return f"{subject}{waiver.reason} ({owner}until {waiver.expires})"
+    return f"{meant}{waiver.reason} ({owner}until {waiver.expires})"
+
+
+def _meant(waiver: WaiverInfo) -> str:
+    """Name the findings that a waiver means; empty where it means all of its check."""
+    if not waiver.metric:
+        return waiver.subject or ""
+    return f"{waiver.subject or 'every subject'} ({waiver.metric})"
 
 
 def waived(audit: Audit) -> list[CheckResult]:
     """Return the checks of which a waiver accepts failures, all or some."""
-    return [check for check in by_urgency(audit) if check.waived_subjects]
+    return [check for check in by_urgency(audit) if check.waived_findings]
 
 
 def waived_failures(audit: Audit) -> str:
     """Say how many failures waivers accept, and of how many."""
     checks = waived(audit)
-    accepted = sum(len(check.waived_subjects) for check in checks)
-    failing = sum(f.status is Status.FAIL for check in checks for f in check.findings)
+    states = [finding_state(finding, check) for check in checks for finding in check.findings]
+    accepted = states.count("waived")
+    failing = accepted + states.count("fail")
     part = f"{accepted:,} of " if accepted < failing else ""
     return f"{part}{plural(failing, 'failure')} of {plural(len(checks), 'check')}"
 
@@ -119,7 +128,7 @@ def waived_failures(audit: Audit) -> str:
 def dead_waivers(audit: Audit) -> list[str]:
     """Say of each waiver that accepts nothing why it does not, and what to do about it."""
     return [
-        f"{waiver.check}{f', {waiver.subject}' if waiver.subject else ''}: {_dead(waiver, audit)}"
+        f"{waiver.check}{f', {said}' if (said := _meant(waiver)) else ''}: {_dead(waiver, audit)}"
         for waiver in audit.policy.waivers
         if waiver.state != "active"
     ]
@@ -129,36 +138,49 @@ def _dead(waiver: WaiverInfo, audit: Audit) -> str:
     if waiver.state == "expired":
         return f"expired on {waiver.expires}; renew it or remove it"
     named = [check for check in audit.checks if check.id == waiver.check]
-    if why := "".join(_untold(check, waiver.subject) for check in named):
+    if why := "".join(_untold(check, waiver) for check in named):
         return why
-    if failing := [name for check in named for name in _unmet(check, waiver.subject)]:
+    if failing := [finding for check in named for finding in _unmet(check, waiver)]:
         return (
-            f'no failing finding is called "{waiver.subject}"; failing: {listed(failing)}; name '
-            "what it is to accept, or remove it"
+            f"no failing finding is called that; failing: {listed(failing)}; name what it is to "
+            "accept, or remove it"
         )
     return "covers nothing that fails; remove it"
 
 
-def _unmet(check: CheckResult, subject: str | None) -> list[str]:
-    """Return what fails of a check that passed nothing of a subject's name: another was meant."""
-    if any(f.subject == subject and f.status is Status.PASS for f in check.findings):
+def _unmet(check: CheckResult, waiver: WaiverInfo) -> list[str]:
+    """Return what fails of a check that passed nothing that a waiver means: another was meant.
+
+    What has its subject, or at least its metric, comes first.
+    """
+    if any(f.status is Status.PASS for f in _named_by(waiver, check)):
         return []
-    return list(dict.fromkeys(f.subject for f in check.findings if f.status is Status.FAIL))
+    failing = [finding for finding in check.findings if finding.status is Status.FAIL]
+    failing.sort(key=lambda f: (f.subject != waiver.subject, f.metric != waiver.metric))
+    return list(dict.fromkeys(map(_called, failing)))
 
 
-def _untold(check: CheckResult, subject: str | None) -> str:
-    """Say why a check does not tell whether a subject passes; empty where it does.
+def _untold(check: CheckResult, waiver: WaiverInfo) -> str:
+    """Say why a check does not tell whether what a waiver means passes; empty where it does.
 
     Then another audit may find what the waiver accepts.
     """
     state = "off" if check.level == "off" else check.status.value
     if state in _IDLE:
         return f"not needed this time: {check.id} {_IDLE[state]}"
-    own = [(subject, f.status.value) for f in check.findings if f.subject == subject]
+    own = [(_called(f), f.status.value) for f in _named_by(waiver, check)]
     return next((_unhelped(n, s) for n, s in [(check.id, state), *own] if s in _OPEN), "")
 
 
-def _unhelped(name: str | None, state: str) -> str:
+def _named_by(waiver: WaiverInfo, check: CheckResult) -> list[Finding]:
+    return [finding for finding in check.findings if covers(waiver, check.id, finding)]
+
+
+def _called(finding: Finding) -> str:
+    return f"{finding.subject} ({finding.metric})"
+
+
+def _unhelped(name: str, state: str) -> str:
     return f"{name} {_OPEN[state]}; a waiver accepts failures alone, so it does not help here"
 
 

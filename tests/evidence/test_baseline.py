@@ -9,7 +9,7 @@ import pytest
 
 from auditor.errors import InputError
 from auditor.evidence.baseline import read_baseline
-from auditor.record import Audit
+from auditor.record import SCHEMA_VERSION, Audit
 
 Run = Callable[..., Audit]
 Saved = Callable[..., Path]
@@ -69,8 +69,9 @@ def test_an_older_record_without_later_fields_is_not_an_edited_one(folder: Path)
 
 def test_another_schema_version_is_refused(folder: Path) -> None:
     path = folder / "audit.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 2}))
-    with pytest.raises(InputError, match="schema version 2, but this Auditor reads 1"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 1}))
+    said = f"schema version 1, but this Auditor reads {SCHEMA_VERSION}"
+    with pytest.raises(InputError, match=said):
         read_baseline(folder)
 
 

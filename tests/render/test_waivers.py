@@ -1,4 +1,4 @@
-"""A waiver covers the failures of a subject: every format shows what is left as what it is."""
+"""A waiver covers the failures that it names: every format shows what is left as what it is."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ CAT = Waiver(
     expires=datetime.date(2099, 1, 1),
 )
 
+CAT_RECALL = CAT.model_copy(update={"metric": "recall"})
+
 
 def finding(subject: str, metric: str, observed: float, status: Status) -> Finding:
     return Finding(
@@ -52,11 +54,11 @@ OTHER = finding("dog", "recall", 0.87, Status.INCONCLUSIVE)
 
 @pytest.fixture
 def judged(make_check: Any, make_audit: Any) -> Any:
-    def build(*findings: Finding, preset: Preset = "sign-off") -> Audit:
+    def build(*findings: Finding, preset: Preset = "sign-off", waiver: Waiver = CAT) -> Audit:
         check = make_check("rare", Status.FAIL, findings=findings, summary="cat fails.")
-        results = [apply_waivers(check, [CAT], TODAY), make_check("other")]
+        results = [apply_waivers(check, [waiver], TODAY), make_check("other")]
         found, summary = decide_verdict(results, preset)
-        states = describe_policy(preset, [CAT], results, TODAY).waivers
+        states = describe_policy(preset, [waiver], results, TODAY).waivers
         audit: Audit = make_audit(found, results, summary=summary, waivers=states, preset=preset)
         return audit
 
@@ -119,6 +121,37 @@ def test_a_failure_beside_a_waived_one_is_no_waiver(judged: Any) -> None:
     assert "✗ fail: **cow**, recall" in markdown(audit)
     assert "⚑ waived: **cat**, recall" in markdown(audit)
     assert "Not waived: cow (recall: fail)." in terminal(audit)
+
+
+def test_a_failure_of_another_metric_of_the_same_subject_is_no_waiver(judged: Any) -> None:
+    """Its twin is the audit in which that one is fine."""
+    audit = judged(FAILS, finding("cat", "precision", 0.4, Status.FAIL), waiver=CAT_RECALL)
+    assert audit.verdict == "rejected"
+    assert "⚑ waived: **cat**, recall" in markdown(audit)
+    assert "✗ fail: **cat**, precision" in markdown(audit)
+    assert re.search(r"✗ fail +block +rare ", terminal(audit))
+    assert case_of(audit).find("failure") is not None
+    assert "Waived 1 of 2 failures of 1 check" in masthead(audit)
+    for text in (markdown(audit), terminal(audit), section(audit, "waived")):
+        assert re.search(r"Not waived: cat \(precision: fail\)", text)
+    twin = judged(FAILS, finding("cat", "precision", 0.97, Status.PASS), waiver=CAT_RECALL)
+    assert twin.verdict == "accepted"
+    assert re.search(r"⚑ waived +block +rare ", terminal(twin))
+
+
+@pytest.mark.parametrize("subject", ["cat", None])
+def test_every_format_names_the_metric(judged: Any, subject: str | None) -> None:
+    audit = judged(FAILS, waiver=CAT_RECALL.model_copy(update={"subject": subject}))
+    meant = "cat (recall)" if subject else "every subject (recall)"
+    said = f"Waived: {meant}, harder by design (A. Owner, until 2099-01-01)."
+    message = case_of(audit)[0].get("message") or ""
+    for text in (markdown(audit), terminal(audit), message, section(audit, "checks")):
+        assert said in text
+    assert f"{meant.replace('every', 'Every')} is accepted until 2099-01-01" in closed(
+        section(audit, "waived")
+    )
+    assert f"waived {meant}: harder by design" in closed(section(audit, "check-rare"))
+    assert f"active rare {subject or 'all'} recall harder by design" in section(audit, "method")
 
 
 def test_every_format_gives_reason_owner_and_expiry(judged: Any) -> None:
@@ -195,7 +228,8 @@ def test_a_waiver_is_not_to_go_where_its_check_told_nothing(
 
 def test_a_waiver_stays_where_its_subject_alone_is_unsettled(judged: Any) -> None:
     audit = judged(VAGUE, finding("cow", "recall", 0.4, Status.FAIL))
-    assert dead_waivers(audit) == [f"rare, cat: cat is inconclusive; {FAILURES_ALONE}"]
+    said = f"cat (precision) is inconclusive; {FAILURES_ALONE}"
+    assert dead_waivers(audit) == [f"rare, cat: {said}"]
 
 
 def test_a_waiver_of_another_name_than_what_fails_is_told_the_names(judged: Any) -> None:
@@ -205,12 +239,48 @@ def test_a_waiver_of_another_name_than_what_fails_is_told_the_names(judged: Any)
     for listed in ([], [shown]):
         audit = judged(*listed, *rest)
         said = (
-            'rare, cat: no failing finding is called "cat"; failing: cow, hen; name what it is to '
-            "accept, or remove it"
+            "rare, cat: no failing finding is called that; failing: cow (recall), hen (recall); "
+            "name what it is to accept, or remove it"
         )
         assert dead_waivers(audit) == [said]
-        for text in (markdown(audit), terminal(audit), section(audit, "waived")):
+        for text in (markdown(audit), terminal(audit), closed(section(audit, "waived"))):
             assert said in text
+
+
+@pytest.mark.parametrize(
+    ("subject", "metric", "said"),
+    [
+        ("cat", "recal", "cat (recall), cow (precision), cow (recall) and 1 more"),
+        ("cot", "recall", "cow (recall), cat (recall), cow (precision) and 1 more"),
+        ("hen", "recall", "hen (f1), cow (recall), cat (recall) and 1 more"),
+        (None, "recal", "cow (precision), cow (recall), cat (recall) and 1 more"),
+    ],
+)
+def test_a_waiver_that_meets_nothing_is_told_first_what_is_nearest(
+    judged: Any, subject: str | None, metric: str, said: str
+) -> None:
+    named = [("cow", "precision"), ("cow", "recall"), ("cat", "recall"), ("hen", "f1")]
+    rest = [finding(*each, 0.4, Status.FAIL) for each in named]
+    waiver = CAT.model_copy(update={"subject": subject, "metric": metric})
+    (told,) = dead_waivers(judged(*rest, waiver=waiver))
+    assert told.startswith(f"rare, {subject or 'every subject'} ({metric}): no failing finding ")
+    assert f"; failing: {said}; name what" in told
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("f1", "covers nothing that fails; remove it"),
+        ("precision", f"cat (precision) is inconclusive; {FAILURES_ALONE}"),
+    ],
+)
+@pytest.mark.parametrize("subject", ["cat", None])
+def test_what_became_of_the_metric_itself_is_told(
+    judged: Any, subject: str | None, metric: str, said: str
+) -> None:
+    waiver = CAT.model_copy(update={"subject": subject, "metric": metric})
+    (told,) = dead_waivers(judged(FAILS, VAGUE, GOOD, waiver=waiver))
+    assert told.endswith(f" ({metric}): {said}")
 
 
 def test_its_twin_whose_subject_passes_is_to_go(judged: Any) -> None:
@@ -232,6 +302,11 @@ def case_of(audit: Audit) -> ET.Element:
 
 def terminal(audit: Audit) -> str:
     return re.sub(r" *\n +", " ", click.unstyle(verdict(audit, [])))
+
+
+def closed(text: str) -> str:
+    """Return text of elements without the spaces that stand between them inside brackets."""
+    return text.replace("( ", "(").replace(" )", ")")
 
 
 def section(audit: Audit, id: str) -> str:

@@ -237,10 +237,21 @@ def _baseline(
     confidence = _Bounds.of(results, "baseline-regression").confidence
     try:
         pictures = pictures_of(if_had(graph, "test_signatures"))
-        comparison = compare(graph.get("test"), baseline, confidence, pictures=pictures)
+        comparison = compare(
+            graph.get("test"),
+            baseline,
+            confidence,
+            pictures=pictures,
+            rare=_rare_by_share(graph),
+        )
     except NotComparable:  # said by the check
         return None
     return _beside(graph, comparison, baseline.audit.candidate.name, candidate)
+
+
+def _rare_by_share(graph: Graph) -> frozenset[str]:
+    counts: ClassCounts | None = if_had(graph, "counts")
+    return frozenset() if counts is None else counts.rare()
 
 
 def _beside(graph: Graph, comparison: Comparison, before: str, after: str) -> BaselineExhibit:
@@ -315,7 +326,8 @@ def _cheaper(graph: Graph, results: Sequence[CheckResult]) -> BaselineExhibit | 
         return None
     confidence = _Bounds.of(results, "cheaper-inference").confidence
     try:
-        comparison = compare_cheaper(graph.get("test"), cheaper, confidence)
+        rare = _rare_by_share(graph)
+        comparison = compare_cheaper(graph.get("test"), cheaper, confidence, rare)
     except NotComparable:  # said by the check
         return None
     return _beside(graph, comparison, "float32", graph.get("cheaper_dtype").name)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from auditor.record import Verdict
 
 __all__ = [
+    "ALL_RARE",
     "MISSING",
     "STATUS",
     "VERDICT",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 MISSING = "–"
+ALL_RARE = "all rare classes"
+"""Subject of what is found of them together."""
 _MOST_DIGITS = 9
 _MOST_SET = 6
 """Digits that nobody sets a limit in."""

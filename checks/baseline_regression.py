@@ -2,7 +2,8 @@
 
 What it asks
 ------------
-Did the accuracy fall since the earlier audit? And did any single class pay for a good average?
+Did the accuracy fall since the earlier audit? And did any single class, or the rare ones together,
+pay for a good average?
 
 Why it matters
 --------------
@@ -27,13 +28,22 @@ correction finds it, or if it has too few images to ever tell; other drops are s
 Of many classes with too few images, ten that fell and ten that rose at least, those that fell are
 not judged either where about as many rose (a sign test finds no more falls than rises), but for
 classes that were mostly right and are never right now.
-The test set as a whole and the family of classes share 1 - ``confidence`` equally, so that of
-equal models no more than that fail.
+
+On the same images all rare classes together, but for those that fail by name, are judged as one
+class: they fail if their pooled recall fell by more than ``class_margin`` and significantly. A
+hundred classes of four images each, all of them lost, prove little one by one and everything
+together. A class is rare when its share is below 0.5 / K, with K classes, in the training data, in
+the test set, or in production where ``[deployment]`` says what that holds.
+
+The test set as a whole and the classes share 1 - ``confidence`` equally, so that of equal models no
+more than that fail. Where the flipped images of several rare classes could show anything, these
+have a tenth of what the classes have, and Holm's correction the rest.
 
 On test sets without a common image it compares two samples: exact bounds combined, and Fisher's
-exact test for classes. What may not be compared is inconclusive, with the reason: predictions that
-are missing or are not those audited, other classes, test sets that overlap in part, other labels,
-other pictures under the same names, another version of this check.
+exact test for classes; rare classes are not pooled, as their images may be shared out otherwise.
+What may not be compared is inconclusive, with the reason: predictions that are missing or are not
+those audited, other classes, test sets that overlap in part, other labels, other pictures under the
+same names, another version of this check.
 
 It blocks once a baseline is given.
 
@@ -72,6 +82,7 @@ from auditor.wording import beside, plural, points, share
 if TYPE_CHECKING:
     from auditor.comparison import Comparison
     from auditor.evidence.baseline import Baseline
+    from auditor.evidence.counts import ClassCounts
     from auditor.evidence.predictions import Predictions
     from auditor.evidence.signatures import Signatures
 
@@ -81,7 +92,7 @@ class BaselineRegression(Check):
 
     id = "baseline-regression"
     title = "The candidate is not worse than the baseline"
-    version = 4
+    version = 5
     level = "advise"
     blocks_once = "a baseline is given"
 
@@ -95,9 +106,13 @@ class BaselineRegression(Check):
         return "baseline" in available
 
     def run(
-        self, test: Predictions, baseline: Baseline, test_signatures: Signatures | None = None
+        self,
+        test: Predictions,
+        baseline: Baseline,
+        counts: ClassCounts,
+        test_signatures: Signatures | None = None,
     ) -> Outcome:
-        """Compare the candidate with the baseline, overall and class by class."""
+        """Compare the candidate with the baseline, overall, by class, and on the rare ones."""
         from auditor.comparison import NotComparable, compare
         from auditor.comparison.comparable import pictures_of, require_version
         from auditor.comparison.finding import of_classes
@@ -105,7 +120,9 @@ class BaselineRegression(Check):
         try:
             require_version(baseline.audit, self.id, self.version)
             pictures = pictures_of(test_signatures)
-            comparison = compare(test, baseline, self.confidence, pictures=pictures)
+            comparison = compare(
+                test, baseline, self.confidence, pictures=pictures, rare=counts.rare()
+            )
         except NotComparable as reason:
             return self._not_comparable(str(reason))
         findings = [*self._overall(comparison), *of_classes(comparison, self.class_margin)]

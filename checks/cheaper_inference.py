@@ -18,8 +18,8 @@ with its baseline. The accuracy difference, by McNemar's exact test with mid-p a
 needs no assumption of many flips, passes if it lies wholly at or above ``-margin``, and fails if it
 lies wholly below and the test agrees. Classes are judged as by ``baseline-regression``: one whose
 recall fell by more than ``class_margin`` fails if that is significant, and is inconclusive if it is
-suspect or if the class has too few images to tell. The share of predictions that changed is shown
-and not judged: one wrong class for another does no harm.
+suspect or if the class has too few images to tell; all rare classes together fail likewise. The
+share of predictions that changed is shown and not judged: one wrong class for another does no harm.
 
 Without ``[engine] cheaper`` there is nothing to ask, and it is skipped.
 
@@ -51,6 +51,7 @@ from auditor.wording import beside, share
 if TYPE_CHECKING:
     from auditor.comparison import Comparison
     from auditor.evidence.cheaper import CheaperDtype
+    from auditor.evidence.counts import ClassCounts
     from auditor.evidence.predictions import Predictions
 
 
@@ -59,7 +60,7 @@ class CheaperInference(Check):
 
     id = "cheaper-inference"
     title = "Cheaper inference would do as well"
-    version = 3
+    version = 4
     level = "advise"
     judges = "cost"
 
@@ -68,14 +69,20 @@ class CheaperInference(Check):
     class_margin: Fraction = 0.05
     """How far the recall of a class may fall."""
 
-    def run(self, cheaper_dtype: CheaperDtype, test: Predictions, cheaper: Predictions) -> Outcome:
+    def run(
+        self,
+        cheaper_dtype: CheaperDtype,
+        test: Predictions,
+        cheaper: Predictions,
+        counts: ClassCounts,
+    ) -> Outcome:
         """Compare the predictions in the cheaper dtype with those in float32."""
         from auditor.comparison import NotComparable
         from auditor.comparison.finding import of_all, of_classes
         from auditor.evidence.cheaper import compare_cheaper
 
         try:
-            comparison = compare_cheaper(test, cheaper, self.confidence)
+            comparison = compare_cheaper(test, cheaper, self.confidence, counts.rare())
         except NotComparable as reason:
             return Outcome(status=Status.INCONCLUSIVE, summary=f"not comparable: {reason}")
         findings = [

@@ -63,7 +63,7 @@ from pydantic import Field
 
 from auditor.check import Check, Finding, Fraction, IntervalMethod, Outcome, Status
 from auditor.errors import OptionError, did_you_mean
-from auditor.wording import beside, limit, listed, plural
+from auditor.wording import ALL_RARE, beside, limit, listed, plural
 
 if TYPE_CHECKING:
     from auditor.evidence.confusion import Confusion
@@ -135,9 +135,6 @@ class RareClassRecall(Check):
         return f"Every rare class is recognised; the lowest: {_said(lowest)}."
 
 
-_ALL = "all rare classes"
-
-
 def _together(findings: list[Finding], confidence: float) -> list[Finding]:
     """Return a failure of all classes that do not fail by name, where together they surely do."""
     from auditor import stats
@@ -150,7 +147,7 @@ def _together(findings: list[Finding], confidence: float) -> list[Finding]:
         return []
     interval = stats.proportion_interval(right, n, confidence)
     note = f"{len(rest):,} classes together that do not fail by name"
-    found = Finding.judged(_ALL, "recall", right / n, interval, limit, n=n, note=note)
+    found = Finding.judged(ALL_RARE, "recall", right / n, interval, limit, n=n, note=note)
     return [found] if found.status is Status.FAIL else []
 
 
@@ -168,7 +165,7 @@ def _nothing(counts: ClassCounts) -> str:
 def _said(finding: Finding) -> str:
     if finding.observed is None or finding.limit is None:
         return f"{finding.subject} has no test image"
-    are = "together are" if finding.subject == _ALL else "is"
+    are = "together are" if finding.subject == ALL_RARE else "is"
     return (
         f"{finding.subject} {are} recognised in {beside(finding.observed, finding.limit)} of "
         f"{plural(finding.n or 0, 'test image')} (at least {limit(finding.limit)} required)"

@@ -30,7 +30,7 @@ def beside(comparison: Comparison, baseline: str, candidate: str) -> BaselineExh
         candidate=candidate,
         same_images=comparison.paired,
         overall=_row(comparison.overall, comparison.level),
-        classes=tuple(_row(change, comparison.level) for change in comparison.moved),
+        classes=tuple(_row(change, comparison.class_level) for change in comparison.moved),
         family=comparison.family,
         mcnemar_exact=exact,
         mcnemar_mid_p=mid,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from auditor import stats
 from auditor.comparison.result import Change, Comparison
 from auditor.comparison.side import Counts, Floats
+from auditor.multiplicity import TOGETHER
 from auditor.stats import Interval
 
 __all__ = ["Table", "corrected"]
@@ -33,13 +34,20 @@ class Table(NamedTuple):
     flips: tuple[Counts, Counts] | None = None
 
 
-def corrected(table: Table, classes: Sequence[str], confidence: float) -> Comparison:
+def corrected(
+    table: Table, classes: Sequence[str], confidence: float, rare: Set[str] = frozenset()
+) -> Comparison:
     """Return the comparison that a table amounts to, its classes' p-values corrected.
 
     Classes without images on either side are left out.
     """
     level = (1 - confidence) / 2
     judged = 1 + np.flatnonzero((table.n_before[1:] > 0) & (table.n_after[1:] > 0))
+    names = ("test", *classes)
+    pooled = [row for row in judged.tolist() if names[row] in rare]
+    if not _could_fall(table, pooled, level * TOGETHER):
+        pooled = []
+    level *= 1 - TOGETHER if pooled else 1
     family = judged[_tarone(table.p_best[judged], level)]
     adjusted = (
         _adjusted(stats.holm, table.p_worse, family),
@@ -48,11 +56,27 @@ def corrected(table: Table, classes: Sequence[str], confidence: float) -> Compar
     )
     p = list(zip(*adjusted, strict=True))
     blind = table.p_dead > level / np.where(np.arange(len(table.p_dead)), len(judged), 1)
-    names = ("test", *classes)
     changes = [
         _change(names[row], table, row, p[row], bool(blind[row])) for row in (0, *judged.tolist())
     ]
-    return Comparison(changes[0], tuple(changes[1:]), len(family), confidence)
+    return Comparison(
+        overall=changes[0],
+        classes=tuple(changes[1:]),
+        family=len(family),
+        confidence=confidence,
+        pooled=frozenset(names[row] for row in pooled),
+    )
+
+
+def _could_fall(table: Table, rows: Sequence[int], level: float) -> bool:
+    """Tell whether several classes together could be rejected at all, had they lost each flip.
+
+    As of Tarone's classes: those of which the flips can show nothing cost the others nothing.
+    """
+    if table.flips is None or len(rows) < 2:
+        return False
+    flips = sum(int(side[rows].sum()) for side in table.flips)
+    return bool(0.5**flips <= level)
 
 
 def _change(name: str, table: Table, row: int, p: tuple[float, ...], blind: bool) -> Change:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from auditor.check import Finding, Status, decide
+from auditor.comparison.paired import together
 from auditor.comparison.result import Change, Comparison
 from auditor.comparison.settling import what_would_settle
-from auditor.wording import beside, listed, p_value, plural, share
+from auditor.wording import ALL_RARE, beside, listed, p_value, plural, share
 
 __all__ = ["flipped", "of_all", "of_classes", "said_of_classes", "shown"]
 
@@ -44,10 +45,11 @@ def _held_to(comparison: Comparison, margin: float) -> Status:
 
 
 def of_classes(comparison: Comparison, margin: float) -> list[Finding]:
-    """Judge every class in which anything flipped, the largest drop first.
+    """Judge the rare classes together, then every class that moved, the largest drop first.
 
     A class fails that fell by more than the margin and significantly. It is inconclusive where the
-    drop is suspect, or its images are too few to ever tell; elsewhere it is shown.
+    drop is suspect, or its images are too few to ever tell; elsewhere it is shown. The rare classes
+    together are a finding only where they fail.
 
     Parameters
     ----------
@@ -57,7 +59,23 @@ def of_classes(comparison: Comparison, margin: float) -> list[Finding]:
         Largest drop of recall that is allowed, in shares.
     """
     chance = comparison.falls_like_chance(margin)
-    return [_of_class(change, comparison.level, margin, chance) for change in comparison.moved]
+    level = comparison.class_level
+    found = [_of_class(change, level, margin, chance) for change in comparison.moved]
+    failed = {finding.subject for finding in found if finding.status is Status.FAIL}
+    return [*_together(comparison, failed, margin), *found]
+
+
+def _together(comparison: Comparison, failed: Set[str], margin: float) -> Iterator[Finding]:
+    """Yield a failure of the rare classes together, but for those that fail by name."""
+    names = comparison.pooled - failed
+    if len(names) < 2:
+        return
+    rest = [change for change in comparison.classes if change.name in names]
+    change = together(rest, comparison.confidence)
+    if change.difference < -margin and change.p_worse <= comparison.pooled_level:
+        note = f"{len(rest):,} classes together that do not fail by name"
+        note = f"{flipped(change)}; {note}: p {p_value(change.p_worse)}"
+        yield shown(change, "recall difference", margin, Status.FAIL, note)
 
 
 def _of_class(change: Change, level: float, margin: float, chance: bool) -> Finding:
@@ -89,12 +107,16 @@ def _fallen(change: Change, level: float, chance: bool) -> tuple[Status, str]:
 
 def said_of_classes(fallen: Sequence[Finding], comparison: Comparison) -> str:
     """Say which classes fell, which may have, and which are better, as the end of a sentence."""
-    said = [f"{f.subject} fell by {_drop(f)}" for f in fallen if f.status is Status.FAIL]
+    said = [f"{_named(f)} fell by {_drop(f)}" for f in fallen if f.status is Status.FAIL]
     text = f"; {listed(said, noun='class')}" if said else ""
     open_ = [f"{f.subject} ({_drop(f)})" for f in fallen if f.status is Status.INCONCLUSIVE]
     text += f"; not settled whether by chance lower: {listed(open_, noun='class')}" if open_ else ""
     gained = [change.name for change in comparison.better]
     return f"{text}; better: {listed(gained)}" if gained else text
+
+
+def _named(fallen: Finding) -> str:
+    return f"{fallen.subject} together" if fallen.subject == ALL_RARE else fallen.subject
 
 
 def _drop(fallen: Finding) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ def compare(
     confidence: float = 0.95,
     *,
     pictures: Pictures | None = None,
+    rare: Set[str] = frozenset(),
 ) -> Comparison:
     """Compare a candidate's test predictions with those of its baseline.
 
@@ -52,6 +54,8 @@ def compare(
         Of each interval bound, one-sided.
     pictures
         Digests of the candidate's test images, where they were looked at.
+    rare
+        Classes to test together, too, on the same images.
 
     Raises
     ------
@@ -74,7 +78,7 @@ def compare(
     require_same_pictures(baseline.pictures or {}, pictures or {})
     place = {image: row for row, image in enumerate(before.images)}
     rows = np.array([place[image] for image in test.images], np.int64)
-    found = paired(Side.of(before, test.classes, rows), Side.of(test), test, confidence)
+    found = paired(Side.of(before, test.classes, rows), Side.of(test), test, confidence, rare)
     alike = not found.changed and _is_one_model(before, test, rows)
     return replace(found, identical=alike)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,17 +12,24 @@ from numpy.typing import NDArray
 from auditor import stats
 from auditor.comparison.comparable import require_same_labels
 from auditor.comparison.family import Table, corrected
-from auditor.comparison.result import Comparison, Flip
+from auditor.comparison.result import Change, Comparison, Flip
 from auditor.comparison.side import Counts, Floats, Side, counter
+from auditor.wording import ALL_RARE
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
 
-__all__ = ["exact_p", "mid_p", "paired", "paired_interval", "paired_intervals"]
+__all__ = ["exact_p", "mid_p", "paired", "paired_interval", "paired_intervals", "together"]
 
 
-def paired(before: Side, after: Side, test: Predictions, confidence: float) -> Comparison:
-    """Compare two models on the same images, row by row.
+def paired(
+    before: Side,
+    after: Side,
+    test: Predictions,
+    confidence: float,
+    rare: Set[str] = frozenset(),
+) -> Comparison:
+    """Compare two models on the same images, row by row; ``rare`` classes together, too.
 
     Raises
     ------
@@ -46,10 +54,31 @@ def paired(before: Side, after: Side, test: Predictions, confidence: float) -> C
         flips=(b, c),
     )
     return replace(
-        corrected(table, test.classes, confidence),
+        corrected(table, test.classes, confidence, rare),
         changed=int((before.predicted != after.predicted).sum()),
         lost=_flips(lost, before, after, test),
         won=_flips(won, before, after, test),
+    )
+
+
+def together(changes: Sequence[Change], confidence: float) -> Change:
+    """Return what became of several rare classes as if they were one; its p-values are exact."""
+    n = sum(change.n_after for change in changes)
+    lost, won = (sum(getattr(change, side) for change in changes) for side in ("lost", "won"))
+    p_worse, p_better = exact_p(np.array([lost, won]), np.array([won, lost])).tolist()
+    return Change(
+        name=ALL_RARE,
+        right_before=sum(change.right_before for change in changes),
+        n_before=n,
+        right_after=sum(change.right_after for change in changes),
+        n_after=n,
+        lost=lost,
+        won=won,
+        interval=paired_interval(lost, won, n, confidence),
+        p_worse=p_worse,
+        p_better=p_better,
+        q_worse=p_worse,
+        blind=False,
     )
 
 

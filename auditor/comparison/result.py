@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from auditor.multiplicity import TOGETHER
 from auditor.stats import Interval
 
 __all__ = ["Change", "Comparison", "Flip"]
@@ -30,7 +31,7 @@ class Change:
     Parameters
     ----------
     name
-        ``test``, or the class.
+        ``test``, the class, or ``all rare classes``.
     right_before, n_before, right_after, n_after
         Images that the baseline and the candidate had, and had right.
     lost, won
@@ -99,6 +100,9 @@ class Comparison:
         Images predicted differently, right or wrong; None where the images are not the same.
     identical
         Whether they are one model, by all that is known: ``auditor.comparison.models``.
+    pooled
+        Rare classes that are tested together, too; none where the images that flipped could show
+        nothing of them.
     lost, won
         The images that flipped, in the order of the test set.
     """
@@ -109,6 +113,7 @@ class Comparison:
     confidence: float
     changed: int | None = None
     identical: bool = False
+    pooled: frozenset[str] = frozenset()
     lost: tuple[Flip, ...] = ()
     won: tuple[Flip, ...] = ()
 
@@ -125,16 +130,26 @@ class Comparison:
         """
         return (1 - self.confidence) / 2
 
+    @property
+    def class_level(self) -> float:
+        """Significance level of the classes, each by itself: less what the pooled ones take."""
+        return self.level * (1 - TOGETHER if self.pooled else 1)
+
+    @property
+    def pooled_level(self) -> float:
+        """Significance level of the rare classes together."""
+        return self.level * TOGETHER
+
     @cached_property
     def worse(self) -> tuple[Change, ...]:
         """Classes that got significantly worse, the largest drop first."""
-        found = [change for change in self.classes if change.p_worse <= self.level]
+        found = [change for change in self.classes if change.p_worse <= self.class_level]
         return tuple(sorted(found, key=lambda change: change.difference))
 
     @cached_property
     def better(self) -> tuple[Change, ...]:
         """Classes that got significantly better, the largest gain first."""
-        found = [change for change in self.classes if change.p_better <= self.level]
+        found = [change for change in self.classes if change.p_better <= self.class_level]
         return tuple(sorted(found, key=lambda change: -change.difference))
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,9 +58,14 @@ def cheaper(
 
 
 def compare_cheaper(
-    test: Predictions, cheaper: Predictions, confidence: float = 0.95
+    test: Predictions,
+    cheaper: Predictions,
+    confidence: float = 0.95,
+    rare: Set[str] = frozenset(),
 ) -> Comparison:
     """Compare the cheaper predictions, as a candidate's, with those of float32, as a baseline's.
+
+    ``rare`` classes are tested together, too.
 
     Raises
     ------
@@ -74,4 +80,4 @@ def compare_cheaper(
     if not len(test) or not place.keys() >= set(test.images):
         raise NotComparable("not every test image was predicted in both dtypes")
     rows = np.array([place[image] for image in test.images], np.int64)
-    return paired(Side.of(test), Side.of(cheaper, rows=rows), test, confidence)
+    return paired(Side.of(test), Side.of(cheaper, rows=rows), test, confidence, rare)

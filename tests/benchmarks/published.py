@@ -22,6 +22,7 @@ from auditor.checks.baseline_regression import BaselineRegression
 from auditor.comparison import Comparison, compare
 from auditor.data.saved import read_saved
 from auditor.evidence.baseline import Baseline
+from auditor.evidence.counts import counts
 from auditor.evidence.predictions import Predictions
 from auditor.record import Audit, CandidateInfo, DataInfo, PolicyInfo, Provenance, SplitInfo
 
@@ -54,6 +55,11 @@ def points(found: Comparison) -> str:
     return f"{100 * found.overall.difference:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
+def judged(model: Predictions, earlier: Baseline) -> str:
+    """Return the status of the check."""
+    return BaselineRegression().run(model, earlier, counts(model, None, None)).status.value
+
+
 def same_images(models: dict[str, Predictions]) -> None:
     """Print every pair, the better model first, and the largest departure from statsmodels."""
     ranked = sorted(models, key=lambda name: -models[name].correct.mean())
@@ -66,10 +72,10 @@ def same_images(models: dict[str, Predictions]) -> None:
         lost, won = found.overall.lost or 0, found.overall.won or 0
         exact, mid = found.mcnemar or (np.nan, np.nan)
         apart = max(apart, abs(exact - mcnemar([[0, lost], [won, 0]], exact=True).pvalue))
-        status = BaselineRegression().run(models[b], earlier).status.value
+        status = judged(models[b], earlier)
         cells = f"{points(found)} | {lost} | {won} | {exact:.2g} | {mid:.2g} | {status}"
         print(f"| {a} | {b} | {cells} |")
-    alone = {BaselineRegression().run(m, baseline(n, m)).status.value for n, m in models.items()}
+    alone = {judged(m, baseline(n, m)) for n, m in models.items()}
     print(f"\nExact p-values differ from statsmodels' by at most {apart:.1g}; each model beside")
     print(f"itself: {', '.join(alone)}.")
 

@@ -19,6 +19,7 @@ from scipy import special, stats
 from auditor.checks.baseline_regression import BaselineRegression
 from auditor.comparison.paired import paired_intervals
 from auditor.evidence.baseline import Baseline
+from auditor.evidence.counts import counts
 from auditor.evidence.predictions import Predictions
 from auditor.record import Audit, CandidateInfo, DataInfo, PolicyInfo, Provenance, SplitInfo
 
@@ -171,8 +172,9 @@ def statuses(
     source = audits(n, lost, won, np.random.default_rng(seed), same_images=same_images)
     seen = [Counter[str]() for _ in checks]
     for test, baseline in itertools.islice(source, times):
+        images = counts(test, None, None)
         for check, count in zip(checks, seen, strict=True):
-            count[check.run(test, baseline).status.value] += 1
+            count[check.run(test, baseline, images).status.value] += 1
     return [{status: count / times for status, count in row.items()} for row in seen]
 
 

@@ -5,12 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import binom, binomtest
 
 from auditor.check import Finding, Outcome, Status
 from auditor.checks.baseline_regression import BaselineRegression
 from auditor.evidence.baseline import Baseline
+from auditor.evidence.counts import TrainCounts
+from auditor.evidence.counts import counts as count
 from auditor.evidence.predictions import Predictions
 from auditor.record import Audit
+from auditor.wording import p_value
 
 Counts = Mapping[str, tuple[int, int, int]]
 """Class → images, lost, won."""
@@ -30,9 +34,13 @@ def _models(counts: Counts) -> tuple[Predictions, Predictions]:
     return Predictions.of(label, before, classes=names), Predictions.of(label, after, classes=names)
 
 
+def _judged(after: Predictions, baseline: Baseline, **options: float) -> Outcome:
+    return BaselineRegression(**options).run(after, baseline, count(after, None, None))
+
+
 def _run(old_audit: Audit, counts: Counts, **options: float) -> Outcome:
     before, after = _models(counts)
-    return BaselineRegression(**options).run(after, Baseline(old_audit, before))
+    return _judged(after, Baseline(old_audit, before), **options)
 
 
 def _of(outcome: Outcome, subject: str) -> Finding:
@@ -62,7 +70,7 @@ def _unsure(n: int, wrong: int = 0) -> Predictions:
 
 @pytest.mark.parametrize("n", [1, 5, 1000])
 def test_an_identical_candidate_passes(old_audit: Audit, n: int) -> None:
-    outcome = BaselineRegression().run(_unsure(n), Baseline(old_audit, _unsure(n)))
+    outcome = _judged(_unsure(n), Baseline(old_audit, _unsure(n)))
     assert outcome.status is Status.PASS
     assert outcome.summary == f"Every one of {2 * n:,} images is predicted as by old."
 
@@ -75,7 +83,7 @@ def test_equal_predictions_alone_are_one_model_by_their_mistakes(
 ) -> None:
     """Any two good models predict a few easy images alike."""
     test = replace(_unsure(50, wrong), true_probability=None)
-    assert BaselineRegression().run(test, Baseline(old_audit, test)).status is status
+    assert _judged(test, Baseline(old_audit, test)).status is status
 
 
 @pytest.mark.parametrize("lacking", ["baseline", "candidate"])
@@ -86,7 +94,7 @@ def test_probabilities_that_one_model_alone_has_say_nothing(
     has = _unsure(50, wrong)
     lacks = replace(has, true_probability=None)
     before, after = (lacks, has) if lacking == "baseline" else (has, lacks)
-    assert BaselineRegression().run(after, Baseline(old_audit, before)).status is status
+    assert _judged(after, Baseline(old_audit, before)).status is status
 
 
 def test_one_equal_probability_among_many_is_no_sign_of_one_model(old_audit: Audit) -> None:
@@ -95,7 +103,7 @@ def test_one_equal_probability_among_many_is_no_sign_of_one_model(old_audit: Aud
     other = test.true_probability + np.float32(0.04)
     other[0] -= np.float32(0.04)
     before = Baseline(old_audit, replace(test, true_probability=other))
-    assert BaselineRegression().run(test, before).status is Status.INCONCLUSIVE
+    assert _judged(test, before).status is Status.INCONCLUSIVE
 
 
 def test_a_class_of_too_few_images_is_not_settled_behind_a_large_one(old_audit: Audit) -> None:
@@ -109,7 +117,7 @@ def test_a_class_that_was_hardly_known_before_is_not_called_dead(old_audit: Audi
     label = ["cat"] * 2000 + ["dog"] * 20
     before = Predictions.of(label, ["cat"] * 2000 + ["dog"] * 3 + ["cat"] * 17)
     after = Predictions.of(label, ["cat"] * 2020, classes=["cat", "dog"])
-    outcome = BaselineRegression(margin=0.05).run(after, Baseline(old_audit, before))
+    outcome = _judged(after, Baseline(old_audit, before), margin=0.05)
     assert outcome.status is Status.INCONCLUSIVE
 
 
@@ -119,7 +127,7 @@ def test_a_class_that_died_on_other_images_fails(old_audit: Audit) -> None:
     images = [f"new-{i}" for i in range(len(label))]
     for predicted, status in ((["cat"] * 2040, Status.FAIL), (label, Status.PASS)):
         after = Predictions.of(label, predicted, classes=names, images=images)
-        outcome = BaselineRegression(margin=0.05).run(after, Baseline(old_audit, before))
+        outcome = _judged(after, Baseline(old_audit, before), margin=0.05)
         assert outcome.status is status
 
 
@@ -130,9 +138,10 @@ def test_a_class_that_could_have_died_on_other_images_is_large_enough_to_tell(
     label = ["cat"] * 2000 + ["dog"] * 100
     before, after = (["cat"] * 2000 + ["dog"] * n + ["cat"] * (100 - n) for n in (90, 84))
     images = [f"new-{i}" for i in range(len(label))]
-    outcome = BaselineRegression(margin=0.05).run(
+    outcome = _judged(
         Predictions.of(label, after, images=images),
         Baseline(old_audit, Predictions.of(label, before)),
+        margin=0.05,
     )
     assert outcome.status is Status.PASS
     assert _of(outcome, "dog").note.endswith("; not significant among the classes")
@@ -140,7 +149,7 @@ def test_a_class_that_could_have_died_on_other_images_is_large_enough_to_tell(
 
 def test_a_baseline_that_was_not_accepted_is_called_so(old_audit: Audit) -> None:
     rejected = old_audit.model_copy(update={"verdict": "rejected"})
-    outcome = BaselineRegression().run(_unsure(20), Baseline(rejected, _unsure(20)))
+    outcome = _judged(_unsure(20), Baseline(rejected, _unsure(20)))
     assert outcome.summary == "Every one of 40 images is predicted as by old (itself rejected)."
 
 
@@ -239,7 +248,7 @@ def test_nothing_flipped_and_yet_another_model(old_audit: Audit) -> None:
         for p in (0.8, 0.9)
     )
     assert len(label) == len(after)
-    outcome = BaselineRegression().run(after, Baseline(old_audit, before))
+    outcome = _judged(after, Baseline(old_audit, before))
     assert outcome.status is Status.INCONCLUSIVE
 
 
@@ -248,7 +257,7 @@ def test_without_the_baselines_predictions_it_is_inconclusive(
     old_audit: Audit, missing: str
 ) -> None:
     _, after = _models({"a": (10, 0, 0), "b": (10, 0, 0)})
-    outcome = BaselineRegression().run(after, Baseline(old_audit, None, missing))
+    outcome = _judged(after, Baseline(old_audit, None, missing))
     assert outcome.status is Status.INCONCLUSIVE
     assert outcome.summary == f"not comparable: {missing}"
     assert outcome.findings[0].note == outcome.summary
@@ -265,9 +274,9 @@ def test_another_version_is_not_comparable(old_audit: Audit) -> None:
     }
     other = Audit.model_validate(old_audit.model_dump() | {"checks": [result]})
     before, after = _models({"a": (10, 0, 0), "b": (10, 0, 0)})
-    outcome = BaselineRegression().run(after, Baseline(other, before))
+    outcome = _judged(after, Baseline(other, before))
     assert outcome.status is Status.INCONCLUSIVE
-    assert "version 99, this is version 4" in outcome.summary
+    assert "version 99, this is version 5" in outcome.summary
 
 
 def test_different_images_are_named_as_such(old_audit: Audit) -> None:
@@ -278,7 +287,7 @@ def test_different_images_are_named_as_such(old_audit: Audit) -> None:
         classes=["a", "b"],
         images=[f"n{i}" for i in range(1000)],
     )
-    outcome = BaselineRegression().run(worse, Baseline(old_audit, before))
+    outcome = _judged(worse, Baseline(old_audit, before))
     assert outcome.status is Status.FAIL
     assert "the difference may be that of the images" in outcome.summary
     assert "lost" not in outcome.summary
@@ -332,7 +341,7 @@ def _rise_and_fall(old_audit: Audit, counts: Counts) -> Outcome:
         )
         for side in (1, 2)
     )
-    return BaselineRegression().run(after, Baseline(old_audit, before))
+    return _judged(after, Baseline(old_audit, before))
 
 
 def _like(row: tuple[int, int, int], name: str, classes: int) -> Counts:
@@ -363,3 +372,112 @@ def test_only_what_is_as_small_and_rose_by_more_than_the_margin_rose(
 ) -> None:
     outcome = _rise_and_fall(old_audit, {**_like(FELL, "f", 12), **risen})
     assert {_of(outcome, f"f{i:03}").note for i in range(12)} == {f"3 lost, 0 won; {said}"}
+
+
+LARGE: Counts = {f"c{i}": (2000, 0, 12) for i in range(10)}
+"""Ten classes that gain, so that the accuracy as a whole holds."""
+
+
+def _together(outcome: Outcome) -> Finding | None:
+    return next((f for f in outcome.findings if f.subject == "all rare classes"), None)
+
+
+def test_rare_classes_of_few_images_that_are_lost_fail_together(old_audit: Audit) -> None:
+    """All of 100 images, and of no single class it is sure."""
+    outcome = _run(old_audit, {**LARGE, **_like((4, 4, 0), "r", 25)})
+    assert outcome.status is Status.FAIL
+    assert _of(outcome, "test").status is Status.PASS
+    assert [f.subject for f in outcome.findings if f.status is Status.FAIL] == ["all rare classes"]
+    assert outcome.summary.startswith("Worse for some classes than old: ")
+    assert "; all rare classes together fell by 100.00 points; not settled" in outcome.summary
+
+
+@pytest.mark.parametrize(
+    "rare",
+    [
+        _like((4, 0, 0), "r", 25),
+        {**_like((4, 1, 0), "r", 12), **_like((4, 0, 1), "s", 13)},
+        {**_like((4, 2, 0), "r", 12), **_like((4, 0, 2), "s", 12)},
+    ],
+)
+def test_their_twins_that_swap_a_few_images_pass(old_audit: Audit, rare: Counts) -> None:
+    outcome = _run(old_audit, {**LARGE, **rare})
+    assert outcome.status is Status.PASS
+    assert _together(outcome) is None
+
+
+def test_the_figures_of_rare_classes_together_are_those_of_their_images(old_audit: Audit) -> None:
+    rare = {**_like((4, 2, 0), "r", 22), **_like((4, 0, 1), "s", 19), **_like((4, 0, 0), "t", 9)}
+    found = _together(_run(old_audit, {**LARGE, **rare}))
+    assert found is not None
+    assert (found.observed, found.limit, found.n) == (-0.125, -0.05, 200)
+    p = p_value(binomtest(44, 63, alternative="greater").pvalue)
+    assert found.note == f"44 lost, 19 won; 50 classes together that do not fail by name: p {p}"
+
+
+@pytest.mark.parametrize(("won", "fails"), [(19, True), (22, False)])
+def test_rare_classes_together_have_a_tenth_of_what_the_classes_may_err(
+    old_audit: Audit, won: int, fails: bool
+) -> None:
+    rare = {**_like((4, 2, 0), "r", 22), **_like((4, 0, 1), "s", won)}
+    assert bool(binomtest(44, 44 + won, alternative="greater").pvalue <= 0.0025) is fails
+    assert (_together(_run(old_audit, {**LARGE, **rare})) is not None) is fails
+
+
+def test_rare_classes_together_may_fall_by_the_class_margin(old_audit: Audit) -> None:
+    counts = {**LARGE, **_like((40, 1, 0), "r", 30)}
+    assert _together(_run(old_audit, counts)) is None
+    found = _together(_run(old_audit, counts, class_margin=0.02))
+    assert found is not None
+    assert found.observed == -0.025
+
+
+def test_a_rare_class_that_fails_by_name_makes_no_others_fail(old_audit: Audit) -> None:
+    counts = {**LARGE, **_like((4, 0, 0), "r", 25), "dead": (40, 40, 0)}
+    outcome = _run(old_audit, counts)
+    assert [f.subject for f in outcome.findings if f.status is Status.FAIL] == ["dead"]
+
+
+def test_classes_that_are_rare_in_training_alone_are_judged_together(old_audit: Audit) -> None:
+    """Five of fifty images lost in each of ten classes, as many won in each of ten others."""
+    counts = {**_like((50, 5, 0), "r", 10), **_like((50, 0, 5), "c", 10)}
+    before, after = _models(counts)
+    train = TrainCounts({name: 1000 if name[0] == "c" else 10 for name in counts}, "")
+    check, baseline = BaselineRegression(margin=0.1), Baseline(old_audit, before)
+    assert _together(check.run(after, baseline, count(after, None, None))) is None
+    assert _together(check.run(after, baseline, count(after, train, None))) is not None
+
+
+def test_other_images_are_not_pooled(old_audit: Audit) -> None:
+    before, after = _models({**LARGE, **_like((4, 4, 0), "r", 25)})
+    other = replace(after, images=tuple(f"new-{image}" for image in after.images))
+    assert _together(_judged(other, Baseline(old_audit, before))) is None
+
+
+@pytest.mark.parametrize(("flips", "status"), [(8, Status.FAIL), (9, Status.SKIP)])
+def test_rare_classes_whose_flips_could_show_nothing_cost_a_class_nothing(
+    old_audit: Audit, flips: int, status: Status
+) -> None:
+    """Thirteen lost and four won are p = 0.0245: above nine tenths of 2.5%."""
+    rare = {**_like((4, 0, 1), "r", flips), **_like((4, 0, 0), "s", 20)}
+    outcome = _run(old_audit, {"a": (100, 13, 4), "b": (2000, 0, 0), **rare}, margin=0.05)
+    assert _of(outcome, "a").status is status
+
+
+@pytest.mark.parametrize(("classes", "images"), [(2, 40), (10, 12), (100, 4)])
+@pytest.mark.parametrize("flipped", [0.1, 0.5])
+def test_equal_models_fail_no_more_often_than_they_may(
+    old_audit: Audit, classes: int, images: int, flipped: float
+) -> None:
+    random, audits, failed, together = np.random.default_rng(7), 300, 0, 0
+    sizes = {"c": 1000} | {f"r{i:03}": images for i in range(classes)}
+    share = [flipped / 2, flipped / 2, 1 - flipped]
+    for _ in range(audits):
+        counts = {
+            name: (n, *random.multinomial(n, share)[:2].tolist()) for name, n in sizes.items()
+        }
+        outcome = _run(old_audit, counts, margin=0.0, class_margin=0.0)
+        failed += outcome.status is Status.FAIL
+        together += _together(outcome) is not None
+    assert failed <= binom.ppf(0.999, audits, 0.05)
+    assert together <= binom.ppf(0.999, audits, 0.0025)

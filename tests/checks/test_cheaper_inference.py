@@ -14,6 +14,7 @@ from auditor.checks.baseline_regression import BaselineRegression
 from auditor.checks.cheaper_inference import CheaperInference
 from auditor.evidence.baseline import Baseline
 from auditor.evidence.cheaper import CheaperDtype
+from auditor.evidence.counts import counts
 from auditor.evidence.predictions import Predictions
 from auditor.record import Audit
 from auditor.render.html import html_report
@@ -61,7 +62,7 @@ def flipped(of: Predictions, lost: int, won: int, label: int | None = None) -> P
 
 
 def judged(test: Predictions, cheaper: Predictions, **options: Any) -> Outcome:
-    return CheaperInference(**options).run(BF16, test, cheaper)
+    return CheaperInference(**options).run(BF16, test, cheaper, counts(test, None, None))
 
 
 def test_the_same_predictions_pass() -> None:
@@ -104,6 +105,15 @@ def test_a_small_class_that_dies_is_not_passed_over() -> None:
     assert "bfloat16 may or may not do as well" in outcome.summary
 
 
+def test_rare_classes_of_few_images_that_are_lost_fail_together() -> None:
+    rare = [f"r{i:02}" for i in range(20) for _ in range(4)]
+    label = ["healthy"] * 20_000 + rare
+    test = Predictions.of(label, label)
+    outcome = judged(test, Predictions.of(label, ["healthy"] * 20_080, classes=test.classes))
+    assert outcome.status is Status.FAIL
+    assert "; all rare classes together fell by 100.00 points; not settled" in outcome.summary
+
+
 def test_few_images_are_inconclusive_with_the_number_that_would_do() -> None:
     test = predicted(30, 3)
     outcome = judged(test, test)
@@ -119,7 +129,8 @@ def test_the_accuracy_is_judged_as_beside_a_baseline(
     test = predicted(900, 100)
     cheaper = flipped(test, lost, won)
     regression = BaselineRegression(confidence=confidence)
-    expected = regression.run(cheaper, Baseline(old_audit, test)).findings[0]
+    images = counts(test, None, None)
+    expected = regression.run(cheaper, Baseline(old_audit, test), images).findings[0]
     assert judged(test, cheaper, confidence=confidence).findings[0] == expected
 
 

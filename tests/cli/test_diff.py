@@ -334,7 +334,7 @@ def test_a_check_of_another_version_is_not_comparable(cli: Cli, old: str) -> Non
     done = cli("run", "--predictions", "old.csv", "--baseline", old, "--output", "again")
     assert done.returncode == 3
     said = " ".join(done.stdout.split())
-    assert "not comparable: the baseline was audited with baseline-regression version 10" in said
+    assert "not comparable: the baseline was audited with baseline-regression version 11" in said
     done = cli("diff", old, "again")
     assert "top1-accuracy: pass → pass (not comparable: version 7, now 1)" in done.stdout
 

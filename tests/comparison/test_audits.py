@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,24 @@ def test_who_bears_the_burden_of_proof(
     )
     assert audit.check("baseline-regression").status is Status.INCONCLUSIVE
     assert audit.verdict == verdict
+
+
+def test_rare_classes_that_fell_together_are_no_matter_of_doubt(
+    run: Run, kept: Run, saved: Saved, tmp_path: Path
+) -> None:
+    rare = {f"r{i:02}": {f"r{i:02}": 4} for i in range(25)}
+    path = saved({"cat": {"cat": 4880, "dog": 120}, "dog": {"dog": 5000}, **rare})
+    kept(tmp_path / "old", predictions={"test": path})
+    text = path.read_text().replace(",cat,dog", ",cat,cat")
+    path.write_text(re.sub(r",(r\d\d),\1", r",\1,cat", text))
+    audit = run(
+        predictions={"test": path},
+        baseline={"audit": tmp_path / "old"},
+        policy={"preset": "pull-request"},
+    )
+    result = audit.check("baseline-regression")
+    assert [f.subject for f in result.findings if f.status is Status.FAIL] == ["all rare classes"]
+    assert "baseline-regression" in audit.summary
 
 
 def test_without_a_baseline_it_is_skipped(run: Run, kept: Run, saved: Saved) -> None:

@@ -13,11 +13,12 @@ from scipy.stats import binom, binomtest, fisher_exact
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from auditor.check import Status
+from auditor.check import Outcome, Status
 from auditor.checks.baseline_regression import BaselineRegression
 from auditor.comparison import Comparison
 from auditor.data.saved import read_saved
 from auditor.evidence.baseline import Baseline
+from auditor.evidence.counts import counts as count
 from auditor.evidence.predictions import Predictions
 from auditor.record import Audit
 from tests.references import difference_bounds
@@ -97,10 +98,15 @@ def test_every_class_of_every_pair_agrees_with_statsmodels(
     assert [change.p_worse for change in found.classes] == pytest.approx(holm)
 
 
+def _judged(after: Predictions, baseline: Baseline, margin: float = 0.005) -> Outcome:
+    check = BaselineRegression(margin=margin)
+    return check.run(after, baseline, count(after, None, None))
+
+
 @pytest.mark.parametrize("name", SEVEN)
 def test_a_model_beside_itself_passes(old_audit: Audit, models: Models, name: str) -> None:
     model = models[f"cifar10_{name}"]
-    outcome = BaselineRegression().run(model, Baseline(old_audit, model))
+    outcome = _judged(model, Baseline(old_audit, model))
     assert outcome.status is Status.PASS
     assert outcome.summary == "Every one of 10,000 images is predicted as by old."
 
@@ -111,7 +117,7 @@ def test_the_pair_of_equals_is_no_regression(
     old_audit: Audit, models: Models, a: str, b: str, margin: float
 ) -> None:
     before, after = models[f"cifar10_{a}"], models[f"cifar10_{b}"]
-    outcome = BaselineRegression(margin=margin).run(after, Baseline(old_audit, before))
+    outcome = _judged(after, Baseline(old_audit, before), margin)
     assert outcome.status is (Status.PASS if margin >= 0.01 else Status.INCONCLUSIVE)
 
 
@@ -120,9 +126,8 @@ def test_a_real_regression_is_one_and_its_undoing_is_none(
     old_audit: Audit, models: Models, margin: float
 ) -> None:
     best, worst = models["cifar10_wrn_28_10"], models["cifar10_random_features_256k_no_aug"]
-    check = BaselineRegression(margin=margin)
-    assert check.run(worst, Baseline(old_audit, best)).status is Status.FAIL
-    assert check.run(best, Baseline(old_audit, worst)).status is Status.PASS
+    assert _judged(worst, Baseline(old_audit, best), margin).status is Status.FAIL
+    assert _judged(best, Baseline(old_audit, worst), margin).status is Status.PASS
 
 
 @pytest.mark.parametrize("name", SIX)
@@ -138,6 +143,6 @@ def test_cifar_10_1_is_other_images(
     assert found.overall.interval == pytest.approx(bounds, abs=1e-7)
     table = np.array([[right[0], 2_000 - right[0]], [right[1], 10_000 - right[1]]])
     assert found.overall.p_worse == pytest.approx(fisher_exact(table, "less").pvalue)
-    outcome = BaselineRegression().run(after, Baseline(old_audit, before))
+    outcome = _judged(after, Baseline(old_audit, before))
     assert outcome.status is Status.FAIL
     assert "the difference may be that of the images" in outcome.summary

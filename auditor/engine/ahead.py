@@ -96,8 +96,12 @@ def foresee_model(engine: EngineTable) -> None:
 
 
 def foreseen_model() -> ModelHandle | None:
-    """Return the process that was started ahead, if one was."""
-    return _models.pop() if _models else None
+    """Return the process that was started ahead, if one was and is still there."""
+    while _models:
+        if (model := _models.pop()).lives:
+            return model
+        model.end()
+    return None
 
 
 def start_ahead(wanted: str, *, decodes: bool) -> Thread | None:

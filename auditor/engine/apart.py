@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from auditor.engine.link import Arrays
     from auditor.engine.running import Job
+    from auditor.engine.sample_outputs import Sample
 
 __all__ = ["Apart", "apart_on"]
 
@@ -83,15 +84,18 @@ class Apart:
             self._processes.append(foreseen_model() or ModelHandle())
             self._processes[-1].give(job, device, prepared)
 
-    def loaded(self, weights: str) -> bool:
-        """Wait until the model is loaded everywhere; tell whether it has the same weights there.
+    def holds(self, here: Sample) -> bool:
+        """Wait until the model is loaded everywhere; tell whether it is the same as here.
 
-        Parameters
-        ----------
-        weights
-            Their digest here: of random ones there may be others each time.
+        It is not where weights are drawn at random, or a module is found elsewhere. Raises what
+        came up there.
         """
-        return set(self._all("weights")) == {weights}
+        return all(here.is_like(there) for there in self._all("sample"))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the model runs as it came, everywhere; see ``Running.is_plain``."""
+        return all(self._all("is_plain"))
 
     def settle(self, first: torch.Tensor) -> None:
         """Choose between ways of running the model; see ``Running.settle``."""

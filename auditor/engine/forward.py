@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["FOLDS_ON", "TRIED", "Forward", "cpu_batch", "default_batch", "ready"]
+__all__ = ["FOLDS_ON", "TRIED", "Forward", "cpu_batch", "default_batch", "drawn", "ready"]
 
 FOLDS_ON = ("cpu", "float32")
 """Device and dtype in which BatchNorms are folded and backends other than torch may run: elsewhere
@@ -114,22 +114,22 @@ class Forward:
         if reason and backend != "auto":
             self._refused += [f"not {each}: {reason}" for each in backends]
         if (device.type, dtype) == FOLDS_ON:
-            drawn = _drawn(input_size)
+            noise = drawn(input_size)
             for each in backends if not reason else ():
-                if self._run_by(each, input_size, drawn):
+                if self._run_by(each, input_size, noise):
                     return
-            self._fold(drawn)
+            self._fold(noise)
 
-    def _run_by(self, backend: Backend, input_size: Size, drawn: torch.Tensor) -> bool:
+    def _run_by(self, backend: Backend, input_size: Size, noise: torch.Tensor) -> bool:
         try:
             with reproducible():  # as it will run: what is compiled depends on torch's switches
                 model = backend.build(self._plain, input_size)
         except Exception as error:  # exporters and compilers raise whatever they like
             self._refused.append(f"not {backend}: {first_line(error)}")
             return False
-        return self._take(model, str(backend), f"not {backend}", drawn)
+        return self._take(model, str(backend), f"not {backend}", noise)
 
-    def _fold(self, drawn: torch.Tensor) -> None:
+    def _fold(self, noise: torch.Tensor) -> None:
         import torch
 
         total = sum(is_batch_norm(module) for module in self._plain.modules())
@@ -138,12 +138,12 @@ class Forward:
             self._form = f"{_TORCH}, {count} of {total} BatchNorms folded"
         if count:
             model = folded.to(memory_format=torch.channels_last)
-            self._take(model, self._form, "BatchNorms not folded", drawn)
+            self._take(model, self._form, "BatchNorms not folded", noise)
 
-    def _take(self, model: nn.Module, way: str, otherwise: str, drawn: torch.Tensor) -> bool:
+    def _take(self, model: nn.Module, way: str, otherwise: str, noise: torch.Tensor) -> bool:
         """Run by this from now on, if it agrees; return whether it does."""
         self.model, self._otherwise = model, otherwise
-        found = self._compare(drawn)
+        found = self._compare(noise)
         if found is not None:
             self._form = f"{way}, {found.closeness()}"
         return found is not None
@@ -222,7 +222,8 @@ def _only_torch(place: tuple[str, str], model: nn.Module, *, tapped: bool) -> st
     return "the model's features are kept, which torch alone gives" if tapped else ""
 
 
-def _drawn(input_size: Size) -> torch.Tensor:
+def drawn(input_size: Size) -> torch.Tensor:
+    """Return images of noise, as they are after normalising; the same each time."""
     import torch
 
     return torch.randn(TRIED, *input_size, generator=torch.Generator().manual_seed(_SEED))

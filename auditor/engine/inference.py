@@ -23,6 +23,7 @@ from auditor.engine.lookup import Rows
 from auditor.engine.memory import most_tried
 from auditor.engine.preparing import Preparation
 from auditor.engine.running import Job, Running
+from auditor.engine.sample_outputs import Sample
 from auditor.errors import InputError
 from auditor.provider import Observer
 from auditor.store.columns import matrix
@@ -69,6 +70,7 @@ class Inference(Observer):
     """
 
     on_device = True
+    _apart: Apart | None = None
 
     def __init__(
         self,
@@ -87,7 +89,16 @@ class Inference(Observer):
             copied=dtype is not None,
             features=features,
         )
-        self._apart = self._begun_apart() if candidate.engine.kind == "local" else None
+        if candidate.engine.kind == "local":
+            self._apart = self._begun_apart()
+        try:
+            self._make_ready()
+        except BaseException:  # the candidate keeps its error, which keeps all that stood around
+            self.end()
+            raise
+
+    def _make_ready(self) -> None:
+        candidate, samples = self.candidate, self.samples
         self._preparation = Preparation.of(candidate)
         self._rows, self._first_images = Rows(samples.images), FirstImages(samples)
         names = candidate.classes.names
@@ -102,7 +113,7 @@ class Inference(Observer):
         self._names = pa.array(names, pa.string())
         # Here, before threads prepare images: a model that is traced to be folded changes, for that
         # long, what calling any module does, those of the transform among them.
-        if self._apart is None and not self._elsewhere:
+        if not self._elsewhere:
             _ = self._started
 
     @property
@@ -153,11 +164,13 @@ class Inference(Observer):
 
     @cached_property
     def _started(self) -> Running | Apart:
-        """What runs the model: this process, where others load other weights than it did."""
-        if self._apart is not None:
-            if self._apart.loaded(self.candidate.loaded.weights_digest):
-                return self._apart
-            self._apart.end()
+        """What runs the model: this process, where others load another than it did, or none."""
+        if (apart := self._apart) is not None:
+            with suppress(Exception, SystemExit):  # a fault of the model is one here, too
+                if apart.holds(Sample.of(self.candidate.loaded)):
+                    return apart
+            self._apart = None
+            apart.end()
         return Running(self._job, self._devices[0])
 
     @cached_property
@@ -168,17 +181,14 @@ class Inference(Observer):
         """Choose between ways of running the model on the first images of the whole split."""
         import torch
 
-        runs, settles = self._started, self._job.settles(self._devices[0])
-        picture = self._preparation.picture
-        if settles and (first := self._first_images.prepared(picture, look)):
+        runs, picture = self._started, self._preparation.picture
+        if not runs.is_plain and (first := self._first_images.prepared(picture, look)):
             runs.settle(torch.stack(first))
         return runs
 
     def try_out(self, look: Look) -> None:
-        """Settle how the model is run, where there are several ways."""
-        if self._elsewhere or "_runs" in vars(self):
-            return
-        if self._job.settles(self._devices[0]):
+        """Settle how the model is run."""
+        if not self._elsewhere and "_runs" not in vars(self):
             vars(self)["_runs"] = self._settled(look)
 
     @cached_property

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelHandle"]
 
+_PATIENCE = 1.0
+"""Seconds after which it is seen whether a process that does not answer is still there."""
 _START = "import gc; gc.disable(); from auditor.engine.model_process import main; main()"
 
 
@@ -88,8 +90,13 @@ class ModelHandle:
             self._line.send(sys.path)
             self._line.send_bytes(pickle.dumps((job.unloaded(), str(device))))
 
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def ask(self, name: str, *arguments: Any) -> Future[Any]:
-        """Ask for an attribute of its ``Running``, or for what that returns."""
+        """Ask for ``sample``, an attribute of its ``Running``, or for what that returns."""
         while not self._free:
             self._take_in()
         number, answer = self._free.pop(), Future[Any]()
@@ -108,7 +115,7 @@ class ModelHandle:
     def _take_in(self) -> None:
         number, answer, _ = self._asked.popleft()
         try:
-            packed = Packed(*self._line.recv())
+            packed = Packed(*self._received())
         except (EOFError, OSError):
             self._free.append(number)
             answer.set_exception(RuntimeError(self._death()))
@@ -123,16 +130,25 @@ class ModelHandle:
         else:
             answer.set_result(value)
 
+    def _received(self) -> Any:
+        """Wait for an answer, and for no longer than there is somebody who may give one.
+
+        The socket alone does not tell: a process that the model started may hold the other end.
+        """
+        while not self._line.poll(_PATIENCE):
+            if not self.lives and not self._line.poll(0):
+                raise EOFError
+        return self._line.recv()
+
     def _room(self, number: int) -> memoryview:
         return self._rooms.bytes[number * ROOM : (number + 1) * ROOM]
 
     def _death(self) -> str:
         status = self._process.wait()
         way = f"with status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
-        return (
-            f"{self._who}: the process that ran it was ended {way}; if memory is short here, "
-            "lower [engine] batch_size or workers"
-        )
+        short = "; if memory is short here, lower [engine] batch_size or workers"
+        ended = f"{self._who}: the process that ran it was ended {way}"
+        return f"{ended}{short if status == -signal.SIGKILL else ''}"
 
     def end(self) -> None:
         """End it."""

@@ -86,7 +86,8 @@ def _tried(images: int, pickled: bytes) -> _Trial:
 
 def environment() -> dict[str, str]:
     """Return that of another Python which is to find the modules that this one finds."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    path = [place for place in sys.path if place and isinstance(place, str)]  # as Python does
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def _end(status: int) -> str:

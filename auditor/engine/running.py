@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from auditor.engine.compiling import pays
 from auditor.engine.decoding import Decoder
-from auditor.engine.forward import FOLDS_ON, Forward, default_batch
+from auditor.engine.forward import Forward, default_batch
 from auditor.engine.jpegs import Jpeg
 from auditor.engine.preparing import Preparation
 from auditor.engine.replica import Replica
@@ -67,10 +67,6 @@ class Job:
         """Return it for another process, which loads the model itself."""
         return replace(self, candidate=replace(self.candidate))
 
-    def settles(self, device: torch.device) -> bool:
-        """Tell whether there may be other ways of running it there than the plain one."""
-        return (device.type, self.dtype) == FOLDS_ON
-
 
 class Running:
     """A candidate that runs in this process.
@@ -118,9 +114,9 @@ class Running:
             raise
 
     @property
-    def weights(self) -> str:
-        """The digest of what it runs with; see ``LoadedModel.weights_digest``."""
-        return self._candidate.loaded.weights_digest
+    def is_plain(self) -> bool:
+        """Whether the model runs as it came, so that there is nothing to settle."""
+        return self._forward.is_plain
 
     def settle(self, first: torch.Tensor) -> None:
         """Choose between ways of running the model; call it before anything is run.
@@ -130,9 +126,8 @@ class Running:
         first
             Images of the whole split, to be normalised, shape (n, channels, height, width).
         """
-        if not self._forward.is_plain:
-            batch = self._candidate.loaded.preprocessing.normalise(first)
-            self._forward.settle(batch.to(self._device))
+        batch = self._candidate.loaded.preprocessing.normalise(first)
+        self._forward.settle(batch.to(self._device))
 
     @cached_property
     def replica(self) -> Replica:

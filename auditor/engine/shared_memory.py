@@ -45,6 +45,7 @@ class SharedMemory:
     def close(self) -> None:
         """Let go of it; it is there until every process has, and nothing points into it."""
         os.close(self.file)
+        self._size = 0  # another may be given its addresses
         with suppress(BufferError):  # an array points into it
             self.bytes.release()
 

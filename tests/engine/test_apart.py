@@ -38,7 +38,7 @@ from auditor.engine.packing import Packed, pack, unpack
 from auditor.engine.probing import environment
 from auditor.engine.running import Running
 from auditor.engine.shared_memory import SharedMemory
-from auditor.errors import InputError
+from auditor.errors import InputError, Unavailable
 from auditor.progress import Progress
 from auditor.store import Store
 
@@ -54,6 +54,8 @@ MODELS = """
 import os
 import signal
 import sys
+import threading
+import time
 import torch
 from torch import nn
 
@@ -85,6 +87,12 @@ def small():
     return model
 
 
+def large():
+    model = Network()
+    model.extra = nn.Parameter(torch.tensor([1e6]))
+    return model
+
+
 def other():
     model = Network()
     torch.seed()
@@ -94,38 +102,80 @@ def other():
 
 class Broken(Network):
     def forward(self, x):
-        return self.last(x) if x.any() else super().forward(x)
-
-
-class Random(Network):
-    def forward(self, x):
-        return super().forward(x) + torch.randn(len(x), 7)
+        return self.last(x) if len(x) > 2 else super().forward(x)
 
 
 class Leaving(Network):
     def forward(self, x):
-        return sys.exit("goodbye") if x.any() and THERE else super().forward(x)
+        return sys.exit("goodbye") if len(x) > 2 else super().forward(x)
+
+
+class Ending(Network):
+    def forward(self, x):
+        return os._exit(3) if len(x) > 2 and THERE else super().forward(x)
 
 
 class Dying(Network):
     def forward(self, x):
-        if x.any() and THERE:
+        if len(x) > 2 and THERE:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(x)
+
+
+class Forking(Network):
+    def forward(self, x):
+        if len(x) > 2 and THERE:
+            if os.fork() == 0:
+                time.sleep(60)
+                os._exit(0)
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(x)
 
 
 class Here(Network):
     def forward(self, x):
-        said = torch.full((1, 7), os.getpid() % 1000 / 1000)
-        return super().forward(x) * 0 + said * torch.arange(7)
+        y, is_noise = super().forward(x), x.min() < -2.2  # a black picture is at -2.1
+        return y if is_noise else y * 0 + os.getpid() % 1000 / 1000 * torch.arange(7)
 
 
-broken, random, leaving, dying, here = Broken, Random, Leaving, Dying, Here
+broken, leaving, ending, dying, forking, here = Broken, Leaving, Ending, Dying, Forking, Here
+
+
+class Noise(Network):
+    def __init__(self):
+        super().__init__()
+        torch.seed()
+        self.noise = torch.randn(7)
+
+    def forward(self, x):
+        return super().forward(x) + self.noise
+
+
+class Buffer(Noise):
+    def __init__(self):
+        super().__init__()
+        noise = self.noise
+        del self.noise
+        self.register_buffer("noise", noise, persistent=False)
+
+
+noise, buffer = Noise, Buffer
+
+
+def threaded():
+    threading.Thread(target=time.sleep, args=(60,), daemon=not THERE).start()
+    return Network()
 
 
 def unloadable():
     if THERE:
         raise ValueError("not here")
+    return Network()
+
+
+def deadly():
+    if THERE:
+        os.kill(os.getpid(), signal.SIGKILL)
     return Network()
 """
 
@@ -133,6 +183,19 @@ def unloadable():
 @pytest.fixture(autouse=True)
 def _every_image_pays_for_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "PART", 1)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the processes that will be started by then."""
+    found, begin = list[int](), ModelHandle.__init__
+
+    def noted(self: ModelHandle) -> None:
+        begin(self)
+        found.append(self._process.pid)
+
+    monkeypatch.setattr(ModelHandle, "__init__", noted)
+    return found
 
 
 @pytest.fixture
@@ -255,9 +318,9 @@ def test_whatever_the_room_what_is_packed_comes_out(sizes: list[int], room: int,
     ("model", "kind", "said"),
     [
         ("broken", RuntimeError, r"failed on cpu with a batch of 4, a/.* to a/.*: mat1 and"),
-        ("random", InputError, r"random"),
         ("leaving", SystemExit, "goodbye"),
-        ("unloadable", InputError, "not here"),
+        ("ending", RuntimeError, r"on cpu: the process that ran it was ended with status 3$"),
+        ("forking", RuntimeError, r"on cpu: the process that ran it was ended by SIGKILL"),
         ("dying", RuntimeError, r"on cpu: the process that ran it was ended by SIGKILL; if memory"),
     ],
 )
@@ -294,15 +357,73 @@ def test_a_pass_whose_process_is_killed_goes_on_where_it_was(
     assert gathered(again, samples, tmp_path / "killed").equals(expected)
 
 
-def test_what_loads_other_weights_each_time_runs_here(
-    candidate: Any, samples: Samples, tmp_path: Path
+@pytest.mark.parametrize("model", ["other", "noise", "buffer", "unloadable", "deadly"])
+def test_what_another_process_does_not_load_alike_runs_here(
+    candidate: Any, samples: Samples, tmp_path: Path, model: str, started: list[int]
 ) -> None:
-    several = Inference(candidate("other"), samples, devices=TWO)
-    processes = pids(several)
-    gathered(several, samples, tmp_path)
+    several = Inference(candidate(model), samples, devices=TWO)
+    assert len(started) == 2
+    assert not any(map(alive, started))
+    found = gathered(several, samples, tmp_path)
+    assert found["error"].null_count == len(samples)
     assert isinstance(several._started, Running)
     assert "×" not in several.about()["device"]
-    assert not any(map(alive, processes))
+
+
+def test_what_runs_here_after_all_still_says_how_at_the_end(
+    candidate: Any, samples: Samples, tmp_path: Path
+) -> None:
+    several = Inference(candidate("unloadable", batch_size=4), samples, devices=TWO)
+    gathered(several, samples, tmp_path)
+    running = several._started
+    several.end()
+    assert several._started is running
+
+
+@pytest.mark.parametrize("wrong", ["labels", "model"])
+def test_none_is_left_where_the_candidate_does_not_fit(
+    candidate: Any, image_folder: Callable[..., Path], started: list[int], wrong: str
+) -> None:
+    unknown = read_folder(image_folder("other", {"z": 20} if wrong == "labels" else {"a": 20}))
+    given = candidate("network" if wrong == "labels" else "missing")
+    with pytest.raises(InputError) as kept:
+        Inference(given, unknown, devices=TWO)
+    assert len(started) == 2
+    assert not any(map(alive, started)), kept
+
+
+def test_a_process_that_died_before_it_was_given_a_model_is_replaced(
+    candidate: Any, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "_DRIVER", tmp_path)
+    with none_left_waiting():
+        foresee_model(EngineTable(preprocessing="device"))
+        (waiting,) = ahead._models
+        os.kill(waiting._process.pid, signal.SIGKILL)
+        waiting._process.wait()
+        several = Inference(candidate(), samples, devices=TWO)
+        assert isinstance(several._started, Apart)
+        gathered(several, samples, tmp_path / "there")
+
+
+def test_a_dtype_that_cannot_hold_the_model_is_refused_before_the_pass(
+    candidate: Any, samples: Samples
+) -> None:
+    """So that the audit goes on without the cheaper one."""
+    with pytest.raises(Unavailable, match="values that float16 cannot hold"):
+        Inference(candidate("large"), samples, "float16", devices=TWO)
+    with pytest.raises(InputError, match="values that float16 cannot hold"):
+        Inference(candidate("large", dtype="float16"), samples, devices=TWO)
+
+
+def test_only_what_is_made_of_this_memory_is_found_in_it() -> None:
+    one = SharedMemory(1 << 16)
+    assert one.place(one.bytes[77:99]) == 77
+    assert one.place(memoryview(bytearray(9))) is None
+    one.close()
+    other = SharedMemory(1 << 16)
+    assert one.place(other.bytes[77:99]) is None
+    other.close()
 
 
 def test_without_another_process_this_one_runs_it(
@@ -346,7 +467,7 @@ def test_none_is_left_where_nobody_ends_it(candidate: Any, samples: Samples) -> 
 
 
 def test_none_outlives_who_asked(candidate: Any, samples: Samples, tmp_path: Path) -> None:
-    table = candidate().table
+    table = candidate("threaded").table
     script = f"""
 import os, signal, sys
 import torch
@@ -354,11 +475,12 @@ from auditor.config import CandidateTable, EngineTable
 from auditor.engine.apart import Apart
 from auditor.engine.candidate import Candidate
 from auditor.engine.running import Job
+from auditor.engine.sample_outputs import Sample
 table = CandidateTable(module={table.module!r}, input_size=12)
 candidate = Candidate(table, EngineTable(device="cpu"), None, None)
 made = Apart(Job(candidate, "float32", 9), (torch.device("cpu"),) * 2)
 print(*(each._process.pid for each in made._processes), flush=True)
-made.loaded("")
+made.holds(Sample.of(candidate.loaded))
 os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run(
@@ -447,14 +569,9 @@ def test_an_audit_starts_it_ahead_where_nothing_was_gathered(
     image_folder: Callable[..., Path],
     module: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
+    started: list[int],
 ) -> None:
     """The device is none on which a process pays, so that it is ended unasked."""
-    started, begin = list[int](), ModelHandle.__init__
-
-    def noted(self: ModelHandle) -> None:
-        begin(self)
-        started.append(self._process.pid)
-
     monkeypatch.chdir(tmp_path)
     image_folder("test", {"a": 30, "b": 30})
     settings: dict[str, Any] = {"data": {"test": "test"}}
@@ -463,7 +580,6 @@ def test_an_audit_starts_it_ahead_where_nothing_was_gathered(
     if gathered_before:
         audit(**settings)
     monkeypatch.setattr(ahead, "_DRIVER", tmp_path)
-    monkeypatch.setattr(ModelHandle, "__init__", noted)
     audit(**settings)
     assert len(started) == count
     assert not any(map(alive, started))

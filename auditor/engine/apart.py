@@ -1,8 +1,8 @@
 """The candidate in processes of its own, one a GPU: each has Python's one lock to itself.
 
-Four threads that decoded on an H200 made 10,400 to 11,000 images a second, and half as many beside
-a thread that held the lock for a third of the time, as a pass does that hands out images, gathers
-rows and stores them.
+Four threads that decoded on an H200 made half as many images a second beside a thread that held the
+lock for a third of the time, as a pass does that hands out images, gathers rows and stores them. In
+a process of its own the GPU itself was what bound them (tests/benchmarks/RESULTS.md).
 """
 
 from __future__ import annotations

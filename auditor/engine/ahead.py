@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from auditor.config import EngineTable
 
 __all__ = [
+    "dismiss_model",
     "foresee",
     "foresee_model",
     "foreseen",
@@ -73,8 +74,7 @@ def none_left_waiting() -> Iterator[None]:
             root = _roots.pop()
             root.end()
             root.memory.close()
-        while (model := foreseen_model()) is not None:
-            model.end()
+        dismiss_model()
 
 
 def foresee_model(engine: EngineTable) -> None:
@@ -102,6 +102,12 @@ def foreseen_model() -> ModelHandle | None:
             return model
         model.end()
     return None
+
+
+def dismiss_model() -> None:
+    """End the process that was started ahead and will be given no model."""
+    while (model := foreseen_model()) is not None:
+        model.end()
 
 
 def start_ahead(wanted: str, *, decodes: bool) -> Thread | None:

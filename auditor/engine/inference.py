@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from auditor.data.classes import require_known
 from auditor.data.samples import Samples
-from auditor.engine.ahead import foresee, start_ahead
+from auditor.engine.ahead import dismiss_model, foresee, start_ahead
 from auditor.engine.apart import Apart, apart_on
 from auditor.engine.candidate import Candidate
 from auditor.engine.first_images import FirstImages
@@ -129,6 +129,7 @@ class Inference(Observer):
         if devices := apart_on(self._devices, images, workers, decodes=decodes):
             with suppress(OSError):  # else this process runs it
                 return Apart(self._job, devices, prepared)
+        dismiss_model()
         if self._given is None:
             start_ahead(self.candidate.device, decodes=decodes)
         return None

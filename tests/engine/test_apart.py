@@ -542,6 +542,16 @@ def test_a_process_that_was_started_ahead_is_given_the_model(
     assert not alive(waiting._process.pid)
 
 
+def test_it_is_ended_before_a_pass_that_needs_none(
+    candidate: Any, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "_DRIVER", tmp_path)
+    foresee_model(EngineTable(preprocessing="device"))
+    (waiting,) = ahead._models
+    Inference(candidate(), samples)
+    assert not alive(waiting._process.pid)
+
+
 @pytest.mark.parametrize(
     "settings",
     [

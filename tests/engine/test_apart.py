@@ -438,6 +438,15 @@ def test_without_another_process_this_one_runs_it(
     assert gathered(several, samples, tmp_path).num_rows == len(samples)
 
 
+def test_what_python_ignores_in_its_path_is_ignored(
+    candidate: Any, samples: Samples, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, tmp_path])
+    several = Inference(candidate(), samples, devices=TWO)
+    assert isinstance(several._started, Apart)
+    several.end()
+
+
 def test_memory_that_runs_out_there_is_said_here(
     candidate: Any, samples: Samples, tmp_path: Path
 ) -> None:

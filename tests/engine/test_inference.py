@@ -344,6 +344,13 @@ def test_rows_of_another_dtype_or_model_form_are_not_accepted(
     assert not inference.accepts({})
 
 
+def test_a_model_that_runs_as_it_came_is_tried_out_on_no_image(
+    candidate: Any, samples: Samples
+) -> None:
+    inference = Inference(candidate(backend="torch"), samples)
+    inference.try_out(lambda *_: pytest.fail("it was looked at"))
+
+
 def test_threads_are_nothing_that_a_pass_is_told_apart_by(candidate: Any, samples: Samples) -> None:
     """So one that was interrupted goes on with others, as one machine of several does."""
     inference, before, said = Inference(candidate(), samples), torch.get_num_threads(), []

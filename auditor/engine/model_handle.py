@@ -6,7 +6,6 @@ import os
 import pickle
 import signal
 import socket
-import subprocess
 import sys
 from collections import deque
 from concurrent.futures import Future
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.engine.model_process import ROOM, ROOMS
 from auditor.engine.packing import Packed, pack, unpack
-from auditor.engine.probing import environment
 from auditor.engine.shared_memory import SharedMemory
+from auditor.engine.spawning import ended, started
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +27,6 @@ __all__ = ["ModelHandle"]
 
 _PATIENCE = 1.0
 """Seconds after which it is seen whether a process that does not answer is still there."""
-_START = "import gc; gc.disable(); from auditor.engine.model_process import main; main()"
 
 
 class ModelHandle:
@@ -58,15 +56,7 @@ class ModelHandle:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             inherited = (theirs.fileno(), self._rooms.file)
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _START, *map(str, inherited)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=inherited,
-                env=environment(),
-                start_new_session=True,  # Ctrl-C is for this process
-            )
+            self._process = started("auditor.engine.model_process", inherited)
             return Connection(ours.detach())
 
     def give(self, job: Job, device: torch.device, prepared: SharedMemory | None) -> None:
@@ -147,13 +137,11 @@ class ModelHandle:
         status = self._process.wait()
         way = f"with status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
         short = "; if memory is short here, lower [engine] batch_size or workers"
-        ended = f"{self._who}: the process that ran it was ended {way}"
-        return f"{ended}{short if status == -signal.SIGKILL else ''}"
+        said = f"{self._who}: the process that ran it was ended {way}"
+        return f"{said}{short if status == -signal.SIGKILL else ''}"
 
     def end(self) -> None:
         """End it."""
         self._line.close()
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        ended(self._process)
         self._rooms.close()

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from multiprocessing.connection import Connection
 
-from auditor.engine.probing import environment
 from auditor.engine.shared_memory import SharedMemory, has_shared_memory
+from auditor.engine.spawning import ended, started
 
 __all__ = ["SHARED", "Root", "worth_it"]
 
@@ -26,8 +25,6 @@ _FROM_CORES, _FROM_IMAGES = 4, 4096
 core, five where Python keeps no compiled files."""
 _ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """No threads in a process that is forked."""
-_START = "import gc; gc.disable(); from auditor.engine.worker import main; main()"
-"""Looking for garbage in what is imported took a third of the time that it takes to start."""
 
 
 class Root:
@@ -68,15 +65,7 @@ class Root:
 
     def _started(self, ends: list[int]) -> subprocess.Popen[bytes]:
         inherited = (self.memory.file, self._told.fileno(), *ends)
-        return subprocess.Popen(
-            [sys.executable, "-P", "-c", _START, *map(str, inherited)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=inherited,
-            env={**environment(), **_ALONE},
-            start_new_session=True,  # Ctrl-C is for this process
-        )
+        return started("auditor.engine.worker", inherited, stdin=subprocess.PIPE, besides=_ALONE)
 
     def tell(self, pickled: bytes) -> None:
         """Say who looks at what; its modules are sought where this process seeks them by now."""
@@ -87,9 +76,7 @@ class Root:
         """End it and its workers, who have nothing to lose."""
         for line in self.lines:
             line.close()
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        ended(self.process)
         self._close()
 
     def _close(self) -> None:

@@ -3,7 +3,8 @@
 A file that is here is known by what is in it, one that is not by where it is named to be: as it is
 written in the file, which may have moved as a whole, or by its absolute path. Of data both must be
 the same: a manifest's images lie beside it. A module is known by its name, and by its source and
-those of the user's modules that it imports, as far as they are here.
+those of the user's modules that it imports, as far as they are here. Of images that are here their
+names and labels are compared, not what is in them: a copy may hold pointers in their place.
 """
 
 from __future__ import annotations
@@ -64,6 +65,14 @@ _MADE = {
 }
 """Table and key → evidence that is made from it; what is made from that follows."""
 _SPLITS = ("test", "train", "validation")
+_LISTED = {
+    "test": "test_samples",
+    "test_signatures": "test_samples",
+    "train": "train_sample",
+    "train_signatures": "train_samples",
+    "validation": "validation_samples",
+}
+"""Evidence of images → those that it is of."""
 _NEXT = "`auditor run` gathers anew"
 _CHANGED = "it held something else then"
 
@@ -147,15 +156,14 @@ def require_same_subject(config: Config, graph: Graph, source: ConfigSource) -> 
         graph.refuse("latency", f"nothing was timed when the evidence was gathered; {_NEXT}")
     for now in _said(config, asked(config, source)):
         for name in filter(graph.asked_for, _made_from(now, config)):
-            if not (why := _difference(now, name, graph)):
-                continue
-            reason = (
-                f"[{now.table}] {now.key}: {_shown(now.value)} is not what the stored evidence "
-            )
-            reason += f"was made from ({why}); {_NEXT}"
-            if name == "test":
-                raise source.complain((now.table, now.key), reason)
-            graph.refuse(name, reason)
+            if why := _difference(now, name, graph) or _other_images(now, name, graph):
+                reason = (
+                    f"[{now.table}] {now.key}: {_shown(now.value)} is not what the stored evidence "
+                    f"was made from ({why}); {_NEXT}"
+                )
+                if name == "test":
+                    raise source.complain((now.table, now.key), reason)
+                graph.refuse(name, reason)
 
 
 def _other_kind(config: Config, graph: Graph) -> str:
@@ -215,6 +223,22 @@ def _difference(now: _Said, name: str, graph: Graph) -> str:
     if not then and (name, now.table) == ("test", "data"):  # predictions saved elsewhere
         return ""
     return _shown(then) if then else "it was not given then"
+
+
+def _other_images(now: _Said, name: str, graph: Graph) -> str:
+    """Say how the images that are here are others; nothing where none are, or they are the same."""
+    from auditor.engine.known import other_images
+
+    if now.table != "data" or now.key not in _SPLITS or name not in _LISTED:
+        return ""
+    if "sha256" in now.value:  # of a table, whose content was compared
+        return ""
+    try:
+        samples = graph.get(_LISTED[name])
+        file = graph.store.find(name)
+    except (InputError, Unavailable):
+        return ""
+    return "" if file is None else other_images(file, samples)
 
 
 def _alike(now: Any, then: Any) -> bool:

@@ -29,7 +29,8 @@ def command(config: Path | None, **flags: Any) -> int:
 
     Reads what `auditor run` stored in OUTPUT/evidence, on this machine or another, and decides
     by the policy and the options of CONFIG (./auditor.toml where there is one). An audit that was
-    judged by another file is judged again by a file that is named, alone. Needs no torch.
+    judged by another file is judged again by a file that is named, alone. Needs no torch and no
+    data; where the data are here, they must be the images and labels that were looked at.
 
     \b
     auditor check

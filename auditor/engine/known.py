@@ -20,6 +20,7 @@ from auditor.engine.ways import accepted
 from auditor.progress import Progress
 from auditor.provider import Observer
 from auditor.store.columns import made_by, told
+from auditor.wording import plural
 
 __all__ = [
     "DIGEST",
@@ -29,6 +30,7 @@ __all__ = [
     "can_be_read_now",
     "digest_of",
     "known_rows",
+    "other_images",
     "without_looks",
 ]
 
@@ -225,6 +227,39 @@ def can_be_read_now(path: Path, samples: Samples) -> bool:
     table = file.read(columns=["image", "error", LOOKS[1]])
     lost = pc.and_(pc.is_valid(table["error"]), pc.is_null(table[LOOKS[1]]))
     return any(_digest(samples, image) for image in table["image"].filter(lost).to_pylist())
+
+
+def other_images(path: Path, samples: Samples) -> str:
+    """Say how the images of a split, or their labels, are others than those of stored evidence.
+
+    Parameters
+    ----------
+    path
+        The evidence.
+    samples
+        The split as it is now.
+
+    Returns
+    -------
+    str
+        As a phrase; empty where they are the same, or no image was looked at.
+    """
+    file = pq.ParquetFile(path)
+    if LOOKS[1] not in file.schema_arrow.names:
+        return ""
+    table = file.read(columns=["image", "label"])
+    then = dict(zip(table["image"].to_pylist(), table["label"].to_pylist(), strict=True))
+    now = dict(zip(samples.images, samples.labels, strict=True))
+    others = {
+        "new": [image for image in now if image not in then],
+        "missing": [image for image in then if image not in now],
+        "relabelled": [i for i in now if i in then and now[i] != then[i]],
+    }
+    return "; ".join(
+        f"{plural(len(images), f'{how} image')}, first {images[0]}"
+        for how, images in others.items()
+        if images
+    )
 
 
 def _by_look(index: pa.Table, samples: Samples) -> NDArray[np.int64]:

@@ -321,3 +321,57 @@ def test_images_in_parquet_are_told_apart_by_their_labels(
     done = cli("check")
     assert done.returncode == 2
     assert "[data] test: test.parquet is not what the stored evidence was made" in _said(done)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda at: shutil.copy(at / "a/0000.png", at / "b/new.png"), "1 new image, first b/new"),
+        (lambda at: (at / "a/0003.png").unlink(), "1 missing image, first a/0003.png"),
+        (
+            lambda at: (at / "a/0001.png").rename(at / "b/moved.png"),
+            "1 new image, first b/moved.png; 1 missing image, first a/0001.png",
+        ),
+    ],
+)
+def test_a_folder_that_holds_other_images_now_is_not_judged_as_it_was(
+    cli: Cli, here: Path, audited: Audited, change: Callable[[Path], object], said: str
+) -> None:
+    audited(OFF, data="train = 'train'\n")
+    change(here / "test")
+    done = cli("check")
+    assert done.returncode == 2
+    assert "auditor.toml:6: [data] test: test is not what the stored evidence was" in _said(done)
+    assert f"({said}" in _said(done)
+    assert cli("run").returncode == cli("check").returncode != 2
+
+
+def test_other_training_images_are_an_error_of_who_asks_for_them(
+    cli: Cli, here: Path, audited: Audited
+) -> None:
+    audited(data="train = 'train'\n")
+    shutil.copy(here / "test/a/0000.png", here / "train/a/leaked.png")
+    done = cli("check")
+    assert done.returncode == 3
+    assert "error block split-overlap [data] train: train is not what" in _said(done)
+    assert cli("run").returncode == 1
+
+
+def test_a_folder_without_its_images_says_nothing(cli: Cli, here: Path, audited: Audited) -> None:
+    """What judges may be a checkout that holds no data."""
+    audited(OFF)
+    shutil.rmtree(here / "test")
+    (here / "test").mkdir()
+    (here / "test/README.md").write_text("fetched by `dvc pull`")
+    assert cli("check").returncode == 0
+
+
+def test_a_sample_is_known_again_by_the_images_that_it_was_drawn_from(
+    cli: Cli, here: Path, audited: Audited
+) -> None:
+    audited(OFF, data="train = 'train'\ntrain_sample = 30\n")
+    assert cli("check").returncode == 0
+    for number in range(30):
+        shutil.copy(here / "train/a/0000.png", here / f"train/a/more{number}.png")
+    done = cli("check")
+    assert "error block overfitting [data] train: train is not what" in _said(done)

@@ -17,7 +17,8 @@ Clopper–Pearson intervals, or Wilson's with ``interval = "wilson"``, and the s
 difference against ``max_gap``. The interval of the difference is found from the exact bounds of the
 two by squares and sums, as for independent proportions; the two share their true positives, which
 makes it somewhat too wide and so slower to pass and slower to fail. A class that is never predicted
-has no precision: that is inconclusive here, and its recall of zero fails by itself.
+has no precision: that is inconclusive here, and its recall of zero fails by itself. A class without
+test images has neither: each time it is predicted that is wrong, however good the candidate is.
 
 What is listed as falling short is wholly on the wrong side and upheld by Benjamini and Hochberg's
 correction over the family of all figures (precision, recall and gap of every class): of what is
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 
 
 _GAP = "gap between precision and recall"
+_ABSENT = "no test image of this class, so each prediction of it is wrong"
 
 
 class PrecisionRecallGap(Check):
@@ -69,7 +71,7 @@ class PrecisionRecallGap(Check):
 
     id = "precision-recall-gap"
     title = "Precision and recall are high and close in every class"
-    version = 3
+    version = 4
     level = "advise"
 
     min_precision: Fraction = 0.85
@@ -83,8 +85,8 @@ class PrecisionRecallGap(Check):
 
     def run(self, confusion: Confusion) -> Outcome:
         """Judge every class."""
-        tested = int((confusion.predicted > 0).sum() + (confusion.support > 0).sum())
-        tested += int(((confusion.predicted > 0) & (confusion.support > 0)).sum())
+        there, named = confusion.support > 0, confusion.predicted > 0
+        tested = int(there.sum() + 2 * (there & named).sum())
         findings = self._corrected(
             [f for i in range(len(confusion.classes)) for f in self._class(i, confusion, tested)],
             confusion,
@@ -117,11 +119,15 @@ class PrecisionRecallGap(Check):
         name, right = confusion.classes[i], int(confusion.correct[i])
         named, there = int(confusion.predicted[i]), int(confusion.support[i])
         how = self.confidence, self.interval
-        rates = [
-            Finding.rate(name, "precision", right, named, self.min_precision, *how, family=tested),
-            Finding.rate(name, "recall", right, there, self.min_recall, *how, family=tested),
-        ]
-        return [*rates, self._gap(name, right, named, there)] if named and there else rates
+        recall = Finding.rate(name, "recall", right, there, self.min_recall, *how, family=tested)
+        if named and not there:
+            precision = Finding.unmeasured(name, "precision", _ABSENT, self.min_precision)
+            return [precision, recall]
+        precision = Finding.rate(
+            name, "precision", right, named, self.min_precision, *how, family=tested
+        )
+        gap = [self._gap(name, right, named, there)] if named else []
+        return [precision, recall, *gap]
 
     def _gap(self, name: str, right: int, named: int, there: int) -> Finding:
         low, high = _sizes(*map(np.atleast_1d, (right, named, there)), confidence=self.confidence)

@@ -93,6 +93,26 @@ def test_an_absent_class_is_inconclusive(confusion: Make) -> None:
     assert "1 of 3 has too few" in outcome.summary
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_only_a_class_with_test_images_has_a_precision(confusion: Make, there: bool) -> None:
+    """Predicted 40 times, never rightly: where the test set holds none of it, nobody could be."""
+    table = {"a": {"a": 1900, "c": 20}, "b": {"b": 1900, "c": 20}}
+    found = confusion(table | ({"c": {"c": 1, "a": 39}} if there else {}), ["a", "b", "c"])
+    outcome = PrecisionRecallGap().run(found)
+    assert outcome.status is (Status.FAIL if there else Status.INCONCLUSIVE)
+    precision = next(f for f in outcome.findings if (f.subject, f.metric) == ("c", "precision"))
+    assert (precision.observed is None) is not there
+    assert ("no test image of this class" in precision.note) is not there
+
+
+def test_the_precision_of_an_absent_class_is_of_no_family(confusion: Make) -> None:
+    """Seven figures: of two classes all three, and the recall of one that is never predicted."""
+    table = {"a": {"a": 200, "ghost": 50}, "b": {"b": 200}, "c": {"a": 9}}
+    outcome = PrecisionRecallGap().run(confusion(table, ["a", "b", "c", "ghost"]))
+    notes = {f.note.split(":")[0] for f in outcome.findings if f.status is Status.FAIL}
+    assert notes == {"Benjamini–Hochberg over 7 figures"}
+
+
 @pytest.mark.parametrize("table", [{"a": {"a": 1}, "b": {"b": 1}}, {}])
 def test_one_or_no_image_never_passes(confusion: Make, table: dict[str, dict[str, int]]) -> None:
     outcome = PrecisionRecallGap().run(confusion(table, ["a", "b"]))

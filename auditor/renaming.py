@@ -128,11 +128,20 @@ def best_renaming(test: Predictions) -> Renaming:
 
 
 def _completed(classes: NDArray[np.integer], outputs: NDArray[np.integer], k: int) -> Renaming:
-    """Give each output that nothing speaks for one of the classes that are left."""
-    renaming = np.full(k, -1, np.int64)
+    """Give each output that nothing speaks for the class that closes its chain into a cycle.
+
+    With any other of the classes that are left, chains that have nothing to do with each other
+    became one cycle.
+    """
+    renaming, called = np.full((2, k), -1, np.int64)
     matched = outputs < k
     renaming[outputs[matched]] = classes[matched]
-    renaming[renaming < 0] = np.setdiff1d(np.arange(k), renaming)
+    called[classes[matched]] = outputs[matched]
+    for last in np.flatnonzero(renaming < 0):
+        first = last
+        while called[first] >= 0:
+            first = called[first]
+        renaming[last] = first
     return renaming
 
 

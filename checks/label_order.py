@@ -23,20 +23,23 @@ right after.
    best of so many wins something by luck alone, even for a model that guesses. So it is chosen on
    one half of the test images, drawn with a fixed seed, and judged on the other half, where that
    luck does not count. Each cycle of classes in it is judged by itself, too, so that two classes
-   that have changed places are found among a thousand. Where no renaming does better on the first
-   half, what any renaming of all outputs could gain at most is judged: as if each output were
-   called what is most often put into it besides its own class.
+   that have changed places are found among a thousand. Where none does better on the first half,
+   or the best of it no better on the other, what any renaming of all outputs could gain at most is
+   judged: as if each output were called what is most often put into it besides its own class.
 
 A renaming whose gain in accuracy is surely above ``max_gain`` fails, with the paired interval of
 Zou and Donner and with Bonferroni's correction for the number of renamings judged; McNemar's exact
-p-value is given beside it. A gain surely below is a pass, across it is inconclusive. A cycle of the
+one-sided p-value is given beside it. What is said to stand elsewhere is what failed: an order of
+the folders, else the cycles that fail, each by itself, else the best renaming of the first half as
+a whole. A gain surely below is a pass, across it is inconclusive. A cycle of the
 halves that gains nothing for sure is passed over. Where nothing fails, a cycle of the best renaming
 on all test images that gains more than ``max_gain`` there, and three images at least, is
 inconclusive: it was chosen on the images that show it, so they do not prove it.
 
 A pass says that none was found. That there is none it says where, by exact bounds of all outputs
 together, no output gains more than ``max_gain`` whatever it is called; else it says of how many
-classes that is open, and how much could be gained.
+classes that is open, and how much could be gained. Where more than half of the classes have fewer
+than three images, nothing passes: of those two could change places and hardly be noticed.
 
 How to fix
 ----------
@@ -63,6 +66,7 @@ Zou and Donner, Statistics in Medicine 27 (2008).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -71,7 +75,7 @@ import numpy as np
 
 from auditor.check import Check, Finding, Fraction, Outcome, Status, decide
 from auditor.data.classes import STORED
-from auditor.wording import beside, listed, p_value, plural, share
+from auditor.wording import listed, p_value, plural, share
 
 if TYPE_CHECKING:
     from auditor.evidence.predictions import Predictions
@@ -80,9 +84,7 @@ if TYPE_CHECKING:
 _SEED = 0
 _SHOWN = 5
 _EXPLAINS = 0.9
-"""Share of what the best renaming gains from which an order of folders is what happened."""
-
-
+"""Share of what else failed gains from which an order of folders is what happened."""
 _TELLING = 3
 """Images gained by a renaming chosen on them; among many classes luck alone brings one or two."""
 
@@ -103,7 +105,7 @@ class LabelOrder(Check):
 
     id = "label-order"
     title = "The outputs stand in the order of the classes"
-    version = 3
+    version = 4
     level = "block"
     judges = "data"
 
@@ -122,11 +124,14 @@ class LabelOrder(Check):
         findings = [self._judge(suspect, confidence) for suspect in suspects]
         single = [self._judge(part, confidence) for part in parts]
         findings += [finding for finding in single if _speaks_for_itself(finding)]
-        if any(finding.status is Status.FAIL for finding in findings):
-            return self._failed(test, orders, findings)
         said = {finding.subject for finding in findings}
+        if failed := {f.subject for f in findings if f.status is Status.FAIL}:
+            upheld = [s for s in (*suspects, *parts) if s.subject in failed]
+            alone = {part.subject for part in parts}
+            return _failed(test, findings, upheld, together=bool(alone) and not failed & alone)
         likely = [self._judge(s, confidence) for s in _likely(test) if s.subject not in said]
         findings += [finding for finding in likely if _exceeds(finding)]
+        findings += _too_small(test)
         return Outcome.of(findings, self._unmoved(test, findings))
 
     def _judge(self, suspect: Suspect, confidence: float) -> Finding:
@@ -138,7 +143,7 @@ class LabelOrder(Check):
         if not gain.n or (status is Status.FAIL and not suspect.may_fail):
             status = Status.INCONCLUSIVE
         note = (
-            f"{plural(gain.won, 'image')} won, {gain.lost:,} lost; McNemar's exact p "
+            f"{plural(gain.won, 'image')} won, {gain.lost:,} lost; McNemar's exact one-sided p "
             f"{p_value(gain.p_value)}"
         )
         return Finding(
@@ -154,50 +159,34 @@ class LabelOrder(Check):
             note=suspect.note or note,
         )
 
-    def _failed(self, test: Predictions, orders: list[Suspect], findings: list[Finding]) -> Outcome:
-        from auditor.renaming import best_renaming, renaming_gain
-
-        failed = [f.subject for f in findings if f.status is Status.FAIL]
-
-        def gained(renaming: Renaming) -> int:
-            gain = renaming_gain(test, renaming)
-            return gain.won - gain.lost
-
-        best = best_renaming(test)
-        suspects = [suspect for suspect in orders if suspect.subject in failed]
-        named = max(suspects, key=lambda suspect: gained(suspect.renaming), default=None)
-        if named and gained(named.renaming) < _EXPLAINS * gained(best):
-            named = None
-        renaming = named.renaming if named else best
-        moved = list(_moved(test, renaming))
-        summary = _summary(test, renaming, named.subject if named else "", moved)
-        return Outcome.of([*findings, *moved], summary)
-
     def _unmoved(self, test: Predictions, findings: list[Finding]) -> str:
         if all(finding.status is Status.PASS for finding in findings):
             return self._nothing_found(test)
-        named = (f for f in findings if f.subject not in (_BEST, _ANY))
+        named = (f for f in findings if f.metric == _METRIC and f.subject not in (_BEST, _ANY))
         if parts := [f.subject for f in named if _speaks_for_itself(f) or _exceeds(f)]:
             said = listed(parts, _SHOWN, "; ")
             return f"It is not settled by how much renaming these would help: {said}."
-        return "There are too few test images to tell whether classes have changed places."
+        few = "".join(f": {f.note}" for f in findings if f.metric == _FEW)
+        return f"There are too few test images to tell whether classes have changed places{few}."
 
     def _nothing_found(self, test: Predictions) -> str:
         from auditor.renaming import reserve
 
-        most = reserve(test).most(self.confidence)
-        unseen, k = int((most > self.max_gain).sum()), len(test.classes)
-        if k == 2 or not unseen:
+        most, k = reserve(test).most(self.confidence), len(test.classes)
+        unknown = k - int((most <= self.max_gain).sum())
+        if k == 2 or not unknown:
             return "No renaming of the outputs makes the candidate much better."
-        gained = beside(float(most.max()), self.max_gain).removesuffix("%")
+        little = "of most classes little is known: " if 2 * unknown > k else ""
+        gained = math.ceil(100 * most.max()) if len(most) == k else 100
         return (
-            "No renaming of the outputs was found that makes the candidate much better; for "
-            f"{unseen:,} of {plural(k, 'class')} the test images do not exclude one that gains up "
-            f"to {gained} points."
+            "No renaming of the outputs was found that makes the candidate much better; "
+            f"{little}for {unknown:,} of {plural(k, 'class')} the test images do not exclude one "
+            f"that gains up to {gained} points."
         )
 
 
-_METRIC, _BEST, _ANY = "accuracy gained by renaming", "best renaming", "any renaming of all outputs"
+_METRIC, _FEW = "accuracy gained by renaming", "classes with too few images"
+_BEST, _ANY = "best renaming", "any renaming of all outputs"
 
 
 def _speaks_for_itself(cycle: Finding) -> bool:
@@ -218,8 +207,8 @@ def _exceeds(finding: Finding) -> bool:
 def _searched(test: Predictions) -> tuple[Suspect, list[Suspect]]:
     """Return the best renaming as one half has it, and its cycles where there are several.
 
-    Two classes can only be swapped: nothing is chosen. Where nothing does better, what any renaming
-    could gain at most stands for the best.
+    Two classes can only be swapped: nothing is chosen. Where the best gains nothing on the other
+    half it was luck, on however few images; what any renaming could gain at most stands for it.
     """
     from auditor.renaming import best_renaming, cycles, renaming_gain, reserve
 
@@ -227,11 +216,11 @@ def _searched(test: Predictions) -> tuple[Suspect, list[Suspect]]:
         return _part(np.array([1, 0]), test), []
     first, second = _halves(test)
     best = best_renaming(first)
-    if not (parts := cycles(best)):
-        note = "no renaming does better; at most this is gained"
-        return Suspect(_ANY, best, reserve(test).together, note, may_fail=False), []
-    whole = Suspect(_BEST, best, renaming_gain(second, best))
-    return whole, [_part(part, second) for part in parts if len(parts) > 1]
+    found, parts = Suspect(_BEST, best, renaming_gain(second, best)), cycles(best)
+    if found.gain.won <= found.gain.lost:
+        note = "no renaming that half of the images show does better; at most this is gained"
+        found = Suspect(_ANY, best, reserve(test).together, note, may_fail=False)
+    return found, [_part(part, second) for part in parts if len(parts) > 1]
 
 
 def _likely(test: Predictions) -> list[Suspect]:
@@ -240,6 +229,26 @@ def _likely(test: Predictions) -> list[Suspect]:
 
     parts = [_part(part, test, may_fail=False) for part in cycles(best_renaming(test))]
     return [part for part in parts if part.gain.won - part.gain.lost >= _TELLING]
+
+
+def _too_small(test: Predictions) -> list[Finding]:
+    """Return a finding where most of many classes have too few images to be noticed."""
+    k = len(test.classes)
+    few = int((np.bincount(test.label, minlength=k) < _TELLING).sum())
+    if k == 2 or 2 * few <= k:
+        return []
+    return [
+        Finding(
+            subject="test",
+            metric=_FEW,
+            observed=few / k,
+            limit=0.5,
+            n=k,
+            higher_is_better=False,
+            status=Status.INCONCLUSIVE,
+            note=f"{few:,} of {plural(k, 'class')} have fewer than {_TELLING}",
+        )
+    ]
 
 
 def _halves(test: Predictions) -> tuple[Predictions, Predictions]:
@@ -283,23 +292,71 @@ def _moved(test: Predictions, renaming: Renaming) -> Iterator[Finding]:
             )
 
 
-def _summary(test: Predictions, renaming: Renaming, order: str, moved: list[Finding]) -> str:
+def _failed(
+    test: Predictions, findings: list[Finding], upheld: list[Suspect], *, together: bool
+) -> Outcome:
+    """Say what stands elsewhere: no more than what failed, for the rest may be luck.
+
+    ``together`` tells that the best renaming has parts, and none of them was upheld by itself.
+    """
+    order, renaming = _stated(test, upheld)
+    moved = list(_moved(test, renaming))
+    head = (
+        f"The outputs stand in the {order}, and are read in another"
+        if order
+        else _places(moved, together=together)
+    )
+    summary = f"{head}; {_better(test, renaming)}. To repair it, {_fix(test)}."
+    return Outcome.of([*findings, *moved], summary)
+
+
+def _stated(test: Predictions, upheld: list[Suspect]) -> tuple[str, Renaming]:
+    """Return what explains most of what failed, and its name where it is an order of folders.
+
+    Cycles that failed by themselves are stated rather than the whole that they are part of.
+    """
+    from auditor.renaming import folder_orders, renaming_gain
+
+    def gained(renaming: Renaming) -> int:
+        gain = renaming_gain(test, renaming)
+        return gain.won - gain.lost
+
+    named, own = folder_orders(test.classes), np.arange(len(test.classes))
+    orders = {s.subject: gained(s.renaming) for s in upheld if s.subject in named}
+    others = [s for s in upheld if s.subject not in named]
+    parts = [s for s in others if s.subject != _BEST] or others
+    best = own + sum((part.renaming - own for part in parts), np.zeros_like(own))
+    order = max(orders, key=lambda name: orders[name], default="")
+    if order and orders[order] >= _EXPLAINS * gained(best):
+        return order, named[order]
+    return "", best
+
+
+def _places(moved: list[Finding], *, together: bool) -> str:
+    said = [f"{f.note} ({_really(f):,} of {plural(f.n or 0, 'image')})" for f in moved]
+    if len(moved) == 1:
+        return f"One output has the wrong name: {said[0]}"
+    head = f"{plural(len(moved), 'class')} have changed places"
+    if together:
+        head = f"Judged together, {head}, though none surely by itself"
+    return f"{head}: {listed(said, _SHOWN, '; ')}"
+
+
+def _really(moved: Finding) -> int:
+    return round((moved.observed or 0.0) * (moved.n or 0))
+
+
+def _better(test: Predictions, renaming: Renaming) -> str:
     now, then = (
         float(right.mean()) for right in (test.correct, renaming[test.predicted] == test.label)
     )
     are = "is" if len(test) == 1 else "are"
-    better = (
-        f"then {share(then)} of {plural(len(test), 'test image')} {are} right, not {share(now)}"
-    )
-    if order:
-        head = f"The outputs stand in the {order}, and are read in another"
-    else:
-        said = listed([finding.note for finding in moved], _SHOWN, "; ")
-        have = "has" if len(moved) == 1 else "have"
-        head = f"{plural(len(moved), 'class')} {have} changed places: {said}"
-    fix = "give [candidate] classes in the order of the outputs"
-    if test.about.get("class_order") == STORED:
-        fix = "store them in the checkpoint in the order of the outputs"
+    return f"then {share(then)} of {plural(len(test), 'test image')} {are} right, not {share(now)}"
+
+
+def _fix(test: Predictions) -> str:
     if "candidate" not in test.about:
-        fix = "save the predictions again under the right names"
-    return f"{head}; {better}. To repair it, {fix}."
+        return "save the predictions again under the right names"
+    if test.about.get("class_order") == STORED:
+        return "store them in the checkpoint in the order of the outputs"
+    return "give [candidate] classes in the order of the outputs"

@@ -320,6 +320,25 @@ class Reliability(NamedTuple):
         below = _sum_of_sizes(self._noise(confidence), special.ndtri(confidence))
         return below, float(np.hypot.reduce(self._room(confidence)))
 
+    @property
+    def chance(self) -> float:
+        """The error that chance alone is expected to make where all bins are perfect."""
+        deviations = np.sqrt(self.images * self.probability * (1 - self.probability))
+        return float(np.sqrt(2 / np.pi) * deviations.sum() / self.images.sum())
+
+    def foreseen(self, n: int, confidence: float = 0.95) -> Interval:
+        """Return about the bounds that n images like these would have, at least as many.
+
+        What chance makes of the error shrinks with the root of their number. It is taken out by
+        squares, as what lasts and what chance adds are independent.
+        """
+        times = n / self.images.sum()
+        images, right = (np.rint(k * times).astype(np.int64) for k in (self.images, self.right))
+        below, above = self._replace(images=images, right=right).reaches(confidence)
+        lasting = max((self.error or 0.0) ** 2 - self.chance**2, 0.0)
+        error = float(np.sqrt(lasting + self.chance**2 / times))
+        return Interval(max(0.0, error - below), min(1.0, error + above))
+
     def _noise(self, confidence: float) -> Floats:
         """Return each bin's standard error, as it is or were if it was perfect: the larger."""
         z = special.ndtri(confidence)

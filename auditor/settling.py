@@ -1,7 +1,7 @@
 """How many more images, or repeats, would settle a figure, and that in words.
 
-Of rates it is counted exactly where few do, else found by trying numbers; of figures whose bounds
-draw near as the root of the number grows it is computed.
+Of rates it is counted exactly where few do, else found by trying numbers; of ratios of times, whose
+bounds draw near as the root of the number grows, it is computed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NEVER",
-    "by_root",
     "fewest_images",
     "repeats_to_settle",
     "samples_for_perfect",
@@ -89,26 +88,6 @@ def what_would_settle_gap(
     return f"about {more:,} more {what} at these rates would settle it"
 
 
-def by_root(n: int, reach: float, room: float) -> int:
-    """Return how many more it takes where bounds draw near as the root of their number grows.
-
-    Parameters
-    ----------
-    n
-        Those there are.
-    reach
-        How far the bound lies from the estimate, at least 0.
-    room
-        How far the limit does, above 0.
-
-    Examples
-    --------
-    >>> by_root(100, 0.04, 0.02)
-    300
-    """
-    return max(math.ceil(n * (reach / room) ** 2) - n, 1)
-
-
 def repeats_to_settle(
     observed: float, interval: tuple[float, float], limit: float, n: int
 ) -> int | None:
@@ -126,7 +105,7 @@ def repeats_to_settle(
     room, reach = abs(math.log(limit / observed)), abs(math.log(bound / observed))
     if not room:
         return None
-    more = by_root(n, reach, room)
+    more = max(math.ceil(n * (reach / room) ** 2) - n, 1)
     return more if n + more <= _MOST else None
 
 

@@ -40,10 +40,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from auditor.check import Check, Finding, Fraction, Outcome, Status
 from auditor.wording import beside, plural, share
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from auditor.composite import Reliability
     from auditor.evidence.calibration import Calibration as Bins
 
@@ -80,7 +84,7 @@ class Calibration(Check):
             higher_is_better=False,
         )
         if finding.status is Status.INCONCLUSIVE:
-            note = _what_would_settle(calibration.bins, error, self.max_ece, self.confidence)
+            note = _what_would_settle(calibration.bins, self.max_ece, self.confidence)
             finding = finding.model_copy(update={"note": note})
         return Outcome.of([finding, *_shown(calibration)], self._summary(finding, calibration))
 
@@ -99,15 +103,17 @@ class Calibration(Check):
         )
 
 
-def _what_would_settle(bins: Reliability, error: float, limit: float, confidence: float) -> str:
-    from auditor.settling import by_root
+def _what_would_settle(bins: Reliability, limit: float, confidence: float) -> str:
+    from auditor.settling import fewest_images
 
-    below, above = bins.reaches(confidence)  # the interval is cut at 0 and 1, and these shrink
-    n, apart = int(bins.images.sum()), above if error <= limit else below
-    room = abs(limit - error)
-    if room * 1000 < apart:
-        return "the error stands on the limit; no number of images would settle it"
-    return f"about {by_root(n, apart, room):,} more images at this error would settle it"
+    def settled(totals: NDArray[np.int64]) -> NDArray[np.bool_]:
+        low, high = np.transpose([bins.foreseen(int(n), confidence) for n in totals])
+        return np.asarray((high <= limit) | (low > limit))
+
+    more = fewest_images(settled, int(bins.images.sum()))
+    if more is None:
+        return "the error, less its noise, stands on the limit; no number of images would settle it"
+    return f"about {more:,} more images at this error, less its noise, would settle it"
 
 
 def _shown(calibration: Bins) -> list[Finding]:

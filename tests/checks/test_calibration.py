@@ -95,6 +95,35 @@ def test_as_many_images_as_it_says_settle_it_where_the_bound_is_cut_at_0(n: int)
     assert interval.low > 0.045
 
 
+def _total(bins: Bins) -> int:
+    """Images there are and those that are said to be needed."""
+    (note, *_) = [f.note for f in Calibration().run(bins).findings]
+    return bins.n + int(note.split()[1].replace(",", ""))
+
+
+@pytest.mark.parametrize("n", [20, 30, 45])
+def test_bounds_of_bins_that_are_all_right_shrink_with_the_number(n: int) -> None:
+    """59 images do in one bin: 0.95 to the 59th is the first power below 5%."""
+    assert _total(Bins.of(_test(np.ones(n), np.ones(n, bool)))) == 59
+
+
+@pytest.mark.parametrize("n", [100, 300, 500])
+def test_what_noise_makes_of_the_error_is_not_foreseen_of_more_images(n: int) -> None:
+    """Perfectly calibrated: of models with as many images as are said, about half are settled."""
+    random = np.random.default_rng(n)
+
+    def bins(size: int) -> Bins:
+        sure = np.maximum(random.beta(9, 1, size), 0.51)
+        return Bins.of(_test(sure, random.random(size) < sure))
+
+    few = [bins(n) for _ in range(60)]
+    total = int(
+        np.median([_total(b) for b in few if "about" in Calibration().run(b).findings[0].note])
+    )
+    settled = [Calibration().run(bins(total)).status is not Status.INCONCLUSIVE for _ in range(60)]
+    assert 0.2 < np.mean(settled) < 0.9
+
+
 @pytest.mark.parametrize(
     ("confidence", "n", "status"),
     [

@@ -28,7 +28,8 @@ Points gained per doubling
 Rare classes
     The change of recall, on the same images of the class, with the same interval; McNemar's exact
     test with Holm's correction over all classes and steps. Without a rare class, all classes are
-    followed.
+    followed. The class that a rung recognises least was chosen for that: the upper bound of its
+    recall is made for all classes that were looked at together (Bonferroni).
 Overfitting
     The train–test gap as the check ``overfitting`` has it, the classes in the same shares. A step's
     change of the gap is what that of the bigger rung is more. The change on the test images is

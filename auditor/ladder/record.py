@@ -52,6 +52,9 @@ class RungRow(Record):
     """The rare class that is recognised least, or any class where none is rare."""
     worst_recall: float
     worst_interval: Bounds
+    """The upper bound holds for all of ``worst_of`` classes together."""
+    worst_of: int
+    """Classes among which it was looked for."""
     worst_images: int
     train_accuracy: float | None = None
     """At the test images' class shares."""

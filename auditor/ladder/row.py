@@ -30,7 +30,8 @@ def row(rung: Rung, followed: Sequence[str], confidence: float) -> RungRow:
     """
     assert rung.test is not None
     audit, found = rung.audit, Confusion.of(rung.test)
-    worst = _worst(found, followed)
+    looked_at = _looked_at(found, followed)
+    worst = min(looked_at, key=lambda i: (found.recall[i], i))
     recall = int(found.correct[worst]), int(found.support[worst])
     gap = gap_of_rung(rung, confidence)
     return RungRow(
@@ -45,7 +46,8 @@ def row(rung: Rung, followed: Sequence[str], confidence: float) -> RungRow:
         balanced_interval=composite.interval(found, composite.BALANCED_ACCURACY, confidence),
         worst_class=found.classes[worst],
         worst_recall=recall[0] / recall[1],
-        worst_interval=stats.proportion_interval(*recall, confidence),
+        worst_interval=_lowest(*recall, confidence, len(looked_at)),
+        worst_of=len(looked_at),
         worst_images=recall[1],
         train_accuracy=gap.learnt if gap else None,
         train_images=gap.trained if gap else None,
@@ -61,7 +63,17 @@ def row(rung: Rung, followed: Sequence[str], confidence: float) -> RungRow:
     )
 
 
-def _worst(found: Confusion, followed: Sequence[str]) -> int:
+def _looked_at(found: Confusion, followed: Sequence[str]) -> list[int]:
     there = np.flatnonzero(found.support > 0)
-    chosen = [i for i in there.tolist() if found.classes[i] in followed] or there.tolist()
-    return min(chosen, key=lambda i: (found.recall[i], i))
+    return [i for i in there.tolist() if found.classes[i] in followed] or there.tolist()
+
+
+def _lowest(right: int, n: int, confidence: float, classes: int) -> tuple[float, float]:
+    """Return bounds of the recall of the class that is recognised least of so many.
+
+    To be chosen for a low recall can only lower it: the upper bound has to hold for all of the
+    classes together (Bonferroni), the lower one for itself.
+    """
+    low, _ = stats.proportion_interval(right, n, confidence)
+    _, high = stats.proportion_interval(right, n, 1 - (1 - confidence) / classes)
+    return low, high

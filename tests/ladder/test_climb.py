@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
@@ -338,6 +338,26 @@ class TestClasses:
         assert (fallen[0].name, fallen[0].lost, fallen[0].state) == ("c00", lost, state)
         assert (won[-1].name, won[-1].won) == ("c00", lost)
         assert won[-1].state == state.replace("worse", "better")
+
+    @pytest.mark.parametrize("k", [10, 100])
+    def test_the_recall_of_the_worst_class_is_bounded_as_the_lowest_of_all(
+        self, said: Said, rung: Make, k: int
+    ) -> None:
+        """All are recognised in 90%; the upper bound of one class by itself misses more often."""
+        random, names = np.random.default_rng(k), [f"c{i:03}" for i in range(k)]
+        bounds = []
+        for _ in range(60):
+            test = said((random.random(50 * k) < 0.9).tolist(), names)
+            found = climb([rung(x, test, macs=i + 1) for i, x in enumerate("ab")]).rungs[0]
+            recall = binomtest(round(found.worst_recall * 50), 50)
+            # The level of scipy's is two-sided.
+            alone, together = (recall.proportion_ci(1 - 2 * a) for a in (0.05, 0.05 / k))
+            assert found.worst_of == k
+            assert found.worst_interval == pytest.approx((alone.low, together.high))
+            bounds.append((together.high, alone.high))
+        held, alone_held = (np.array(bounds) >= 0.9).sum(axis=0)
+        assert held >= binom.ppf(0.001, 60, 0.95)
+        assert alone_held < held
 
     def test_a_class_without_images_is_not_the_worst(self, said: Said, rung: Make) -> None:
         test = said([True, True, False, True, True])  # the last image is a dog's

@@ -21,6 +21,7 @@ from auditor.wording import plural
 
 __all__ = [
     "apply_waivers",
+    "blocks",
     "counts_as",
     "covers",
     "decide_verdict",
@@ -120,17 +121,21 @@ def _decided(results: Sequence[CheckResult], preset: Preset) -> tuple[Verdict, s
     if crashed := ids[Status.ERROR]:
         besides = _listed(ids, {Status.INCONCLUSIVE: _OPEN})
         return "undecided", f"{_of(crashed, total, _CRASHED)}{besides}"
-    unsettled = ids[Status.INCONCLUSIVE]
-    if unsettled and preset == "sign-off":
-        verb = _verb(unsettled, "are not settled by the evidence", "is not settled by the evidence")
-        return "undecided", f"{_of(unsettled, total, verb)}"
-    if blind := [r.id for r in blocking if r.id in unsettled and not _measured(r)]:
-        return "undecided", f"{_of(blind, total, 'left something unmeasured')}"
+    if unsettled := [r.id for r in blocking if blocks(r, preset)]:
+        return "undecided", _of(unsettled, total, _unsettled(unsettled, preset))
     passed = [r for r in blocking if counts_as(r) is Status.PASS]
     if not any(r.judges == "candidate" for r in passed):
         return "undecided", f"{_nothing_shown([r.id for r in passed])}{_advising(results)}"
     noted = _accepted(ids, [r.id for r in blocking if r.waived], total) + _advising(results)
     return "accepted", noted
+
+
+def blocks(result: CheckResult, preset: Preset) -> bool:
+    """Tell whether a result stands between the candidate and "accepted"."""
+    weight = counts_as(result)
+    if result.level != "block" or weight in (Status.PASS, Status.SKIP):
+        return False
+    return weight is not Status.INCONCLUSIVE or preset == "sign-off" or not _measured(result)
 
 
 def _measured(result: CheckResult) -> bool:
@@ -196,6 +201,12 @@ def _removed(results: Sequence[CheckResult]) -> str:
         if ids := [r.id for r in results if r.usually_blocks and r.level == level]:
             text += f"; {said} here: {', '.join(ids)}"
     return text
+
+
+def _unsettled(some: list[str], preset: Preset) -> str:
+    if preset == "pull-request":
+        return "left something unmeasured"
+    return _verb(some, "are not settled by the evidence", "is not settled by the evidence")
 
 
 def _of(some: list[str], total: int, verb: str) -> str:

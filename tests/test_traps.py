@@ -107,7 +107,7 @@ def test_a_class_that_the_test_set_lacks_beside_one_that_is_rare(judge: Run) -> 
     audit = judge(rare, **tables)
     assert (audit.verdict, audit.exit_status) == ("undecided", 3)
     assert "left something unmeasured: accuracy-paradox, rare-class-recall" in audit.summary
-    assert _ci(audit)["errors"] == 1
+    assert _ci(audit)["failures"] == 2
     noted = judge({**rare, "ghost": {"ghost": 1}}, **tables)
     assert (noted.verdict, noted.exit_status) == ("accepted", 0)
     assert "not settled, noted: rare-class-recall" in noted.summary

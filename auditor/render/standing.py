@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from auditor import policy
 from auditor.check import Finding, Level, Status
-from auditor.policy import counts_as, covers, shown_status
+from auditor.policy import covers, shown_status
 from auditor.record import Audit, CheckResult, UnreadableImage, WaiverInfo
 from auditor.wording import listed, plural
 
@@ -36,12 +37,7 @@ _OPEN = {"error": "ended in an error", "inconclusive": "is inconclusive"}
 
 def blocks(check: CheckResult, audit: Audit) -> bool:
     """Tell whether this outcome stands between the candidate and "accepted"."""
-    if check.level != "block":
-        return False
-    weight = counts_as(check)
-    if weight is Status.INCONCLUSIVE:
-        return audit.policy.preset == "sign-off"
-    return weight in (Status.FAIL, Status.ERROR)
+    return policy.blocks(check, audit.policy.preset)
 
 
 def blockers(audit: Audit) -> list[CheckResult]:
@@ -192,7 +188,10 @@ def tally(audit: Audit, level: Level | None = None) -> list[tuple[str, int]]:
 
 
 def worst_first(check: CheckResult) -> list[Finding]:
-    """Sort a check's findings by state, then by how far they are beyond the limit."""
+    """Sort a check's findings by state, then by how far they are beyond the limit.
+
+    What is open because nothing was measured stands before what is merely not settled.
+    """
     return sorted(
         check.findings,
         key=lambda f: (_URGENCY.index(finding_state(f, check)), -_excess(f), f.subject),
@@ -200,6 +199,8 @@ def worst_first(check: CheckResult) -> list[Finding]:
 
 
 def _excess(finding: Finding) -> float:
+    if finding.observed is None and finding.status is Status.INCONCLUSIVE:
+        return float("inf")
     if finding.observed is None or finding.limit is None:
         return 0.0
     beyond = finding.limit - finding.observed

@@ -1,4 +1,4 @@
-"""JUnit XML, as a CI server reads it: a failure is what blocks, and nothing unseen is green."""
+"""JUnit XML, as a CI server reads it: a failure is what blocks, and a pass alone is green."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ def junit(audit: Audit) -> str:
     """Return the audit as JUnit XML, one test case a check.
 
     A blocking failure, and an inconclusive result where the policy lets it block, is a failure;
-    a blocking crash is an error; what did not run or is waived is skipped, with the reason. Where
-    the verdict is not "accepted" and no check alone is the cause, one more case says so.
+    a blocking crash is an error. Of all else a pass alone is green: what did not run, is waived, or
+    is no pass and does not block is skipped, with the reason. Where the verdict is not "accepted"
+    and no check alone is the cause, one more case says so.
     """
     cases = [(check.id, _result(check, audit), _details(check)) for check in audit.checks]
     if audit.verdict != "accepted" and not standing.blockers(audit):
@@ -48,15 +49,12 @@ def _result(check: CheckResult, audit: Audit) -> Result | None:
     if check.level == "off":
         return Result("skipped", "off", f"switched off by the policy: {check.summary}")
     state, message = shown_status(check), standing.outcome(check, audit)
-    if state == "skip":
-        return Result("skipped", "skip", message)
+    if state == "pass":
+        return None
     if standing.blocks(check, audit):
         return Result("error" if state == "error" else "failure", state, message)
-    if check.waived:
-        return Result("skipped", "waived", message)
-    if state == "error":  # It advises, so it fails nothing; it is no pass either.
-        return Result("skipped", "error", f"error: {check.summary}")
-    return None
+    told = "" if state in ("skip", "waived") else f"{state}, does not block: "
+    return Result("skipped", state, told + message)
 
 
 def _attributes(audit: Audit, results: list[Result | None]) -> dict[str, str]:

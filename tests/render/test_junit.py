@@ -17,11 +17,13 @@ def expected(status: Status, level: Level, preset: str) -> str:
     """Spell out, by hand, what a CI server must read."""
     if level == "off" or status is Status.SKIP:
         return "skipped"
+    if status is Status.PASS:
+        return "passed"
     if level == "advise":
-        return "skipped" if status is Status.ERROR else "passed"
+        return "skipped"
     if status is Status.INCONCLUSIVE:
-        return "failure" if preset == "sign-off" else "passed"
-    return {Status.PASS: "passed", Status.FAIL: "failure", Status.ERROR: "error"}[status]
+        return "failure" if preset == "sign-off" else "skipped"
+    return {Status.FAIL: "failure", Status.ERROR: "error"}[status]
 
 
 def suite_of(text: str) -> ET.Element:
@@ -40,7 +42,9 @@ def outcome(case: ET.Element) -> str:
 def test_a_ci_server_reads_what_the_policy_means(
     status: Status, level: Level, preset: str, make_audit: Any, make_check: Any
 ) -> None:
-    checks = [make_check("under-test", status, level), make_check("companion")]
+    measured = Finding(subject="x", metric="recall", observed=0.5, status=Status.INCONCLUSIVE)
+    findings = [measured] if status is Status.INCONCLUSIVE else []
+    checks = [make_check("under-test", status, level, findings=findings), make_check("companion")]
     suite = suite_of(junit(make_audit("accepted", checks, preset=preset)))
     wanted = expected(status, level, preset)
     case = suite.findall("testcase")[0]
@@ -62,11 +66,18 @@ def test_an_inconclusive_blocker_says_so(make_audit: Any, make_check: Any) -> No
 
 
 def test_what_does_not_block_is_still_told(make_audit: Any, make_check: Any) -> None:
-    checks = [make_check("vague", Status.INCONCLUSIVE), make_check("poor", Status.FAIL, "advise")]
+    measured = Finding(subject="x", metric="recall", observed=0.5, status=Status.INCONCLUSIVE)
+    checks = [
+        make_check("vague", Status.INCONCLUSIVE, findings=[measured]),
+        make_check("poor", Status.FAIL, "advise"),
+        make_check("broken", Status.ERROR, "advise"),
+    ]
     suite = suite_of(junit(make_audit("accepted", checks, preset="pull-request")))
     told = [out.text or "" for out in suite.findall("testcase/system-out")]
-    assert "inconclusive" in told[0]
-    assert "fail" in told[1]
+    messages = [skipped.get("message") for skipped in suite.findall("testcase/skipped")]
+    states = [("vague", "inconclusive"), ("poor", "fail"), ("broken", "error")]
+    assert messages == [f"{state}, does not block: The summary of {id}." for id, state in states]
+    assert all(state in text for (_, state), text in zip(states, told, strict=True))
 
 
 def test_a_waived_failure_is_skipped_with_its_reason(rejected: Audit) -> None:

@@ -68,12 +68,12 @@ def _files_of_predictions(graph: Graph) -> dict[str, str]:
 def describe_data(graph: Graph) -> DataInfo:
     """Return what was looked at."""
     test = graph.get("test")
-    train = if_had(graph, "train")
+    others = {split: if_had(graph, split) for split in ("train", "validation")}
     return DataInfo(
         classes=test.classes,
         class_order=test.about.get("class_order", "not stated"),
         test=_split(graph, "test", test),
-        train=None if train is None else _split(graph, "train", train),
+        **{k: _split(graph, k, found) for k, found in others.items() if found is not None},
     )
 
 

@@ -118,7 +118,8 @@ class OperatingPoint(Check):
         positives = int(scores.critical.sum())
         threshold = choose_threshold(chosen_on, positives, self.min_recall, self.confidence)
         if threshold is None:
-            return self._too_few(critical, int(chosen_on.critical.sum()))
+            n, lost = int(chosen_on.critical.sum()), len(validation.unreadable)
+            return self._too_few(critical, n, lost)
         found = scores.flagged(threshold.probability)
         judged = Finding.rate(
             critical, "recall", found.hits, found.positives, self.min_recall, self.confidence
@@ -138,7 +139,7 @@ class OperatingPoint(Check):
         summary = self._summary(judged, alarms, found, threshold.probability, validation)
         return Outcome.of([judged, alarms, *shown], summary)
 
-    def _too_few(self, critical: str, n: int) -> Outcome:
+    def _too_few(self, critical: str, n: int, lost: int) -> Outcome:
         from auditor.settling import samples_for_perfect
 
         needed = samples_for_perfect(self.min_recall, self.confidence)
@@ -146,6 +147,7 @@ class OperatingPoint(Check):
             f"the {n:,} validation images of {critical} cannot show a recall of "
             f"{limit(self.min_recall)}; it takes at least {needed:,}, and more if some are missed"
         )
+        note += f"; {plural(lost, 'validation image')} cannot be read" if lost else ""
         finding = Finding(
             subject=critical, metric="recall", limit=self.min_recall, n=n,
             status=Status.INCONCLUSIVE, note=note,
@@ -183,10 +185,11 @@ class OperatingPoint(Check):
         threshold: float,
         validation: Predictions,
     ) -> str:
+        lost = len(validation.unreadable)
+        unread = f" ({lost:,} more cannot be read)" if lost else ""
         head = (
             f"Flagged from a probability of {wording.threshold(threshold)} on, chosen on "
-            f"{len(validation):,} "
-            "validation images,"
+            f"{len(validation):,} validation images{unread},"
         )
         if judged.observed is None:
             return f"{head} nothing can be said of {judged.subject}: it has no test image."

@@ -105,6 +105,14 @@ class DataInfo(Record):
     """Where the order of the classes came from, as a sentence."""
     test: SplitInfo
     train: SplitInfo | None = None
+    validation: SplitInfo | None = None
+    """On which thresholds were chosen; None where nothing asked for it."""
+
+    @property
+    def splits(self) -> dict[str, SplitInfo]:
+        """The splits that were looked at, by what a reader calls them."""
+        named = {"test": self.test, "training": self.train, "validation": self.validation}
+        return {name: split for name, split in named.items() if split is not None}
 
 
 class WaiverInfo(Record):

@@ -223,17 +223,16 @@ def not_run(audit: Audit) -> list[CheckResult]:
 
 def unseen(audit: Audit) -> list[Unseen]:
     """List the images that could be read and were not predicted, and files that may be images."""
-    splits = {"test": audit.data.test, "training": audit.data.train}
+    splits = audit.data.splits
     not_taken = [
         Unseen(f"{name} images", f"left out: {split.left_out}")
         for name, split in splits.items()
-        if split and split.left_out
+        if split.left_out
     ]
     return not_taken + [
         Unseen(f"{left:,} of {split.images:,} {name} images", _why(split.sample))
         for name, split in splits.items()
-        if split
-        and (left := split.images - split.predicted - len(split.unreadable)) > 0
+        if (left := split.images - split.predicted - len(split.unreadable)) > 0
         # A training set may be there only for its images' hashes: then nothing was predicted.
         and (name == "test" or split.predicted)
     ]
@@ -245,5 +244,6 @@ def _why(sample: str) -> str:
 
 def unreadable(audit: Audit) -> list[tuple[str, UnreadableImage]]:
     """List the images that could not be read, with the split they belong to."""
-    splits = {"test": audit.data.test, "training": audit.data.train}
-    return [(name, image) for name, split in splits.items() if split for image in split.unreadable]
+    return [
+        (name, image) for name, split in audit.data.splits.items() for image in split.unreadable
+    ]

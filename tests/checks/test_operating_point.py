@@ -102,6 +102,20 @@ def test_few_validation_images_show_no_threshold(fraud: int) -> None:
     assert "at least 29" in outcome.summary
 
 
+@pytest.mark.parametrize(
+    ("fraud", "said"),
+    [
+        (150, "chosen on 550 validation images (2 more cannot be read),"),
+        (10, "more if some are missed; 2 validation images cannot be read."),
+    ],
+)
+def test_validation_images_that_cannot_be_read_are_counted(fraud: int, said: str) -> None:
+    validation = _split(fraud, 400, seed=1)
+    lacking = replace(validation, unreadable={"a.jpg": "truncated", "b.jpg": "truncated"})
+    assert said in CHECK.run(_split(600, 4000), lacking).summary
+    assert "cannot be read" not in CHECK.run(_split(600, 4000), validation).summary
+
+
 @pytest.mark.parametrize("others", [400, 0])
 def test_no_test_image_of_the_class_is_inconclusive(others: int) -> None:
     outcome = CHECK.run(_split(0, others), _split(150, 400, seed=1))
@@ -319,6 +333,9 @@ def test_from_saved_predictions_to_the_report(
     }
     audit = run(predictions=predictions, checks={"operating-point": {"critical": "fraud"}})
     assert audit.check("operating-point").status is Status.PASS
+    assert audit.data.validation is not None
+    assert audit.data.validation.source.endswith("validation.csv")
+    assert (audit.data.validation.images, audit.data.validation.predicted) == (2150, 2150)
     shown = audit.exhibits.operating
     assert shown is not None
     findings = audit.check("operating-point").findings
@@ -366,11 +383,16 @@ def test_a_model_is_run_on_the_validation_images(
         "test": image_folder("test", {"cat": 40, "dog": 40}),
         "validation": image_folder("validation", {"cat": 40, "dog": 40}),
     }
+    (data["validation"] / "cat" / "broken.png").write_bytes(b"no image")
     candidate = {"module": f"{module()}:two", "input_size": 16}
     critical = {"operating-point": {"critical": "cat"}}
     audit = run(data=data, candidate=candidate, checks=critical)
     assert audit.check("operating-point").status is Status.PASS
     assert "validation" in audit.provenance.evidence
+    split = audit.data.validation
+    assert split is not None
+    assert (split.images, split.predicted) == (81, 80)
+    assert [lost.image for lost in split.unreadable] == ["cat/broken.png"]
 
 
 def test_the_test_set_is_no_validation_split(

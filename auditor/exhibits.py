@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from auditor.evidence.deployment import Deployment
     from auditor.evidence.predictions import Predictions
     from auditor.graph import Graph
+    from auditor.record import Audit
 
 __all__ = ["show"]
 
@@ -246,7 +247,10 @@ def _baseline(
         )
     except NotComparable:  # said by the check
         return None
-    return _beside(graph, comparison, baseline.audit.candidate.name, candidate)
+    audit: Audit = baseline.audit
+    shown = _beside(graph, comparison, audit.candidate.name, candidate)
+    which = {"digest": audit.digest, "created": audit.provenance.created}
+    return shown.model_copy(update=which)
 
 
 def _rare_by_share(graph: Graph) -> frozenset[str]:

@@ -124,11 +124,11 @@ class BaselineRegression(Check):
                 test, baseline, self.confidence, pictures=pictures, rare=counts.rare()
             )
         except NotComparable as reason:
-            return self._not_comparable(str(reason))
+            return self._not_comparable(str(reason), baseline)
         findings = [*self._overall(comparison), *of_classes(comparison, self.class_margin)]
         return Outcome.of(findings, self._summary(comparison, findings, baseline))
 
-    def _not_comparable(self, reason: str) -> Outcome:
+    def _not_comparable(self, reason: str, baseline: Baseline) -> Outcome:
         finding = Finding(
             subject="test",
             metric="accuracy difference",
@@ -137,7 +137,7 @@ class BaselineRegression(Check):
             status=Status.INCONCLUSIVE,
             note=f"not comparable: {reason}",
         )
-        return Outcome.of([finding], f"not comparable: {reason}")
+        return Outcome.of([finding], f"not comparable with {_called(baseline)}: {reason}")
 
     def _overall(self, comparison: Comparison) -> Iterator[Finding]:
         from auditor.comparison.finding import of_all, shown
@@ -175,10 +175,14 @@ class BaselineRegression(Check):
 
 
 def _called(baseline: Baseline) -> str:
-    """Name the baseline; one that was not accepted itself is no bar to be proud of."""
-    audit = baseline.audit
-    itself = "" if audit.verdict == "accepted" else f" (itself {audit.verdict})"
-    return f"{audit.candidate.name}{itself}"
+    """Name the baseline and its audit, as names may be equal.
+
+    One that was not accepted itself is no bar to be proud of.
+    """
+    audit, digest = baseline.audit, baseline.audit.digest[:12]
+    itself = "" if audit.verdict == "accepted" else f"itself {audit.verdict}"
+    made = f"audit {digest} of {audit.provenance.created[:10]}" if digest else ""
+    return f"the baseline ({', '.join(filter(None, (audit.candidate.name, itself, made)))})"
 
 
 _HEADS = {

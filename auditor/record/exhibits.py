@@ -199,6 +199,10 @@ class BaselineExhibit(Record):
 
     baseline: str
     candidate: str
+    digest: str = ""
+    """Of the baseline's audit; empty where it was compared with something else."""
+    created: str = ""
+    """When that audit was made."""
     same_images: bool
     overall: ChangeRow
     classes: tuple[ChangeRow, ...] = ()

@@ -51,14 +51,16 @@ def test_a_planted_regression_fails(old_audit: Audit) -> None:
     outcome = _run(old_audit, {"a": (1000, 40, 5), "b": (1000, 40, 5)})
     assert outcome.status is Status.FAIL
     assert _of(outcome, "test").status is Status.FAIL
-    assert outcome.summary.startswith("Worse than old: accuracy 99.50% → 96.00% (−3.50 points, ")
+    assert outcome.summary.startswith(
+        "Worse than the baseline (old): accuracy 99.50% → 96.00% (−3.50 points, "
+    )
     assert "on the same 2,000 images, 80 lost, 10 won" in outcome.summary
 
 
 def test_its_clean_twin_passes(old_audit: Audit) -> None:
     outcome = _run(old_audit, {"a": (1000, 2, 2), "b": (1000, 2, 2)})
     assert outcome.status is Status.PASS
-    assert outcome.summary.startswith("Not worse than old: ")
+    assert outcome.summary.startswith("Not worse than the baseline (old): ")
 
 
 def _unsure(n: int, wrong: int = 0) -> Predictions:
@@ -72,7 +74,9 @@ def _unsure(n: int, wrong: int = 0) -> Predictions:
 def test_an_identical_candidate_passes(old_audit: Audit, n: int) -> None:
     outcome = _judged(_unsure(n), Baseline(old_audit, _unsure(n)))
     assert outcome.status is Status.PASS
-    assert outcome.summary == f"Every one of {2 * n:,} images is predicted as by old."
+    assert (
+        outcome.summary == f"Every one of {2 * n:,} images is predicted as by the baseline (old)."
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,7 +154,10 @@ def test_a_class_that_could_have_died_on_other_images_is_large_enough_to_tell(
 def test_a_baseline_that_was_not_accepted_is_called_so(old_audit: Audit) -> None:
     rejected = old_audit.model_copy(update={"verdict": "rejected"})
     outcome = _judged(_unsure(20), Baseline(rejected, _unsure(20)))
-    assert outcome.summary == "Every one of 40 images is predicted as by old (itself rejected)."
+    assert (
+        outcome.summary
+        == "Every one of 40 images is predicted as by the baseline (old, itself rejected)."
+    )
 
 
 def test_one_dead_class_behind_equal_accuracy_fails(old_audit: Audit) -> None:
@@ -159,7 +166,7 @@ def test_one_dead_class_behind_equal_accuracy_fails(old_audit: Audit) -> None:
     assert _of(outcome, "test").status is Status.PASS
     assert _of(outcome, "dead").status is Status.FAIL
     assert outcome.status is Status.FAIL
-    assert "Worse for some classes than old" in outcome.summary
+    assert "Worse for some classes than the baseline (old)" in outcome.summary
     assert "dead fell by 100.00 points; better: alive" in outcome.summary
 
 
@@ -225,7 +232,7 @@ def test_the_whole_test_set_is_held_to_mid_p(old_audit: Audit) -> None:
 def test_a_better_candidate_is_called_so(old_audit: Audit) -> None:
     outcome = _run(old_audit, {"a": (1000, 5, 60), "b": (1000, 5, 5)})
     assert outcome.status is Status.PASS
-    assert outcome.summary.startswith("Better than old: ")
+    assert outcome.summary.startswith("Better than the baseline (old): ")
     assert "; better: a" in outcome.summary
 
 
@@ -259,8 +266,8 @@ def test_without_the_baselines_predictions_it_is_inconclusive(
     _, after = _models({"a": (10, 0, 0), "b": (10, 0, 0)})
     outcome = _judged(after, Baseline(old_audit, None, missing))
     assert outcome.status is Status.INCONCLUSIVE
-    assert outcome.summary == f"not comparable: {missing}"
-    assert outcome.findings[0].note == outcome.summary
+    assert outcome.summary == f"not comparable with the baseline (old): {missing}"
+    assert outcome.findings[0].note == f"not comparable: {missing}"
 
 
 def test_another_version_is_not_comparable(old_audit: Audit) -> None:
@@ -388,7 +395,7 @@ def test_rare_classes_of_few_images_that_are_lost_fail_together(old_audit: Audit
     assert outcome.status is Status.FAIL
     assert _of(outcome, "test").status is Status.PASS
     assert [f.subject for f in outcome.findings if f.status is Status.FAIL] == ["all rare classes"]
-    assert outcome.summary.startswith("Worse for some classes than old: ")
+    assert outcome.summary.startswith("Worse for some classes than the baseline (old): ")
     assert "; all rare classes together fell by 100.00 points; not settled" in outcome.summary
 
 

@@ -108,7 +108,11 @@ def test_the_other_way_round_it_is_an_improvement(cli: Cli, old: str, new: str) 
     assert "  dog-dog-00000: cat → dog\n" in done.stdout
     done = cli("run", "--predictions", "old.csv", "--baseline", new, "--output", "third")
     assert done.returncode == 0
-    assert "Better than new.csv: accuracy 90.00% → 98.33%" in " ".join(done.stdout.split())
+    digest = json.loads(Path(new, "audit.json").read_text())["digest"]
+    baseline = f"the baseline (new.csv, audit {digest[:12]} of 20"
+    said = " ".join(done.stdout.split())
+    assert f"Better than {baseline}" in said
+    assert "): accuracy 90.00% → 98.33%" in said
 
 
 def test_test_sets_without_a_common_image_are_two_samples(cli: Cli, old: str, saved: Saved) -> None:
@@ -334,7 +338,8 @@ def test_a_check_of_another_version_is_not_comparable(cli: Cli, old: str) -> Non
     done = cli("run", "--predictions", "old.csv", "--baseline", old, "--output", "again")
     assert done.returncode == 3
     said = " ".join(done.stdout.split())
-    assert "not comparable: the baseline was audited with baseline-regression version 11" in said
+    assert "not comparable with the baseline (old.csv, audit " in said
+    assert "): the baseline was audited with baseline-regression version 11" in said
     done = cli("diff", old, "again")
     assert "top1-accuracy: pass → pass (not comparable: version 7, now 1)" in done.stdout
 
@@ -354,7 +359,7 @@ def test_an_audit_with_such_a_baseline_is_undecided(
     path.write_text(path.read_text().replace(*text))
     done = cli("run", "--predictions", "old.csv", "--baseline", old, "--output", "again")
     assert done.returncode == 3
-    assert f"not comparable: {said}" in " ".join(done.stdout.replace("the test sets ", "").split())
+    assert f"): {said}" in " ".join(done.stdout.replace("the test sets ", "").split())
 
 
 @pytest.mark.parametrize(

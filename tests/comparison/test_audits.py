@@ -11,8 +11,12 @@ import pytest
 from PIL import Image
 
 from auditor.check import Status
+from auditor.cli.verdict import verdict
 from auditor.errors import InputError
 from auditor.record import Audit
+from auditor.render.html import html_report
+from auditor.render.junit import junit
+from auditor.render.markdown import markdown
 
 Run = Callable[..., Audit]
 Saved = Callable[..., Path]
@@ -99,6 +103,27 @@ def test_an_identical_candidate_passes(run: Run, kept: Run, saved: Saved, tmp_pa
     assert (shown.changed, shown.overall.lost, shown.overall.won) == (0, 0, 0)
 
 
+def test_every_format_tells_which_of_two_baselines_of_one_name(
+    run: Run, kept: Run, write: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    """Saved predictions are called as their file is, the candidate's too."""
+    rows = [f"{i},{'ab'[i % 2]},{'ab'[i % 2]}" for i in range(200)]
+    saved = write("test.csv", "\n".join(["image,label,predicted", *rows]) + "\n")
+    old = kept(tmp_path / "old", predictions={"test": saved})
+    audit = run(predictions={"test": saved}, baseline={"audit": tmp_path / "old"})
+    shown = audit.exhibits.baseline
+    assert shown is not None
+    assert (shown.baseline, shown.candidate) == ("test.csv", "test.csv")
+    assert (shown.digest, shown.created) == (old.digest, old.provenance.created)
+    which = f"audit {old.digest[:12]} of"
+    told = f"than the baseline (test.csv, {which} {old.provenance.created[:10]}): accuracy"
+    assert told in audit.check("baseline-regression").summary
+    page, terminal = html_report(audit), " ".join(verdict(audit, []).split())
+    for text in (page, terminal, junit(audit), markdown(audit)):
+        assert told in text
+    assert f"test.csv</bdi>, {which} {old.provenance.created[8:10].lstrip('0')} " in page
+
+
 @pytest.mark.parametrize("given", ["a", "a/audit.json", "a/../a", "alias", "links"])
 def test_an_audit_never_replaces_its_own_baseline(
     kept: Run, saved: Saved, tmp_path: Path, given: str
@@ -128,7 +153,7 @@ def test_without_evidence_nothing_is_compared(
         )
         result = audit.check("baseline-regression")
         assert result.status is Status.INCONCLUSIVE
-        assert result.summary.startswith("not comparable: ")
+        assert result.summary.startswith("not comparable with the baseline (")
         assert audit.verdict == "undecided"
         assert audit.exhibits.baseline is None
 

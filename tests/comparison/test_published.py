@@ -108,7 +108,7 @@ def test_a_model_beside_itself_passes(old_audit: Audit, models: Models, name: st
     model = models[f"cifar10_{name}"]
     outcome = _judged(model, Baseline(old_audit, model))
     assert outcome.status is Status.PASS
-    assert outcome.summary == "Every one of 10,000 images is predicted as by old."
+    assert outcome.summary == "Every one of 10,000 images is predicted as by the baseline (old)."
 
 
 @pytest.mark.parametrize(("a", "b"), EQUALS)

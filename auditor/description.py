@@ -52,7 +52,8 @@ def _notes_on_probabilities(graph: Graph) -> Iterator[str]:
         yield (
             f"In {contradicted:,} of {len(test):,} test images the predicted class is not the most "
             "probable one: a threshold was moved, or the probabilities are of other classes. "
-            "Calibration and operating points are judged by the probabilities alone."
+            "Operating points are judged by the probabilities alone, calibration by the "
+            "probability of the class that was predicted."
         )
 
 

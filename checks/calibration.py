@@ -83,9 +83,10 @@ class Calibration(Check):
             unit="points",
             higher_is_better=False,
         )
+        notes = [_named_otherwise(calibration.contradicted)]
         if finding.status is Status.INCONCLUSIVE:
-            note = _what_would_settle(calibration.bins, self.max_ece, self.confidence)
-            finding = finding.model_copy(update={"note": note})
+            notes.append(_what_would_settle(calibration.bins, self.max_ece, self.confidence))
+        finding = finding.model_copy(update={"note": "; ".join(filter(None, notes))})
         return Outcome.of([finding, *_shown(calibration)], self._summary(finding, calibration))
 
     def _summary(self, finding: Finding, calibration: Bins) -> str:
@@ -101,6 +102,15 @@ class Calibration(Check):
             if settled
             else f"{text}, which {plural(finding.n or 0, 'image')} cannot settle."
         )
+
+
+def _named_otherwise(contradicted: int) -> str:
+    if not contradicted:
+        return ""
+    return (
+        f"in {plural(contradicted, 'image')} another class than the predicted one is the most "
+        "probable; what counts is the probability of the predicted one"
+    )
 
 
 def _what_would_settle(bins: Reliability, limit: float, confidence: float) -> str:

@@ -172,7 +172,11 @@ def test_probabilities_that_are_not_what_was_predicted_by_are_told(
         *cells, a, b = lines[n].split(",")
         lines[n] = ",".join([*cells, b, a])
     saved = write("swapped.csv", "\n".join([head, *lines]) + "\n")
-    notes = run(predictions={"test": saved}).candidate.notes
+    audit = run(predictions={"test": saved})
+    notes = audit.candidate.notes
     said = [note for note in notes if note.startswith("In 20 of 300 test images")]
     assert len(said) == (1 if swapped else 0)
+    assert all("calibration by the probability of the class that was predicted" in s for s in said)
+    there = audit.check("calibration").findings[0].note
+    assert ("in 20 images another class than the predicted one" in there) == bool(swapped)
     assert bool(notes) == bool(swapped)

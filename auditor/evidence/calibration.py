@@ -33,6 +33,8 @@ class Calibration:
     """
 
     bins: Reliability
+    contradicted: int = 0
+    """Images that another class than the named one was given the largest probability of."""
 
     @classmethod
     def of(cls, test: Predictions) -> Calibration:
@@ -42,7 +44,7 @@ class Calibration:
         sure = test.probabilities[np.arange(len(test)), test.predicted].astype(np.float64)
         inner = np.linspace(0, 1, BINS + 1)[1:-1]
         edges = np.unique(np.percentile(sure, inner * 100)) if len(sure) else inner
-        return cls(Reliability.of(sure, test.correct, edges))
+        return cls(Reliability.of(sure, test.correct, edges), test.contradicted)
 
     @property
     def n(self) -> int:

@@ -11,11 +11,13 @@ from typing import NamedTuple
 from auditor.errors import InputError, did_you_mean
 
 __all__ = [
+    "ASSUMED",
     "STORED",
     "ClassList",
     "class_list",
     "refuse_twice",
     "require_known",
+    "require_one_order",
     "require_stored_order",
     "stored_classes",
     "told_of_other_names",
@@ -23,6 +25,8 @@ __all__ = [
 
 STORED = "as stored in the checkpoint"
 """What is said of an order that came from there."""
+ASSUMED = "assumed: "
+"""How what is said of an order begins that nothing names."""
 _SHOWN = 5
 """Classes of a list that a complaint shows."""
 
@@ -32,6 +36,11 @@ class ClassList(NamedTuple):
 
     names: tuple[str, ...]
     order: str
+
+    @property
+    def assumed(self) -> bool:
+        """Whether nothing names the order."""
+        return self.order.startswith(ASSUMED)
 
     @property
     def identity(self) -> str:
@@ -79,6 +88,20 @@ def told_of_other_names(given: ClassList, stored: Sequence[str] | None) -> tuple
         return ()
     theirs, ours = (_shown(names, first) for names in zip(*pairs, strict=True))
     return (f"The checkpoint calls the outputs {theirs}; here they are {ours}, {given.order}.",)
+
+
+def require_one_order(train: ClassList, test: ClassList, where: str) -> None:
+    """Raise ``InputError`` where two data sets name the same classes in two orders."""
+    if train.assumed or test.assumed or sorted(train.names) != sorted(test.names):
+        return
+    pairs = zip(train.names, test.names, strict=True)
+    first = next((i for i, (one, other) in enumerate(pairs) if one != other), None)
+    if first is not None:
+        raise InputError(
+            f"{where}: its outputs are {_shown(train.names, first)} as named by the training data, "
+            f"but {_shown(test.names, first)} as named by the test data; give [candidate] classes "
+            "in the order of the outputs"
+        )
 
 
 def _plain(name: str) -> str:

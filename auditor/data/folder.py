@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from auditor.data.classes import ASSUMED
 from auditor.data.samples import LeftOut, Samples
 from auditor.errors import InputError
 
@@ -150,7 +151,7 @@ def _value(digits: str) -> tuple[int, str]:
 
 def class_folder_order(classes: list[str]) -> str:
     """Say that class folders are in timm's order, and whether torchvision's is another."""
-    order = "assumed: the class folders in timm's order (natural, case-insensitive)"
+    order = f"{ASSUMED}the class folders in timm's order (natural, case-insensitive)"
     if classes == sorted(classes):
         return f"{order}, which is torchvision's too"
     return f"{order}; torchvision's plain order differs, so give classes if it trained this model"

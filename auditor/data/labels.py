@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from auditor.data.classes import ASSUMED
 from auditor.errors import InputError
 
 __all__ = ["NamedLabels", "in_order", "is_number", "name_labels"]
@@ -79,7 +80,7 @@ def name_labels(
     if own is not None:
         return NamedLabels(labels, tuple(own), "as named by the data")
     classes, order = in_order(one)
-    return NamedLabels(labels, classes, f"assumed: the data's labels in {order}")
+    return NamedLabels(labels, classes, f"{ASSUMED}the data's labels in {order}")
 
 
 def _numbered(
@@ -96,7 +97,7 @@ def _numbered(
     if names is None:
         # A class without images must not shift those after it: numbers are the outputs' own.
         names = [str(number) for number in range(max(values) + 1)]
-        order = "assumed: the numbers that the data has for labels are the outputs' places"
+        order = f"{ASSUMED}the numbers that the data has for labels are the outputs' places"
     else:
         order = "as given in the configuration" if own is None else "as named by the data"
     return NamedLabels(tuple(names[value] for value in values), tuple(names), order)

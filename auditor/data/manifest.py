@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 
+from auditor.data.classes import ASSUMED
 from auditor.data.labels import NamedLabels, in_order, is_number, name_labels
 from auditor.data.samples import Samples
 from auditor.data.tables import column_names, metadata_of, read_table, require_columns, text_column
@@ -42,7 +43,7 @@ def _named(path: Path, labels: list[str], classes: Sequence[str] | None) -> Name
         places = [int(label) for label in labels]
         return name_labels(places, lambda row: f"{path}:{row + 2}", given=classes)
     found, order = in_order(labels)
-    return NamedLabels(tuple(labels), found, f"assumed: the manifest's labels in {order}")
+    return NamedLabels(tuple(labels), found, f"{ASSUMED}the manifest's labels in {order}")
 
 
 def refuse_duplicates(path: Path, images: list[str]) -> None:

@@ -74,7 +74,8 @@ class Samples:
     classes
         Every class that the source knows, in ``class_order``'s order.
     class_order
-        Where that order came from, as a sentence.
+        Where that order came from, as a sentence; where nothing names it, that begins with
+        "assumed: ", and an order that other data name goes before.
     source
         What the user pointed at, for the report.
     metadata

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from auditor.data.classes import (
     ClassList,
+    require_one_order,
     require_stored_order,
     stored_classes,
     told_of_other_names,
@@ -36,8 +37,10 @@ class Candidate:
     given
         The class list that the user gave, if any.
     found
-        The class folders of the training data, or of the test data; used where neither the user
-        nor the checkpoint names the classes.
+        The classes of the training data, or of the test data; used where neither the user nor the
+        checkpoint names the classes.
+    other
+        Those of the other data, where one of the two names an order: it may fit instead.
     judged
         Whether its outputs have to be those classes: a model that is only timed may know others.
     """
@@ -46,6 +49,7 @@ class Candidate:
     engine: EngineTable
     given: ClassList | None
     found: ClassList | None
+    other: ClassList | None = field(default=None, kw_only=True)
     judged: bool = field(default=True, kw_only=True)
 
     @property
@@ -73,7 +77,7 @@ class Candidate:
             self.engine.dtype,
             what_decides(self.engine.backend),
             what_prepares(self.engine.preprocessing),
-            self.given or self.found,
+            self.given or (self.found, self.other),
             *((self.loaded.content,) if self.spec.changes_unseen else ()),
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -110,20 +114,25 @@ class Candidate:
 
     @cached_property
     def classes(self) -> ClassList:
-        """The classes in the order of the outputs: the user's, the checkpoint's, the folder's."""
-        outputs = self.loaded.num_classes
+        """The classes in the order of the outputs: the user's, the checkpoint's, the data's."""
         if self.given is not None:
             require_stored_order(self.given, self.loaded.classes, self.name)
             return self.given
         if self.loaded.classes is not None:
             return stored_classes(self.loaded.classes, self.name)
-        if self.found is None or len(self.found.names) != outputs:
+        return self._named_by_data()
+
+    def _named_by_data(self) -> ClassList:
+        outputs, lists = self.loaded.num_classes, (self.found, self.other)
+        fitting = [found for found in lists if found is not None and len(found.names) == outputs]
+        if not fitting:
             has = "no classes" if self.found is None else f"{len(self.found.names)} classes"
             raise InputError(
                 f"{self.name} has {outputs} outputs, the data has {has}; give [candidate] classes, "
                 "a file with one name a line in the order of the outputs"
             )
-        return self.found
+        require_one_order(fitting[0], fitting[-1], self.name)
+        return fitting[0]
 
     @cached_property
     def transform(self) -> Literal["fast", "device", "reference"]:

@@ -296,6 +296,16 @@ def candidate(
     table = config.candidate
     if not table.names_a_model:
         raise Unavailable("no model was given ([candidate] model, module or checkpoint)")
-    fallback = train_samples or test_samples
-    found = None if fallback is None else ClassList(fallback.classes, fallback.class_order)
-    return Candidate(table, config.engine, classes, found)
+    found, other = (*_class_lists(train_samples, test_samples), None, None)[:2]
+    return Candidate(table, config.engine, classes, found, other=other)
+
+
+def _class_lists(train: Samples | None, test: Samples | None) -> list[ClassList]:
+    """Return the classes of the data, those first whose order is named.
+
+    What is assumed of the test data says nothing beside the training data.
+    """
+    lists = [ClassList(s.classes, s.class_order) for s in (train, test) if s is not None]
+    if len(lists) > 1 and lists[1].assumed:
+        del lists[1]
+    return sorted(lists, key=lambda found: found.assumed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import shutil
 import tarfile
@@ -75,6 +76,55 @@ def test_the_example_reads_class_folders_in_a_zip(
     (tmp_path / "bad.zip").write_bytes(b"PK")
     with pytest.raises(InputError, match=r"bad.zip: not a ZIP file"):
         read_samples(tmp_path / "bad.zip")
+
+
+@pytest.fixture
+def zipped(
+    plug_in: Callable[..., str], repository: Path, image_folder: Callable[..., Path], tmp_path: Path
+) -> Callable[..., Path]:
+    """Install the example, and pack a folder of images and what lies beside them."""
+    example = repository / "examples" / "third-party-source" / "zip_source.py"
+    plug_in(example.read_text(encoding="utf-8"), sources={"zip": "{}"})
+
+    def make(name: str, *beside: str, images: int = 2, seed: int = 0) -> Path:
+        folder = image_folder(name, {"a": images, "b": images}, seed=seed)
+        for file in beside:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_bytes(b"x")
+        return Path(shutil.make_archive(str(tmp_path / name), "zip", folder))
+
+    return make
+
+
+def test_a_zip_that_was_put_in_the_place_of_another_is_another(
+    zipped: Callable[..., Path],
+) -> None:
+    """Though its time is the other's: an archive may bring an old one."""
+    one, other = zipped("one"), zipped("other", seed=1)
+    before, times = read_samples(one), one.stat()
+    other.replace(one)
+    os.utime(one, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert read_samples(one).identity != before.identity
+    with pytest.raises(InputError, match=r"one.zip: changed while it was read"):
+        before.read(before.images[0])
+
+
+def test_a_copy_of_a_zip_has_its_content_and_another_has_not(
+    zipped: Callable[..., Path], tmp_path: Path
+) -> None:
+    one, other = zipped("one", images=400), zipped("other", images=400)
+    copy = shutil.copy(one, tmp_path / "copy.zip")
+    assert read_samples(copy).content == read_samples(one).content
+    assert read_samples(copy).held_in != read_samples(other).held_in
+
+
+def test_what_a_folder_would_not_list_is_no_image_of_a_zip(zipped: Callable[..., Path]) -> None:
+    hidden = ("a/.hidden.png", ".ipynb_checkpoints/1.png", "__MACOSX/a/._0000.png")
+    samples = read_samples(zipped("test", *hidden, "a/notes.txt", "a/scan.raw", "loose.png"))
+    assert samples.classes == ("a", "b")
+    assert len(samples) == 4
+    assert samples.left_out.files == 2
+    assert samples.left_out.said == "2 files that are not CLASS/NAME.jpg, first a/scan.raw"
 
 
 def test_two_packages_that_claim_a_path(plug_in: Callable[..., str], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ a module. Ours are asked first, then those of other packages (entry-point group
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
@@ -114,23 +114,40 @@ class _PlugIn:
     def read(self, path: Path, classes: Sequence[str] | None) -> Samples:
         with _blamed(self.entry, path):
             samples = _sound(self.source.read(path, classes))
-        if samples.reader is None:
-            return samples
-        return replace(samples, reader=_PlugInReader(self.entry.name, samples.reader))
+            if samples.reader is None:
+                return samples
+            reader = _PlugInReader(self.entry.name, samples.reader)
+            _require_steady(reader, samples.images[0])
+        return replace(samples, reader=reader)
+
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "root": (Path, "a Path"),
+    "class_order": (str, "a text"),
+    "source": (str, "a text"),
+    "metadata": (Mapping, "a mapping"),
+    "sample": (str, "a text"),
+    "representative": (tuple, "a tuple"),
+    "held_in": (tuple, "a tuple"),
+    "left_out": (LeftOut, "LeftOut"),
+}
+"""Field of ``Samples`` → what it must be, beside its columns."""
 
 
 def _sound(samples: object) -> Samples:
     """Return what a plug-in listed; raise ``TypeError`` or ``ValueError`` where it is no split."""
     if not isinstance(samples, Samples):
         raise TypeError(f"read returned {type(samples).__name__}, not Samples")
-    if not isinstance(samples.root, Path):
-        raise TypeError(f"root is {samples.root!r}, not a Path")
-    if not isinstance(samples.left_out, LeftOut):
-        raise TypeError(f"left_out is {samples.left_out!r}, not LeftOut")
+    for name, (kind, said) in _KINDS.items():
+        if not isinstance(value := getattr(samples, name), kind):
+            raise TypeError(f"{name} is {value!r}, not {said}")
     for name in ("read", "stamp"):
         if samples.reader is not None and not callable(getattr(samples.reader, name, None)):
             raise TypeError(f"its reader has no {name}(image)")
     _require_columns(samples)
+    _require_representative(samples)
+    if not _is_plain(samples.held_in):
+        raise TypeError(f"held_in is {samples.held_in!r}; hold texts, bytes and numbers alone")
     for name, values in (("image", samples.images), ("class", samples.classes)):
         value, times = Counter(values).most_common(1)[0]
         if times > 1:
@@ -140,8 +157,35 @@ def _sound(samples: object) -> Samples:
     return samples
 
 
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | bytes | int | float)
+
+
+def _require_steady(reader: Reader, image: str) -> None:
+    """Refuse stamps of which no two are alike: every image would have changed during the pass."""
+    one, other = reader.stamp(image), reader.stamp(image)  # both live: an address is used again
+    if repr(one) != repr(other):
+        raise TypeError(
+            f"its reader's stamp of {image} is {one!r}, and {other!r} when asked again; return "
+            "plain values that change with the image alone"
+        )
+
+
+def _require_representative(samples: Samples) -> None:
+    """Refuse what does not say of each image, or of none, whether it is one of a fair sample."""
+    found = samples.representative
+    if any(not isinstance(value, bool) for value in found):
+        raise TypeError("representative holds more than True and False")
+    if found and len(found) != len(samples):
+        raise ValueError(f"there are {len(found):,} representative for {len(samples):,} images")
+
+
 def _require_columns(samples: Samples) -> None:
-    """Refuse columns that are no sequences of texts, and those that are not parallel to images."""
+    """Refuse columns that are no sequences of texts, not parallel to images, or named like one."""
+    if taken := samples.metadata.keys() & {"image", "label"}:
+        raise ValueError(f'the metadata hold "{min(taken)}", the name of a column of each split')
     parallel = {"labels": samples.labels, **samples.metadata}
     columns = {"images": samples.images, "classes": samples.classes, **parallel}
     for name, values in columns.items():

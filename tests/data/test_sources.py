@@ -113,7 +113,7 @@ def test_a_copy_of_a_zip_has_its_content_and_another_has_not(
     zipped: Callable[..., Path], tmp_path: Path
 ) -> None:
     one, other = zipped("one", images=400), zipped("other", images=400)
-    copy = shutil.copy(one, tmp_path / "copy.zip")
+    copy = Path(shutil.copy(one, tmp_path / "copy.zip"))
     assert read_samples(copy).content == read_samples(one).content
     assert read_samples(copy).held_in != read_samples(other).held_in
 
@@ -187,6 +187,25 @@ def test_what_a_plug_in_fails_with_on_an_image_is_that_images_error(
         ("reader", "metadata={'patient': ('p',)}, reader", "there are 1 patient for 2 images"),
         ("reader", "left_out='x', reader", "left_out is 'x', not LeftOut"),
         ("reader", "metadata={'patient': (1, 2)}, reader", "patient holds 1, not a text"),
+        (
+            "reader",
+            "metadata={'label': names[:2]}, reader",
+            'the metadata hold "label", the name of',
+        ),
+        (
+            "reader",
+            "metadata={'image': names[:2]}, reader",
+            'the metadata hold "image", the name of',
+        ),
+        ("reader", "metadata=None, reader", "metadata is None, not a mapping"),
+        ('"a plug-in\'s"', "None", "class_order is None, not a text"),
+        ("reader", "sample=None, reader", "sample is None, not a text"),
+        ("reader", "representative=(True,), reader", "there are 1 representative for 2 images"),
+        ("reader", "representative=(1, 0), reader", "representative holds more than True and Fal"),
+        ("reader", "representative=[True] * 2, reader", r"representative is \[.*\], not a tuple"),
+        ("reader", "held_in=object(), reader", "held_in is <object .*>, not a tuple"),
+        ("reader", "held_in=((1, object()),), reader", "held_in is .*; hold texts, bytes and num"),
+        ("return image\n", "return object()\n", "stamp of 1 is <object .* when asked again; retu"),
         ("def stamp", "def mark", r"its reader has no stamp\(image\)"),
         ("def read(self", "def open(self", r"its reader has no read\(image\)"),
     ],

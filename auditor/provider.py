@@ -52,6 +52,9 @@ __all__ = [
 BATCH = 64
 """Images a batch where an observer does not mind."""
 
+_ROOT = "config"
+"""What the graph is given, so that nobody provides it."""
+
 
 class Stored(Protocol):
     """Evidence that can be kept as a table."""
@@ -230,27 +233,36 @@ def observe(
 
 
 def find_providers() -> dict[str, Provider]:
-    """Return every provider by name; a built-in one stays, whatever else has its name.
+    """Return every provider by name; whoever imported one provides nothing by it.
 
     Raises
     ------
     InputError
-        A plug-in does not load, or two of them give one name to their evidence.
+        A plug-in does not load, or gives its evidence a name that is Auditor's own or another's.
     """
     found = {p.name: p for module in _built_in() for p in _providers_in(module)}
     from_plug_in: dict[str, str] = {}
     for entry in entries(PROVIDERS):
-        here = called(entry)
         for provider in _providers_in(_loaded(entry)):
-            there = from_plug_in.get(provider.name)
-            if there is not None and found[provider.name] is not provider:
-                raise InputError(
-                    f'the plug-ins {there} and {here} both provide "{provider.name}", and a check '
-                    "of one would judge what the other says; rename it in one, or uninstall one"
-                )
-            if found.setdefault(provider.name, provider) is provider:
-                from_plug_in.setdefault(provider.name, here)
+            other = found.get(provider.name)
+            if other is None and provider.name != _ROOT:
+                found[provider.name] = provider
+                from_plug_in[provider.name] = called(entry)
+            elif other is not provider:
+                raise _name_taken(provider.name, called(entry), from_plug_in.get(provider.name))
     return found
+
+
+def _name_taken(name: str, here: str, there: str | None) -> InputError:
+    if there is None:
+        return InputError(
+            f'the plug-in {here} provides "{name}", which is Auditor\'s own; rename it, or '
+            "uninstall the plug-in"
+        )
+    return InputError(
+        f'the plug-ins {there} and {here} both provide "{name}", and a check of one would judge '
+        "what the other says; rename it in one, or uninstall one"
+    )
 
 
 def identity_of(value: object) -> str | None:

@@ -288,12 +288,24 @@ def test_two_plug_ins_that_name_their_evidence_alike(
         audit()
 
 
-def test_of_two_providers_of_one_name_ours_stays(
+@pytest.mark.parametrize("name", ["confusion", "config"])
+def test_a_provider_that_is_named_like_one_of_ours_is_refused(
+    audit: Callable[..., Audit], plug_in: Callable[..., str], name: str
+) -> None:
+    """A check of that plug-in would judge what ours says."""
+    source = f"from auditor.provider import derive\n\n@derive\ndef {name}():\n    return 1\n"
+    plug_in(source, providers={"mine": "{}"})
+    said = rf'the plug-in mine \(.*\) provides "{name}", which is Auditor\'s own; rename it'
+    with pytest.raises(InputError, match=said):
+        audit()
+
+
+def test_a_provider_of_ours_may_be_imported(
     audit: Callable[..., Audit], plug_in: Callable[..., str]
 ) -> None:
-    source = "from auditor.provider import derive\n\n@derive\ndef confusion():\n    return 1\n"
-    plug_in(source, providers={"mine": "{}"})
-    assert audit().check("top1-accuracy").status is Status.PASS
+    imported = "from auditor.evidence.confusion import confusion\n"
+    plug_in(imported + PROVIDER, checks={"ok": "{}:NoSurprises"}, providers={"mine": "{}"})
+    assert audit().check("no-surprises").status is Status.PASS
 
 
 REFERENCE = """

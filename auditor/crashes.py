@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from auditor.errors import escaped
 __all__ = ["kept_in_folder", "named", "placed"]
 
 
-def placed(error: BaseException, file: str) -> str:
-    """Return an error's kind, what it says, and the line of a file that came to it, if one did."""
-    lines = [at.lineno for at in traceback.extract_tb(error.__traceback__) if at.filename == file]
-    return f"{named(error)} ({Path(file).name}:{lines[-1]})" if lines else named(error)
+def placed(error: BaseException, *makers: type | Callable[..., object]) -> str:
+    """Return an error's kind, what it says, and the last line in the makers' files, if any."""
+    files = {getattr(sys.modules.get(maker.__module__), "__file__", None) for maker in makers}
+    lines = [at for at in traceback.extract_tb(error.__traceback__) if at.filename in files]
+    where = f" ({Path(lines[-1].filename).name}:{lines[-1].lineno})" if lines else ""
+    return named(error) + where
 
 
 def named(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from auditor.config import Config
-from auditor.crashes import kept_in_folder, named
+from auditor.crashes import kept_in_folder, placed
 from auditor.data.samples import Samples
 from auditor.engine.ahead import none_left_waiting
 from auditor.errors import AuditorError, InputError, Unavailable
@@ -143,12 +143,27 @@ class Graph:
             raise self._missing[name]
         if name not in self._values:
             try:
-                with _crashes_as_reasons(name):
+                with self._crashes_as_reasons(name):
                     self._values[name] = read_only(self._make(name))
             except Unavailable as reason:
                 self._remember(name, reason)
                 raise
         return self._values[name]
+
+    @contextmanager
+    def _crashes_as_reasons(self, name: str) -> Iterator[None]:
+        """Let evidence that could not be made be one that cannot be had, whatever it died of."""
+        try:
+            yield
+        except AuditorError:
+            raise
+        except (Exception, SystemExit) as crash:
+            raise Unavailable(self._failed(name, crash), "error") from crash
+
+    def _failed(self, name: str, crash: BaseException) -> str:
+        made = self._providers.get(name)
+        makers = filter(None, (made.function, made.stored)) if made else ()
+        return f"{name} failed: {placed(crash, *makers)}"
 
     def _remember(self, name: str, reason: Unavailable) -> None:
         self._missing[name] = reason
@@ -221,7 +236,7 @@ class Graph:
             if provider is None or provider.kind != "observe" or name in seen:
                 continue
             try:
-                with _crashes_as_reasons(name):
+                with self._crashes_as_reasons(name):
                     observers = self._observers(provider)
             except Unavailable as reason:
                 if reason.status == "error":
@@ -244,7 +259,7 @@ class Graph:
         for name, crash in self._look(asked, observers, shard).items():
             if isinstance(crash, AuditorError):
                 raise crash
-            raise InputError(f"{name} failed: {named(crash)}") from crash
+            raise InputError(self._failed(name, crash)) from crash
         samples = self._samples(asked)
         tasks = {n: task_of(n, samples, each, self.store) for n, each in observers.items()}
         for name, task in tasks.items():
@@ -406,14 +421,3 @@ class Graph:
 def _called(provider: Provider, arguments: Mapping[str, Any]) -> Any:
     with kept_in_folder():
         return provider.function(**arguments)
-
-
-@contextmanager
-def _crashes_as_reasons(name: str) -> Iterator[None]:
-    """Let evidence that could not be made be one that cannot be had, whatever it died of."""
-    try:
-        yield
-    except AuditorError:
-        raise
-    except (Exception, SystemExit) as crash:
-        raise Unavailable(f"{name} failed: {named(crash)}", "error") from crash

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -87,15 +86,10 @@ def _caught(check: Check, asked: Callable[[], object]) -> Outcome:
     except OptionError:
         raise
     except (Exception, SystemExit) as crash:
-        return _error(f"the check crashed: {placed(crash, _file(check))}")
+        return _error(f"the check crashed: {placed(crash, type(check))}")
     if not isinstance(returned, Outcome):
         return _error(f"the check returned {type(returned).__name__}, not an Outcome")
     return _held(returned)
-
-
-def _file(check: Check) -> str:
-    module = sys.modules.get(type(check).__module__)
-    return getattr(module, "__file__", None) or ""
 
 
 def _held(outcome: Outcome) -> Outcome:

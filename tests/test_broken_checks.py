@@ -216,7 +216,7 @@ def test_a_check_whose_level_cannot_be_told_blocks(
 @pytest.mark.parametrize(
     ("raised", "said"),
     [
-        (r"OSError('caf\udce9.png')", r"mine failed: OSError: caf\udce9.png"),
+        (r"OSError('caf\udce9.png')", r"mine failed: OSError: caf\udce9.png ({name}.py:{line})"),
         (r"Unavailable('no caf\udce9.png', 'error')", r"no caf\udce9.png"),
         ("Unavailable(KeyError('x'), 'error')", "'x'"),
     ],
@@ -225,7 +225,8 @@ def test_what_a_provider_dies_of_is_an_error_of_who_asks_for_it(
     audit: Audits, plug_in: PlugIn, raised: str, said: str
 ) -> None:
     source = _mine("def run(self, mine):\n    return GOOD") + EVIDENCE.format(raised=raised)
-    plug_in(source, checks={"mine": "{}:Mine"}, providers={"mine": "{}"})
+    name = plug_in(source, checks={"mine": "{}:Mine"}, providers={"mine": "{}"})
+    said = said.format(name=name, line=source.count("\n", 0, source.index("raise ")) + 1)
     found = audit()
     assert (found.check("mine").status, found.check("mine").summary) == (Status.ERROR, said)
     assert found.verdict == "undecided"

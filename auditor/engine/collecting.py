@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple
 
@@ -18,13 +18,17 @@ from auditor.engine.known import DIGEST, LOOKS, Known, without_looks
 from auditor.engine.looking import Seen
 from auditor.engine.shards import PART
 from auditor.engine.stumbles import Stumbles
-from auditor.engine.ways import packages_here, saying
+from auditor.engine.ways import packages_here, said_of, saying
 from auditor.provider import BATCH, Observer
 from auditor.store.parts import Parts
+from auditor.wording import plural
 
 __all__ = ["Collector", "Task", "described"]
 
 Columns = dict[str, pa.Array]
+
+_OURS = frozenset({"image", "error", "label"})
+"""Columns of every table."""
 
 
 class Task(NamedTuple):
@@ -130,8 +134,9 @@ class Collector:
             return dict
         images = [self._samples.images[seen.row] for seen in shown]
         prepared = [seen.prepared[self.task.name] for seen in shown]
-        rows = self.task.observer.rows(images, prepared)
-        return rows if callable(rows) else lambda: rows
+        observer = self.task.observer
+        rows = observer.rows(images, prepared)
+        return lambda: _sound(observer, rows() if callable(rows) else rows, len(images))
 
     def _end(self) -> None:
         """Wait for the oldest batch; store its part where it was the last of it."""
@@ -143,7 +148,7 @@ class Collector:
         )
         if sum(len(chunk) for chunk in self._chunks) == len(self.task.rows_of(begun.part)):
             table = pa.concat_tables(self._chunks, promote_options="default")
-            about = {**self.task.observer.about(), **self._packages}
+            about = {**said_of(self.task.observer), **self._packages}
             self._save(begun.part, saying(table, about))
             self._chunks, self._again = [], False
 
@@ -156,6 +161,21 @@ class Collector:
     def _wait_for_saved(self) -> None:
         if self._saving is not None:
             self._saving.result()
+
+
+def _sound(observer: Observer, columns: object, n: int) -> Columns:
+    """Return what an observer said of ``n`` images; name it where those are no columns of them."""
+    said = f"{type(observer).__name__}.rows returned"
+    if not isinstance(columns, Mapping):
+        raise TypeError(f"{said} {type(columns).__name__}, not columns")
+    for name, values in columns.items():
+        if not isinstance(name, str) or name in _OURS or name.startswith(("file.", "meta.")):
+            raise ValueError(f"{said} a column {name!r}, which is Auditor's own; rename it")
+        if not isinstance(values, Sized):
+            raise TypeError(f'{said} {type(values).__name__} for "{name}", not a column')
+        if len(values) != n:
+            raise ValueError(f'{said} {len(values):,} of "{name}" for {plural(n, "image")}')
+    return dict(columns)
 
 
 def _table(task: Task, samples: Samples, batch: Sequence[Seen], columns: Columns) -> pa.Table:

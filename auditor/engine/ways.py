@@ -29,6 +29,7 @@ __all__ = [
     "made_here",
     "packages_here",
     "said_by",
+    "said_of",
     "saying",
 ]
 
@@ -49,7 +50,19 @@ _PACKAGES = "packages"
 
 def made_here(observer: Observer) -> dict[str, Any]:
     """Return how rows are made here: what the observer says of it, and what decodes pictures."""
-    return {**observer.about(), **packages_here()}
+    return {**said_of(observer), **packages_here()}
+
+
+def said_of(observer: Observer) -> dict[str, Any]:
+    """Return what an observer says of itself; name it where that is no JSON object."""
+    said, about = f"{type(observer).__name__}.about returned", observer.about()
+    if not isinstance(about, Mapping):
+        raise TypeError(f"{said} {type(about).__name__}, not a dictionary")
+    try:
+        json.dumps(about, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{said} what JSON cannot hold: {error}") from None
+    return about
 
 
 def packages_here() -> dict[str, Any]:

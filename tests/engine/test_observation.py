@@ -108,6 +108,36 @@ def test_a_crash_that_names_a_file_in_bytes_that_are_no_text_is_of_its_image(loo
     assert sorted(widths(found, "bad")) == [*range(1, 7), *range(8, 41)]
 
 
+@pytest.mark.parametrize(
+    ("method", "returned", "said"),
+    [
+        ("rows", None, "Odd.rows returned NoneType, not columns"),
+        ("rows", [1], "Odd.rows returned list, not columns"),
+        ("rows", {"image": ["a"] * 40}, "a column 'image', which is Auditor's own; rename it"),
+        ("rows", {"error": ["a"] * 40}, "a column 'error', which is Auditor's own; rename it"),
+        ("rows", {"label": ["a"] * 40}, "a column 'label', which is Auditor's own; rename it"),
+        ("rows", {"file.size": [1] * 40}, "a column 'file.size', which is Auditor's own"),
+        ("rows", {3: [1] * 40}, "a column 3, which"),
+        ("rows", {"width": [1] * 39}, 'Odd.rows returned 39 of "width" for 40 images'),
+        ("rows", {"width": 0.5}, 'Odd.rows returned float for "width", not a column'),
+        ("about", None, "Odd.about returned NoneType, not a dictionary"),
+        ("about", {"x": object()}, "Odd.about returned what JSON cannot hold: Object of type"),
+    ],
+)
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_is_no_answer_of_an_observer_is_named(
+    look: Look, method: str, returned: object, said: str, waits: bool
+) -> None:
+    class Odd(Eye):
+        batch_size = 64
+
+    later = waits and method == "rows"
+    setattr(Odd, method, lambda *_: (lambda: returned) if later else returned)
+    found = look(odd=Odd(), good=Eye())
+    assert said in str(found.failed["odd"])
+    assert len(widths(found, "good")) == 40
+
+
 class Shrinking(Eye):
     """Works on its picture in place."""
 

@@ -26,8 +26,11 @@ Two ways to fail:
    allowed error.
 
 A class that may be missed, on too few images to tell, makes the check inconclusive where such a gap
-may be or its observed recall is below ``dead_below``: a few images of a class are soon wrong by
-chance, and among many classes some are.
+may be, where its observed recall is below ``dead_below``, or where its whole interval is below
+``missed_below`` and Holm's correction does not agree. Where ``max_missed`` lets classes be missed,
+so many may look it by their own interval, those that surely are among them, and beside them a share
+of 1 - ``confidence`` of all classes: so many do by chance where all stand on the bar. They are
+named, too.
 
 Where ``[deployment]`` gives the shares of production, the first question is asked there, too: the
 expected accuracy against the largest share, by the interval of ``auditor.evidence.deployment``.
@@ -89,7 +92,7 @@ class AccuracyParadox(Check):
 
     id = "accuracy-paradox"
     title = "Accuracy is real, and hides no missed class"
-    version = 7
+    version = 8
     level = "block"
 
     max_gap: Fraction = 0.10
@@ -211,17 +214,42 @@ class AccuracyParadox(Check):
         return Family(p_values, "Holm", "classes", self.confidence, self.interval)
 
     def _low(self, confusion: Confusion) -> list[Finding]:
-        """Judge each class that looks missed; one that only may be matters where it looks dead."""
+        """Judge each class that looks missed, by its own interval or as it looks dead."""
         family = self._family(confusion)
         low = np.flatnonzero(confusion.recall < self._bar).tolist()
         found = [family.judge(i, self._recall(confusion, i, family.size)) for i in low]
-        dead = (confusion.recall[low] < self.dead_below).tolist()
-        may = _at_most(self.max_missed, len(confusion.classes))
-        if sum(f.status is Status.FAIL for f in found) <= may:
-            note = f"missed, as {may:,} of {len(confusion.classes):,} classes may be"
-            found = [f if d else _let_be(f, note) for f, d in zip(found, dead, strict=True)]
-        surely = (Status.FAIL, Status.SKIP)
-        return [f for f, d in zip(found, dead, strict=True) if d or f.status in surely]
+        found = [f for f in found if self._is_dead(f) or self._is_below(f)]
+        surely = sum(f.status is Status.FAIL for f in found)
+        alone = sum(map(self._is_below, found))
+        may, may_look = self._may_be_missed(len(confusion.classes))
+        of = f"of {len(confusion.classes):,} classes may be"
+        if surely <= may:
+            found = [self._let_be(f, Status.FAIL, f"missed, as {may:,} {of}") for f in found]
+        if alone <= may_look:
+            note = f"{_PERHAPS}, as {may_look:,} {of}"
+            found = [self._let_be(f, Status.INCONCLUSIVE, note) for f in found]
+        return found
+
+    def _may_be_missed(self, classes: int) -> tuple[int, int]:
+        """Return how many classes may be missed, and how many may look it by their own interval.
+
+        Where none may be missed, none may look it.
+        """
+        may = _at_most(self.max_missed, classes)
+        return may, may + _at_most(1 - self.confidence, classes) if may else 0
+
+    def _is_dead(self, finding: Finding) -> bool:
+        return finding.observed is not None and finding.observed < self.dead_below
+
+    def _is_below(self, finding: Finding) -> bool:
+        """Tell whether a recall is too low by its own interval, whatever the other classes are."""
+        return finding.interval is not None and finding.interval[1] < self._bar
+
+    def _let_be(self, finding: Finding, status: Status, note: str) -> Finding:
+        """Judge no longer a class of that status that is not dead: some are expected to be so."""
+        if finding.status is not status or self._is_dead(finding):
+            return finding
+        return finding.model_copy(update={"status": Status.SKIP, "note": note})
 
     def _recall(self, confusion: Confusion, i: int, family: int) -> Finding:
         return Finding.rate(
@@ -262,10 +290,8 @@ class AccuracyParadox(Check):
             return f"{below}, which {plural(chance.n or 0, 'image')} cannot settle."
         if confusion.absent:
             return f"{head}, but {_named('there is no test image of', confusion.absent)}."
-        let_be = [f for f in others if f.metric == "recall" and f.status is Status.SKIP]
-        noted = f"; {let_be[0].note}: {listed([f.subject for f in let_be])}" if let_be else ""
         one = f"the commonest class alone gives {commonest}"
-        return f"{head}, balanced {balanced}; {one}{noted}."
+        return f"{head}, balanced {balanced}; {one}{_said_let_be(others)}."
 
 
 def _left_to_costs(chance: Finding) -> Finding:
@@ -282,18 +308,21 @@ def _at_most(part: float, n: int) -> int:
     return near if near <= part * n or near / n <= part else near - 1
 
 
-def _let_be(finding: Finding, note: str) -> Finding:
-    """Judge no longer what fails, where so few do that some are expected to."""
-    if finding.status is not Status.FAIL:
-        return finding
-    return finding.model_copy(update={"status": Status.SKIP, "note": note})
-
-
 def _of_classes(gap: Finding, others: list[Finding]) -> str:
     """Name the classes behind a gap, or those that may be missed without one; empty for none."""
-    if gap.status in (Status.FAIL, Status.INCONCLUSIVE):
+    named = _named(_PERHAPS, [f.subject for f in others if f.status is not Status.SKIP and f.n])
+    if gap.status is Status.FAIL:
         return gap.note
-    return _named(_PERHAPS, [f.subject for f in others if f.status is not Status.SKIP and f.n])
+    return named or (gap.note if gap.status is Status.INCONCLUSIVE else "")
+
+
+def _said_let_be(others: list[Finding]) -> str:
+    """Name the classes that are not judged, by the reason, as the end of a sentence."""
+    names: dict[str, list[str]] = {}
+    for finding in others:
+        if finding.metric == "recall" and finding.status is Status.SKIP:
+            names.setdefault(finding.note, []).append(finding.subject)
+    return "".join(f"; {_named(note, subjects)}" for note, subjects in sorted(names.items()))
 
 
 def _missing(missed: list[Finding]) -> str:

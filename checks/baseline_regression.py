@@ -24,7 +24,8 @@ devices differ by. That it is the same model is then a fact and needs no interva
 A class fails whose recall fell by more than ``class_margin`` and significantly: McNemar's exact
 test, one-sided, Holm over the family of all classes in which the flipped images could show
 anything (Tarone). A class with such a drop is inconclusive if only Benjamini and Hochberg's
-correction finds it, or if it has too few images to ever tell; other drops are shown and not judged.
+correction finds it, or if it has too few images to ever tell; other drops are shown and not judged,
+and said to be perhaps lower where the whole interval is below ``-class_margin``.
 Of many classes with too few images, ten that fell and ten that rose at least, those that fell are
 not judged either where about as many rose (a sign test finds no more falls than rises), but for
 classes that were mostly right and are never right now.
@@ -160,9 +161,8 @@ class BaselineRegression(Check):
         if comparison.identical:
             return f"Every one of {overall.n_after:,} images is predicted as by {name}."
         whole = next(f for f in findings if f.subject == "test")
-        fallen = [f for f in findings[1:] if f.status in (Status.FAIL, Status.INCONCLUSIVE)]
         head = "Better than" if overall.interval.low > 0 else _HEADS[whole.status]
-        if whole.status is not Status.FAIL and any(f.status is Status.FAIL for f in fallen):
+        if whole.status is not Status.FAIL and any(f.status is Status.FAIL for f in findings):
             head = "Worse for some classes than"
         images = f"{'the same ' if comparison.paired else ''}{plural(overall.n_after, 'image')}"
         low = beside(overall.interval.low, -self.margin, "points", 2)
@@ -171,7 +171,7 @@ class BaselineRegression(Check):
             f"({points(overall.difference, 2)}, at worst {low}) on {images}"
         )
         text += f", {flipped(overall)}" if comparison.paired else _OTHER_IMAGES
-        return f"{text}{said_of_classes(fallen, comparison)}."
+        return f"{text}{said_of_classes(findings[1:], comparison)}."
 
 
 def _called(baseline: Baseline) -> str:

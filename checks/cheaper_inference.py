@@ -119,11 +119,10 @@ def _summary(comparison: Comparison, findings: list[Finding], dtype: str, margin
     from auditor.comparison.finding import said_of_classes
 
     whole, n = comparison.overall, comparison.overall.n_after
-    fallen = [f for f in findings[2:] if f.status in (Status.FAIL, Status.INCONCLUSIVE)]
     head = _HEADS[Outcome.of(findings, "").status]
     return (
         f"{dtype} {head}: {comparison.changed:,} of {n:,} predictions change, {whole.lost:,} lost "
         f"and {whole.won:,} won; accuracy {share(whole.before, 2)} → {share(whole.after, 2)} "
         f"(at worst {beside(whole.interval.low, -margin, 'points', 2)})"
-        f"{said_of_classes(fallen, comparison)}."
+        f"{said_of_classes(findings[2:], comparison)}."
     )

@@ -12,6 +12,8 @@ from auditor.wording import ALL_RARE, beside, listed, p_value, plural, share
 
 __all__ = ["flipped", "of_all", "of_classes", "said_of_classes", "shown"]
 
+_NAMED = 3
+
 
 def of_all(comparison: Comparison, margin: float) -> Finding:
     """Judge the accuracy difference on the whole test set: non-inferior within a margin, or worse.
@@ -105,14 +107,33 @@ def _fallen(change: Change, level: float, chance: bool) -> tuple[Status, str]:
     return Status.SKIP, "not significant among the classes"
 
 
-def said_of_classes(fallen: Sequence[Finding], comparison: Comparison) -> str:
+def said_of_classes(found: Sequence[Finding], comparison: Comparison) -> str:
     """Say which classes fell, which may have, and which are better, as the end of a sentence."""
-    said = [f"{_named(f)} fell by {_drop(f)}" for f in fallen if f.status is Status.FAIL]
+    said = [f"{_named(f)} fell by {_drop(f)}" for f in found if f.status is Status.FAIL]
     text = f"; {listed(said, noun='class')}" if said else ""
-    open_ = [f"{f.subject} ({_drop(f)})" for f in fallen if f.status is Status.INCONCLUSIVE]
+    open_ = [f"{f.subject} ({_drop(f)})" for f in found if f.status is Status.INCONCLUSIVE]
     text += f"; not settled whether by chance lower: {listed(open_, noun='class')}" if open_ else ""
+    text += _perhaps_lower([f for f in found if _is_lower_alone(f)], comparison)
     gained = [change.name for change in comparison.better]
     return f"{text}; better: {listed(gained)}" if gained else text
+
+
+def _is_lower_alone(found: Finding) -> bool:
+    """Tell whether a class that is not judged is lower by its own interval."""
+    if found.status is not Status.SKIP or found.interval is None or found.limit is None:
+        return False
+    return found.interval[1] < found.limit
+
+
+def _perhaps_lower(alone: Sequence[Finding], comparison: Comparison) -> str:
+    """Name the classes that are; where so many are by chance, their number alone."""
+    if not alone:
+        return ""
+    of = len(comparison.classes)
+    if _NAMED < len(alone) <= (1 - comparison.confidence) * of:
+        return f"; perhaps lower: {len(alone):,} of {of:,} classes, as by chance some are"
+    names = [f"{f.subject} ({_drop(f)})" for f in alone]
+    return f"; perhaps lower: {listed(names, _NAMED, noun='class')}"
 
 
 def _named(fallen: Finding) -> str:

@@ -381,6 +381,30 @@ def test_only_what_is_as_small_and_rose_by_more_than_the_margin_rose(
     assert {_of(outcome, f"f{i:03}").note for i in range(12)} == {f"3 lost, 0 won; {said}"}
 
 
+@pytest.mark.parametrize(
+    ("lower", "said"),
+    [
+        (0, ""),
+        (1, "; perhaps lower: f000 (36.67 points)"),
+        (4, "; perhaps lower: 4 of 80 classes, as by chance some are"),
+        (
+            5,
+            "; perhaps lower: f000 (36.67 points), f001 (36.67 points), f002 (36.67 points) and 2 "
+            "more classes",
+        ),
+    ],
+)
+def test_a_class_that_is_lower_by_itself_alone_is_named_and_not_judged(
+    old_audit: Audit, lower: int, said: str
+) -> None:
+    """Of 30 images 14 lost and 3 won are p = 0.006; 40 classes could show something."""
+    counts = {**_like((30, 14, 3), "f", lower), **_like((30, 3, 14), "r", 40 - lower)}
+    outcome = _run(old_audit, {**counts, **_like((300, 0, 0), "s", 40)})
+    assert outcome.status is Status.PASS
+    assert ("; perhaps lower" in outcome.summary) == bool(said)
+    assert said in outcome.summary
+
+
 LARGE: Counts = {f"c{i}": (2000, 0, 12) for i in range(10)}
 """Ten classes that gain, so that the accuracy as a whole holds."""
 

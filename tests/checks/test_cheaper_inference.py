@@ -114,6 +114,22 @@ def test_rare_classes_of_few_images_that_are_lost_fail_together() -> None:
     assert "; all rare classes together fell by 100.00 points; not settled" in outcome.summary
 
 
+def test_a_class_that_is_lower_by_itself_alone_is_named() -> None:
+    """Of 30 images 14 are lost and 3 won; in 39 other classes it is the other way round."""
+    names = [f"c{i:02}" for i in range(40)]
+    label = [name for name in names for _ in range(30)]
+    few, many = (["no"] * wrong + ["yes"] * (30 - wrong) for wrong in (3, 14))
+    before, after = few + many[::-1] * 39, many[::-1] + few * 39
+
+    def said(right: list[str]) -> Predictions:
+        predicted = [x if r == "yes" else "none" for x, r in zip(label, right, strict=True)]
+        return Predictions.of(label, predicted, classes=[*names, "none"])
+
+    outcome = judged(said(before), said(after))
+    assert outcome.status is Status.PASS
+    assert outcome.summary.endswith("; perhaps lower: c00 (36.67 points).")
+
+
 def test_few_images_are_inconclusive_with_the_number_that_would_do() -> None:
     test = predicted(30, 3)
     outcome = judged(test, test)

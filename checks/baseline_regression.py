@@ -19,7 +19,9 @@ assumption of many flips: the exact bounds of the two shares, combined. Wholly a
 ``-margin`` passes (non-inferiority). Wholly below fails, if McNemar's test with mid-p agrees.
 Across it is inconclusive, with the number of images that would settle it. An identical candidate
 passes: every image predicted as by the baseline, its label given the same probability, to what
-devices differ by. That it is the same model is then a fact and needs no interval.
+devices differ by. That it is the same model is then a fact and needs no interval. Where no
+probabilities were kept, or all are nearly 0 or 1, it is one where both audits ran the same weights
+(SHA-256), prepared alike and in the same dtype.
 
 A class fails whose recall fell by more than ``class_margin`` and significantly: McNemar's exact
 test, one-sided, Holm over the family of all classes in which the flipped images could show
@@ -61,9 +63,8 @@ without the folders that all images of an audit share, or without the first, so 
 of the data makes no other test set. Where both audits looked at the pictures themselves, one that
 was replaced under its name is noticed; between saved predictions it is not. On different images a
 difference may be that of the images. Nothing is said of a class without test images.
-Where no probabilities were kept, or all are nearly 0 or 1, what gives a single model away is that
-it makes the same mistakes, at least 20. With fewer, a candidate that predicts every image alike is
-held to the interval, as any other: on few images that settles nothing.
+Saved predictions without probabilities never show that two are one model. A candidate that predicts
+every image alike is then held to the interval, as any other: that settles it from some 600 images.
 
 References
 ----------
@@ -93,7 +94,7 @@ class BaselineRegression(Check):
 
     id = "baseline-regression"
     title = "The candidate is not worse than the baseline"
-    version = 5
+    version = 6
     level = "advise"
     blocks_once = "a baseline is given"
 
@@ -161,6 +162,8 @@ class BaselineRegression(Check):
         if comparison.identical:
             return f"Every one of {overall.n_after:,} images is predicted as by {name}."
         whole = next(f for f in findings if f.subject == "test")
+        if comparison.changed == 0 and whole.status is Status.INCONCLUSIVE:
+            return self._alike(comparison, name)
         head = "Better than" if overall.interval.low > 0 else _HEADS[whole.status]
         if whole.status is not Status.FAIL and any(f.status is Status.FAIL for f in findings):
             head = "Worse for some classes than"
@@ -172,6 +175,15 @@ class BaselineRegression(Check):
         )
         text += f", {flipped(overall)}" if comparison.paired else _OTHER_IMAGES
         return f"{text}{said_of_classes(findings[1:], comparison)}."
+
+    def _alike(self, comparison: Comparison, name: str) -> str:
+        from auditor.comparison.settling import images_to_settle
+
+        overall = comparison.overall
+        more = images_to_settle(overall, self.margin, comparison.confidence)
+        would = f"about {more:,} more that are" if more else "no number of images"
+        alike = f"Every one of {overall.n_after:,} images is predicted as by {name}"
+        return f"{alike}; that it is no worse on others is not settled: {would} would settle it."
 
 
 def _called(baseline: Baseline) -> str:

@@ -87,7 +87,7 @@ class Efficiency(Check):
 
     id = "efficiency"
     title = "The candidate is worth what it costs"
-    version = 5
+    version = 6
     level = "advise"
     blocks_once = "a budget or a baseline is given"
     judges = "cost"

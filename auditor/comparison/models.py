@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,8 +32,8 @@ _ROUNDING = 1e-6
 """Difference of two probabilities that float32, or six decimals in a file, may make."""
 _TELLING = 1e-3
 """p (1 - p) from which a probability says more of its model than that it is sure."""
-_MISTAKES = 20
-"""Equal mistakes, and no other ones, that two models do not make."""
+_MODEL = ("weights_digest", "architecture", "preprocessing", "input_size")
+"""What is kept of a model that was run, and makes it one and the same."""
 
 
 def compare(
@@ -86,15 +86,27 @@ def compare(
 def _is_one_model(before: Predictions, test: Predictions, rows: Counts) -> bool:
     """Tell whether two that predict every image alike are one model.
 
-    Two models may well predict a few images alike. That they are equally sure of each, to what
-    devices differ by, gives a single one away, unless both are sure of all; so do their mistakes.
+    Two models may well predict many images alike, mistakes included: the second is often trained
+    from the first. That they are equally sure of each, to what devices differ by, gives a single
+    one away, unless both are sure of all. Where that is not known, equal weights do.
     """
-    mistaken = int((~test.correct).sum()) >= _MISTAKES
     if before.true_probability is None or test.true_probability is None:
-        return mistaken
+        return _same_weights(before, test)
     old, new = (
         side.astype(np.float64) for side in (before.true_probability[rows], test.true_probability)
     )
     spread = np.minimum(old * (1 - old), new * (1 - new))  # d p = p (1 - p) d logit
     alike = np.abs(old - new) <= _SAME_LOGIT * spread + _ROUNDING
-    return bool(alike.all()) and (mistaken or bool((spread >= _TELLING).any()))
+    told = bool((spread >= _TELLING).any())
+    return bool(alike.all()) and (told or _same_weights(before, test))
+
+
+def _same_weights(before: Predictions, test: Predictions) -> bool:
+    """Tell whether both sides are known to be the same weights, run in the same way."""
+    old, new = (_ran(side.about) for side in (before, test))
+    return old == new and old["weights_digest"] is not None
+
+
+def _ran(about: Mapping[str, Any]) -> dict[str, Any]:
+    candidate = about.get("candidate") or {}
+    return {name: candidate.get(name) for name in _MODEL} | {"dtype": about.get("dtype")}

@@ -31,6 +31,12 @@ def unsure():
     return model
 
 
+def surer():
+    model = two()
+    model.mix.weight.data *= 2
+    return model
+
+
 def never_right():
     model = two()
     model.mix.weight.data *= -1
@@ -116,12 +122,27 @@ def test_every_format_tells_which_of_two_baselines_of_one_name(
     assert (shown.baseline, shown.candidate) == ("test.csv", "test.csv")
     assert (shown.digest, shown.created) == (old.digest, old.provenance.created)
     which = f"audit {old.digest[:12]} of"
-    told = f"than the baseline (test.csv, {which} {old.provenance.created[:10]}): accuracy"
+    told = f"by the baseline (test.csv, {which} {old.provenance.created[:10]})"
     assert told in audit.check("baseline-regression").summary
     page, terminal = html_report(audit), " ".join(verdict(audit, []).split())
     for text in (page, terminal, junit(audit), markdown(audit)):
         assert told in text
     assert f"test.csv</bdi>, {which} {old.provenance.created[8:10].lstrip('0')} " in page
+
+
+@pytest.mark.parametrize(
+    ("other", "status"), [("two", Status.PASS), ("surer", Status.INCONCLUSIVE)]
+)
+def test_a_model_that_is_sure_of_everything_is_known_by_its_weights(
+    run: Run, kept: Run, given: Given, tmp_path: Path, other: str, status: Status
+) -> None:
+    given["candidate"]["module"] = given["candidate"]["module"].replace("unsure", "two")
+    kept(tmp_path / "old", **given)
+    given["candidate"]["module"] = given["candidate"]["module"].replace("two", other)
+    audit = run(baseline={"audit": tmp_path / "old"}, **given)
+    result = audit.check("baseline-regression")
+    assert result.status is status
+    assert result.summary.startswith("Every one of 80 images is predicted as by ")
 
 
 @pytest.mark.parametrize("given", ["a", "a/audit.json", "a/../a", "alias", "links"])

@@ -183,13 +183,16 @@ class TestPaying:
         assert found.steps[0].images_to_settle is None
         assert "no number of further images would" in found.summary
 
-    def test_identical_rungs(self, ladder: Callable[..., Ladder]) -> None:
-        found = ladder(0.80, 0.80)
+    @pytest.mark.parametrize("digest", ["5f" * 32, None])
+    def test_identical_rungs(self, said: Said, rung: Make, digest: str | None) -> None:
+        test = replace(said(right(0.80)), about={"candidate": {"weights_digest": digest}})
+        found = climb([rung(f"b{i}", test, macs=100 * 2**i) for i in range(2)])
         (step,) = found.steps
-        assert step.identical
         assert (step.gain, step.changed, step.mcnemar_exact) == (0, 0, 1)
         assert step.state == "does not pay"
-        assert "predicts as b0 does on every image, as one model would" in found.summary
+        assert step.identical is (digest is not None)
+        one = "predicts as b0 does on every image, as one model would"
+        assert (one in found.summary) is step.identical
 
     def test_a_bigger_rung_that_is_worse(self, ladder: Callable[..., Ladder]) -> None:
         found = ladder(0.80, 0.70)

@@ -45,7 +45,8 @@ Limits
 In a small test set of many classes some have by chance so few images that they are rare, and leave
 the check inconclusive: collect more, lower ``rarity``, or name ``classes``. The more rare classes,
 the more test images each needs: to fail, because of Holm; to pass, because all of them must. Test
-images are taken as independent draws of their class. Wilson's bounds err at the stated rate on
+images are taken as independent draws of their class; several of one patient or video are not, and
+make the bounds too narrow (see ``group-overlap``). Wilson's bounds err at the stated rate on
 average only: a pass, and the failure of the only rare class, may be wrong more often.
 
 References

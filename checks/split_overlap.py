@@ -60,7 +60,10 @@ Crops are looked for with ``[overlap] views = true`` alone, other pictures of th
 see ``group-overlap`` and ``[overlap] features``. Negatives are not found, nor are most copies that
 were letterboxed, nor transparent pictures whose copies were laid on another background. 16-bit
 pictures that fill their lowest bits alone are dark, and may have too little contrast to be
-compared. What no tier reaches is not in the count.
+compared. What no tier reaches is not in the count. Every other blocking check of the predictions is
+judged with and without the overlapping images, and the worse counts: of two looks at 5% each, 5.9
+to 7.7% wrong failures were simulated where a third to a half of the test images overlap and do not
+flatter.
 
 References
 ----------

@@ -23,8 +23,9 @@ wrong labels. If the check is inconclusive, collect more test images.
 Limits
 ------
 Test images are taken as independent draws from what the model will meet. Duplicates within the
-test set make the bounds too narrow. Wilson's bounds err at the stated rate on average only; with
-few images Clopper–Pearson's are the ones that hold.
+test set make the bounds too narrow, and so do several images of one patient, scene or video (see
+``group-overlap``). Wilson's bounds err at the stated rate on average only; with few images
+Clopper–Pearson's are the ones that hold.
 
 References
 ----------

@@ -26,13 +26,27 @@ Run = Callable[..., Audit]
 
 
 def _groups(*shared: SharedGroup, unnamed: int = 0) -> Groups:
-    return Groups((GroupColumn("patient", 10, 20, 30, unnamed),), shared)
+    return Groups((GroupColumn("patient", 20, 20, 39, unnamed),), shared)
 
 
 def test_no_group_in_both_passes() -> None:
     outcome = GroupOverlap().run(_groups())
     assert outcome.status is Status.PASS
     assert outcome.summary == "No patient is in both splits."
+
+
+@pytest.mark.parametrize(
+    ("groups", "images", "said"), [(100, 1000, "1,000"), (100, 200, "200"), (100, 199, "")]
+)
+def test_several_test_images_a_group_are_said_to_be_no_independent_draws(
+    groups: int, images: int, said: str
+) -> None:
+    alone = GroupColumn("image", images, 20, images, 0)
+    outcome = GroupOverlap().run(Groups((alone, GroupColumn("patient", groups, 20, images, 0)), ()))
+    assert outcome.status is Status.PASS
+    more = f" {said} test images are of 100 groups (patient): other checks take images as "
+    more += "independent, so that their intervals are too narrow."
+    assert outcome.summary == f"No image, patient is in both splits.{more if said else ''}"
 
 
 def test_a_group_in_both_fails_and_is_named() -> None:
@@ -46,13 +60,13 @@ def test_a_group_in_both_fails_and_is_named() -> None:
 def test_an_image_that_names_no_group_may_belong_to_any() -> None:
     outcome = GroupOverlap().run(_groups(unnamed=1))
     assert outcome.status is Status.INCONCLUSIVE
-    assert outcome.findings[0].observed == 10
+    assert outcome.findings[0].observed == 20
     assert "1 image names no patient" in outcome.summary
 
 
-@pytest.mark.parametrize(("unnamed", "groups"), [(1, 10), (2, None), (218, None)])
+@pytest.mark.parametrize(("unnamed", "groups"), [(1, 20), (2, None), (218, None)])
 def test_groups_of_few_images_are_no_figure_of_all(unnamed: int, groups: int | None) -> None:
-    """One in twenty of the 30 that name one would be 1.5."""
+    """One in twenty of the 39 that name one would be 1.95."""
     assert GroupOverlap().run(_groups(unnamed=unnamed)).findings[0].observed == groups
 
 

@@ -339,7 +339,7 @@ def test_a_check_of_another_version_is_not_comparable(cli: Cli, old: str) -> Non
     assert done.returncode == 3
     said = " ".join(done.stdout.split())
     assert "not comparable with the baseline (old.csv, audit " in said
-    assert "): the baseline was audited with baseline-regression version 11" in said
+    assert "): the baseline was audited with baseline-regression version 12" in said
     done = cli("diff", old, "again")
     assert "top1-accuracy: pass → pass (not comparable: version 7, now 1)" in done.stdout
 

@@ -27,10 +27,10 @@ Two ways to fail:
 
 A class that may be missed, on too few images to tell, makes the check inconclusive where such a gap
 may be, where its observed recall is below ``dead_below``, or where its whole interval is below
-``missed_below`` and Holm's correction does not agree. Where ``max_missed`` lets classes be missed,
-so many may look it by their own interval, those that surely are among them, and beside them a share
-of 1 - ``confidence`` of all classes: so many do by chance where all stand on the bar. They are
-named, too.
+``missed_below`` and Holm's correction alone does not agree. Where ``max_missed`` lets any class be
+missed, more may look it by their own interval: as many as may be, those that surely are among them,
+and a share of 1 - ``confidence`` of all classes, which is what chance makes of classes on the bar.
+They are named, too.
 
 Where ``[deployment]`` gives the shares of production, the first question is asked there, too: the
 expected accuracy against the largest share, by the interval of ``auditor.evidence.deployment``.

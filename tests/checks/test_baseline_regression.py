@@ -92,7 +92,7 @@ def test_equal_predictions_alone_are_not_one_model(old_audit: Audit, wrong: int)
     outcome = _judged(test, Baseline(old_audit, test))
     assert outcome.status is Status.INCONCLUSIVE
     assert outcome.summary == (
-        "Every one of 100 images is predicted as by old; that it is no worse on others is not "
+        "Every one of 100 images is predicted as by the baseline (old); that it is no worse on others is not "
         "settled: about 498 more that are would settle it."
     )
 
@@ -123,7 +123,7 @@ def test_the_same_weights_are_one_model(
     outcome = _judged(_told(said, after), Baseline(old_audit, _told(said, before, dtype)))
     assert outcome.status is status
     if status is Status.PASS:
-        assert outcome.summary == "Every one of 50 images is predicted as by old."
+        assert outcome.summary == "Every one of 50 images is predicted as by the baseline (old)."
 
 
 @pytest.mark.parametrize(("n", "accuracy"), [(100, 0.75), (200, 0.85), (300, 0.9)])

@@ -24,9 +24,9 @@ that overlap the training data are left out, because they would hide the gap. Wh
 was run on a sample of the training images, those added to it of the rare classes count for their
 class; for the accuracy on all training images only the self-weighting part does.
 
-A training accuracy that is surely below the test accuracy, by more than ``max_gap`` and 5 points,
-is inconclusive: no model is so much worse on what it learnt from. The files may be swapped, or the
-training images were predicted with dropout or augmentation.
+Where the training accuracy is surely below the test accuracy, by more than ``max_gap`` and 5
+points, the gap counts as not measured: no model is so much worse on what it learnt from. The files
+may be swapped, or the training images were predicted with dropout or augmentation.
 
 A training log whose validation loss has risen since its best epoch while the training loss went on
 falling is reported, not judged.
@@ -69,7 +69,7 @@ class Overfitting(Check):
 
     id = "overfitting"
     title = "Training accuracy does not run ahead of test accuracy"
-    version = 4
+    version = 5
     level = "block"
 
     max_gap: Fraction = 0.05
@@ -111,17 +111,17 @@ class Overfitting(Check):
             higher_is_better=False,
         )
         if gap.interval.high < -max(self.max_gap, _HARDLY):
-            update = {"status": Status.INCONCLUSIVE, "note": _SWAPPED}
-            return finding.model_copy(update=update)
+            return self._unmeasured(_SWAPPED)
         if finding.status is not Status.INCONCLUSIVE:
             return finding
         if gap.unlearnt > MOST_UNSEEN:
-            return Finding.unmeasured(
-                *_GAP, _strange(gap), self.max_gap, unit="points", higher_is_better=False
-            )
+            return self._unmeasured(_strange(gap))
         what = "test images, with training images in proportion,"
         note = what_would_settle_gap(gap.bounds, self.max_gap, gap.tested, what)
         return finding.model_copy(update={"note": note})
+
+    def _unmeasured(self, why: str) -> Finding:
+        return Finding.unmeasured(*_GAP, why, self.max_gap, unit="points", higher_is_better=False)
 
     def _log(self, log: TrainingLog) -> Finding | None:
         known = np.isfinite(log.eval_loss) & np.isfinite(log.train_loss)

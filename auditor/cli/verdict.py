@@ -64,6 +64,7 @@ def verdict(audit: Audit, files: Sequence[Path]) -> str:
         titled("Not run", idle),
         titled("Images not looked at", _images(audit)),
         titled("Waivers that accept nothing", map(hanging, dead_waivers(audit))),
+        titled("Notes", map(hanging, audit.candidate.notes)),
         titled("Written", [f"  {path}" for path in files]),
     ]
     text = paragraphs(parts)

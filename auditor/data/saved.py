@@ -23,6 +23,9 @@ _SUM_TOLERANCE, _LARGEST_TOLERANCE = 0.01, 0.1
 """How far a row's sum may be from 1: always, and where few decimals explain it."""
 _DECIMALS = 5
 """Decimals from which a thousand classes sum to 1 within the smaller tolerance."""
+_FEW_CHANGED, _ALL_RIGHT = 20, 0.99
+"""Rows from which, and share of right ones from that, other classes than the most probable are the
+labels. Of calibrated ones less than half are right; of a model that was not, far from all."""
 
 
 class SavedTable(NamedTuple):
@@ -58,14 +61,17 @@ def read_saved(path: Path, given: ClassList | None = None) -> SavedTable:
     said = text_column(path, table, "predicted") if "predicted" in names else None
     classes = given or _classes_of(path, scored, label, said or [])
     scores = _probabilities(path, table, scored, classes) if scored else None
-    predicted = _argmax(scores) if said is None else _indices(path, "predicted", said, classes)
-    if scores is not None:
-        _require_one_order(path, scores, predicted)
+    labels = _indices(path, "label", label, classes)
+    if said is not None:
+        predicted = _indices(path, "predicted", said, classes)
+        if scores is not None:
+            _require_predicted_by(path, scores, predicted, labels)
+    else:
+        assert scores is not None  # else "predicted" was required
+        predicted = _most_probable(path, scores, classes)
     known = {"image", "label", "predicted", *scored}
     metadata = metadata_of(table, [name for name in names if name not in known])
-    return SavedTable(
-        classes, images, _indices(path, "label", label, classes), predicted, scores, metadata
-    )
+    return SavedTable(classes, images, labels, predicted, scores, metadata)
 
 
 def classes_together(paths: Sequence[Path]) -> ClassList | None:
@@ -178,20 +184,52 @@ def _what_to_save(row: NDArray[np.float32]) -> str:
     )
 
 
-def _require_one_order(
-    path: Path, scores: NDArray[np.float32], predicted: NDArray[np.int64]
+def _require_predicted_by(
+    path: Path,
+    scores: NDArray[np.float32],
+    predicted: NDArray[np.int64],
+    label: NDArray[np.int64],
 ) -> None:
-    """Refuse probabilities under other names: a moved threshold contradicts few of them."""
+    """Refuse probabilities under other names, and labels as predictions.
+
+    A moved threshold changes few predictions, and in one direction or not to the label alone.
+    """
     given = scores[np.arange(len(predicted)), predicted]
-    contradicted = int((given < scores.max(axis=1)).sum())
-    if contradicted > len(predicted) / 2:
+    changed = given < scores.max(axis=1)
+    n, right = int(changed.sum()), int((changed & (predicted == label)).sum())
+    said = f'{path}: "predicted" is not the most probable class in {n:,} of {len(predicted):,} rows'
+    if n > len(predicted) / 2:
+        raise InputError(f"{said}; do the prob_ columns stand in the order of the classes?")
+    all_right = n >= _FEW_CHANGED and right >= _ALL_RIGHT * n
+    if all_right and not _by_threshold(scores, predicted, changed):
         raise InputError(
-            f'{path}: "predicted" is not the most probable class in {contradicted:,} of '
-            f"{len(predicted):,} rows; do the prob_ columns stand in the order of the classes?"
+            f"{said}, and is the label in {right:,} of these: no threshold moves like that; write "
+            "what the candidate predicted, not the label"
         )
 
 
-def _argmax(scores: NDArray[np.float32] | None) -> NDArray[np.int64]:
-    assert scores is not None
+def _by_threshold(
+    scores: NDArray[np.float32], predicted: NDArray[np.int64], changed: NDArray[np.bool_]
+) -> bool:
+    """Tell whether one class was predicted from some probability of it on, and so is changed to."""
+    to = np.unique(predicted[changed])
+    own = scores[:, to[0]]
+    return len(to) == 1 and own[changed].min() >= own[predicted != to[0]].max(initial=0)
+
+
+def _most_probable(
+    path: Path, scores: NDArray[np.float32], classes: ClassList
+) -> NDArray[np.int64]:
+    """Return the most probable class of each row; which of equals is predicted nobody can say."""
     best: NDArray[np.int64] = scores.argmax(axis=1).astype(np.int64)
+    as_probable = scores == scores.max(axis=1, keepdims=True)
+    tied = np.flatnonzero(as_probable.sum(axis=1) > 1)
+    if len(tied):
+        row = int(tied[0])
+        one, other = np.flatnonzero(as_probable[row])[:2]
+        raise InputError(
+            f'{path}:{row + 2}: "{classes.names[one]}" and "{classes.names[other]}" are equally '
+            f"probable and no class is more so ({len(tied):,} of {len(best):,} rows have such a "
+            'tie); add a column "predicted", or save more decimals'
+        )
     return best

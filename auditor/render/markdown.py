@@ -52,6 +52,7 @@ def markdown(audit: Audit) -> str:
         *_dead_waivers(audit),
         *_not_run(audit),
         *_unseen(audit),
+        *_notes(audit),
     ]
     return "\n".join(lines) + "\n"
 
@@ -139,6 +140,10 @@ def _unseen(audit: Audit) -> list[str]:
         for split, image in standing.unreadable(audit)
     ]
     return _listed("Images not looked at", unseen)
+
+
+def _notes(audit: Audit) -> list[str]:
+    return _listed("Notes", [escape(note, _LONGEST_SENTENCE) for note in audit.candidate.notes])
 
 
 def _listed(title: str, said: list[str]) -> list[str]:

@@ -72,7 +72,7 @@ def test_a_quotation_mark_that_nobody_closed_swallows_no_predictions(write: Writ
 
 
 def test_class_names_with_a_comma_in_the_header(write: Write) -> None:
-    path = write("p.csv", 'image,label,"prob_big, red",prob_x\ni,"big, red",0.5,0.5\n')
+    path = write("p.csv", 'image,label,"prob_big, red",prob_x\ni,"big, red",0.6,0.4\n')
     assert read_saved(path).classes.names == ("big, red", "x")
 
 
@@ -110,6 +110,8 @@ def test_class_names_with_a_comma_in_the_header(write: Write) -> None:
         ("imag;e,label,predicted\nx,a,a\n", 'no column "image"; did you mean "imag;e"? (it has'),
         (SCORED + "x,bird,0.5,0.5\n", ':2: "label" is "bird"'),
         (SCORED + "x,cta,0.5,0.5\n", 'did you mean "cat"'),
+        (SCORED + "x,cat,0.6,0.4\ny,dog,0.5,0.5\nz,dog,0.5,0.5\n", ':3: "cat" and "dog" are equa'),
+        (SCORED + "x,cat,0.6,0.4\ny,dog,0.5,0.5\nz,dog,0.5,0.5\n", "(2 of 3 rows have such a tie)"),
     ],
 )
 def test_complaints(write: Write, text: str, complaint: str) -> None:
@@ -196,6 +198,46 @@ def test_a_moved_threshold_is_nobodys_error(write: Write) -> None:
     rows = "".join(f"{i}.png,fraud,fraud,0.6,0.4\n{i}.jpg,ok,ok,0.9,0.1\n" for i in range(5))
     found = read_saved(write("p.csv", "image,label,predicted,prob_ok,prob_fraud\n" + rows))
     assert found.predicted.tolist() == [1, 0] * 5
+
+
+@pytest.mark.parametrize(
+    ("changed", "as_probable"),
+    [
+        ({"fraud,fraud,0.6,0.4": 10, "ok,ok,0.4,0.6": 10}, {}),
+        ({"fraud,fraud,0.6,0.4": 20}, {"ok,ok,0.55,0.45": 1}),
+        ({"fraud,fraud,0.6,0.4": 100, "ok,ok,0.4,0.6": 99, "ok,fraud,0.6,0.4": 1}, {}),
+    ],
+    ids=["both ways", "not from one probability on", "all but one"],
+)
+def test_labels_are_no_predictions(
+    write: Write, changed: dict[str, int], as_probable: dict[str, int]
+) -> None:
+    with pytest.raises(InputError, match=r"is the label in .* of these: no threshold moves like"):
+        read_saved(write("p.csv", _changed(changed | as_probable)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "as_probable"),
+    [
+        ({"fraud,fraud,0.6,0.4": 20}, {"ok,ok,0.61,0.39": 1}),
+        ({"fraud,fraud,0.6,0.4": 10, "ok,ok,0.4,0.6": 9}, {}),
+        ({"fraud,fraud,0.6,0.4": 10, "ok,ok,0.4,0.6": 9, "ok,fraud,0.6,0.4": 1}, {}),
+    ],
+    ids=["a threshold", "few", "not all right"],
+)
+def test_predictions_by_something_else_than_the_probabilities_are_read(
+    write: Write, changed: dict[str, int], as_probable: dict[str, int]
+) -> None:
+    found = read_saved(write("p.csv", _changed(changed | as_probable)))
+    assert len(found.predicted) == 500
+
+
+def _changed(rows: dict[str, int]) -> str:
+    """Return a file of 500 rows; those that are not given are predicted as is most probable."""
+    said = [row for row, times in rows.items() for _ in range(times)]
+    said += ["ok,ok,0.9,0.1"] * (500 - len(said))
+    lines = [f"{n}.png,{row}" for n, row in enumerate(said)]
+    return "\n".join(["image,label,predicted,prob_ok,prob_fraud", *lines, ""])
 
 
 def test_a_missing_and_an_unknown_probability_column(write: Write) -> None:

@@ -3,9 +3,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import click
 import pytest
 
 from auditor.check import Finding, Status
+from auditor.cli.verdict import verdict
 from auditor.record import Audit
 from auditor.render.markdown import MARKER, escape, markdown
 
@@ -46,6 +48,12 @@ def test_checks_that_did_not_run_stand_apart_from_images(accepted: Audit) -> Non
     assert "No baseline was given" in idle
     assert "40 of 2,040 test images" in images
     assert "test images" not in idle
+
+
+def test_what_must_be_known_of_the_candidate_is_a_note(accepted: Audit) -> None:
+    (note,) = accepted.candidate.notes
+    assert f"\n### Notes\n\n- {note}\n" in markdown(accepted)
+    assert f"\nNotes\n  {note}\n" in click.unstyle(verdict(accepted, []) + "\n")
 
 
 def test_what_did_not_run_says_its_level_and_every_title_its_id(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from auditor.data.folder import IMAGE_SUFFIXES, images_below, natural, unlike_images
-from auditor.data.manifest import read_manifest, refuse_duplicates
+from auditor.data.manifest import read_manifest, refuse_duplicates, refuse_respelt
 from auditor.data.samples import LeftOut, Samples
 from auditor.data.sources import source_of
 from auditor.data.tables import (
@@ -91,6 +91,7 @@ def _table(path: Path) -> Samples:
     if not images:
         raise InputError(f"{path}: no rows; there is nothing to look at")
     refuse_duplicates(path, images)
+    refuse_respelt(path, images, path.parent)
     further = [name for name in names if name != "image"]
     return _samples(path.parent, images, [""] * len(images), path, metadata_of(table, further))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from auditor.data.classes import ASSUMED
@@ -12,7 +13,7 @@ from auditor.data.samples import Samples
 from auditor.data.tables import column_names, metadata_of, read_table, require_columns, text_column
 from auditor.errors import InputError
 
-__all__ = ["read_manifest", "refuse_duplicates"]
+__all__ = ["read_manifest", "refuse_duplicates", "refuse_respelt"]
 
 
 def read_manifest(path: Path, classes: Sequence[str] | None = None) -> Samples:
@@ -32,6 +33,7 @@ def read_manifest(path: Path, classes: Sequence[str] | None = None) -> Samples:
         raise InputError(f"{path}: no rows; an empty split cannot be judged")
     images, labels = (text_column(path, table, name) for name in ("image", "label"))
     refuse_duplicates(path, images)
+    refuse_respelt(path, images, path.parent)
     further = [name for name in names if name not in ("image", "label")]
     metadata = metadata_of(table, further)
     found = _named(path, labels, classes)
@@ -46,19 +48,60 @@ def _named(path: Path, labels: list[str], classes: Sequence[str] | None) -> Name
     return NamedLabels(tuple(labels), found, f"{ASSUMED}the manifest's labels in {order}")
 
 
-def refuse_duplicates(path: Path, images: list[str]) -> None:
+def refuse_duplicates(path: Path, images: Sequence[str]) -> None:
     """Raise ``InputError`` for the first image that stands twice, with both lines.
 
     ``./a.png`` and ``b/../a.png`` are ``a.png``, and nobody sees the blanks around it.
     """
+    for first, row in _repeated(map(_place, images)):
+        raise _twice(path, images, first, row)
+
+
+def refuse_respelt(path: Path, images: Sequence[str], root: Path | None = None) -> None:
+    r"""Raise ``InputError`` for the first image that stands twice as another system spells it.
+
+    ``\a\b.png`` may be ``a/b.png``, and what is told apart by nothing but its Unicode form, or by
+    characters that nobody sees, may be one image.
+
+    Parameters
+    ----------
+    path, images
+        The file that names them, one a row.
+    root
+        What they are relative to: names of two files that are there may stay.
+    """
+    for first, row in _repeated(map(_spelt_alike, images)):
+        if root is None or not _are_two_files(root / images[first], root / images[row]):
+            raise _twice(path, images, first, row)
+
+
+def _repeated(keys: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Yield the row of a key and each later one of the same key."""
     seen: dict[str, int] = {}
-    for row, image in enumerate(images):
-        # Of two slashes at its start a path keeps both.
-        plain = posixpath.normpath(image.strip()).replace("//", "/")
-        first = seen.setdefault(plain, row)
-        if first != row:
-            spelt = "" if images[first] == image else f' as "{images[first]}"'
-            raise InputError(
-                f'{path}:{row + 2}: "{image}" stands already in line {first + 2}{spelt}; '
-                "an image may be listed once"
-            )
+    for row, key in enumerate(keys):
+        if (first := seen.setdefault(key, row)) != row:
+            yield first, row
+
+
+def _place(image: str) -> str:
+    # Of two slashes at its start a path keeps both.
+    return posixpath.normpath(image.strip()).replace("//", "/")
+
+
+def _spelt_alike(image: str) -> str:
+    if not image.isascii():
+        image = unicodedata.normalize("NFC", image)
+        image = "".join(sign for sign in image if unicodedata.category(sign) != "Cf")
+    return _place(image.replace("\\", "/")).lstrip("/")
+
+
+def _are_two_files(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and not one.samefile(other)
+
+
+def _twice(path: Path, images: Sequence[str], first: int, row: int) -> InputError:
+    spelt = "" if images[first] == images[row] else f' as "{images[first]}"'
+    return InputError(
+        f'{path}:{row + 2}: "{images[row]}" stands already in line {first + 2}{spelt}; '
+        "an image may be listed once"
+    )

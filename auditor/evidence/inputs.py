@@ -13,6 +13,7 @@ import numpy as np
 from auditor.config import Config
 from auditor.data.classes import ClassList, class_list
 from auditor.data.images import refuse_nested
+from auditor.data.manifest import refuse_respelt
 from auditor.data.samples import Samples
 from auditor.data.saved import SavedTable, classes_together, read_saved
 from auditor.data.sources import read_samples
@@ -57,7 +58,9 @@ class SavedPredictions:
         from auditor.evidence.predictions import Predictions
 
         table = read_saved(self.path, self.classes)
-        if samples is not None:
+        if samples is None:
+            refuse_respelt(self.path, table.images)
+        else:
             table = _matched(self.path, table, samples)
         scores, rows = table.probabilities, np.arange(len(table.images))
         return Predictions(

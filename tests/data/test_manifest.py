@@ -15,6 +15,7 @@ from auditor.data.images import read_images
 from auditor.data.saved import read_saved
 from auditor.data.sources import read_samples
 from auditor.errors import InputError
+from auditor.record import Audit
 
 Write = Callable[[str, str], Path]
 ROWS = [("b/1.png", "dog"), ("a/1.png", "cat"), ("a/2.png", "cat")]
@@ -120,9 +121,43 @@ def test_an_image_may_be_listed_once_however_its_path_is_spelt(
         read_saved(saved)
 
 
+RESPELT = ["a\\é.png", "a/e\u0301.png", "\ufeffa/é.png", "a/\u200bé.png", "/a/é.png"]
+
+
+@pytest.mark.parametrize("again", RESPELT)
+def test_an_image_may_be_listed_once_whatever_system_spells_it(
+    manifest: Callable[..., Path], run: Callable[..., Audit], again: str
+) -> None:
+    images, label = ["a/é.png", "y.png", again], ["a", "b", "a"]
+    said = re.escape(f'" stands already in line 2 as "{images[0]}"; an image may be listed once')
+    path = manifest(image=images, label=label)
+    for read in (read_samples, read_images):
+        with pytest.raises(InputError, match=said):
+            read(path)
+    saved = manifest(image=images, label=label, predicted=label)
+    with pytest.raises(InputError, match=said):
+        run(predictions={"test": saved})
+
+
+@pytest.mark.parametrize("again", RESPELT[:-1])
+def test_files_that_are_there_may_be_called_alike(
+    manifest: Callable[..., Path], run: Callable[..., Audit], again: str
+) -> None:
+    images, label = ["a/é.png", "y.png", again], ["a", "b", "a"]
+    path = manifest(image=images, label=label)
+    (path.parent / "a").mkdir()
+    for image in images:
+        (path.parent / image).parent.mkdir(exist_ok=True)
+        (path.parent / image).touch()
+    assert read_samples(path).images == tuple(images)
+    saved = path.with_name("saved.parquet")
+    pq.write_table(pa.table({"image": images, "label": label, "predicted": label}), saved)
+    assert run(data={"test": path}, predictions={"test": saved}).data.test.images == 3
+
+
 def test_absolute_paths_are_none_of_the_relative_ones(manifest: Callable[..., Path]) -> None:
-    path = manifest(image=["/x.png", "x.png", "../x.png", "X.png"], label=["a"] * 4)
-    assert read_samples(path).images == ("/x.png", "x.png", "../x.png", "X.png")
+    path = manifest(image=["/x.png", "../x.png", "X.png"], label=["a"] * 3)
+    assert read_samples(path).images == ("/x.png", "../x.png", "X.png")
     with pytest.raises(InputError, match=r':3: "//x\.png" stands already in line 2 as "/x\.png"'):
         read_samples(manifest(image=["/x.png", "//x.png"], label=["a"] * 2))
 

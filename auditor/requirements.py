@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
+from collections.abc import Sequence
 from pathlib import Path
 
 from auditor.belongings import names
 from auditor.config import Config, ConfigSource
+from auditor.data.samples import Samples
 from auditor.errors import ConfigError, Unavailable
 from auditor.graph import Graph
 
@@ -13,6 +16,7 @@ __all__ = [
     "require_another_folder",
     "require_apart_from_output",
     "require_known_classes",
+    "require_other_than_training",
     "require_something_to_judge",
 ]
 
@@ -92,3 +96,43 @@ def require_known_classes(graph: Graph, source: ConfigSource) -> None:
         raise source.complain(error.place, str(error)) from None
     except Unavailable:  # said by the checks that ask for the predictions
         return
+
+
+def require_other_than_training(graph: Graph, source: ConfigSource) -> None:
+    """Stop where the test predictions name images of the training data, where they lie.
+
+    A name from its own folder on, as ``cat/0001.jpg``, both splits may have. Nothing is listed for
+    this: what no check asks for is not looked at.
+    """
+    given = graph.config.predictions.test
+    if given is None or graph.config.data.test is not None or not graph.asked_for("train_samples"):
+        return
+    try:
+        samples, test = graph.get("train_samples"), graph.get("test")
+    except Unavailable:  # said by the checks that ask for it
+        return
+    rows = _named_below(samples, test.images)
+    if rows and 2 * len(rows) >= len(test):
+        raise source.complain(
+            ("predictions", "test"),
+            f"{given}:{rows[0] + 2}: {test.images[rows[0]]} is an image of {samples.source}, the "
+            f"training data, and so are {len(rows):,} of the {len(test):,}; give predictions of "
+            "the test images, or say by [data] test that these are",
+        )
+
+
+def _named_below(samples: Samples, names: Sequence[str]) -> list[int]:
+    """Return the rows of names that lead to images of a split: by its folder, or folders above."""
+    known = {*samples.images}
+    above = (samples.root.absolute(), samples.root.resolve())
+    before = {
+        f"{Path(*root.parts[k:]).as_posix()}/" for root in above for k in range(len(root.parts))
+    }
+
+    def leads(name: str) -> bool:
+        plain = posixpath.normpath(name.strip().replace("\\", "/"))
+        while plain.startswith("../"):
+            plain = plain[3:]
+        return any(plain.startswith(b) and plain[len(b) :] in known for b in before)
+
+    return [row for row, name in enumerate(names) if leads(name)]

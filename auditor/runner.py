@@ -33,6 +33,7 @@ from auditor.requirements import (
     require_another_folder,
     require_apart_from_output,
     require_known_classes,
+    require_other_than_training,
     require_something_to_judge,
 )
 from auditor.store import EVIDENCE, Store
@@ -232,6 +233,7 @@ def _begun(
         graph.get(name, required=False)  # what is wrong is said before the work, not after
     if gathering:
         graph.look_again()
+        require_other_than_training(graph, source)
     else:
         require_same_subject(config, graph, source)
     require_known_classes(graph, source)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -366,6 +367,51 @@ class TestAgainstTheData:
             candidate={"classes": ["a", "b", "ghost"]},
         )
         assert audit.check("accuracy-paradox").status == "inconclusive"
+
+
+class TestAgainstTheTrainingData:
+    """Saved predictions on test images that nothing else names."""
+
+    @pytest.fixture
+    def train(self, image_folder: Callable[..., Path]) -> Path:
+        return image_folder("train", {"a": 2, "b": 2})
+
+    @pytest.mark.parametrize(
+        "form", ["train/{}", "./x/../train/{}", "../{here}/train/{}", "{at}/{}"]
+    )
+    def test_training_images_are_no_test_images(
+        self, run: Callable[..., Audit], write: Write, train: Path, form: str
+    ) -> None:
+        images = [form.format(f"{c}/000{n}.png", here=train.parent.name, at=train) for c, n in TWO]
+        saved = write("p.csv", _right(["x", "y", *images]))
+        said = re.escape(f"p.csv:4: {images[0]} is an image of {train}, the training data, and so")
+        with pytest.raises(InputError, match=f"{said} are 2 of the 4; give predictions of the tes"):
+            run(data={"train": train}, predictions={"test": saved})
+
+    @pytest.mark.parametrize(
+        "images",
+        [
+            ["a/0000.png", "b/0001.png"],
+            ["test/a/0000.png", "test/b/0001.png"],
+            ["test/train/a/0000.png", "test/train/b/0001.png"],
+            ["train/a/0000.png", "x", "y"],
+        ],
+        ids=["from their folder on", "of another folder", "of another of that name", "few"],
+    )
+    def test_names_that_both_may_have_are_allowed(
+        self, run: Callable[..., Audit], write: Write, train: Path, images: list[str]
+    ) -> None:
+        saved = write("p.csv", _right([*images]))
+        audit = run(data={"train": train}, predictions={"test": saved})
+        assert audit.data.test.images == len(images)
+
+
+TWO = [("a", 0), ("b", 1)]
+
+
+def _right(images: list[str]) -> str:
+    rows = [f"{image},{'ab'[n % 2]},{'ab'[n % 2]}" for n, image in enumerate(images)]
+    return "\n".join(["image,label,predicted", *rows, ""])
 
 
 class TestARareClassThatTheTestSetLacks:

@@ -89,19 +89,26 @@ class Graph:
         return resting_on({name}, computed)
 
     def look_again(self) -> None:
-        """Outdate evidence that lacks an image which can be read now, and what rests on it."""
+        """Outdate evidence that is not of what is here now, and what rests on it.
+
+        It lacks an image which can be read now, or says that it was read from another file.
+        """
         observing = [p for p in self._providers.values() if p.samples and self.asked_for(p.name)]
-        if lacking := {provider.name for provider in observing if self._lacks_an_image(provider)}:
-            self.store.outdate(lacking, resting_on(lacking, self._providers.values()))
+        if outdated := {provider.name for provider in observing if self._is_outdated(provider)}:
+            self.store.outdate(outdated, resting_on(outdated, self._providers.values()))
 
-    def _lacks_an_image(self, provider: Provider) -> bool:
-        from auditor.engine.known import can_be_read_now
+    def _is_outdated(self, provider: Provider) -> bool:
+        from auditor.engine.known import can_be_read_now, is_of_file
 
+        leaf = f"saved_{provider.name}"
         try:
             file = self.store.find(provider.name, self._key(provider))
             samples: Samples | None = self.get(str(provider.samples), required=False)
+            saved = self.get(leaf, required=False) if leaf in provider.needs else None
         except (Exception, SystemExit):  # said where it is asked for
             return False
+        if file is not None and saved is not None:
+            return not is_of_file(file, saved.digest)
         return file is not None and samples is not None and can_be_read_now(file, samples)
 
     def refuse(self, name: str, reason: str) -> None:

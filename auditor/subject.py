@@ -271,7 +271,7 @@ def _same_content(now: _Said, name: str, graph: Graph) -> bool | None:
     try:
         match now.table, now.key:
             case "predictions", split:
-                return _same_leaf(f"saved_{split}", name, graph)
+                return _same_leaf(f"saved_{split}", name, graph) and _same_file(split, graph)
             case "candidate", "training_log":
                 return _same_leaf("log_file", name, graph)
             case "candidate", "classes":
@@ -287,6 +287,12 @@ def _same_content(now: _Said, name: str, graph: Graph) -> bool | None:
 def _same_leaf(leaf: str, name: str, graph: Graph) -> bool | None:
     made_from = graph.store.origin(name).get(leaf)
     return None if made_from is None else bool(graph.get(leaf).identity == made_from)
+
+
+def _same_file(split: str, graph: Graph) -> bool:
+    """Tell whether predictions say themselves that they were read from the file that is here."""
+    said = graph.get(split).about.get("file_digest")
+    return bool(said == graph.get(f"saved_{split}").digest)
 
 
 def _same_weights(file: Path, graph: Graph) -> bool | None:

@@ -29,6 +29,7 @@ __all__ = [
     "Known",
     "can_be_read_now",
     "digest_of",
+    "is_of_file",
     "known_rows",
     "other_images",
     "without_looks",
@@ -227,6 +228,11 @@ def can_be_read_now(path: Path, samples: Samples) -> bool:
     table = file.read(columns=["image", "error", LOOKS[1]])
     lost = pc.and_(pc.is_valid(table["error"]), pc.is_null(table[LOOKS[1]]))
     return any(_digest(samples, image) for image in table["image"].filter(lost).to_pylist())
+
+
+def is_of_file(path: Path, digest: str) -> bool:
+    """Tell whether stored predictions say that they were read from the file of this digest."""
+    return bool(told(pq.read_schema(path)).get("file_digest") == digest)
 
 
 def other_images(path: Path, samples: Samples) -> str:

@@ -137,6 +137,25 @@ def test_saved_predictions_are_not_judged_in_the_name_of_a_model(
     assert "auditor.toml:2: the stored evidence was made from saved predictions" in _said(done)
 
 
+def test_evidence_that_says_it_was_made_from_another_file_is_not_judged(
+    cli: Cli, here: Path, good: str, fraud: str
+) -> None:
+    """Swapped together with its digest, it is whole."""
+    (here / "auditor.toml").write_text(f'[predictions]\ntest = "{good}"\n')
+    assert cli("run").returncode == 0
+    cli("run", "--predictions", fraud, "--output", "other")
+    own, other = (here / of / "evidence" for of in ("audit", "other"))
+    shutil.copy(other / "test.parquet", own)
+    said = [json.loads((of / "manifest.json").read_text()) for of in (own, other)]
+    for key in ("sha256", "rows"):
+        said[0]["evidence"]["test"][key] = said[1]["evidence"]["test"][key]
+    (own / "manifest.json").write_text(json.dumps(said[0]))
+    done = cli("check")
+    assert done.returncode == 2
+    assert f"[predictions] test: {good} is not what the stored evidence was made" in _said(done)
+    assert cli("run").returncode == cli("check").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("more", "check", "key"),
     [

@@ -88,7 +88,7 @@ def _split(graph: Graph, split: str, predictions: Predictions) -> SplitInfo:
         images=max(total, seen),
         predicted=len(predictions),
         sample=str(predictions.about.get("sample", "")),
-        left_out=str(predictions.about.get("left_out", "")),
+        left_out=predictions.left_out.said,
         unreadable=tuple(UnreadableImage(image=k, reason=v) for k, v in sorted(lost.items())),
         properties=() if properties is None else tuple(properties.ranges()),
         formats={} if properties is None else properties.formats(),

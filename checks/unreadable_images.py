@@ -11,19 +11,23 @@ broken files looks easier than it is.
 
 How it decides
 --------------
-It counts. More unreadable test images than ``max_share`` of the test set fail. Unreadable training
-images are listed and not judged.
+It counts. More unreadable test images than ``max_share`` of the test set fail. It is inconclusive
+where, with them, more than that are files in the test data that lack an image's suffix, or a class
+folder, and may be images none the less (a README or a ``.csv`` is none). Unreadable training images
+are listed and not judged.
 
 How to fix
 ----------
 Repair or replace the files, or remove them from the test set on purpose. Each is listed with the
-decoder's reason. To accept them, raise ``max_share``. What the system did not give, such as a
+decoder's reason. Give a file that was left out the suffix or the class folder that it lacks, or
+remove it. To accept them, raise ``max_share``. What the system did not give, such as a
 file on a mount that was gone, is asked for again by the next ``auditor run``; what it gave and
 nobody can decode, or what killed the process, when the file changes.
 
 Limits
 ------
-Nothing is asked of saved predictions, which name no files. A JPEG bears no checksum: one that was
+Of saved predictions it is only asked what was left out of the images they are of, where these are
+given, too. A JPEG bears no checksum: one that was
 overwritten in the middle, or cut and closed with an end marker, is decoded with a part that is grey
 or garbled, and counts as read.
 
@@ -34,10 +38,10 @@ Pillow's decoders; truncated files are never read half.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from auditor.check import Check, Finding, Fraction, Outcome, Status
+from auditor.check import Check, Finding, Fraction, Outcome
 from auditor.wording import plural
 
 if TYPE_CHECKING:
@@ -49,6 +53,7 @@ class UnreadableImages(Check):
 
     id = "unreadable-images"
     title = "Every test image can be read"
+    version = 2
     level = "block"
     judges = "data"
 
@@ -57,9 +62,10 @@ class UnreadableImages(Check):
 
     def run(self, test: Predictions, train: Predictions | None) -> Outcome:
         """Count the images that could not be read."""
+        left = list(self._left_out(test))
         if "candidate" not in test.about:
-            summary = "The predictions were saved elsewhere, so no image was read."
-            return Outcome(status=Status.SKIP, summary=summary)
+            summary = f"The predictions were saved elsewhere, so no image was read{_named(test)}."
+            return Outcome.of(left, summary)
         total = len(test) + len(test.unreadable)
         share = len(test.unreadable) / total
         judged = Finding.fact(
@@ -68,7 +74,23 @@ class UnreadableImages(Check):
         listed = [_listed(image, why, "test") for image, why in test.unreadable.items()]
         if train is not None:
             listed += [_listed(image, why, "train") for image, why in train.unreadable.items()]
-        return Outcome.of([judged, *listed], _summary(test.unreadable, total))
+        summary = f"{_summary(test.unreadable, total)}{_named(test)}."
+        return Outcome.of([judged, *left, *listed], summary)
+
+    def _left_out(self, test: Predictions) -> Iterator[Finding]:
+        """Yield what was not taken for an image, as far as there is no room for so many lost."""
+        left, lost = test.left_out, len(test.unreadable)
+        total = len(test) + lost + left.files
+        if left.files and lost + left.files > self.max_share * total:
+            note = f"{left.said}; give each the suffix or the class folder it lacks, or remove it"
+            yield Finding.unmeasured(
+                "test", "files left out", note, self.max_share, higher_is_better=False
+            )
+
+
+def _named(test: Predictions) -> str:
+    said = test.left_out.said
+    return f"; left out, though they may be images: {said}" if said else ""
 
 
 def _listed(image: str, reason: str, split: str) -> Finding:
@@ -77,8 +99,8 @@ def _listed(image: str, reason: str, split: str) -> Finding:
 
 def _summary(lost: Mapping[str, str], total: int) -> str:
     if not lost:
-        return f"All {total:,} test images could be read."
+        return f"All {total:,} test images could be read"
     first, reason = next(iter(lost.items()))
     return (
-        f"{len(lost):,} of {plural(total, 'test image')} cannot be read; first: {first} ({reason})."
+        f"{len(lost):,} of {plural(total, 'test image')} cannot be read; first: {first} ({reason})"
     )

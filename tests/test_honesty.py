@@ -152,6 +152,24 @@ def test_an_image_of_a_format_that_cannot_be_read_is_counted(
     assert audit.check("unreadable-images").status == "fail"
 
 
+def test_test_files_that_were_left_out_may_be_those_that_it_misses(
+    run: Run, module: Callable[..., str], image_folder: Make
+) -> None:
+    test = image_folder("test", {"cat": 60, "dog": 60})
+    for name in ("README.md", "cat/.DS_Store", "cat/Thumbs.db", "dog/0000.json", "labels.csv"):
+        (test / name).touch()
+    tables = {"data": {"test": test}, "candidate": {"module": f"{module()}:two", "input_size": 16}}
+    clean = run(**tables)
+    assert clean.check("unreadable-images").status == "pass"
+    (test / "cat" / "0000.png").rename(test / "cat" / "0000.bak")
+    for policy in ("sign-off", "pull-request"):
+        audit = run(**tables, policy={"preset": policy})
+        assert (audit.verdict, audit.check("unreadable-images").status) == (
+            "undecided",
+            "inconclusive",
+        )
+
+
 def test_training_files_that_were_left_out_may_be_the_test_set(
     run: Run, image_folder: Make, tmp_path: Path
 ) -> None:

@@ -267,7 +267,7 @@ class Inference(Observer):
         return {
             "source": self.samples.source,
             "sample": self.samples.sample,
-            "left_out": self.samples.left_out.said,
+            "left_out": list(self.samples.left_out),
             "classes": list(self.candidate.classes.names),
             "class_order": self.candidate.classes.order,
             "candidate": self.candidate.about(),

@@ -76,7 +76,7 @@ class SavedPredictions:
                 "source": str(self.path),
                 "file_digest": self.digest,
                 "class_order": table.classes.order,
-                "left_out": "" if samples is None else samples.left_out.said,
+                "left_out": [] if samples is None else list(samples.left_out),
             },
         )
 

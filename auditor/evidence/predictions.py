@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.data.samples import Samples
+from auditor.data.samples import LeftOut, Samples
 from auditor.errors import Unavailable
 from auditor.evidence.inputs import SavedPredictions
 from auditor.provider import Observer, observe
@@ -108,6 +108,11 @@ class Predictions:
         own = self.probabilities[np.arange(len(self)), self.label]
         as_probable = (self.probabilities >= own[:, None]).sum(axis=1)
         return np.asarray(self.correct | ((own > 0) & (as_probable <= 5)))
+
+    @property
+    def left_out(self) -> LeftOut:
+        """Which files of the source may be images and were not taken for any."""
+        return LeftOut(*self.about.get("left_out", ()))
 
     @property
     def self_weighting(self) -> Predictions:
@@ -216,7 +221,7 @@ def _vector_of(table: pa.Table, name: str) -> Any:
     return table[name].to_numpy() if name in table.column_names else None
 
 
-@observe(Predictions, samples="test_samples", version=8)
+@observe(Predictions, samples="test_samples", version=9)
 def test(
     saved_test: SavedPredictions | None,
     test_samples: Samples | None,
@@ -229,7 +234,7 @@ def test(
     return _inference("test", test_samples, candidate, features_wanted)
 
 
-@observe(Predictions, samples="train_samples", version=7)
+@observe(Predictions, samples="train_samples", version=8)
 def train(
     saved_train: SavedPredictions | None,
     saved_test: SavedPredictions | None,
@@ -241,7 +246,7 @@ def train(
     return _apart("train", saved_train, saved_test, train_sample, candidate, features_wanted)
 
 
-@observe(Predictions, samples="validation_samples", version=7)
+@observe(Predictions, samples="validation_samples", version=8)
 def validation(
     saved_validation: SavedPredictions | None,
     saved_test: SavedPredictions | None,

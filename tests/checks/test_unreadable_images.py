@@ -7,6 +7,7 @@ import pytest
 
 from auditor.check import Status
 from auditor.checks.unreadable_images import UnreadableImages
+from auditor.data.samples import LeftOut
 from auditor.evidence.predictions import Predictions
 
 Make = Callable[..., Predictions]
@@ -48,6 +49,34 @@ def test_training_images_are_listed_not_judged(seen: Make) -> None:
     outcome = UnreadableImages().run(seen(5, {}), seen(5, {"t": "damaged"}))
     assert outcome.status is Status.PASS
     assert [(f.subject, f.status) for f in outcome.findings[1:]] == [("t", Status.SKIP)]
+
+
+LEFT_OUT = LeftOut(2, "a/1.bak", "2 files whose suffix is no image's, first a/1.bak")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "status"),
+    [(0.0, Status.INCONCLUSIVE), (0.0199, Status.INCONCLUSIVE), (0.02, Status.PASS)],
+)
+def test_files_that_may_be_images_are_not_left_out_unseen(
+    seen: Make, allowed: float, status: Status
+) -> None:
+    clean = seen(98, {})
+    test = replace(clean, about={**clean.about, "left_out": list(LEFT_OUT)})
+    outcome = UnreadableImages(max_share=allowed).run(test, None)
+    assert outcome.status is status
+    assert outcome.summary == (
+        f"All 98 test images could be read; left out, though they may be images: {LEFT_OUT.said}."
+    )
+    unmeasured = [f.note for f in outcome.findings if f.observed is None]
+    assert bool(unmeasured) is (status is Status.INCONCLUSIVE)
+    assert all(LEFT_OUT.said in note for note in unmeasured)
+
+
+def test_files_that_were_left_out_of_what_was_predicted_elsewhere(predictions: Make) -> None:
+    test = replace(predictions({"a": {"a": 5}}, ["a"]), about={"left_out": list(LEFT_OUT)})
+    assert UnreadableImages().run(test, None).status is Status.INCONCLUSIVE
+    assert UnreadableImages(max_share=0.5).run(test, None).status is Status.SKIP
 
 
 def test_saved_predictions_read_no_image(predictions: Make) -> None:

@@ -38,6 +38,7 @@ def held(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[Non
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = _acquired(path, wait=False)
         except Timeout:
+            path.touch()  # filelock tries for ever to make one that cannot be made, as in /proc
             waiting()
             lock = _acquired(path, wait=True)
     except OSError as error:

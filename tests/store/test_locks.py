@@ -64,6 +64,17 @@ def test_another_failure_names_the_place(tmp_path: Path, monkeypatch: pytest.Mon
         pass
 
 
+def test_a_lock_file_that_cannot_be_made_is_not_waited_for() -> None:
+    """As below /proc, where the system says that there is no such file, to everybody."""
+
+    def fail() -> None:
+        raise AssertionError("it waited")
+
+    lock = Path("/proc/it.lock")
+    with pytest.raises(NotWritten, match=r"it\.lock: cannot be written"), held(lock, fail):
+        pass
+
+
 HOLDING = """
 import sys
 from pathlib import Path

@@ -136,9 +136,11 @@ def _packed(base: Path, here: Mapping[str, Path], name: str) -> tuple[Path, str]
 
 
 def _class_folders(folder: Path) -> int:
+    from auditor.data.folder import is_hidden
+
     if not folder.is_dir():
         return 0
-    return sum(1 for e in os.scandir(folder) if e.is_dir() and not e.name.startswith("."))
+    return sum(1 for e in os.scandir(folder) if e.is_dir() and not is_hidden(e.name))
 
 
 def _is_manifest(path: Path) -> bool:

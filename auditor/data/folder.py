@@ -18,6 +18,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "class_folder_order",
     "images_below",
+    "is_hidden",
     "listing",
     "may_be_an_image",
     "natural",
@@ -45,6 +46,9 @@ _NAMED_BESIDE = frozenset(
     | {"md5sums", "sha1sums", "sha256sums", "sha512sums"}
 )
 """The same without a suffix."""
+
+_FORKS = "__MACOSX"
+"""What a Mac packs beside the files, in a folder of its own."""
 
 
 def read_folder(root: Path) -> Samples:
@@ -104,7 +108,7 @@ def _counted(files: Sequence[str]) -> str:
 def _class_folders(root: Path) -> tuple[list[str], list[str]]:
     """Return the class folders, and what is or may be an image beside them, of no class."""
     with listing(root):
-        entries = [entry for entry in os.scandir(root) if not entry.name.startswith(".")]
+        entries = [entry for entry in os.scandir(root) if not is_hidden(entry.name)]
     names = [entry.name for entry in entries if _is_folder(Path(entry))]
     files = {entry.name for entry in entries} - {*names}
     if not names:
@@ -169,6 +173,11 @@ def images_below(root: Path) -> tuple[list[str], list[str]]:
     return [f for f in files if _is_image(f)], [f for f in files if may_be_an_image(f)]
 
 
+def is_hidden(name: str) -> bool:
+    """Tell whether a file or folder of that name is none of the user's."""
+    return name.startswith(".") or name == _FORKS
+
+
 def _is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 - of each file
 
@@ -187,14 +196,14 @@ def _files_below(root: Path, name: str) -> Iterator[str]:
     seen = {root.resolve()} if name else set[Path]()
     for folder, folders, files in os.walk(root / name, onerror=_refuse, followlinks=True):
         real = Path(folder).resolve()
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and real not in seen)
+        folders[:] = sorted(f for f in folders if not is_hidden(f) and real not in seen)
         if real in seen:  # a link to a folder above: its images would count many times
             continue
         seen.add(real)
         below = Path(folder).relative_to(root)
         # Joined as text, for paths take as long as all the rest.
         before = "" if below == Path() else f"{below.as_posix()}/"
-        for file in sorted(f for f in files if not f.startswith(".")):
+        for file in sorted(f for f in files if not is_hidden(f)):
             if _is_image(file) or not _is_folder(Path(folder, file)):
                 yield f"{before}{file}"
 

@@ -27,6 +27,7 @@ from auditor.data.columns import (
 )
 from auditor.data.columns import labels_of as labels_in
 from auditor.data.files import Container, matching, named, refuse_splits
+from auditor.data.folder import is_hidden
 from auditor.data.labels import name_labels
 from auditor.data.samples import Samples
 from auditor.data.single import stamp
@@ -144,7 +145,7 @@ def _group_of(parquet: pq.ParquetFile, row: int) -> tuple[int, int]:
 def claims(path: Path) -> bool:
     """Tell whether the path names Parquet files with images in them, not a manifest of paths."""
     if path.is_dir():
-        shown = (child for child in path.iterdir() if not child.name.startswith("."))
+        shown = (child for child in path.iterdir() if not is_hidden(child.name))
         return bool(_inside(path)) and not any(child.is_dir() for child in shown)
     if path.suffix.lower() not in _SUFFIXES:
         return False
@@ -212,7 +213,7 @@ def _inside(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     found = (p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file())
-    return sorted(p for p in found if not p.name.startswith("."))
+    return sorted(p for p in found if not is_hidden(p.name))
 
 
 def _table(path: Path, known: Columns | None) -> tuple[pa.Table, Columns]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from auditor.data.files import Container
-from auditor.data.folder import IMAGE_SUFFIXES, may_be_an_image
+from auditor.data.folder import IMAGE_SUFFIXES, is_hidden, may_be_an_image
 from auditor.data.labels import is_number
 from auditor.errors import InputError
 
@@ -117,8 +117,8 @@ def _name(path: Path, member: tarfile.TarInfo) -> str:
 
 
 def _is_hidden(name: str) -> bool:
-    """Tell whether a folder would not list it: its name, or that of a folder above, has a dot."""
-    return any(part.startswith(".") for part in name.split("/"))
+    """Tell whether a folder would not list it: its name, or that of a folder above, is hidden."""
+    return any(map(is_hidden, name.split("/")))
 
 
 def _members(path: Path, stream: IO[bytes]) -> Iterator[tarfile.TarInfo]:

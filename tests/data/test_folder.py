@@ -69,9 +69,15 @@ def test_hidden_files_and_folders_are_no_images(tree: Callable[..., Path]) -> No
         "cat/.2.png",
         "cat/.ipynb_checkpoints/1-checkpoint.png",
         ".cache/1.png",
+        "__MACOSX/cat/1.png",
+        "cat/__MACOSX/1.png",
         "dog/1.png",
     )
-    assert read_folder(root).images == ("cat/1.png", "dog/1.png")
+    samples = read_folder(root)
+    assert samples.images == ("cat/1.png", "dog/1.png")
+    assert samples.classes == ("cat", "dog")
+    assert samples.left_out == LeftOut()
+    assert read_images(root).images == samples.images
 
 
 def test_other_files_are_no_images(tree: Callable[..., Path]) -> None:

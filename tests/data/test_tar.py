@@ -217,6 +217,7 @@ def test_hidden_folders_of_a_tar_are_no_classes_and_hold_no_images(
     tar: Tar, png: Png, tmp_path: Path
 ) -> None:
     files = ["c0/1.png", "c1/2.png", ".thumbs/x.png", "c0/.thumbs/y.png", "c1/a/.b/c/z", ".w.png"]
+    files += ["__MACOSX/c0/1.png", "c0/__MACOSX/1.png"]
     path = tar([(name, png(0)) for name in files])
     with tarfile.open(path) as file:
         file.extractall(tmp_path / "folder", filter="data")

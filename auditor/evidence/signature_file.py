@@ -24,7 +24,7 @@ from auditor.writing import appearing
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["SUFFIX", "SignatureFile", "is_signature_file", "write_signatures"]
+__all__ = ["SUFFIX", "SignatureFile", "is_parquet", "is_signature_file", "write_signatures"]
 
 SUFFIX = ".signatures.parquet"
 """How the files are named, so that a broken one is not taken for a manifest."""
@@ -174,13 +174,18 @@ def _content(column: pa.ChunkedArray) -> Iterator[bytes]:
         yield data[first * width : (first + len(values)) * width].tobytes()
 
 
+def is_parquet(path: Path) -> bool:
+    """Tell whether a file is named so that signatures are looked for in it."""
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
 def is_signature_file(path: Path) -> bool:
     """Tell whether a path is named or marked as a file of signatures, or has their columns."""
     import pyarrow.parquet as pq
 
     if path.name.endswith(SUFFIX):
         return True
-    if path.suffix.lower() not in (".parquet", ".pq") or not path.is_file():
+    if not is_parquet(path) or not path.is_file():
         return False
     try:
         schema = pq.read_schema(path)

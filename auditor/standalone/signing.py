@@ -13,7 +13,13 @@ from auditor.data.images import read_images
 from auditor.engine.observation import Observing, observe_samples
 from auditor.engine.threads import wait_passively
 from auditor.errors import InputError
-from auditor.evidence.signature_file import SignatureFile, is_signature_file, write_signatures
+from auditor.evidence.signature_file import (
+    SUFFIX,
+    SignatureFile,
+    is_parquet,
+    is_signature_file,
+    write_signatures,
+)
 from auditor.evidence.signatures import VERSION, Signatures, SigningSettings
 from auditor.evidence.signing import Signing
 from auditor.models.identity import installed_versions
@@ -58,10 +64,14 @@ def sign_images(
     Raises
     ------
     InputError
-        There are no such images, or the file is there and holds something else.
+        There are no such images, the file is there and holds something else, or its name is none
+        that signatures are read from.
     """
     if output.exists() and not is_signature_file(output):
         raise InputError(f"{output} exists and holds no signatures; give another --output")
+    if not is_parquet(output):
+        named = output.with_suffix(SUFFIX)
+        raise InputError(f"{output}: signatures are read from .parquet alone; give --output {named}")
     wait_passively()
     said, wanted = progress or Progress(), SigningSettings(**(settings or {}))
     samples = read_images(images)

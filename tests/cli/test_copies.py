@@ -625,6 +625,17 @@ class TestSign:
         assert "list.csv exists and holds no signatures" in done.stderr
         assert (here / "list.csv").read_text() == "image\n"
 
+    @pytest.mark.parametrize("name", ["x.sig", "x", "x.csv"])
+    def test_no_file_is_written_that_is_not_read_as_signatures(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path, name: str
+    ) -> None:
+        del splits
+        done = cli("sign", "train", "-o", name)
+        assert done.returncode == 2
+        said = f"{name}: signatures are read from .parquet alone; give --output x"
+        assert f"{said}.signatures.parquet" in " ".join(done.stderr.split())
+        assert {path.name for path in here.iterdir()} == {"train", "test"}
+
     def test_an_audit_may_be_given_signatures_for_training(
         self, cli: Cli, splits: tuple[Path, Path], here: Path, module: Callable[..., str]
     ) -> None:

@@ -21,6 +21,7 @@ from auditor.data.files import Container
 from auditor.data.labels import name_labels
 from auditor.data.samples import Samples
 from auditor.data.single import stamp
+from auditor.data.tables import texts_of
 from auditor.errors import InputError
 
 __all__ = ["ArrowImages", "claims", "read"]
@@ -92,10 +93,7 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
         classes,
     )
     images = tuple(str(row) for row in range(table.num_rows))
-    metadata = {
-        name: tuple("" if value is None else str(value) for value in table[name].to_pylist())
-        for name in columns.further
-    }
+    metadata = {name: tuple(texts_of(table[name])) for name in columns.further}
     reader = ArrowImages(files, columns.image, dict(_outside(files, columns.image)))
     sizes = tuple(file.stamp[0] for file in files)
     return Samples(path, images, *named, str(path), metadata, reader=reader, held_in=sizes)

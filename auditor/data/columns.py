@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditor.data.classes import refuse_twice
+from auditor.data.labels import as_written
 from auditor.data.single import read_file
 from auditor.data.tables import is_plain, require_columns
 from auditor.errors import InputError
@@ -108,12 +109,14 @@ def _is_binary(type: pa.DataType) -> bool:
 
 def labels_of(column: pa.ChunkedArray, where: str) -> list[int | str]:
     """Return the labels of a column; ``InputError`` names the row of the first that is none."""
-    kept: Sequence[Any] = column.to_pylist()
+    kept: Sequence[Any] = [*map(as_written, column.to_pylist())]
     for row, value in enumerate(kept):
         if value is None or value == "":
             raise InputError(f'{where}: row {row} has no label ("{value or ""}"); label it')
         if not isinstance(value, int | str):
-            raise InputError(f"{where}: row {row} has the label {value!r}; use a number or a name")
+            raise InputError(
+                f"{where}: row {row} has the label {value!r}; use a whole number or a name"
+            )
     return list(kept)
 
 

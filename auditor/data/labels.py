@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from auditor.data.classes import ASSUMED
 from auditor.errors import InputError
 
-__all__ = ["NamedLabels", "in_order", "is_number", "name_labels"]
+__all__ = ["EXACT", "NamedLabels", "as_written", "in_order", "is_number", "name_labels"]
+
+EXACT = 2.0**53
+"""Whole numbers below this are those that were written; of others a float may have lost digits."""
 
 _MOST = 1_000_000
 """Classes that a number for a label may imply; more is no class index."""
@@ -31,6 +35,18 @@ def is_number(label: str) -> bool:
     """Tell whether a label that is written as text may be a place in a list of classes."""
     digits = label.removeprefix("-")
     return digits.isdecimal() and len(digits) <= _DIGITS
+
+
+def as_written(label: object) -> object:
+    """Return a whole number that is held as a float as such, and None for NaN.
+
+    One gap makes a column of numbers floating, and NaN is the gap.
+    """
+    if not isinstance(label, float):
+        return label
+    if math.isnan(label):
+        return None
+    return int(label) if label.is_integer() and abs(label) < EXACT else label
 
 
 def in_order(names: Iterable[str]) -> tuple[tuple[str, ...], str]:

@@ -31,6 +31,7 @@ from auditor.data.folder import is_hidden
 from auditor.data.labels import name_labels
 from auditor.data.samples import Samples
 from auditor.data.single import stamp
+from auditor.data.tables import texts_of
 from auditor.errors import InputError
 
 __all__ = ["ParquetImages", "claims", "read"]
@@ -177,7 +178,7 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Samples:
         labels.extend(labels_in(table[columns.label], str(held.path)))
         outside |= {f"{file}/{row}": place for row, place in _outside(held.path, columns.image)}
         for name in columns.further:
-            further.setdefault(name, []).extend(_text(table[name]))
+            further.setdefault(name, []).extend(texts_of(table[name]))
     if columns is None or not images:
         raise InputError(f"{path}: no rows; an empty split cannot be judged")
     found = name_labels(labels, lambda row: images[row], columns.classes, classes)
@@ -261,7 +262,3 @@ def _may_name_files(group: pq.RowGroupMetaData, column: str) -> bool:
             counted = facts.statistics
             return counted is None or not counted.has_null_count or counted.null_count > 0
     return False
-
-
-def _text(column: pa.ChunkedArray) -> list[str]:
-    return ["" if value is None else str(value) for value in column.to_pylist()]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from auditor.data.labels import EXACT
 from auditor.errors import InputError, did_you_mean
 from auditor.naming import visible
 from auditor.wording import plural
@@ -22,10 +23,8 @@ __all__ = [
     "read_table",
     "require_columns",
     "text_column",
+    "texts_of",
 ]
-
-_EXACT = 2.0**53
-"""Whole numbers below this are those that were written; of others a float may have lost digits."""
 
 
 def is_table(path: Path) -> bool:
@@ -165,15 +164,15 @@ def _written_out(table: Any, numeric: set[str]) -> Any:
     """
     for i, field in enumerate(table.schema):
         if field.name not in numeric and pa.types.is_floating(field.type):
-            table = table.set_column(i, field.name, _as_text(table.column(i)))
+            table = table.set_column(i, field.name, _floats_as_text(table.column(i)))
     return table
 
 
-def _as_text(column: Any) -> Any:
+def _floats_as_text(column: Any) -> Any:
     import pyarrow.compute as pc
 
     text, value = column.cast(pa.string()), column.cast(pa.float64())
-    whole = pc.and_(pc.less(pc.abs(value), _EXACT), pc.equal(value, pc.trunc(value)))
+    whole = pc.and_(pc.less(pc.abs(value), EXACT), pc.equal(value, pc.trunc(value)))
     numbers = pc.if_else(whole, value, pa.scalar(None, pa.float64())).cast(pa.int64())
     written = pc.if_else(whole, numbers.cast(pa.string()), text)
     return pc.if_else(pc.is_nan(value), pa.scalar(None, pa.string()), written)
@@ -223,6 +222,13 @@ def _require_plain(path: Path, table: Any, name: str) -> None:
 def _refuse_break(where: str, what: str, text: str) -> None:
     if "\n" in text or "\r" in text:
         raise InputError(f"{where}: {what} holds a line break: is a quotation mark not closed?")
+
+
+def texts_of(column: pa.ChunkedArray) -> list[str]:
+    """Return plain values as the texts that ``read_table`` has for them; a gap is an empty text."""
+    if pa.types.is_floating(column.type):
+        column = _floats_as_text(column)
+    return [value or "" for value in column.cast(pa.string()).to_pylist()]
 
 
 def metadata_of(table: Any, names: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -140,7 +140,7 @@ def _labels(listing: TarListing, labelled: bool) -> Iterator[str]:
         if member.key not in left:
             raise InputError(
                 f"{listing.file.path}: {member.name} has no label; add {member.key}.cls, or "
-                f'"label" in {member.key}.json'
+                f'"label", a whole number or a name, in {member.key}.json'
             )
         seen.add(member.key)
         yield left.pop(member.key)
@@ -155,8 +155,8 @@ def _folder(listing: TarListing, name: str) -> str:
     folder, slash, _ = name.partition("/")
     if not slash:
         raise InputError(
-            f'{listing.file.path}: {name} has no label: neither a .cls, nor "label" in a .json, '
-            "nor a class folder"
+            f'{listing.file.path}: {name} has no label: neither a .cls, nor "label", a whole '
+            "number or a name, in a .json, nor a class folder"
         )
     return folder
 

@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 
 from auditor.data.files import Container
 from auditor.data.folder import IMAGE_SUFFIXES, is_hidden, may_be_an_image
-from auditor.data.labels import is_number
+from auditor.data.labels import as_written, is_number
 from auditor.errors import InputError
 
 __all__ = ["Member", "TarListing", "read_listing"]
@@ -224,5 +224,5 @@ def _from_json(data: bytes) -> str | None:
     except (ValueError, RecursionError):
         return None
     found = [content.get(key) for key in _LABEL_KEYS] if isinstance(content, dict) else []
-    label = next((str(v).strip() for v in found if isinstance(v, int | str)), "")
+    label = next((str(v).strip() for v in map(as_written, found) if isinstance(v, int | str)), "")
     return label if len(label) <= _LONGEST_CLASS else None

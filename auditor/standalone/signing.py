@@ -70,8 +70,10 @@ def sign_images(
     if output.exists() and not is_signature_file(output):
         raise InputError(f"{output} exists and holds no signatures; give another --output")
     if not is_parquet(output):
-        named = output.with_suffix(SUFFIX)
-        raise InputError(f"{output}: signatures are read from .parquet alone; give --output {named}")
+        raise InputError(
+            f"{output}: signatures are read from .parquet alone; give --output "
+            f"{output.with_suffix(SUFFIX)}"
+        )
     wait_passively()
     said, wanted = progress or Progress(), SigningSettings(**(settings or {}))
     samples = read_images(images)

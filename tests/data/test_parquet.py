@@ -112,13 +112,33 @@ def test_an_image_that_is_missing_is_one_image(write_rows: Write, png: Png) -> N
     [
         ({"label": [3] + [0] * (ROWS - 1)}, r"test.parquet/0: the label 3 is beyond the 3 classes"),
         ({"label": [None] + [0] * (ROWS - 1)}, "row 0 has no label"),
-        ({"label": [0.5] * ROWS}, "row 0 has the label 0.5"),
+        ({"label": [float("nan")] + [0.0] * (ROWS - 1)}, "row 0 has no label"),
+        ({"label": [0.5] * ROWS}, "row 0 has the label 0.5; use a whole number or a name"),
         ({"label": [0, -1] * (ROWS // 2)}, r"test.parquet/1: the label is -1"),
     ],
 )
 def test_labels_that_are_none(write_rows: Write, columns: Any, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         read_samples(write_rows(**columns), CLASSES)
+
+
+@pytest.mark.parametrize("classes", [None, CLASSES])
+def test_labels_and_columns_are_those_of_a_manifest_of_the_same_rows(
+    write_rows: Write, classes: list[str] | None
+) -> None:
+    """As pandas stores whole numbers in a column that has, or had, a gap."""
+    columns: dict[str, list[Any]] = {
+        "patient": [17.0, float("nan")] * (ROWS // 2),
+        "night": [True, None] * (ROWS // 2),
+        "age": [15e9, 0.5] * (ROWS // 2),
+        "label": [float(i % 3) for i in range(ROWS)],
+    }
+    images = read_samples(write_rows(**columns), classes)
+    names = [f"{row}.png" for row in range(ROWS)]
+    manifest = read_samples(write_rows("list.parquet", image=names, **columns), classes)
+    assert (images.labels, images.classes) == (manifest.labels, manifest.classes)
+    assert images.metadata == manifest.metadata
+    assert images.metadata["patient"][:2] == ("17", "")
 
 
 def test_a_column_that_is_missing(write_rows: Write) -> None:

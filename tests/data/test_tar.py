@@ -107,6 +107,16 @@ def test_a_class_without_images_keeps_its_place(tar: Tar, png: Png) -> None:
     assert read_samples(path).classes == ("0", "1", "2", "3")
 
 
+def test_a_whole_number_in_json_is_one_however_it_is_written(tar: Tar, png: Png) -> None:
+    """As of a pandas column that had a gap; what is no number of a class is another matter."""
+    held = ['{"label": 1.0}', '{"label": NaN, "cls": 0.0}', '{"label": 0.5, "class": 2}']
+    members = [(f"{n}.json", text) for n, text in enumerate(held)]
+    images = [(f"{n}.png", png(n)) for n in range(len(held))]
+    assert read_samples(tar([*members, *images])).labels == ("1", "0", "2")
+    with pytest.raises(InputError, match=r'no label; add 3.cls, or "label", a whole number or a'):
+        read_samples(tar([*members, *images, ("3.json", '{"label": 0.5}'), ("3.png", png(3))]))
+
+
 def test_names_and_json(tar: Tar, png: Png) -> None:
     path = tar(
         [

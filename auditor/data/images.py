@@ -47,8 +47,11 @@ def read_images(path: Path) -> Samples:
         return _folder(path)
     if path.exists() and is_table(path):
         return _table(path)
-    missing = f"{path}: no such folder or file"
-    raise InputError(f"{path}: neither a folder nor a manifest" if path.exists() else missing)
+    if not path.exists():
+        raise InputError(f"{path}: no such folder or file")
+    raise InputError(
+        f"{path}: neither a folder nor a manifest; save a list of images as .csv, with commas"
+    )
 
 
 def refuse_nested(train: Path, test: Path) -> None:

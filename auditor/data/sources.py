@@ -68,7 +68,7 @@ def read_samples(path: Path, classes: Sequence[str] | None = None) -> Samples:
         return read_manifest(path, classes)
     raise InputError(
         f"{path}: no source of images: it is neither a folder of class folders, a .csv or .parquet "
-        "manifest, a .tar, nor a data set on disk"
+        "manifest, a .tar, nor a data set on disk; save a list of images as .csv, with commas"
     )
 
 

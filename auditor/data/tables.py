@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
@@ -58,7 +59,7 @@ def column_names(path: Path) -> list[str]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             names = [name.strip() for name in next(csv.reader(stream), [])]
     except (OSError, UnicodeDecodeError, pa.ArrowException, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a table: {error}") from None
+        raise _unreadable(path, error) from None
     for name in names:
         _refuse_break(f"{path}:1", "the name of a column", name)
     return names
@@ -84,8 +85,14 @@ def read_table(path: Path, numbers: Iterable[str] = ()) -> Any:
         for name in numeric.intersection(names):
             _require_plain(path, table, name)
         return table.cast(pa.schema([(n, schema[n]) for n in table.column_names]))
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: cannot be read as a table: {error}") from None
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    if isinstance(error, UnicodeDecodeError):
+        return InputError(f'{path}: is not UTF-8; save it as UTF-8 ("CSV UTF-8" in Excel)')
+    return InputError(f"{path}: cannot be read as a table: {error}")
 
 
 def _read_csv(path: Path, schema: dict[str, pa.DataType]) -> Any:
@@ -102,11 +109,14 @@ def _read_csv(path: Path, schema: dict[str, pa.DataType]) -> Any:
 
 
 def _refuse_row(path: Path, names: Sequence[str], numeric: Collection[str]) -> None:
-    """Raise ``InputError`` for the first row of more or fewer cells, or with no number in one."""
+    """Raise ``InputError`` for the first row of more or fewer cells, or with no number in one.
+
+    What is not UTF-8 is a ``UnicodeDecodeError``.
+    """
     import csv
 
     line = 1
-    with suppress(UnicodeDecodeError, csv.Error), path.open(encoding="utf-8-sig", newline="") as f:
+    with suppress(csv.Error), path.open(encoding="utf-8-sig", newline="") as f:
         rows = csv.reader(f)
         for row in rows:
             if len(row) not in (0, len(names)):
@@ -186,15 +196,18 @@ def require_columns(path: Path, names: Sequence[str], required: Iterable[str]) -
     for name in required:
         if name not in names:
             has = ", ".join(names[:8]) or "nothing"
-            commas = _is_separated_otherwise(path, names)
+            commas = path.suffix.lower() == ".csv" and _is_separated_otherwise(names, name)
             hint = "; separate columns by commas" if commas else did_you_mean(name, names)
             raise InputError(f'{path}: no column "{name}"{hint} (it has: {has})')
 
 
-def _is_separated_otherwise(path: Path, names: Sequence[str]) -> bool:
-    """Tell whether what a spreadsheet puts between columns has made one name of them all."""
-    alone = len(names) == 1 and path.suffix.lower() == ".csv"
-    return alone and any(separator in names[0] for separator in ";\t|")
+def _is_separated_otherwise(names: Sequence[str], wanted: str) -> bool:
+    """Tell whether what a spreadsheet puts between columns has made one name of several.
+
+    It has where there is one name alone, or the wanted one is a part of another.
+    """
+    parts = [part.strip(' "') for name in names for part in re.split(r"[;\t|]", name)]
+    return len(parts) > len(names) and (len(names) == 1 or wanted in parts)
 
 
 def text_column(path: Path, table: Any, name: str) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 from pyarrow import csv
 
 from auditor.data.images import read_images
+from auditor.data.samples import Samples
 from auditor.data.saved import read_saved
 from auditor.data.sources import read_samples
 from auditor.errors import InputError
@@ -236,6 +237,27 @@ def test_what_is_no_table_is_named(tmp_path: Path, name: str, content: bytes) ->
     path.write_bytes(content)
     with pytest.raises(InputError, match=name):
         read_samples(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+@pytest.mark.parametrize("rows", [1, 10_000])
+def test_a_table_that_is_not_utf8_says_how_to_save_it(
+    tmp_path: Path, encoding: str, rows: int
+) -> None:
+    """Also where what tells is far below the header."""
+    lines = ["image,label", *(f"{row}.png,cat" for row in range(rows)), "x.png,Löwe"]
+    (tmp_path / "a.csv").write_text("\n".join(lines), encoding=encoding)
+    with pytest.raises(InputError, match=r'a.csv: is not UTF-8; save it as UTF-8 \("CSV UTF-8"'):
+        read_samples(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.tsv", "a.txt"])
+@pytest.mark.parametrize("read", [read_samples, read_images])
+def test_a_list_of_another_kind_says_how_to_save_it(
+    write: Write, read: Callable[[Path], Samples], name: str
+) -> None:
+    with pytest.raises(InputError, match=f"{name}: .*; save a list of images as .csv, with commas"):
+        read(write(name, "x.png\tcat\n"))
 
 
 @pytest.mark.parametrize("classes", [None, ("cat", "dog")])

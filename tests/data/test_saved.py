@@ -107,6 +107,8 @@ def test_class_names_with_a_comma_in_the_header(write: Write) -> None:
         ('image,label,predicted,note\nx,a,a,"b\nc"\ny,b,c,d,e\n', ":4: it has 5 cells, the head"),
         ('image,label,predicted\nx,a,a\n"y,b,b\nz,b,b\n', ":3: a cell holds a line break: is a"),
         ("image;label\nx;a\n", 'no column "image"; separate columns by commas (it has: image;la'),
+        ("image;label;x,y\nx;a;1,2\n", 'no column "image"; separate columns by commas (it has:'),
+        ("image,label|predicted\nx,a|b\n", 'no column "label"; separate columns by commas'),
         ("image\tlabel\nx\ta\n", 'no column "image"; separate columns by commas (it has: image'),
         ("imag;e,label,predicted\nx,a,a\n", 'no column "image"; did you mean "imag;e"? (it has'),
         (SCORED + "x,bird,0.5,0.5\n", ':2: "label" is "bird"'),

@@ -271,6 +271,52 @@ class TestImages:
             assert audit.verdict == "undecided"
 
 
+class TestAManifestAwayFromItsImages:
+    """It says where they were looked for, to whoever looks; its labels may be read anywhere."""
+
+    @pytest.fixture
+    def listed(self, good: dict[str, Any], tmp_path: Path) -> Callable[[str], Path]:
+        """Move the list of a split away from its images."""
+
+        def move(split: str) -> Path:
+            folder = good["data"][split]
+            images = [path.relative_to(tmp_path) for path in sorted(folder.rglob("*.png"))]
+            lines = [f"{image},{image.parent.name}" for image in images]
+            path = tmp_path / "lists" / f"{split}.csv"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("\n".join(["image,label", *lines]))
+            return path
+
+        return move
+
+    def test_no_test_image_is_there(
+        self, run: Run, good: dict[str, Any], listed: Callable[[str], Path]
+    ) -> None:
+        good["data"]["test"] = listed("test")
+        said = r"test.csv: none of its [\d,]+ images is there; the first was looked for at .*lists/"
+        with pytest.raises(InputError, match=f"{said}test/cat/0000.png; paths are relative to the"):
+            run(**good)
+
+    def test_no_training_image_is_there(
+        self, run: Run, good: dict[str, Any], listed: Callable[[str], Path]
+    ) -> None:
+        good["data"]["train"] = listed("train")
+        audit = run(**good)
+        assert audit.check("overfitting").status is Status.ERROR
+        assert "paths are relative to the manifest" in audit.check("overfitting").summary
+        assert audit.check("top1-accuracy").status is Status.PASS
+
+    def test_labels_alone_are_read_anywhere(
+        self, run: Run, listed: Callable[[str], Path], tmp_path: Path
+    ) -> None:
+        test = listed("test")
+        rows = test.read_text().splitlines()
+        lines = [f"{rows[0]},predicted", *(f"{row},{row.split(',')[1]}" for row in rows[1:])]
+        (tmp_path / "saved.csv").write_text("\n".join(lines))
+        audit = run(data={"test": test}, predictions={"test": tmp_path / "saved.csv"})
+        assert audit.check("top1-accuracy").status is Status.PASS
+
+
 class TestInputThatIsWrong:
     def test_a_model_that_does_not_load_is_tried_once(
         self, run: Run, good: dict[str, Any], model: Model, tmp_path: Path

@@ -6,7 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from auditor.data.folder import IMAGE_SUFFIXES, images_below, natural, unlike_images
-from auditor.data.manifest import read_manifest, refuse_duplicates, refuse_respelt
+from auditor.data.manifest import (
+    none_is_there,
+    read_manifest,
+    refuse_duplicates,
+    refuse_respelt,
+)
 from auditor.data.samples import LeftOut, Samples
 from auditor.data.sources import source_of
 from auditor.data.tables import (
@@ -39,14 +44,17 @@ def read_images(path: Path) -> Samples:
     Raises
     ------
     InputError
-        There is no such folder or manifest, or no image in it.
+        There is no such folder or manifest, no image in it, or none where it says.
     """
     if (source := source_of(path)) is not None:
         return source.read(path, None)
     if path.is_dir():
         return _folder(path)
     if path.exists() and is_table(path):
-        return _table(path)
+        samples = _table(path)
+        if missing := none_is_there(samples):
+            raise InputError(missing)
+        return samples
     if not path.exists():
         raise InputError(f"{path}: no such folder or file")
     raise InputError(

@@ -10,10 +10,18 @@ from pathlib import Path
 from auditor.data.classes import ASSUMED
 from auditor.data.labels import NamedLabels, in_order, is_number, name_labels
 from auditor.data.samples import Samples
-from auditor.data.tables import column_names, metadata_of, read_table, require_columns, text_column
+from auditor.data.tables import (
+    column_names,
+    is_table,
+    metadata_of,
+    read_table,
+    require_columns,
+    text_column,
+)
 from auditor.errors import InputError
+from auditor.wording import plural
 
-__all__ = ["read_manifest", "refuse_duplicates", "refuse_respelt"]
+__all__ = ["none_is_there", "read_manifest", "refuse_duplicates", "refuse_respelt"]
 
 
 def read_manifest(path: Path, classes: Sequence[str] | None = None) -> Samples:
@@ -46,6 +54,31 @@ def _named(path: Path, labels: list[str], classes: Sequence[str] | None) -> Name
         return name_labels(places, lambda row: f"{path}:{row + 2}", given=classes)
     found, order = in_order(labels)
     return NamedLabels(tuple(labels), found, f"{ASSUMED}the manifest's labels in {order}")
+
+
+def none_is_there(samples: Samples) -> str:
+    """Say of a manifest's images that all are missing, as a sentence; empty where one is there.
+
+    For whoever looks at them: a manifest may be read for its labels alone.
+    """
+    if samples.reader is not None or not is_table(Path(samples.source)):
+        return ""
+    if not all(_is_missing(samples.path(image)) for image in samples.images):
+        return ""
+    return (
+        f"{samples.source}: none of its {plural(len(samples), 'image')} is there; the first was "
+        f"looked for at {samples.path(samples.images[0])}; paths are relative to the manifest"
+    )
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError:  # is said of each image
+        return False
+    return False
 
 
 def refuse_duplicates(path: Path, images: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.data.manifest import none_is_there
 from auditor.data.samples import LeftOut, Samples
 from auditor.errors import Unavailable
 from auditor.evidence.inputs import SavedPredictions
@@ -302,6 +303,8 @@ def _inference(
             f"no model was given to run on the {split} images ([candidate], or [predictions] "
             f"{split} with its saved predictions)"
         )
+    if missing := none_is_there(samples):
+        raise Unavailable(missing, "error")
     from auditor.engine.inference import Inference
 
     return Inference(candidate, samples, features=features_wanted is not None)

@@ -245,6 +245,7 @@ class TestWrongInput:
             ("none.signatures.parquet", "test", "no such file; `auditor sign` writes one"),
             ("broken.signatures.parquet", "test", "sign the images again with `auditor sign`"),
             ("broken.csv", "test", 'broken.csv: no column "image"'),
+            ("train", "away.csv", "away.csv: none of its 2 images is there; the first was looked"),
         ],
     )
     def test_is_named(
@@ -256,6 +257,7 @@ class TestWrongInput:
         (here / "link").symlink_to(here / "train")
         (here / "broken.signatures.parquet").write_bytes(b"PAR1 and then nothing")
         (here / "broken.csv").write_text("picture\nx.png\n")
+        (here / "away.csv").write_text("image\ncat/x.png\ncat/y.png\n")
         done = cli("overlap", train, test)
         assert done.returncode == 2
         assert said in done.stderr

@@ -204,7 +204,9 @@ def _overlap(graph: Graph, results: Sequence[CheckResult]) -> OverlapExhibit | N
     counts, groups, scenes = (if_had(graph, name) for name in ("counts", "groups", "scenes"))
     rare = frozenset() if counts is None else _rare(counts, results)
     confidence = _Bounds.of(results, "split-overlap").confidence
-    return show_overlap(overlap, graph.get("test"), groups, scenes, rare, confidence)
+    signed = if_had(graph, "test_signatures")
+    listing = None if signed is None else signed.manifest()
+    return show_overlap(overlap, graph.get("test"), groups, scenes, rare, confidence, listing)
 
 
 def _efficiency(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from auditor.overlap.contamination import EXACT, contaminated, most_telling, strongest, without
-from auditor.overlap.lists import emptied_by_clean
+from auditor.overlap.lists import said_of_clean
 from auditor.overlap.overlap import PARTNERS
 from auditor.record import (
     GroupRow,
@@ -22,6 +22,8 @@ from auditor.record import (
 from auditor.wording import plural, share
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from auditor.evidence.groups import Groups
     from auditor.evidence.overlap import Overlap, OverlapPair
     from auditor.evidence.predictions import Predictions
@@ -46,6 +48,7 @@ def show_overlap(
     scenes: Scenes | None = None,
     rare: frozenset[str] = frozenset(),
     confidence: float = 0.95,
+    listing: pa.Table | None = None,
 ) -> OverlapExhibit:
     """Return what the report shows.
 
@@ -61,6 +64,8 @@ def show_overlap(
         Rare classes; they stand first.
     confidence
         Of each bound, one-sided.
+    listing
+        The test images as a manifest, of which a list is written.
     """
     pairs = overlap.pairs or ()
     count = contaminated(overlap, confidence)
@@ -81,7 +86,7 @@ def show_overlap(
         groups=tuple(GroupRow(**group._asdict()) for group in shared[:_CLASSES]),
         total_groups=len(shared),
         scenes=tuple(_scene_rows(scenes)) if scenes else (),
-        notes=tuple(_notes(overlap)),
+        notes=tuple(_notes(overlap, listing)),
     )
 
 
@@ -206,8 +211,8 @@ def _scene_rows(scenes: Scenes) -> Iterator[SceneRow]:
         )
 
 
-def _notes(overlap: Overlap) -> Iterator[str]:
-    yield from emptied_by_clean(overlap)
+def _notes(overlap: Overlap, listing: pa.Table | None) -> Iterator[str]:
+    yield from said_of_clean(overlap, listing)
     if overlap.capped:
         yield (
             f"{plural(overlap.capped, 'picture')} had more look-alikes than were compared: only "

@@ -8,9 +8,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditor.naming import one_line
 from auditor.overlap.clusters import clusters
 from auditor.overlap.contamination import strongest
 from auditor.overlap.result import OverlapPair
+from auditor.wording import plural
 from auditor.writing import appearing
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LISTS",
     "PAIR_COLUMNS",
-    "emptied_by_clean",
-    "emptied_by_keep",
+    "said_of_clean",
+    "said_of_keep",
     "write_across",
     "write_conflicts",
     "write_keep",
@@ -141,18 +143,40 @@ def _repeating(label: Mapping[str, str], pairs: Sequence[OverlapPair]) -> set[st
     return left_out
 
 
-def emptied_by_clean(overlap: Overlap) -> Iterator[str]:
-    """Say which classes ``clean_test.csv`` lacks, if any: all their images overlap."""
+def said_of_clean(overlap: Overlap, split: pa.Table | None) -> Iterator[str]:
+    """Say which classes ``clean_test.csv`` lacks, as all their images overlap; and if it is broken.
+
+    Parameters
+    ----------
+    overlap
+        What was found.
+    split
+        As for ``write_without``; None where it is not known, so that nothing is written.
+    """
     held = Counter(pair.test_label for pair in strongest(overlap.pairs or ()).values())
-    yield from _emptied("clean_test.csv", overlap.classes, held, "overlap")
+    yield from _emptied(LISTS[1], overlap.classes, held, "overlap")
+    if split is not None and overlap.pairs is not None:
+        yield from _broken(LISTS[1], _labels(split), overlap.test_images)
 
 
-def emptied_by_keep(split: pa.Table, pairs: Sequence[OverlapPair]) -> Iterator[str]:
-    """Say which classes ``keep.csv`` lacks, if any: all their images have another label, too."""
+def said_of_keep(split: pa.Table, pairs: Sequence[OverlapPair]) -> Iterator[str]:
+    """Say which classes ``keep.csv`` lacks, as all images have two labels; and if it is broken."""
     label = _labels(split)
-    held = Counter(label[image] for image in _repeating(label, pairs))
+    left_out = _repeating(label, pairs)
+    held = Counter(label[image] for image in left_out)
     why = "are copies under two labels"
     yield from _emptied("keep.csv", Counter(label.values()), held, why)
+    yield from _broken("keep.csv", label, left_out)
+
+
+def _broken(file: str, label: Mapping[str, str], left_out: Collection[str]) -> Iterator[str]:
+    """Say that a list is no manifest, if so: in one a line break is a quotation mark left open."""
+    cells = {cell for row in label.items() if row[0] not in left_out for cell in row}
+    if names := sorted(cell for cell in cells if "\n" in cell or "\r" in cell):
+        yield (
+            f"{file} cannot be read as a manifest: {plural(len(names), 'name')} in it with a line "
+            f"break, first {one_line(names[0])}; rename those files and folders."
+        )
 
 
 def _emptied(

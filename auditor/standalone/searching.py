@@ -23,7 +23,7 @@ from auditor.evidence.signature_file import is_signature_file
 from auditor.evidence.signatures import Signatures
 from auditor.graph import Graph
 from auditor.overlap.exhibit import show_overlap
-from auditor.overlap.lists import emptied_by_keep
+from auditor.overlap.lists import said_of_keep
 from auditor.progress import Progress
 from auditor.provider import find_providers
 from auditor.record import OverlapReport, SourceInfo
@@ -179,9 +179,10 @@ def _found(
     test: Signatures = graph.get("test_signatures")
     train: Signatures | None = graph.get("train_signatures", required=False)
     data, table = graph.config.data, graph.config.overlap
-    exhibit = show_overlap(overlap, groups=groups)
-    emptied = emptied_by_keep(test.manifest(), overlap.within_test) if train is None else ()
-    notes = (*emptied, *exhibit.notes)
+    listing = test.manifest()
+    exhibit = show_overlap(overlap, groups=groups, listing=listing)
+    kept = said_of_keep(listing, overlap.within_test) if train is None else ()
+    notes = (*kept, *exhibit.notes)
     exhibit = exhibit.model_copy(update={"notes": notes})
     created = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     report = OverlapReport(

@@ -171,6 +171,31 @@ class TestOverlap:
         assert {row["label"] for row in rows(here / "duplicates" / "keep.csv")} == {"cat", "dog"}
         assert {row["label"] for row in rows(here / "overlap" / "clean_test.csv")} == {"cat", "dog"}
 
+    def test_a_list_that_is_no_manifest_for_a_name_in_it_is_named(
+        self, cli: Cli, splits: tuple[Path, Path], here: Path, module: Callable[..., str]
+    ) -> None:
+        """A line break may be a quotation mark that nobody closed, so no manifest may hold one."""
+        train, test = splits
+        (test / "cat" / "0004.png").rename(test / "cat" / "a,b 4\nx.png")
+        shutil.copy(test / "cat" / "0003.png", train / "cat" / "copy.png")
+        model = ("--module", f"{module()}:two", "--device", "cpu")
+        for command, file in (
+            (("overlap", "train", "test"), "overlap/clean_test.csv"),
+            (("duplicates", "test"), "duplicates/keep.csv"),
+            (("run", "--train", "train", "--test", "test", *model), "audit/clean_test.csv"),
+        ):
+            said = cli(*command).stdout
+            name = Path(file).name
+            if command[0] == "run":
+                said = (here / "audit" / "report.html").read_text()
+            told = f"{name} cannot be read as a manifest: 1 name in it with a line break, first "
+            assert f"{told}cat/a,b 4↵x.png; rename those files" in " ".join(said.split())
+            shutil.copy(here / file, test / name)
+            assert "holds a line break" in cli("overlap", "train", f"test/{name}").stderr
+            (test / name).unlink()
+        (test / "cat" / "a,b 4\nx.png").rename(train / "cat" / "4\nx.png")
+        assert "line break" not in cli("overlap", "train", "test").stdout
+
     @pytest.mark.parametrize(("share", "status"), [("0.08", 1), ("0.09", 0)])
     def test_a_share_may_be_allowed(
         self, cli: Cli, splits: tuple[Path, Path], share: str, status: int

@@ -361,8 +361,23 @@ def broken():
     def test_more_outputs_than_folders(self, run: Run, good: dict[str, Any], model: Model) -> None:
         good["candidate"] = model("three")
         with pytest.raises(
-            InputError, match=r"3 outputs, the data has 2 classes; give \[candidate\]"
+            InputError, match=r"3 outputs, the data has 2 classes \(cat, dog\); give \[candidate\]"
         ):
+            run(**good)
+
+    @pytest.mark.parametrize(
+        ("empty", "said"),
+        [
+            (["x"], r"3 classes \(cat, dog, x\), of which x holds no image; give"),
+            ([*"vwxyz"], r"7 classes \(cat, dog, v, w, x and 2 more\), of which v, w, x and 2"),
+        ],
+    )
+    def test_folders_that_hold_no_image_are_named(
+        self, run: Run, good: dict[str, Any], empty: list[str], said: str
+    ) -> None:
+        for name in empty:
+            (good["data"]["train"] / name).mkdir()
+        with pytest.raises(InputError, match=f"2 outputs, the data has {said}"):
             run(**good)
 
     @pytest.mark.parametrize("preset", PRESETS)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from auditor.errors import InputError, did_you_mean
+from auditor.wording import listed, plural
 
 __all__ = [
     "ASSUMED",
@@ -36,6 +37,15 @@ class ClassList(NamedTuple):
 
     names: tuple[str, ...]
     order: str
+    empty: tuple[str, ...] = ()
+    """Those that no image has, where that is known."""
+
+    @property
+    def said(self) -> str:
+        """How many they are, the first of them, and which no image has."""
+        text = f"{plural(len(self.names), 'class')} ({listed(self.names, _SHOWN)})"
+        hold = "holds" if len(self.empty) == 1 else "hold"
+        return f"{text}, of which {listed(self.empty)} {hold} no image" if self.empty else text
 
     @property
     def assumed(self) -> bool:

@@ -128,6 +128,12 @@ class Samples:
         """
         return read_file(self.path(image)) if self.reader is None else self.reader.read(image)
 
+    @property
+    def empty_classes(self) -> tuple[str, ...]:
+        """The classes that no image has."""
+        held = {*self.labels}
+        return tuple(name for name in self.classes if name not in held)
+
     def take(self, rows: Sequence[int]) -> Samples:
         """Return the given rows, in the given order."""
         return replace(

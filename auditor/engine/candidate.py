@@ -126,7 +126,7 @@ class Candidate:
         outputs, lists = self.loaded.num_classes, (self.found, self.other)
         fitting = [found for found in lists if found is not None and len(found.names) == outputs]
         if not fitting:
-            has = "no classes" if self.found is None else f"{len(self.found.names)} classes"
+            has = "no classes" if self.found is None else self.found.said
             raise InputError(
                 f"{self.name} has {outputs} outputs, the data has {has}; give [candidate] classes, "
                 "a file with one name a line in the order of the outputs"

@@ -308,7 +308,11 @@ def _class_lists(train: Samples | None, test: Samples | None) -> list[ClassList]
 
     What is assumed of the test data says nothing beside the training data.
     """
-    lists = [ClassList(s.classes, s.class_order) for s in (train, test) if s is not None]
+    lists = [
+        ClassList(split.classes, split.class_order, split.empty_classes)
+        for split in (train, test)
+        if split is not None
+    ]
     if len(lists) > 1 and lists[1].assumed:
         del lists[1]
     return sorted(lists, key=lambda found: found.assumed)

@@ -57,26 +57,37 @@ def command(baseline: Path, candidate: Path, output: Path | None) -> int:
     parts = _parts(found)
     if output is not None:
         with writing(output):
-            found = _pictured(found, after.audit)
+            found = _pictured(found, candidate)
             written = [f"  {path}" for path in _write(found, output)]
         parts += [*_without_pictures(found, after.audit), titled("Written", written)]
     say(paragraphs(parts))
     return 0 if found.comparison else _NOT_COMPARABLE
 
 
-def _pictured(found: Diff, candidate: Audit) -> Diff:
+def _pictured(found: Diff, candidate: Path) -> Diff:
     from auditor.comparison.exhibit import thumbnails
-    from auditor.comparison.images import reader_of
+    from auditor.comparison.images import Unchanged, reader_of
+    from auditor.evidence.audited import read_audit, read_file_digests
 
-    read = reader_of(candidate) if found.comparison else None
+    file, audit = read_audit(candidate)
+    read = reader_of(audit) if found.comparison else None
     if found.comparison is None or read is None:
         return found
-    return found.model_copy(update={"comparison": thumbnails(found.comparison, read)})
+    images = Unchanged(read, read_file_digests(file, audit))
+    shown = thumbnails(found.comparison, images.read)
+    return found.model_copy(update={"comparison": shown, "changed": images.changed})
 
 
 def _without_pictures(found: Diff, candidate: Audit) -> Iterator[str]:
     from auditor.comparison.images import images_of
 
+    if found.changed:
+        have = "has" if found.changed == 1 else "have"
+        yield wrapped(
+            f"No thumbnail of {plural(found.changed, 'image')}, which {have} changed since the "
+            "audit."
+        )
+        return
     flips = [*found.comparison.lost, *found.comparison.won] if found.comparison else []
     if images_of(candidate) and flips and not any(flip.thumbnail for flip in flips):
         yield wrapped(

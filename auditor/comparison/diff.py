@@ -68,6 +68,8 @@ class Diff(Record):
     """Why there is no comparison; empty where there is one."""
     left_out: int = 0
     """Test images with a copy in the training data of either, which are not compared."""
+    changed: int = 0
+    """Flipped images that have no thumbnail because their files are others since the audit."""
 
 
 def diff(baseline: Baseline, candidate: Baseline) -> Diff:

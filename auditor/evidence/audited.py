@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,7 @@ __all__ = [
     "open_stored",
     "read_as_written",
     "read_audit",
+    "read_file_digests",
     "read_overlapping",
     "read_pictures",
     "read_predictions",
@@ -33,6 +35,8 @@ Kept = TypeVar("Kept", bound=Stored)
 
 _PREDICTIONS = ("image", "label", "predicted", "true_probability", "representative", "error")
 _DIGESTS = ("bytes_digest", "pixels_digest")
+_OF_FILES = {"test": "file.digest", "test_signatures": "bytes_digest"}
+"""Evidence of the test images → column with the digests of their files."""
 _WITHOUT = {
     "test": "its audit rests on no test predictions",
     "train": "its audit did not run it on training images ([data] train or [predictions] train)",
@@ -146,6 +150,18 @@ def read_pictures(stored: Any) -> Pictures:
     images, *digests = (table[name].to_pylist() for name in ("image", *_DIGESTS))
     known = (row for row in zip(images, *digests, strict=True) if row[1] is not None)
     return {image: (of_file, of_pixels) for image, of_file, of_pixels in known}
+
+
+def read_file_digests(file: Path, audit: Audit) -> Mapping[str, bytes]:
+    """Return test image → digest of its file, as far as an audit's evidence keeps them."""
+    found: dict[str, bytes] = {}
+    for name, column in _OF_FILES.items():
+        with suppress(Unavailable):
+            table = _columns(open_stored(file, audit, name), ("image", column))
+            if column in table.column_names:
+                pairs = zip(*(table[each].to_pylist() for each in ("image", column)), strict=True)
+                found |= {image: digest for image, digest in pairs if digest is not None}
+    return found
 
 
 def read_overlapping(stored: Any) -> frozenset[str]:

@@ -173,8 +173,18 @@ def test_flipped_images_are_shown_where_they_still_are(
     cli("diff", "two", "wrong", "--output", "out")
     assert Path("out/diff.html").read_text().count("data:image/jpeg") == 20
     assert "no thumbnail" not in Path("out/diff.html").read_text()
+    kept = (here / "test" / "b" / "0000.png").read_bytes()
+    (here / "test" / "b" / "0000.png").write_bytes((here / "test/a/0000.png").read_bytes())
+    done = cli("diff", "two", "wrong", "--output", "out")
+    assert "No thumbnail of 1 image, which has changed since the audit." in done.stdout
+    page = Path("out/diff.html").read_text()
+    assert page.count("data:image/jpeg") == 19
+    assert "No thumbnail of 1 image, changed since the audit." in page
+    html5lib.HTMLParser(strict=True).parse(page)
+    (here / "test" / "b" / "0000.png").write_bytes(kept)
     (here / "test" / "a" / "0000.png").unlink()
-    cli("diff", "two", "wrong", "--output", "out")
+    done = cli("diff", "two", "wrong", "--output", "out")
+    assert "changed since" not in done.stdout
     assert Path("out/diff.html").read_text().count("data:image/jpeg") == 19
     assert Path("out/diff.html").read_text().count("no thumbnail") == 1
     (here / "test").rename(here / "elsewhere")
@@ -197,6 +207,29 @@ def test_of_saved_predictions_too(
     done = cli("diff", "x", "y", "--output", "out")
     assert "  a/0000.png: a → b\n" in done.stdout
     assert Path("out/diff.html").read_text().count("data:image/jpeg") == 5
+
+
+def test_other_images_at_the_place_of_those_audited_are_not_shown(
+    cli: Cli, here: Path, image_folder: Callable[..., Path], module: Callable[..., str]
+) -> None:
+    """A relative path to them is another folder where `auditor diff` runs elsewhere."""
+    image_folder("test", {"a": 12, "b": 12})
+    source = (
+        "\n\ndef never():\n    model = two()\n    model.mix.weight.data *= -1\n    return model\n"
+    )
+    name, off = module(source), '[checks.split-overlap]\nlevel = "off"\n'
+    for side in ("two", "never"):
+        toml = (
+            f'[candidate]\nmodule = "{name}:{side}"\ninput_size = 16\n[data]\ntest = "test"\n{off}'
+        )
+        (here / f"{side}.toml").write_text(toml)
+        cli("run", f"{side}.toml", "--output", side)
+    (here / "test").rename(here / "then")
+    image_folder("test", {"a": 12, "b": 12}, seed=1)
+    done = cli("diff", "two", "never", "--output", "out")
+    assert "No thumbnail of 20 images, which have changed since the audit." in done.stdout
+    assert "<img" not in Path("out/diff.html").read_text()
+    assert "not at hand" not in done.stdout + Path("out/diff.html").read_text()
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def require_same_images(before: set[str], after: set[str], shared: int) -> None:
         said += [f"{len(new):,} new ({_quoted(new)})"] * bool(new)
         raise NotComparable(
             f"the test sets share only {shared:,} of {len(before | after):,} images: "
-            f"{', '.join(said)}; use the same images, or none of them"
+            f"{', '.join(said)}; audit the baseline again on this test set"
         )
 
 

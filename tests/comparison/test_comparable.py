@@ -46,8 +46,8 @@ def test_a_missing_image(said: Said, refused: Refused) -> None:
     before = said(["cat"] * 2, ["cat"] * 2, images=["a.jpg", "b.jpg"])
     reason = refused(before, said(["cat"], ["cat"], images=["a.jpg"]))
     assert reason == (
-        'the test sets share only 1 of 2 images: 1 missing ("b.jpg"); use the same images, or '
-        "none of them"
+        'the test sets share only 1 of 2 images: 1 missing ("b.jpg"); audit the baseline '
+        "again on this test set"
     )
 
 
@@ -55,8 +55,8 @@ def test_a_new_image(said: Said, refused: Refused) -> None:
     after = said(["cat"] * 2, ["cat"] * 2, images=["a.jpg", "b.jpg"])
     reason = refused(said(["cat"], ["cat"], images=["a.jpg"]), after)
     assert reason == (
-        'the test sets share only 1 of 2 images: 1 new ("b.jpg"); use the same images, or none of '
-        "them"
+        'the test sets share only 1 of 2 images: 1 new ("b.jpg"); audit the baseline again '
+        "on this test set"
     )
 
 

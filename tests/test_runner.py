@@ -623,8 +623,9 @@ class TestDocument:
         [
             ("", "is not JSON"),
             ("[]", "it has no schema_version"),
-            ('{"schema_version": 99}', "schema version 99"),
-            ('{"schema_version": 2.0}', "schema version 2.0"),
+            ('{"schema_version": 99}', "schema version 99, .*; update Auditor"),
+            ('{"schema_version": 1}', "schema version 1, .*; audit again with this version"),
+            ('{"schema_version": 2.0}', "schema version 2.0, .*; audit again with this version"),
             ('{"schema_version": true}', "schema version True"),
             (f'{{"schema_version": {SCHEMA_VERSION}}}', "is it an audit.json"),
             ('{"seconds": 1' + "0" * 400 + "}", "number of 401 digits"),

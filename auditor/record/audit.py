@@ -278,9 +278,10 @@ class Audit(Record):
         if version is None:
             raise InputError(f"{path}: is no audit.json: it has no schema_version")
         if type(version) is not int or version != SCHEMA_VERSION:  # True and 1.0 equal 1
+            newer = type(version) is int and version > SCHEMA_VERSION
             raise InputError(
                 f"{path}: schema version {version!r}, but this Auditor reads {SCHEMA_VERSION}; "
-                "audit again with this version"
+                + ("update Auditor" if newer else "audit again with this version")
             )
         try:
             audit = cls.model_validate(content)

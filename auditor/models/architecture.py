@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import reprlib
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import InputError, did_you_mean, first_line
@@ -87,10 +89,7 @@ def build(spec: CandidateSpec, checkpoint: Checkpoint | None) -> Architecture:
         model = call_factory(spec.module, spec.num_classes)
         return Architecture(model, spec.module, f"as returned by {spec.module}")
     if _is_a_checkpoint(spec.model):
-        raise InputError(
-            f"{spec.model} is a file with weights and no architecture; give it as checkpoint, or "
-            "--checkpoint, and the architecture as model"
-        )
+        raise InputError(_no_whole_model(str(spec.model)))
     name = spec.model or (checkpoint.arch if checkpoint else None)
     if name is None and spec.scaling is None:
         raise InputError(_no_architecture(spec))
@@ -111,6 +110,30 @@ def is_hub_name(name: str | None) -> bool:
 
 def _is_a_checkpoint(model: str | None) -> bool:
     return bool(model) and not is_hub_name(model) and str(model).lower().endswith(CHECKPOINTS)
+
+
+def _no_whole_model(file: str) -> str:
+    if _is_torchscript(Path(file).expanduser()):
+        return (
+            f"{file} is TorchScript, which is not read; export it with torch.export (.pt2) or to "
+            "ONNX"
+        )
+    return (
+        f"{file} is a file with weights and no architecture; give it as checkpoint, or "
+        "--checkpoint, and the architecture as model"
+    )
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Tell whether an archive holds code and constants beside weights."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
+    return any("/code/" in name for name in names) and any(
+        name.endswith("/constants.pkl") for name in names
+    )
 
 
 def _no_architecture(spec: CandidateSpec) -> str:

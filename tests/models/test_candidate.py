@@ -493,6 +493,20 @@ FACTORY = """
 """
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.:FutureWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit.:DeprecationWarning")
+def test_torchscript_as_the_model_is_called_by_its_name(tmp_path: Path) -> None:
+    scripted, weights = tmp_path / "scripted.pt", tmp_path / "weights.pt"
+    module: Any = torch.jit.script(nn.Linear(3, 2))
+    module.save(scripted)
+    torch.save(nn.Linear(3, 2).state_dict(), weights)
+    with pytest.raises(InputError, match=r"scripted\.pt is TorchScript, which is not read; export"):
+        load(CandidateSpec(model=str(scripted)))
+    for file in (weights, tmp_path / "absent.pt"):
+        with pytest.raises(InputError, match="a file with weights and no architecture"):
+            load(CandidateSpec(model=str(file)))
+
+
 def test_a_function_returns_its_trained_model(write_module: Callable[[str, str], Path]) -> None:
     write_module("my_models", FACTORY)
     loaded = load(CandidateSpec(module="my_models:build", input_size=2))

@@ -212,17 +212,21 @@ def _difference(now: _Said, name: str, graph: Graph) -> str:
     """Return what stored evidence was made from instead; nothing where it was from the same."""
     if graph.store.key(name) is None:  # said by who asks for it
         return ""
-    if (same := _same_content(now, name, graph)) is not None:
-        return "" if same else _CHANGED
     tables = graph.store.asked(name)
+    then = (tables or {}).get(now.table, {}).get(now.key)
+    if (same := _same_content(now, name, graph)) is not None:
+        return "" if same else _other_file(now.value, then)
     if tables is None:
         return "which it does not say: an earlier version gathered it, or it was merged"
-    then = tables.get(now.table, {}).get(now.key)
     if _alike(now.value, then):
         return "" if _holds_the_same(now.value, then) else _CHANGED
     if not then and (name, now.table) == ("test", "data"):  # predictions saved elsewhere
         return ""
     return _shown(then) if then else "it was not given then"
+
+
+def _other_file(now: Any, then: Any) -> str:
+    return f"it was {_shown(then)} then" if then and not _alike(now, then) else _CHANGED
 
 
 def _other_images(now: _Said, name: str, graph: Graph) -> str:

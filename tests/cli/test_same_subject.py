@@ -11,6 +11,7 @@ from subprocess import CompletedProcess
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 Cli = Callable[..., CompletedProcess[str]]
 Audited = Callable[..., str]
@@ -28,8 +29,9 @@ def audited(
     image_folder("train", {"a": 40, "b": 40}, seed=1)
     image_folder("other", {"a": 40, "b": 40}, seed=2)
 
-    def run(more: str = "", data: str = "") -> str:
-        text = f"[candidate]\n{CANDIDATE.format(module=module())}[data]\ntest = 'test'\n{data}"
+    def run(more: str = "", data: str = "", checkpoint: str = "") -> str:
+        candidate = CANDIDATE.format(module=module()) + checkpoint
+        text = f"[candidate]\n{candidate}[data]\ntest = 'test'\n{data}"
         text += f'[engine]\ndevice = "cpu"\n{more}'
         (here / "auditor.toml").write_text(text)
         assert cli("run").returncode == 0
@@ -125,6 +127,23 @@ def test_a_module_that_is_not_here_or_that_it_does_not_import_says_nothing(
     assert cli("check").returncode == 0
     helped["module"].unlink()
     assert cli("check").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("named", "said"), [("one", "it held something else then"), ("two", "it was one.pt then")]
+)
+def test_other_weights_are_told_from_another_file(
+    cli: Cli, here: Path, audited: Audited, named: str, said: str
+) -> None:
+    for size, name in enumerate(("one", "two"), 9):
+        weight = torch.tensor([[1.0, 0, 0], [0, 0, 1.0]]) * size
+        torch.save({"mix.weight": weight, "mix.bias": torch.zeros(2)}, here / f"{name}.pt")
+    text = audited(checkpoint="checkpoint = 'one.pt'\n")
+    shutil.copy(here / "two.pt", here / "one.pt")
+    (here / "auditor.toml").write_text(text.replace("one.pt", f"{named}.pt"))
+    done = cli("check")
+    assert done.returncode == 2
+    assert f"{named}.pt is not what the stored evidence was made from ({said})" in _said(done)
 
 
 def test_saved_predictions_are_not_judged_in_the_name_of_a_model(

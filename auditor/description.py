@@ -19,6 +19,8 @@ __all__ = ["describe_candidate", "describe_data", "if_had"]
 def describe_candidate(graph: Graph) -> CandidateInfo:
     """Return what is known of the candidate, from the evidence alone."""
     told = dict(graph.get("test").about.get("candidate") or {})
+    if told:
+        told["module"] = _module_file(graph)
     complexity = if_had(graph, "complexity")
     costs = (
         {}
@@ -35,6 +37,13 @@ def describe_candidate(graph: Graph) -> CandidateInfo:
     notes = [*told.get("notes", ()), *_notes_on_deep_images(graph), *_notes_on_probabilities(graph)]
     found = {**told, **costs, "predictions_digests": _files_of_predictions(graph), "notes": notes}
     return CandidateInfo(**{**found, "name": name or "candidate"})
+
+
+def _module_file(graph: Graph) -> str | None:
+    """Return the file that a module was found in when the predictions were made."""
+    asked: Any = graph.store.asked("test") or {}
+    found = asked.get("candidate", {}).get("module")
+    return found.get("file") if isinstance(found, dict) else None
 
 
 def _notes_on_deep_images(graph: Graph) -> Iterator[str]:

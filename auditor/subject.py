@@ -9,6 +9,7 @@ names and labels are compared, not what is in them: a copy may hold pointers in 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,7 +29,7 @@ from auditor.config.literal import literal
 from auditor.data.classes import class_list
 from auditor.errors import InputError, Unavailable
 from auditor.evidence.latency import is_timed
-from auditor.models.factory import factory_sources
+from auditor.models.factory import factory_source, factory_sources
 from auditor.models.identity import digest_file
 from auditor.models.single_file import MODEL_FILES, weights_digest
 
@@ -95,7 +96,7 @@ def asked(config: Config, source: ConfigSource) -> dict[str, dict[str, Any]]:
         paths = {k: str(v) for k in values if _is_place(k, v := getattr(table, k))}
         found[name] = values | {k: _place(v, written.get(k), source) for k, v in paths.items()}
         if module := values.get("module"):
-            found[name]["module"] = _module(module)
+            found[name]["module"] = _module(module, table.module_folder)
     for key in _SPLITS:
         if (table := getattr(config.data, key)) is not None:
             found["data"][key] |= _content(table)
@@ -115,10 +116,15 @@ def _place(path: str, written: object, source: ConfigSource) -> dict[str, str]:
     return {"path": Path(path).absolute().as_posix(), "written": Path(str(named)).as_posix()}
 
 
-def _module(reference: str) -> dict[str, Any]:
-    """Return what a module is called, and what is in it and in those that it imports, if here."""
+def _module(reference: str, folder: Path | None) -> dict[str, Any]:
+    """Return what a module is called, its file, and what is in it and in those that it imports.
+
+    The file is named from the folder of ``auditor.toml``, as paths in that are.
+    """
     try:
-        return {"written": reference, "sources": factory_sources(reference)}
+        file = os.path.relpath(factory_source(reference, folder), folder or Path.cwd())
+        sources = factory_sources(reference, folder)
+        return {"written": reference, "file": Path(file).as_posix(), "sources": sources}
     except (InputError, OSError):  # said where it is imported
         return {"written": reference, "sources": {}}
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from auditor.config.complaints import explained
-from auditor.config.paths import arms, placed
+from auditor.config.paths import arms, place_modules, placed
 from auditor.config.source import ConfigSource
 from auditor.config.tables import Config, Waiver
 from auditor.errors import InputError, did_you_mean
@@ -31,9 +31,10 @@ def load_config(
     ----------
     path
         The file, or a folder with one; None where the overrides are enough alone. Paths in it are
-        relative to it.
+        relative to it, and modules are sought beside it first.
     overrides
-        Nested tables as in the file. Paths in them are relative to the working directory.
+        Nested tables as in the file. Paths in them are relative to the working directory, and
+        modules are sought there first.
 
     Raises
     ------
@@ -46,9 +47,11 @@ def load_config(
     content = _absolute(source)
     told = {n: v for n, v in (overrides or {}).items() if not _should_be_table(n, content)}
     try:
-        return Config.model_validate(_merge(content, told)), source
+        config = Config.model_validate(_merge(content, told))
     except ValidationError as error:
         raise _first_complaint(error, source) from None
+    place_modules(config, told, source)
+    return config, source
 
 
 def _read(path: Path) -> str:

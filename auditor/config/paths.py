@@ -1,4 +1,4 @@
-"""Paths in ``auditor.toml`` lie beside the file; which keys are paths, their types say."""
+"""Paths and modules in ``auditor.toml`` lie beside it; which keys are paths, their types say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from auditor.config.source import ConfigSource
 from auditor.config.tables import CheckTable, Config, ModelTable
 from auditor.table import Table
 
-__all__ = ["arms", "beside", "placed", "placed_options"]
+__all__ = ["arms", "beside", "place_modules", "placed", "placed_options"]
 
 
 def beside(file: Path, path: str) -> str:
@@ -52,6 +52,18 @@ def placed_options(
         options |= placed(checks[id], from_file, source.path)
         tables[id] = CheckTable(level=tables[id].level, **options)
     return config.model_copy(update={"checks": tables})
+
+
+def place_modules(config: Config, overrides: Mapping[str, Any], source: ConfigSource) -> None:
+    """Have the modules that the file names sought in its folder first."""
+    if source.path is None:
+        return
+    for name in ("candidate", "baseline"):
+        table, above = getattr(config, name), overrides.get(name, {})
+        if table is None or table.module is None:
+            continue
+        if isinstance(above, Mapping) and "module" not in above:
+            table.seek_module_in(source.path.parent.resolve())
 
 
 def arms(annotation: Any) -> Iterator[Any]:

@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     StringConstraints,
     field_validator,
     model_validator,
@@ -103,7 +104,8 @@ class ModelTable(Table):
     """A timm name, ``hf-hub:…``, ``phi:1.5``, or an ``.onnx`` or ``.pt2`` file; read from the
     checkpoint where absent."""
     module: str | None = Field(default=None, examples=["package.module:function"])
-    """``package.module:function`` that returns a ``torch.nn.Module``."""
+    """``package.module:function`` that returns a ``torch.nn.Module``; sought beside this file, in
+    the working directory, then where Python does."""
     checkpoint: Located | None = Field(default=None, examples=["best.safetensors"])
     """``.safetensors``, or ``.pth`` with weights only; timm's training checkpoints too."""
     pretrained: bool = False
@@ -118,6 +120,16 @@ class ModelTable(Table):
     """Input side of an EfficientNet, in pixels."""
     input_size: Side | None = None
     """Input side in pixels, where it is not the model's own."""
+    _module_folder: Path | None = PrivateAttr(default=None)
+
+    @property
+    def module_folder(self) -> Path | None:
+        """Folder of the file that names the module; None where a flag does, or nothing."""
+        return self._module_folder
+
+    def seek_module_in(self, folder: Path) -> None:
+        """Have the module sought in a folder first."""
+        self._module_folder = folder
 
     @property
     def names_a_model(self) -> bool:

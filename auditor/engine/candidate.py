@@ -63,7 +63,11 @@ class Candidate:
         table = self.table.model_dump()
         known = {field.name for field in fields(CandidateSpec)}
         values = {name: value for name, value in table.items() if name in known}
-        return CandidateSpec(**values, num_classes=self.given and len(self.given.names))
+        return CandidateSpec(
+            **values,
+            num_classes=self.given and len(self.given.names),
+            module_folder=self.table.module_folder,
+        )
 
     @cached_property
     def identity(self) -> str:

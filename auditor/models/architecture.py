@@ -86,7 +86,7 @@ def build(spec: CandidateSpec, checkpoint: Checkpoint | None) -> Architecture:
         whole = open_whole(spec.file)
         return Architecture(whole, spec.file.name, spec.file.name, whole.notes)
     if spec.module is not None:
-        model = call_factory(spec.module, spec.num_classes)
+        model = call_factory(spec.module, spec.num_classes, spec.module_folder)
         return Architecture(model, spec.module, f"as returned by {spec.module}")
     if _is_a_checkpoint(spec.model):
         raise InputError(_no_whole_model(str(spec.model)))

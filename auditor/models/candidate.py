@@ -53,6 +53,8 @@ class CandidateSpec:
         As in timm.
     pretrained
         Use timm's published weights when no checkpoint is given.
+    module_folder
+        Of the file that names the module, if one does: there it is sought first.
 
     Raises
     ------
@@ -76,6 +78,7 @@ class CandidateSpec:
     crop_pct: float | None = None
     crop_mode: str | None = None
     pretrained: bool = False
+    module_folder: Path | None = None
 
     def __post_init__(self) -> None:
         multipliers = self.width is not None or self.depth is not None
@@ -149,9 +152,9 @@ class CandidateSpec:
     def identity(self) -> str:
         """Return the SHA-256, in hex, of what is known of the candidate before it is loaded.
 
-        That is every field, the bytes of the checkpoint (not its path) and of the module's source
-        file, and the versions of torch and timm. Neither package is imported. Of what
-        `changes_unseen`, ``LoadedModel.content`` says the rest.
+        That is every field but `module_folder`, the bytes of the checkpoint (not its path) and of
+        the module's source file, and the versions of torch and timm. Neither package is imported.
+        Of what `changes_unseen`, ``LoadedModel.content`` says the rest.
 
         Raises
         ------
@@ -160,9 +163,10 @@ class CandidateSpec:
         """
         from auditor.models.factory import factory_source
 
-        source = factory_source(self.module) if self.module else None
+        source = factory_source(self.module, self.module_folder) if self.module else None
+        fields = {k: v for k, v in asdict(self).items() if k != "module_folder"}
         return digest_facts(
-            asdict(self)
+            fields
             | ({} if self.file is None else {"model": identity_of(self.file)})
             | {
                 "checkpoint": digest_file(self.checkpoint) if self.checkpoint else None,

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from auditor.errors import InputError
 from auditor.models.identity import digest_facts
-from auditor.models.imports import imported_names, is_own, with_packages
+from auditor.models.imports import imported_names, is_own, require_as_found, with_packages
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,7 +48,7 @@ def digest_content(model: nn.Module, factory: str | None, imported: Iterable[str
     Raises
     ------
     InputError
-        The file of such a module is another than the one that this process runs.
+        The file of such a module is another than the one that this process runs, or lies elsewhere.
     """
     return digest_facts(
         {
@@ -143,6 +143,7 @@ def _sources(model: nn.Module, factory: str | None, imported: Iterable[str]) -> 
             continue
         seen.add(name)
         if _has_file(name) and is_own(name, factory, _file(name)):
+            require_as_found(name)
             found[name] = _digest(sys.modules[name])
             waiting += _imports(sys.modules[name])
     return found

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from auditor.crashes import kept_in_folder, named
 from auditor.errors import InputError, did_you_mean
 from auditor.models.identity import digest_file
-from auditor.models.imports import find_source, own_sources
+from auditor.models.imports import find_source, own_sources, require_as_found
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,9 +25,13 @@ _IMPORTED: set[str] = set()
 """Modules that any factory was the first to import, by whatever means."""
 _LEFT_IN: dict[str, Path] = {}
 """Module → the folder that it went to when it was imported, where its functions may read."""
+_SOUGHT: list[str] = []
+"""Folders that modules were sought in first, the last time."""
+_PUT: list[str] = []
+"""Those of them that were not on the search path before."""
 
 
-def call_factory(reference: str, num_classes: int | None) -> nn.Module:
+def call_factory(reference: str, num_classes: int | None, folder: Path | None = None) -> nn.Module:
     """Return the module that the user's function makes.
 
     Parameters
@@ -36,17 +40,20 @@ def call_factory(reference: str, num_classes: int | None) -> nn.Module:
         ``package.module:function``; found as ``python -m`` would find it, working folder first.
     num_classes
         Passed as ``num_classes=`` where it is known and the function has such a parameter.
+    folder
+        Of the file that gives the reference, if one does: it comes before the working folder.
 
     Raises
     ------
     InputError
-        The reference cannot be imported, or the function fails or returns something else.
+        The reference cannot be imported or its module was imported from elsewhere, or the function
+        fails or returns something else.
     """
     from torch import nn
 
     before = set(sys.modules)
     with kept_in_folder():
-        function = _import(reference)
+        function = _import(reference, folder)
         try:
             model = function(**_arguments(function, num_classes))
         except Exception as error:  # the user's code may raise anything
@@ -65,7 +72,7 @@ def imported_by_factories() -> frozenset[str]:
     return frozenset(_IMPORTED)
 
 
-def factory_source(reference: str) -> Path:
+def factory_source(reference: str, folder: Path | None = None) -> Path:
     """Return the file that defines a reference's module, importing neither it nor its packages.
 
     Raises
@@ -74,13 +81,16 @@ def factory_source(reference: str) -> Path:
         The reference is malformed or its module is not found.
     """
     module, _ = _split(reference)
-    _search_working_folder()
+    _search_first(folder)
     if (source := find_source(module)) is None:
-        raise InputError(f'The module of "{reference}" is not found; is its folder on PYTHONPATH?')
+        raise InputError(
+            f'The module of "{reference}" is not found; is it beside auditor.toml, in the working '
+            "folder or on PYTHONPATH?"
+        )
     return source
 
 
-def factory_sources(reference: str) -> dict[str, str]:
+def factory_sources(reference: str, folder: Path | None = None) -> dict[str, str]:
     """Return the SHA-256, in hex, of a reference's module and of each of the user's it imports.
 
     By module, as ``own_sources`` finds them.
@@ -91,7 +101,7 @@ def factory_sources(reference: str) -> dict[str, str]:
         The reference is malformed, or a file cannot be read.
     """
     module, _ = _split(reference)
-    _search_working_folder()
+    _search_first(folder)
     return {name: digest_file(file) for name, file in own_sources(module).items()}
 
 
@@ -102,15 +112,23 @@ def _split(reference: str) -> tuple[str, str]:
     return module, function
 
 
-def _search_working_folder() -> None:
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
+def _search_first(folder: Path | None) -> None:
+    """Have modules sought in a folder, then in the working folder, then where they were.
+
+    What was put there for another audit is not sought in any more: a module that this one lacks
+    would be found there.
+    """
+    wanted = list(dict.fromkeys(str(place) for place in (folder, Path.cwd()) if place))
+    if wanted == _SOUGHT and {*wanted} <= {*sys.path}:  # a module may have put others before them
+        return
+    others = [place for place in sys.path if place not in _PUT]
+    sys.path[:] = [*wanted, *(place for place in others if place not in wanted)]
+    _SOUGHT[:], _PUT[:] = wanted, [place for place in wanted if place not in others]
 
 
-def _import(reference: str) -> Callable[..., object]:
+def _import(reference: str, folder: Path | None) -> Callable[..., object]:
     name, attribute = _split(reference)
-    _search_working_folder()
+    _search_first(folder)
     try:
         here = Path.cwd()
         module = importlib.import_module(name)
@@ -119,6 +137,7 @@ def _import(reference: str) -> Callable[..., object]:
         os.chdir(_LEFT_IN.get(name, here))  # the second time it goes nowhere by itself
     except Exception as error:  # importing runs the user's code
         raise InputError(f"{name} cannot be imported: {named(error)}") from error
+    require_as_found(name)
     try:
         function: object = attrgetter(attribute)(module)
     except AttributeError:

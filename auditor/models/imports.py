@@ -7,20 +7,30 @@ import importlib.machinery
 import importlib.util
 import sys
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-__all__ = ["find_source", "imported_names", "is_own", "own_sources", "with_packages"]
+from auditor.errors import InputError
+
+__all__ = [
+    "find_source",
+    "imported_names",
+    "is_own",
+    "own_sources",
+    "require_as_found",
+    "with_packages",
+]
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 def find_source(module: str) -> Path | None:
-    """Return the file that a module would be loaded from, importing neither it nor its packages."""
+    """Return the file that a module would be loaded from, importing neither it nor its packages.
+
+    As a new process would find it: what this one has imported under its name may be another.
+    """
     names = module.split(".")
-    try:
-        spec = importlib.util.find_spec(names[0]) if names[0] != "__main__" else None
-    except ValueError:  # one that was made by hand, and says nothing of itself
-        return None
+    spec = _found_first(names[0]) if names[0] != "__main__" else None
     for name in names[1:]:
         # PathFinder and the last part alone, because a dotted name would run the parent packages
         places = list(spec.submodule_search_locations or ()) if spec else []
@@ -28,6 +38,30 @@ def find_source(module: str) -> Path | None:
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         return None
     return Path(spec.origin)
+
+
+def _found_first(name: str) -> ModuleSpec | None:
+    finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
+    specs = (find(name, None) for find in finders if find is not None)
+    return next((spec for spec in specs if spec is not None), None)
+
+
+def require_as_found(module: str) -> None:
+    """Refuse a module that this process imported from another file than it would be now.
+
+    Python would take the one for the other, as where two audits have modules of one name.
+
+    Raises
+    ------
+    InputError
+        With both files.
+    """
+    here, found = getattr(sys.modules.get(module), "__file__", None), find_source(module)
+    if here and found is not None and Path(here).resolve() != found.resolve():
+        raise InputError(
+            f"{module} was imported from {here} by this process, and now means {found}; "
+            "restart the process"
+        )
 
 
 def own_sources(module: str) -> dict[str, Path]:

@@ -41,6 +41,8 @@ class CandidateInfo(Record):
 
     name: str
     architecture: str | None = None
+    module: str | None = None
+    """File of the user's module that made it, from the folder of ``auditor.toml``."""
     checkpoint: str | None = None
     weights: str | None = None
     """Where the weights came from, as a sentence."""

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from auditor import audit
-from auditor.config import CandidateTable, EngineTable
+from auditor.config import CandidateTable, EngineTable, load_config
 from auditor.data.classes import ClassList
 from auditor.data.folder import read_folder
 from auditor.data.samples import Samples
@@ -240,6 +240,27 @@ def test_several_devices_say_what_one_says_in_order(
     assert there.pop("device") == f"{count} × {here.pop('device')}"
     assert there == here
     assert (one.under_way, several.under_way) == (1, count)
+
+
+def test_each_seeks_the_module_beside_the_file_that_names_it(
+    candidate: Any, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in the working directory, where another one has its name."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    name = "module_beside_its_file"
+    for folder, source in (("beside", MODELS), ("here", "raise RuntimeError('the other one')")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{name}.py").write_text(source)
+    file = tmp_path / "beside" / "auditor.toml"
+    file.write_text(f'[candidate]\nmodule = "{name}:network"\ninput_size = 12\n')
+    monkeypatch.chdir(tmp_path / "here")
+    table = load_config(file)[0].candidate
+    engine = EngineTable(device="cpu", backend="torch", batch_size=4)
+    made = Candidate(table, engine, ClassList(CLASSES, "given"), None)
+    expected = gathered(Inference(candidate(batch_size=4), samples), samples, tmp_path / "one")
+    several = Inference(made, samples, devices=TWO)
+    assert gathered(several, samples, tmp_path / "several").equals(expected)
+    assert several.under_way == 2
 
 
 def test_batches_go_to_the_devices_in_turn_and_to_no_model_of_this_process(
@@ -480,7 +501,7 @@ def test_none_outlives_who_asked(candidate: Any, samples: Samples, tmp_path: Pat
     script = f"""
 import os, signal, sys
 import torch
-from auditor.config import CandidateTable, EngineTable
+from auditor.config import CandidateTable, EngineTable, load_config
 from auditor.engine.apart import Apart
 from auditor.engine.candidate import Candidate
 from auditor.engine.running import Job

@@ -92,8 +92,8 @@ def test_equal_predictions_alone_are_not_one_model(old_audit: Audit, wrong: int)
     outcome = _judged(test, Baseline(old_audit, test))
     assert outcome.status is Status.INCONCLUSIVE
     assert outcome.summary == (
-        "Every one of 100 images is predicted as by the baseline (old); that it is no worse on others is not "
-        "settled: about 498 more that are would settle it."
+        "Every one of 100 images is predicted as by the baseline (old); that it is no worse on "
+        "others is not settled: about 498 more that are would settle it."
     )
 
 

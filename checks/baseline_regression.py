@@ -13,9 +13,9 @@ another grew.
 
 How it decides
 --------------
-On the same images (same names, same labels) it counts the lost, which only the baseline had right,
-and the won, which only the candidate has. The accuracy difference has an interval that needs no
-assumption of many flips: the exact bounds of the two shares, combined. Wholly at or above
+On the same images (same names or pictures, same labels) it counts the lost, which only the baseline
+had right, and the won, which only the candidate has. The accuracy difference has an interval that
+needs no assumption of many flips: the exact bounds of the two shares, combined. Wholly at or above
 ``-margin`` passes (non-inferiority). Wholly below fails, if McNemar's test with mid-p agrees.
 Across it is inconclusive, with the number of images that would settle it. An identical candidate
 passes: every image predicted as by the baseline, its label given the same probability, to what
@@ -61,8 +61,9 @@ Limits
 Images are known by their names. Where no name is in both audits, those are compared that are left
 without the folders that all images of an audit share, or without the first, so that another place
 of the data makes no other test set. Where both audits looked at the pictures themselves, one that
-was replaced under its name is noticed; between saved predictions it is not. On different images a
-difference may be that of the images. Nothing is said of a class without test images.
+was replaced under its name is noticed, and one that was renamed is known again, by its file or its
+pixels; between saved predictions neither is. On different images a difference may be that of the
+images. Nothing is said of a class without test images.
 Saved predictions without probabilities never show that two are one model. A candidate that predicts
 every image alike is then held to the interval, as any other: that settles it from some 600 images.
 
@@ -202,4 +203,4 @@ _HEADS = {
     Status.FAIL: "Worse than",
     Status.INCONCLUSIVE: "It is not settled whether it is worse than",
 }
-_OTHER_IMAGES = ", which are not the baseline's: the difference may be that of the images"
+_OTHER_IMAGES = ", none known as one of the baseline's: the difference may be that of the images"

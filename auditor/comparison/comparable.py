@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ __all__ = [
     "require_same_labels",
     "require_same_pictures",
     "require_version",
+    "under_other_names",
 ]
 
 
@@ -54,6 +56,24 @@ def replaced(before: Pictures, after: Pictures) -> list[str]:
         for image in sorted(before.keys() & after.keys())
         if not any(a == b for a, b in zip(before[image], after[image], strict=True))
     ]
+
+
+def under_other_names(before: Pictures, after: Pictures) -> dict[str, str]:
+    """Return image before → image after that is the same picture, whatever the two are called.
+
+    Equal files go before equal pixels; of several equal pictures, each is another's once, as they
+    stand.
+    """
+    found: dict[str, str] = {}
+    for of in (0, 1):
+        left, taken = defaultdict[bytes, list[str]](list), set(found.values())
+        for image, digests in reversed([*after.items()]):
+            if image not in taken:
+                left[digests[of]].append(image)
+        for image, digests in before.items():
+            if image not in found and left.get(digests[of]):
+                found[image] = left[digests[of]].pop()
+    return found
 
 
 class NotComparable(AuditorError):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from auditor.comparison.comparable import Pictures, replaced
+from auditor.check import MOST_UNSEEN
+from auditor.comparison.comparable import Pictures, replaced, under_other_names
 from auditor.config import Config
 from auditor.errors import Unavailable
 from auditor.evidence.audited import (
@@ -63,29 +64,55 @@ class Baseline:
         return replace(self, predictions=self.predictions.without(images))
 
     def named_as(self, test: Predictions, pictures: Pictures | None = None) -> Baseline:
-        """Return the same audit, its images named as a candidate's that lie in other folders.
+        """Return the same audit, its images named as a candidate's: by other folders, or pictures.
 
-        Left as it is where they share a name, or are other images: those of half the smaller test
-        set have no namesake, their labels are not those of the namesakes, or all their pictures
-        are others.
+        Left as it is where it names the same images, or others: neither are they namesakes in
+        other folders, nor do their digests tell more of them than a few, as of black frames.
         """
         before = self.predictions
-        if before is None or not set(before.images).isdisjoint(test.images):
+        if before is None or {*before.images} == {*test.images}:
             return self
+        return self._renamed(
+            self._namesakes(test, pictures) or self._same_pictures(test, pictures or {})
+        )
+
+    def _namesakes(self, test: Predictions, pictures: Pictures | None) -> Mapping[str, str]:
+        """Return what the images are called in the candidate's folders; nothing where not there.
+
+        They are other images where those of half the smaller test set have no namesake, their
+        labels are not those of the namesakes, or all their pictures are others.
+        """
+        before = self.predictions
+        assert before is not None
+        if not set(before.images).isdisjoint(test.images):
+            return {}
         rows, theirs = max(named_alike(before.images, test.images), key=lambda each: len(each[0]))
         few = max(min(len(before), len(test)) / 2, 1)
         if len(rows) < few or not _labels_agree(before, test, rows, theirs):
-            return self
+            return {}
         at = zip(rows.tolist(), theirs.tolist(), strict=True)
         named = {before.images[row]: test.images[other] for row, other in at}
         found = self._renamed(named)
         seen = (found.pictures or {}).keys() & (pictures or {}).keys()
         if seen and len(replaced(found.pictures or {}, pictures or {})) == len(seen):
-            return self
-        return found
+            return {}
+        return named
+
+    def _same_pictures(self, test: Predictions, pictures: Pictures) -> Mapping[str, str]:
+        """Return what the same pictures are called there; nothing where a few are, or none."""
+        before = self.predictions
+        assert before is not None
+        known = _by_label(before, self.pictures or {}), _by_label(test, pictures)
+        named = under_other_names(*known)
+        if len(named) <= MOST_UNSEEN * min(len(before), len(test)):
+            return {}
+        # Names of both sides mean the candidate's images only once none is left of the others.
+        apart = set(before.images).isdisjoint(test.images)
+        return named if apart or len(named) == len(before) else {}
 
     def _renamed(self, names: Mapping[str, str]) -> Baseline:
-        assert self.predictions is not None
+        if not names or self.predictions is None:
+            return self
         images = tuple(names.get(image, image) for image in self.predictions.images)
         return replace(
             self,
@@ -93,6 +120,14 @@ class Baseline:
             pictures=self.pictures and {names.get(k, k): v for k, v in self.pictures.items()},
             overlapping=self.overlapping and frozenset(names.get(k, k) for k in self.overlapping),
         )
+
+
+def _by_label(side: Predictions, pictures: Pictures) -> Pictures:
+    """Return the pictures of predicted images, so that equal ones stand in one order of labels."""
+    rows = sorted(
+        (side.classes[k], image) for k, image in zip(side.label, side.images, strict=True)
+    )
+    return {image: pictures[image] for _, image in rows if image in pictures}
 
 
 def _labels_agree(before: Predictions, test: Predictions, rows: Counts, theirs: Counts) -> bool:

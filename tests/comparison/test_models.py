@@ -165,3 +165,68 @@ def test_other_images_under_the_same_numbers_are_two_samples(
     baseline = Baseline(old_audit, before, pictures=pictures[0])
     assert compare(renamed, baseline, pictures=pictures[1]).paired
     assert not compare(renamed, baseline, pictures=pictures[2]).paired, "other pictures"
+
+
+@pytest.fixture
+def renamed(two: tuple[Predictions, Predictions]) -> Predictions:
+    """The candidate's predictions, its images in another order and under other names."""
+    after = two[1]
+    mixed = np.random.default_rng(9).permutation(len(after))
+    return replace(
+        after,
+        images=tuple(f"renamed/{n}.png" for n in range(len(after))),
+        label=after.label[mixed],
+        predicted=after.predicted[mixed],
+        about={"rows": mixed.tolist()},
+    )
+
+
+def _pictures(before: Predictions, renamed: Predictions) -> list[dict[str, tuple[bytes, bytes]]]:
+    """Digests of files and pixels, the same on both sides; every third file was saved again."""
+    rows = renamed.about["rows"]
+    return [
+        {image: (b"f%d" % n, b"p%d" % n) for n, image in enumerate(before.images)},
+        {
+            image: (b"f%d" % n if n % 3 else b"again %d" % n, b"p%d" % n)
+            for image, n in zip(renamed.images, rows, strict=True)
+        },
+    ]
+
+
+def test_the_same_pictures_under_other_names_are_the_same_images(
+    two: tuple[Predictions, Predictions],
+    renamed: Predictions,
+    compared: Compared,
+    old_audit: Audit,
+) -> None:
+    before, after = two
+    there, here = _pictures(before, renamed)
+    baseline = Baseline(old_audit, before, pictures=there)
+    found, expected = compare(renamed, baseline, pictures=here), compared(before, after)
+    assert {flip[1:] for flip in found.lost} == {flip[1:] for flip in expected.lost}
+    assert replace(found, lost=expected.lost, won=expected.won) == expected
+    few = {image: here[image] for image in renamed.images[:15]}
+    assert not compare(renamed, baseline, pictures=few).paired, "such as black frames"
+    some = {image: here[image] for image in renamed.images[:200]}
+    with pytest.raises(NotComparable, match=r"the test sets share only 200 of 400 images: 100 mis"):
+        compare(renamed, baseline, pictures=some)
+
+
+def test_names_that_went_to_other_pictures_of_the_test_set_are_seen_through(
+    two: tuple[Predictions, Predictions], renamed: Predictions, old_audit: Audit
+) -> None:
+    before, _ = two
+    there, here = _pictures(before, renamed)
+    names = dict(zip(renamed.images, (*before.images[1:], "new.jpg"), strict=True))
+    moved = replace(renamed, images=tuple(names.values()))
+    seen = {names[image]: digests for image, digests in here.items()}
+    assert compare(moved, Baseline(old_audit, before, pictures=there), pictures=seen).paired
+
+
+def test_of_equal_pictures_those_of_one_label_are_one(said: Said, old_audit: Audit) -> None:
+    before = said(["cat", "dog"], ["cat", "cat"], images=["a", "b"])
+    after = said(["dog", "cat"], ["dog", "cat"], images=["c", "d"])
+    same = (b"file", b"pixels")
+    baseline = Baseline(old_audit, before, pictures={"a": same, "b": same})
+    found = compare(after, baseline, pictures={"c": same, "d": same})
+    assert [flip.image for flip in found.won] == ["c"]

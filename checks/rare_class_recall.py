@@ -13,7 +13,8 @@ How it decides
 --------------
 A class is rare when its share is below ``rarity`` / K, with K classes: in the training data, from
 which the candidate learnt little of it, or in the test set, or in production where ``[deployment]``
-says what that holds. One of them is enough. Name them in ``classes`` instead if you know better.
+says what that holds. One of them is enough. Name them in ``classes`` instead if you know better;
+those that it leaves out are shown, and named in the summary.
 Each rare class's recall is compared with ``min_recall`` (or its own minimum in ``per_class``) by
 its Clopper–Pearson interval, or Wilson's with ``interval = "wilson"``.
 
@@ -58,6 +59,7 @@ Statistics 27 (1956), on sums of unlike trials.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -96,7 +98,11 @@ class RareClassRecall(Check):
         chosen = counts.rare(self.rarity, self.classes, self.per_class)
         rare = [name for name in confusion.classes if name in chosen]
         findings = self._corrected([self._judge(name, confusion, len(rare)) for name in rare])
-        return Outcome.of(findings, self._summary(findings) if findings else _nothing(counts))
+        if not findings:
+            return Outcome.of([], _nothing(counts))
+        left = [name for name in confusion.classes if name in counts.rare(self.rarity) - chosen]
+        shown = [_not_asked(name, confusion, self.confidence) for name in left]
+        return Outcome.of([*findings, *shown], f"{self._summary(findings)}{_said_of(left)}.")
 
     def _require_known(self, known: tuple[str, ...]) -> None:
         for option in ("classes", "per_class"):
@@ -131,9 +137,10 @@ class RareClassRecall(Check):
         if failed or open_:
             said = [_said(f) for f in sorted(failed or open_, key=lambda f: f.observed or 0.0)]
             text = listed(said, separator="; ")
-            return f"{text}." if failed else f"Too few test images to tell: {text}."
+            return text if failed else f"Too few test images to tell: {text}"
         lowest = min(findings, key=lambda f: f.observed or 0.0)
-        return f"Every rare class is recognised; the lowest: {_said(lowest)}."
+        which = f"class named in [checks.{self.id}]" if self.classes else "rare class"
+        return f"Every {which} is recognised; the lowest: {_said(lowest)}"
 
 
 def _together(findings: list[Finding], confidence: float) -> list[Finding]:
@@ -150,6 +157,22 @@ def _together(findings: list[Finding], confidence: float) -> list[Finding]:
     note = f"{len(rest):,} classes together that do not fail by name"
     found = Finding.judged(ALL_RARE, "recall", right / n, interval, limit, n=n, note=note)
     return [found] if found.status is Status.FAIL else []
+
+
+def _not_asked(name: str, confusion: Confusion, confidence: float) -> Finding:
+    """Show a class that is rare and that ``classes`` leaves out."""
+    from auditor import stats
+
+    i = confusion.classes.index(name)
+    right, n = int(confusion.correct[i]), int(confusion.support[i])
+    bounds = stats.proportion_interval(right, n, confidence) if n else None
+    why = "rare by its share, and not among those named"
+    return Finding.shown(name, "recall", right / n if n else None, n=n, interval=bounds, why=why)
+
+
+def _said_of(left: Sequence[str]) -> str:
+    are = "is" if len(left) == 1 else "are"
+    return f"; not asked of {listed(left)}, which {are} rare, too" if left else ""
 
 
 def _nothing(counts: ClassCounts) -> str:

@@ -172,7 +172,34 @@ def test_named_classes_are_judged_instead(confusion: Make) -> None:
     found = confusion({"a": {"a": 100}, "b": {"a": 100}, "c": {"c": 3}})
     outcome = _judged(RareClassRecall(classes=("b",)), found)
     assert outcome.status is Status.FAIL
-    assert [f.subject for f in outcome.findings] == ["b"]
+    assert [(f.subject, f.status) for f in outcome.findings] == [
+        ("b", Status.FAIL),
+        ("c", Status.SKIP),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("missed", "said"),
+    [
+        ({"lynx": 40}, "; not asked of lynx, which is rare, too."),
+        ({"lynx": 40, "wolf": 0}, "; not asked of lynx, wolf, which are rare, too."),
+        ({}, "(at least 85% required)."),
+    ],
+)
+def test_rare_classes_that_the_named_ones_leave_out_are_named(
+    confusion: Make, missed: Mapping[str, int], said: str
+) -> None:
+    table = {"empty": {"empty": 5000}, "deer": {"deer": 100}}
+    rare = {name: {name: 100 - n, "empty": n} for name, n in missed.items()}
+    outcome = _judged(RareClassRecall(classes=("deer",)), confusion(table | rare))
+    assert outcome.status is Status.PASS
+    head = "Every class named in [checks.rare-class-recall] is recognised; the lowest: deer is "
+    assert outcome.summary.startswith(head)
+    assert outcome.summary.endswith(said)
+    shown = [f for f in outcome.findings if f.status is Status.SKIP]
+    assert [(f.subject, f.observed) for f in shown] == [
+        (name, 1 - n / 100) for name, n in missed.items()
+    ]
 
 
 @pytest.mark.parametrize(

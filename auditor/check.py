@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from auditor.table import Table
 
 __all__ = [
+    "LEAST_CONFIDENCE",
     "MOST_CONFIDENCE",
     "MOST_UNSEEN",
     "Check",
@@ -36,9 +37,11 @@ IntervalMethod = Literal["exact", "wilson"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 MOST_UNSEEN = 0.05
 """Largest share that may not be looked at for the figure of the rest to stand for the whole."""
-MOST_CONFIDENCE = 1 - 1e-9
-"""Shared among many figures, more would be rounded to certainty, which bounds nothing."""
-Probability = Annotated[float, Field(gt=0.5, le=MOST_CONFIDENCE, allow_inf_nan=False)]
+LEAST_CONFIDENCE = 0.8
+"""With less, a bound would be wrong more often than one time in five."""
+MOST_CONFIDENCE = 0.999
+"""More settles nothing, and under ``pull-request`` what is not settled passes."""
+Probability = Annotated[float, Field(ge=LEAST_CONFIDENCE, le=MOST_CONFIDENCE, allow_inf_nan=False)]
 
 
 class Status(StrEnum):
@@ -347,8 +350,8 @@ class Check(Table):
     @classmethod
     def _bounds_something(cls, confidence: float) -> float:
         """Hold it to its range where a subclass gives it another type, too."""
-        if not 0.5 < confidence <= MOST_CONFIDENCE:
-            raise ValueError("give a number above 0.5 and below 1")
+        if not LEAST_CONFIDENCE <= confidence <= MOST_CONFIDENCE:
+            raise ValueError(f"give at least {LEAST_CONFIDENCE} and at most {MOST_CONFIDENCE}")
         return confidence
 
     def default_level(self, available: frozenset[str]) -> Level:

@@ -165,7 +165,7 @@ def test_a_default_is_read_as_what_is_told_is(audit: Audits, plug_in: PlugIn) ->
             "@model_validator(mode='after')\ndef fits(self):\n    raise ValueError('no fit')",
             "Mine: ValidationError: no fit",
         ),
-        ("confidence: float = 0.0", "confidence: give a number above 0.5 and below 1, not 0"),
+        ("confidence: float = 0.0", "confidence: give at least 0.8 and at most 0.999, not 0"),
         (
             "model_config = {'arbitrary_types_allowed': True}\nthing: object = object()",
             "Unable to serialize unknown type",

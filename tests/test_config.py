@@ -82,14 +82,14 @@ def complaint(write: Write, run: Callable[..., Audit]) -> Callable[[str], str]:
         (HEAD + "[checks.top1-accuracy]\nmin_accuracy = 90\n", 4, ["min_accuracy", "not 90"]),
         (HEAD + "[checks.top1-accuracy]\nmin_accuracy = nan\n", 4, ["min_accuracy", "not nan"]),
         (
-            HEAD + "[checks.top1-accuracy]\nconfidence = 0.5\n",
+            HEAD + "[checks.top1-accuracy]\nconfidence = 0.50001\n",
             4,
-            ["checks.top1-accuracy.confidence: give a number above 0.5"],
+            ["checks.top1-accuracy.confidence: give at least 0.8, not 0.50001"],
         ),
         (
-            HEAD + "[checks.label-order]\nconfidence = 0.9999999999999999\n",
+            HEAD + "[checks.label-order]\nconfidence = 0.999999999\n",
             4,
-            ["checks.label-order.confidence: give at most 0.999999999, not 0.9999999999999999"],
+            ["checks.label-order.confidence: give at most 0.999, not 0.999999999"],
         ),
         (HEAD + "[checks.top1-accuracy]\nlevel = 'blok'\n", 4, ["level", '"block"', 'not "blok"']),
         (HEAD + "[checks.top1-accuracy]\nlevle = 'off'\n", 4, ['"levle"', 'did you mean "level"']),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _NOT_COMPARABLE = 3
-_MOST_CONFIDENCE = 1 - 1e-9
+_CONFIDENCE = 0.8, 0.999
 """Named here too, because the checks are not imported to show a help text."""
 _NAME, _CLASS = 20, 16
 """Columns that a name may take in a table; it is whole in the report."""
@@ -44,7 +44,7 @@ _COLOURS = {"pays": "green", "does not pay": "red", "not shown": "yellow"}
 )
 @click.option(
     "--confidence",
-    type=FiniteRange(0.5, _MOST_CONFIDENCE, min_open=True),
+    type=FiniteRange(*_CONFIDENCE),
     default=0.95,
     show_default=True,
     help="Of every claim, one-sided.",

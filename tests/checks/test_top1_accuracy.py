@@ -78,8 +78,8 @@ def test_a_minimum_is_a_share(value: float) -> None:
         Top1Accuracy(min_accuracy=value)
 
 
-@pytest.mark.parametrize("value", [float("nan"), 0.5, 1.0, 95])
-def test_a_confidence_is_a_probability(value: float) -> None:
+@pytest.mark.parametrize("value", [float("nan"), 0.79, 0.9991, 1.0, 95])
+def test_a_confidence_settles_something_and_not_anything(value: float) -> None:
     with pytest.raises(ValidationError):
         Top1Accuracy(confidence=value)
 

@@ -19,7 +19,15 @@ from auditor.cli.layout import (
 )
 from auditor.naming import one_line
 from auditor.policy import shown_status
-from auditor.render.standing import by_urgency, dead_waivers, not_run, outcome, unreadable, unseen
+from auditor.render.standing import (
+    by_urgency,
+    dead_waivers,
+    not_run,
+    outcome,
+    set_here,
+    unreadable,
+    unseen,
+)
 from auditor.wording import STATUS, VERDICT, plural
 
 if TYPE_CHECKING:
@@ -43,7 +51,7 @@ _LEVELS = 14 + 2 + 6 + 2
 
 
 def verdict(audit: Audit, files: Sequence[Path]) -> str:
-    """Return the verdict, the table of checks, what was not looked at, and where the files are.
+    """Return the verdict, the limits changed, the checks, what was not looked at, and the files.
 
     On a terminal that is too short for it the verdict stands at the end, too.
 
@@ -60,6 +68,7 @@ def verdict(audit: Audit, files: Sequence[Path]) -> str:
     parts = [
         said,
         wrapped(_subject(audit)),
+        wrapped(one_line(set_here(audit))),
         "\n".join(ran),
         titled("Not run", idle),
         titled("Images not looked at", _images(audit)),

@@ -47,6 +47,7 @@ def markdown(audit: Audit) -> str:
         "",
         _circumstances(audit),
         "",
+        *_set_here(audit),
         *_table(audit),
         *_blocking(audit),
         *_dead_waivers(audit),
@@ -64,6 +65,11 @@ def _circumstances(audit: Audit) -> str:
         f"policy {audit.policy.preset}, {escape(audit.provenance.created)}, "
         f"audit {audit.digest[:12] or 'not sealed'}."
     )
+
+
+def _set_here(audit: Audit) -> list[str]:
+    said = standing.set_here(audit)
+    return [escape(said, _LONGEST_SENTENCE), ""] if said else []
 
 
 def _table(audit: Audit) -> list[str]:

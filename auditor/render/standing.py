@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from auditor import policy
 from auditor.check import Finding, Level, Status
+from auditor.config.literal import literal
+from auditor.naming import shorten
 from auditor.policy import covers, shown_status
 from auditor.record import Audit, CheckResult, UnreadableImage, WaiverInfo
 from auditor.wording import listed, plural
@@ -22,6 +24,7 @@ __all__ = [
     "not_run",
     "not_waived",
     "outcome",
+    "set_here",
     "tally",
     "unreadable",
     "unseen",
@@ -32,6 +35,7 @@ __all__ = [
 
 _URGENCY = ("fail", "error", "inconclusive", "waived", "pass", "skip", "shown", "off")
 _IDLE = {"off": "is off", "skip": "was not run"}
+_LONGEST_VALUE = 40
 _OPEN = {"error": "ended in an error", "inconclusive": "is inconclusive"}
 
 
@@ -52,6 +56,28 @@ def advising(audit: Audit) -> list[CheckResult]:
         for check in by_urgency(audit)
         if check.level == "advise" and shown_status(check) in ("fail", "error")
     ]
+
+
+def set_here(audit: Audit) -> str:
+    """Name the options of blocking checks that the configuration changed; empty where none is."""
+    said = [
+        f"{check.id} ({'; '.join(_changed(check))})"
+        for check in by_urgency(audit)
+        if check.level == "block" and check.defaults
+    ]
+    return f"Set here: {', '.join(said)}." if said else ""
+
+
+def _changed(check: CheckResult) -> Iterator[str]:
+    for name, usual in sorted(check.defaults.items()):
+        yield f"{name} {_value(check.options[name])}, usually {_value(usual)}"
+
+
+def _value(value: Any) -> str:
+    if value in (None, [], {}):
+        return "none"
+    whole = isinstance(value, float) and value.is_integer()
+    return shorten(literal(int(value) if whole else value), _LONGEST_VALUE)
 
 
 def by_urgency(audit: Audit) -> list[CheckResult]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -27,6 +28,26 @@ def test_every_check_is_a_row_with_symbol_and_word(rejected: Audit) -> None:
     assert len(rows) == len(rejected.checks)
     for sign in ("✗ fail", "✓ pass", "? inconclusive", "! error", "⚑ waived", "– not run"):
         assert any(row.startswith(f"| {sign} |") for row in rows), sign
+
+
+@pytest.mark.parametrize("printed", [markdown, lambda audit: verdict(audit, [])])
+def test_what_was_changed_of_blocking_checks_is_named_beside_what_is_usual(
+    make_audit: Any, make_check: Any, printed: Callable[[Audit], str]
+) -> None:
+    changed = {
+        "options": {"most": 1.0, "classes": ["a"]},
+        "defaults": {"most": 0.05, "classes": []},
+    }
+    checks = [
+        make_check("gap", **changed),
+        make_check("kept"),
+        make_check("cost", level="advise", **changed),
+        make_check("top", options={"least": 0.0}, defaults={"least": 0.8}),
+    ]
+    text = " ".join(printed(make_audit("accepted", checks)).replace("\\", "").split())
+    said = 'gap (classes ["a"], usually none; most 1, usually 0.05), top (least 0, usually 0.8).'
+    assert f" Set here: {said}" in text
+    assert "Set here" not in printed(make_audit("accepted", [make_check("kept")]))
 
 
 def test_the_worst_ten_findings_and_how_many_more(make_audit: Any, make_check: Any) -> None:

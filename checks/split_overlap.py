@@ -56,8 +56,9 @@ by a waiver that names it.
 
 Limits
 ------
-Crops are looked for with ``[overlap] views = true`` alone, other pictures of the same scene never:
-see ``group-overlap`` and ``[overlap] features``. Negatives are not found, nor are most copies that
+Crops are looked for with ``[overlap] views = true`` alone, mirrored and turned copies not with
+``transforms = false``, which the summary then says, other pictures of the same scene never: see
+``group-overlap`` and ``[overlap] features``. Negatives are not found, nor are most copies that
 were letterboxed, nor transparent pictures whose copies were laid on another background. 16-bit
 pictures that fill their lowest bits alone are dark, and may have too little contrast to be
 compared. What no tier reaches is not in the count. Every other blocking check of the predictions is
@@ -118,7 +119,7 @@ class SplitOverlap(Check):
         findings = [*self._share(overlap, first, count), *unseen, *self._inflation(overlap, test)]
         relabelled = _relabelled(overlap.pairs)
         shown = [*relabelled, *_within_train(overlap), *_similar(scenes)]
-        said = _said(count, first, findings, len(relabelled))
+        said = _said(count, first, findings, len(relabelled), overlap.unsought)
         summary = "; ".join([said, *_said_within(within)]) + "."
         return Outcome.of([*findings, *within, *shown], summary)
 
@@ -350,21 +351,21 @@ def _said(
     first: Mapping[str, OverlapPair],
     findings: Sequence[Finding],
     relabelled: int,
+    unsought: str,
 ) -> str:
     open_ones = [f for f in findings if f.status is Status.INCONCLUSIVE]
     unsettled = [f.note for f in open_ones if f.unit != "points"]
     if not count.flagged:
-        what = "; ".join(unsettled)
-        return (
-            f"Leakage is not settled: {what}" if what else "No test image is in the training data"
-        )
+        if what := "; ".join(unsettled):
+            return f"Leakage is not settled: {what}{unsought}"
+        return f"No test image is in the training data{' as it stands' * bool(unsought)}{unsought}"
     few = ", too few images to settle the difference"
     lift = [f for f in findings if f.unit == "points" and f.observed is not None]
     said = [f"accuracy is {f.note}{few * (f in open_ones)}" for f in lift]
     said += [f"not settled: {count.said}"] * (count.said in unsettled)
     further = "; ".join(note for note in unsettled if note != count.said)
     said += [f"further copies are not ruled out: {further}"] * bool(further)
-    return "; ".join([_counted(count, first, relabelled), *said])
+    return "; ".join([_counted(count, first, relabelled), *said]) + unsought
 
 
 def _counted(count: Contaminated, first: Mapping[str, OverlapPair], relabelled: int) -> str:

@@ -120,6 +120,8 @@ class Overlap:
         Pictures with more candidates than were looked at.
     exact_within_train
         Whether near-duplicates within the training data were left out, for there are too many.
+    transforms
+        Whether mirrored, turned and upside-down copies were looked for.
     classes
         Test images looked at, by label.
     """
@@ -143,12 +145,18 @@ class Overlap:
     test_control: Control = field(default_factory=Control)
     capped: int = 0
     exact_within_train: bool = False
+    transforms: bool = True
     classes: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def test_images(self) -> frozenset[str]:
         """Test images with a copy in the training data."""
         return frozenset(pair.test_image for pair in self.pairs or ())
+
+    @property
+    def unsought(self) -> str:
+        """What copies were not looked for, to follow a sentence; empty where all usual ones."""
+        return "" if self.transforms else "; mirrored and turned copies were not looked for"
 
     @cached_property
     def is_cut(self) -> bool:
@@ -221,6 +229,8 @@ class Overlap:
         small = table.filter(pc.is_valid(table["thumbnail_of"]))
         found = {within: _pairs(table, within) for within in ("across", "test", "train")}
         near, transformed = (v and Threshold(**v) for v in map(about["limits"].get, _LIMITS))
+        # Earlier versions kept no more of it than whether there was a threshold.
+        turned = transformed is not None or not about["trained"]
         known: dict[str, Any] = {k: Uncompared(*v) for k, v in about["uncompared"].items()}
         known |= {k: Control(*v) for k, v in about["controls"].items()}
         jpegs = zip(small["thumbnail_of"].to_pylist(), small["jpeg"].to_pylist(), strict=True)
@@ -232,13 +242,13 @@ class Overlap:
             near=near,
             transformed=transformed,
             classes=about["classes"],
-            **about["counts"],
+            **({"transforms": turned} | about["counts"]),
             **known,
         )
 
 
 _LIMITS = ("near", "transformed")
-_COUNTS = ("test_signed", "train_signed", "capped", "exact_within_train")
+_COUNTS = ("test_signed", "train_signed", "capped", "exact_within_train", "transforms")
 _UNCOMPARED = (
     "test_doubtful",
     *(
@@ -280,7 +290,7 @@ def overlap_settings(config: Config) -> OverlapSettings:
     return OverlapSettings(table.false_discovery_rate, table.transforms, table.views)
 
 
-@gather(Overlap, version=12)
+@gather(Overlap, version=13)
 def overlap(
     overlap_settings: OverlapSettings,
     test_signatures: Signatures,
@@ -303,6 +313,7 @@ def overlap(
         test_left_out=_left_out(test_signatures, test_samples),
         test_control=copies.control,
         capped=copies.capped,
+        transforms=overlap_settings.transforms,
         classes=Counter(test_signatures.labels),
     )
     if train_signatures is None:

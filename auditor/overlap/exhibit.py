@@ -86,6 +86,7 @@ def show_overlap(
         groups=tuple(GroupRow(**group._asdict()) for group in shared[:_CLASSES]),
         total_groups=len(shared),
         scenes=tuple(_scene_rows(scenes)) if scenes else (),
+        unsought=overlap.unsought,
         notes=tuple(_notes(overlap, listing)),
     )
 

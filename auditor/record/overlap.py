@@ -140,6 +140,8 @@ class OverlapExhibit(Record):
     groups: tuple[GroupRow, ...] = ()
     total_groups: int = 0
     scenes: tuple[SceneRow, ...] = ()
+    unsought: str = ""
+    """What copies were not looked for, to follow a sentence; empty where all usual ones."""
     notes: tuple[str, ...] = ()
     """What was left aside, a sentence each."""
 

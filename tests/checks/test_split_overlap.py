@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,12 @@ from auditor.evidence.overlap import Overlap, OverlapPair, Uncompared
 from auditor.evidence.predictions import Predictions
 from auditor.evidence.scenes import ScenePair, Scenes
 from auditor.overlap.control import Control
+from auditor.overlap.exhibit import show_overlap
 from auditor.overlap.result import Threshold
 from auditor.overlap.splits import Kind
+from auditor.record import Audit
+from auditor.render.html import html_report
+from auditor.store.columns import telling, told
 from tests.references import difference_bounds
 
 
@@ -94,6 +99,38 @@ def test_clean_splits_pass() -> None:
     outcome = SplitOverlap().run(_overlap(), None)
     assert outcome.status is Status.PASS
     assert outcome.summary == "No test image is in the training data."
+
+
+UNSOUGHT = "; mirrored and turned copies were not looked for."
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_what_was_not_looked_for_is_said(older: bool) -> None:
+    for found, said in (
+        (_overlap(), "No test image is in the training data as it stands"),
+        (_overlap(_pair("x.png")), "1 of 100 test images (1.0%) is in the training data: 1 exact"),
+    ):
+        table = replace(found, transforms=False).to_table()
+        if older:  # it is told by there being no threshold
+            about = told(table)
+            del about["counts"]["transforms"]
+            table = telling(table, about, sort_keys=False)
+        read = Overlap.from_table(table)
+        assert SplitOverlap().run(read, None).summary == said + UNSOUGHT
+        assert show_overlap(read).unsought == UNSOUGHT[:-1]
+
+
+def test_an_audit_that_looks_for_crops_alone_says_so(
+    run: Callable[..., Audit], image_folder: Callable[..., Path], module: Callable[..., str]
+) -> None:
+    data = {name: image_folder(name, {"cat": 6, "dog": 6}, seed=n) for n, name in enumerate("ab")}
+    audit = run(
+        data={"train": data["a"], "test": data["b"]},
+        candidate={"module": f"{module()}:two", "input_size": 16},
+        overlap={"transforms": False, "views": True},
+    )
+    assert UNSOUGHT in audit.check("split-overlap").summary
+    assert UNSOUGHT in html_report(audit).partition('id="overlap')[2]
 
 
 @pytest.mark.parametrize(("share", "status"), [(0.02, Status.PASS), (0.0199, Status.FAIL)])

@@ -83,7 +83,7 @@ from auditor.check import Check, Finding, Fraction, Outcome, Status
 from auditor.wording import beside, plural, points, share
 
 if TYPE_CHECKING:
-    from auditor.comparison import Comparison
+    from auditor.comparison import Change, Comparison
     from auditor.evidence.baseline import Baseline
     from auditor.evidence.counts import ClassCounts
     from auditor.evidence.predictions import Predictions
@@ -165,13 +165,13 @@ class BaselineRegression(Check):
         whole = next(f for f in findings if f.subject == "test")
         if comparison.changed == 0 and whole.status is Status.INCONCLUSIVE:
             return self._alike(comparison, name)
-        head = "Better than" if overall.interval.low > 0 else _HEADS[whole.status]
+        lead = self._lead(overall, whole.status, name)
         if whole.status is not Status.FAIL and any(f.status is Status.FAIL for f in findings):
-            head = "Worse for some classes than"
+            lead = f"Worse for some classes than {name}"
         images = f"{'the same ' if comparison.paired else ''}{plural(overall.n_after, 'image')}"
         low = beside(overall.interval.low, -self.margin, "points", 2)
         text = (
-            f"{head} {name}: accuracy {share(overall.before, 2)} → {share(overall.after, 2)} "
+            f"{lead}: accuracy {share(overall.before, 2)} → {share(overall.after, 2)} "
             f"({points(overall.difference, 2)}, at worst {low}) on {images}"
         )
         text += f", {flipped(overall)}" if comparison.paired else _OTHER_IMAGES
@@ -186,6 +186,24 @@ class BaselineRegression(Check):
         alike = f"Every one of {overall.n_after:,} images is predicted as by {name}"
         return f"{alike}; that it is no worse on others is not settled: {would} would settle it."
 
+    def _lead(self, change: Change, status: Status, name: str) -> str:
+        """Say how the candidate stands to the baseline; name the margin where it decides."""
+        from auditor.comparison.finding import within
+
+        if change.interval.low > 0:
+            return f"Better than {name}"
+        if status is Status.FAIL:
+            return f"Worse than {name}"
+        if status is Status.PASS and change.interval.high < 0:
+            return f"Worse than {name}{within(self.margin)}"
+        head = (
+            "Not worse than"
+            if status is Status.PASS
+            else "It is not settled whether it is worse than"
+        )
+        by = f" by more than {100 * self.margin:.10g} points" if self.margin else ""
+        return f"{head} {name}{by}"
+
 
 def _called(baseline: Baseline) -> str:
     """Name the baseline and its audit, as names may be equal.
@@ -198,9 +216,4 @@ def _called(baseline: Baseline) -> str:
     return f"the baseline ({', '.join(filter(None, (audit.candidate.name, itself, made)))})"
 
 
-_HEADS = {
-    Status.PASS: "Not worse than",
-    Status.FAIL: "Worse than",
-    Status.INCONCLUSIVE: "It is not settled whether it is worse than",
-}
 _OTHER_IMAGES = ", none known as one of the baseline's: the difference may be that of the images"

@@ -116,10 +116,13 @@ _HEADS = {
 
 
 def _summary(comparison: Comparison, findings: list[Finding], dtype: str, margin: float) -> str:
-    from auditor.comparison.finding import said_of_classes
+    from auditor.comparison.finding import said_of_classes, within
 
     whole, n = comparison.overall, comparison.overall.n_after
-    head = _HEADS[Outcome.of(findings, "").status]
+    status = Outcome.of(findings, "").status
+    head = _HEADS[status]
+    if status is Status.PASS and whole.interval.high < 0:
+        head = f"{_HEADS[Status.FAIL]}{within(margin)}"
     return (
         f"{dtype} {head}: {comparison.changed:,} of {n:,} predictions change, {whole.lost:,} lost "
         f"and {whole.won:,} won; accuracy {share(whole.before, 2)} → {share(whole.after, 2)} "

@@ -10,7 +10,7 @@ from auditor.comparison.result import Change, Comparison
 from auditor.comparison.settling import what_would_settle
 from auditor.wording import ALL_RARE, beside, listed, p_value, plural, share
 
-__all__ = ["flipped", "of_all", "of_classes", "said_of_classes", "shown"]
+__all__ = ["flipped", "of_all", "of_classes", "said_of_classes", "shown", "within"]
 
 _NAMED = 3
 
@@ -144,6 +144,11 @@ def _drop(fallen: Finding) -> str:
     assert fallen.observed is not None
     assert fallen.limit is not None
     return beside(fallen.observed, fallen.limit, "points", 2).removeprefix("−")
+
+
+def within(margin: float) -> str:
+    """Say that what is surely worse is allowed to be, to follow how it is worse."""
+    return f", within the {100 * margin:.10g} points allowed"
 
 
 def shown(change: Change, metric: str, margin: float, status: Status, note: str) -> Finding:

@@ -60,14 +60,21 @@ def test_a_planted_regression_fails(old_audit: Audit) -> None:
 def test_its_clean_twin_passes(old_audit: Audit) -> None:
     outcome = _run(old_audit, {"a": (1000, 2, 2), "b": (1000, 2, 2)})
     assert outcome.status is Status.PASS
-    assert outcome.summary.startswith("Not worse than the baseline (old) by more than 0.5 points: accuracy ")
+    assert outcome.summary.startswith(
+        "Not worse than the baseline (old) by more than 0.5 points: accuracy "
+    )
 
 
 @pytest.mark.parametrize(
     ("lost", "won", "margin", "head"),
     [
         (40, 5, 0.05, "Worse than the baseline (old), within the 5 points allowed: accuracy "),
-        (40, 5, 0.04, "It is not settled whether it is worse than the baseline (old) by more than 4 points: "),
+        (
+            40,
+            5,
+            0.04,
+            "It is not settled whether it is worse than the baseline (old) by more than 4 points: ",
+        ),
         (40, 5, 0.01, "Worse than the baseline (old): accuracy "),
         (2, 2, 0.012, "Not worse than the baseline (old) by more than 1.2 points: accuracy "),
         (5, 40, 0.012, "Better than the baseline (old): accuracy "),

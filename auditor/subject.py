@@ -125,7 +125,7 @@ def _module(reference: str, folder: Path | None) -> dict[str, Any]:
         file = os.path.relpath(factory_source(reference, folder), folder or Path.cwd())
         sources = factory_sources(reference, folder)
         return {"written": reference, "file": Path(file).as_posix(), "sources": sources}
-    except (InputError, OSError):  # said where it is imported
+    except (InputError, OSError, ValueError):  # said where it is imported; or on another drive
         return {"written": reference, "sources": {}}
 
 

@@ -25,12 +25,13 @@ Two ways to fail:
    (less than half of an equal share of the test images) all in one surely are, at a tenth of the
    allowed error.
 
-A class that may be missed, on too few images to tell, makes the check inconclusive where such a gap
-may be, where its observed recall is below ``dead_below``, or where its whole interval is below
-``missed_below`` and Holm's correction alone does not agree. Where ``max_missed`` lets any class be
-missed, more may look it by their own interval: as many as may be, those that surely are among them,
-and a share of 1 - ``confidence`` of all classes, which is what chance makes of classes on the bar.
-They are named, too.
+A class whose observed recall is below ``missed_below``, on too few images to tell, makes the check
+inconclusive. Among many classes a few images of some are wrong by chance: where ``max_missed`` lets
+any class be missed, such a class counts where that gap may be, where its recall is below
+``dead_below``, or where its whole interval is below ``missed_below`` and Holm's correction alone
+does not agree. Of these last so many may be as may be missed, those that surely are among them, and
+besides a share of 1 - ``confidence`` of all classes, which is what chance makes of classes on the
+bar. They are named, too.
 
 Where ``[deployment]`` gives the shares of production, the first question is asked there, too: the
 expected accuracy against the largest share, by the interval of ``auditor.evidence.deployment``.
@@ -214,29 +215,28 @@ class AccuracyParadox(Check):
         return Family(p_values, "Holm", "classes", self.confidence, self.interval)
 
     def _low(self, confusion: Confusion) -> list[Finding]:
-        """Judge each class that looks missed, by its own interval or as it looks dead."""
-        family = self._family(confusion)
+        """Judge each class that looks missed; of many classes some are expected to look it."""
+        family, k = self._family(confusion), len(confusion.classes)
         low = np.flatnonzero(confusion.recall < self._bar).tolist()
         found = [family.judge(i, self._recall(confusion, i, family.size)) for i in low]
+        may = _at_most(self.max_missed, k)
+        return self._beyond(found, may, k) if may else found
+
+    def _beyond(self, found: list[Finding], may: int, k: int) -> list[Finding]:
+        """Let so many of ``k`` classes be missed, and more of them look it by their own interval.
+
+        By their own, chance makes a share of 1 - confidence of classes on the bar look it.
+        """
         found = [f for f in found if self._is_dead(f) or self._is_below(f)]
         surely = sum(f.status is Status.FAIL for f in found)
-        alone = sum(map(self._is_below, found))
-        may, may_look = self._may_be_missed(len(confusion.classes))
-        of = f"of {len(confusion.classes):,} classes may be"
+        alone, look = sum(map(self._is_below, found)), may + _at_most(1 - self.confidence, k)
+        of = f"of {k:,} classes may be"
         if surely <= may:
             found = [self._let_be(f, Status.FAIL, f"missed, as {may:,} {of}") for f in found]
-        if alone <= may_look:
-            note = f"{_PERHAPS}, as {may_look:,} {of}"
+        if alone <= look:
+            note = f"{_PERHAPS}, as {look:,} {of}"
             found = [self._let_be(f, Status.INCONCLUSIVE, note) for f in found]
         return found
-
-    def _may_be_missed(self, classes: int) -> tuple[int, int]:
-        """Return how many classes may be missed, and how many may look it by their own interval.
-
-        Where none may be missed, none may look it.
-        """
-        may = _at_most(self.max_missed, classes)
-        return may, may + _at_most(1 - self.confidence, classes) if may else 0
 
     def _is_dead(self, finding: Finding) -> bool:
         return finding.observed is not None and finding.observed < self.dead_below

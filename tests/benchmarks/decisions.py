@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom, binomtest, multinomial
 
 from auditor.check import Outcome, Status
+from auditor.checks.accuracy_paradox import AccuracyParadox
 from auditor.checks.baseline_regression import BaselineRegression
 from auditor.checks.rare_class_recall import RareClassRecall
 from auditor.checks.top1_accuracy import Top1Accuracy
@@ -36,6 +37,13 @@ COLOURS = ("#b8860b", "#d1495b", "#8a63d2", "#2a8fbd", "#2f9e44")
 """As legible on white as on black: about 4 : 1 on both."""
 SUPPORTS = (20, 50, 100, 200, 500)
 TEST_SETS = (200, 1000, 5000)
+GOOD = 0.97
+MISSED = (
+    *((10, n, recall) for n in (10, 20, 50) for recall in (0.2, 0.3, GOOD)),
+    *((99, n, recall) for n in (20, 50) for recall in (0.2, 0.3, GOOD)),
+)
+"""Classes, images of each, and the recall of the one that is looked at."""
+DECISIONS = (Status.PASS, Status.INCONCLUSIVE, Status.FAIL)
 FLIPPED = 0.05
 """Share of images on which two equal models would differ."""
 
@@ -216,11 +224,39 @@ def plot(path: Path) -> None:
         figure.savefig(path, transparent=True, metadata={"Date": None, "Creator": None})
 
 
+def missed(audits: int, random: np.random.Generator) -> None:
+    """Print what accuracy-paradox says of one class that is missed among good ones."""
+    print(
+        f"\naccuracy-paradox, one class recognised as said, all others in {GOOD:.0%}, {audits} "
+        "audits a row, in %\n\n| classes | n of each | recall | passes | inconclusive | fails |\n"
+        "|---|---|---|---|---|---|"
+    )
+    for k, n, recall in MISSED:
+        rates = np.r_[recall, np.full(k - 1, GOOD)]
+        drawn = random.binomial(n, rates, (audits, k))
+        said = [paradox(right, n) for right in drawn]
+        cells = (f"{100 * said.count(status) / audits:.1f}" for status in DECISIONS)
+        print(f"| {k} | {n} | {recall} | {' | '.join(cells)} |", flush=True)
+
+
+def paradox(right: Counts, n: int) -> Status:
+    """Judge classes of ``n`` images each; what is wrong is taken for the next class."""
+    k = len(right)
+    index = np.arange(k)
+    rows, columns = np.r_[index, index], np.r_[index, (index + 1) % k]
+    images = np.r_[right, n - right]
+    some = images > 0
+    names = tuple(f"c{i}" for i in range(k))
+    found = Confusion(names, rows[some], columns[some], images[some])
+    return AccuracyParadox().run(found).status
+
+
 def main(audits: int, path: Path) -> None:
     """Print the tables and draw the plot."""
     rare_classes(audits, np.random.default_rng(20261123))
     accuracies()
     power()
+    missed(audits, np.random.default_rng(20261127))
     plot(path)
 
 

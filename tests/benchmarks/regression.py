@@ -110,11 +110,18 @@ def _lowest(bounds: Bounds, n: int, flipped: float, confidence: float) -> float:
 
 
 def audits(
-    n: int, lost: Array, won: Array, random: np.random.Generator, *, same_images: bool = True
+    n: int,
+    lost: Array,
+    won: Array,
+    random: np.random.Generator,
+    *,
+    same_images: bool = True,
+    probabilities: bool = True,
 ) -> Iterator[tuple[Predictions, Baseline]]:
     """Yield audits of ``n`` images; ``lost`` and ``won`` are shares for each class, shape (k,).
 
-    On different images the two models have the accuracies that follow, independently.
+    On different images the two models have the accuracies that follow, independently. Without
+    probabilities nothing but changed predictions tells one model from the other.
     """
     k = len(lost)
     classes = tuple(f"c{i:03}" for i in range(k))
@@ -130,7 +137,8 @@ def audits(
                 images[side and not same_images],
                 label,
                 np.where(right[side], label, (label + 1) % k),
-                true_probability=random.random(n, np.float32),  # these are two models
+                # these are two models
+                true_probability=random.random(n, np.float32) if probabilities else None,
             )
             for side in (False, True)
         )
@@ -164,12 +172,11 @@ def statuses(
     lost: Array,
     won: Array,
     times: int,
-    *,
-    same_images: bool = True,
+    **how: bool,
 ) -> list[Shares]:
     """Return, for each check on the same audits, the share that ends in each status."""
     seed = [SEED, n, len(lost), round(1e6 * float(lost.sum() + 2 * won.sum()))]
-    source = audits(n, lost, won, np.random.default_rng(seed), same_images=same_images)
+    source = audits(n, lost, won, np.random.default_rng(seed), **how)
     seen = [Counter[str]() for _ in checks]
     for test, baseline in itertools.islice(source, times):
         images = counts(test, None, None)
@@ -235,12 +242,17 @@ def wrong_passes(times: int) -> None:
         ("the same", 1000, 0.005, 0.02),
         ("the same", 1000, 0.02, 0.1),
         ("the same", 10_000, 0.005, 0.02),
+        ("the same, no probabilities", 100, 0.005, 0.005),
+        ("the same, no probabilities", 200, 0.005, 0.005),
+        ("the same, no probabilities", 500, 0.005, 0.005),
+        ("the same, no probabilities", 1000, 0.005, 0.005),
         ("others", 200, 0.02, 0.1),
         ("others", 1000, 0.02, 0.1),
     ):
         lost, won = np.full(10, (flipped + margin) / 2), np.full(10, (flipped - margin) / 2)
-        check, same = BaselineRegression(margin=margin), images == "the same"
-        (found,) = statuses([check], n, lost, won, times, same_images=same)
+        check, how = BaselineRegression(margin=margin), {"same_images": images != "others"}
+        how["probabilities"] = "no probabilities" not in images
+        (found,) = statuses([check], n, lost, won, times, **how)
         print(f"| {images} | {n} | {margin} | {flipped} | {_cells(found)} |", flush=True)
 
 

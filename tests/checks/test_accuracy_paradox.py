@@ -144,7 +144,9 @@ def _beside_nine_good_ones(right: int, n: int = 100) -> Table:
     return table | {"c9": {"c9": right, "c0": n - right}}
 
 
-@pytest.mark.parametrize(("right", "status"), [(25, Status.FAIL), (45, Status.PASS)])
+@pytest.mark.parametrize(
+    ("right", "status"), [(25, Status.FAIL), (45, Status.INCONCLUSIVE), (50, Status.PASS)]
+)
 def test_a_missed_class_fails_though_no_gap_tells_of_it(
     confusion: Make, right: int, status: Status
 ) -> None:
@@ -220,11 +222,13 @@ def _twenties(right: int, low: int, classes: int) -> Table:
 
 
 @pytest.mark.parametrize("classes", [10, 99])
-@pytest.mark.parametrize(("right", "status"), [(4, Status.INCONCLUSIVE), (6, Status.PASS)])
-def test_a_class_that_is_low_by_itself_is_not_passed_over(
+@pytest.mark.parametrize(
+    ("right", "status"), [(4, Status.INCONCLUSIVE), (9, Status.INCONCLUSIVE), (10, Status.PASS)]
+)
+def test_a_class_that_looks_missed_is_not_passed_over_where_none_may_be(
     confusion: Make, classes: int, right: int, status: Status
 ) -> None:
-    """Of 20 images 4 are p = 0.006 at the bar, 6 are 0.058; Holm upholds neither of ten."""
+    """Of 20 images 4 are p = 0.006 at the bar, which Holm upholds neither among 10 nor among 99."""
     assert 10 * binom.cdf(4, 20, 0.5) > 0.05 > binom.cdf(4, 20, 0.5)
     outcome = AccuracyParadox().run(confusion(_twenties(right, 1, classes)))
     assert outcome.status is status

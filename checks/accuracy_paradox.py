@@ -229,7 +229,8 @@ class AccuracyParadox(Check):
         """
         found = [f for f in found if self._is_dead(f) or self._is_below(f)]
         surely = sum(f.status is Status.FAIL for f in found)
-        alone, look = sum(map(self._is_below, found)), may + _at_most(1 - self.confidence, k)
+        alone = sum(map(self._is_below, found))
+        look = may + _at_most(round(1 - self.confidence, 9), k)
         of = f"of {k:,} classes may be"
         if surely <= may:
             found = [self._let_be(f, Status.FAIL, f"missed, as {may:,} {of}") for f in found]
@@ -285,7 +286,8 @@ class AccuracyParadox(Check):
         if chance.status is Status.FAIL:
             return f"{below}{f'; {of_classes}' if of_classes else ''}."
         if of_classes:
-            return f"{head}, balanced {balanced}; {of_classes}."
+            let_be = "" if gap.status is Status.INCONCLUSIVE else _said_let_be(others)
+            return f"{head}, balanced {balanced}; {of_classes}{let_be}."
         if chance.status is Status.INCONCLUSIVE and chance.limit is not None:
             return f"{below}, which {plural(chance.n or 0, 'image')} cannot settle."
         if confusion.absent:
@@ -310,10 +312,13 @@ def _at_most(part: float, n: int) -> int:
 
 def _of_classes(gap: Finding, others: list[Finding]) -> str:
     """Name the classes behind a gap, or those that may be missed without one; empty for none."""
-    named = _named(_PERHAPS, [f.subject for f in others if f.status is not Status.SKIP and f.n])
+    perhaps = _named(_PERHAPS, [f.subject for f in others if f.status is not Status.SKIP and f.n])
     if gap.status is Status.FAIL:
         return gap.note
-    return named or (gap.note if gap.status is Status.INCONCLUSIVE else "")
+    behind = gap.note if gap.status is Status.INCONCLUSIVE else ""
+    if perhaps and behind.startswith(_PERHAPS):  # of the same classes
+        return perhaps
+    return "; ".join(filter(None, (behind, perhaps)))
 
 
 def _said_let_be(others: list[Finding]) -> str:

@@ -161,7 +161,7 @@ class BaselineRegression(Check):
 
         overall, name = comparison.overall, _called(baseline)
         if comparison.identical:
-            return f"Every one of {overall.n_after:,} images is predicted as by {name}."
+            return f"{_every(overall.n_after)} predicted as by {name}."
         whole = next(f for f in findings if f.subject == "test")
         if comparison.changed == 0 and whole.status is Status.INCONCLUSIVE:
             return self._alike(comparison, name)
@@ -182,13 +182,13 @@ class BaselineRegression(Check):
 
         overall = comparison.overall
         more = images_to_settle(overall, self.margin, comparison.confidence)
-        would = f"about {more:,} more that are" if more else "no number of images"
-        alike = f"Every one of {overall.n_after:,} images is predicted as by {name}"
+        would = f"about {plural(more, 'more image')} predicted alike" if more else "no number"
+        alike = f"{_every(overall.n_after)} predicted as by {name}"
         return f"{alike}; that it is no worse on others is not settled: {would} would settle it."
 
     def _lead(self, change: Change, status: Status, name: str) -> str:
         """Say how the candidate stands to the baseline; name the margin where it decides."""
-        from auditor.comparison.finding import within
+        from auditor.comparison.finding import allowed, within
 
         if change.interval.low > 0:
             return f"Better than {name}"
@@ -201,8 +201,12 @@ class BaselineRegression(Check):
             if status is Status.PASS
             else "It is not settled whether it is worse than"
         )
-        by = f" by more than {100 * self.margin:.10g} points" if self.margin else ""
+        by = f" by more than {allowed(self.margin)}" if self.margin else ""
         return f"{head} {name}{by}"
+
+
+def _every(n: int) -> str:
+    return "The one image is" if n == 1 else f"Every one of {n:,} images is"
 
 
 def _called(baseline: Baseline) -> str:

@@ -123,7 +123,7 @@ def _what_would_settle(bins: Reliability, limit: float, confidence: float) -> st
     more = fewest_images(settled, int(bins.images.sum()))
     if more is None:
         return "the error, less its noise, stands on the limit; no number of images would settle it"
-    return f"about {more:,} more images at this error, less its noise, would settle it"
+    return f"about {plural(more, 'more image')} at this error, less its noise, would settle it"
 
 
 def _shown(calibration: Bins) -> list[Finding]:

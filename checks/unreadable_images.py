@@ -81,7 +81,7 @@ class UnreadableImages(Check):
         """Yield what was not taken for an image, as far as there is no room for so many lost."""
         left, lost = test.left_out, len(test.unreadable)
         total = len(test) + lost + left.files
-        if left.files and lost + left.files > self.max_share * total:
+        if left.files and (lost + left.files) / total > self.max_share:
             note = f"{left.said}; give each the suffix or the class folder it lacks, or remove it"
             yield Finding.unmeasured(
                 "test", "files left out", note, self.max_share, higher_is_better=False

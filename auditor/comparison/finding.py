@@ -10,7 +10,7 @@ from auditor.comparison.result import Change, Comparison
 from auditor.comparison.settling import what_would_settle
 from auditor.wording import ALL_RARE, beside, listed, p_value, plural, share
 
-__all__ = ["flipped", "of_all", "of_classes", "said_of_classes", "shown", "within"]
+__all__ = ["allowed", "flipped", "of_all", "of_classes", "said_of_classes", "shown", "within"]
 
 _NAMED = 3
 
@@ -130,7 +130,7 @@ def _perhaps_lower(alone: Sequence[Finding], comparison: Comparison) -> str:
     if not alone:
         return ""
     of = len(comparison.classes)
-    if _NAMED < len(alone) <= (1 - comparison.confidence) * of:
+    if _NAMED < len(alone) <= round(1 - comparison.confidence, 9) * of:
         return f"; perhaps lower: {len(alone):,} of {of:,} classes, as by chance some are"
     names = [f"{f.subject} ({_drop(f)})" for f in alone]
     return f"; perhaps lower: {listed(names, _NAMED, noun='class')}"
@@ -148,7 +148,12 @@ def _drop(fallen: Finding) -> str:
 
 def within(margin: float) -> str:
     """Say that what is surely worse is allowed to be, to follow how it is worse."""
-    return f", within the {100 * margin:.10g} points allowed"
+    return f", within the {allowed(margin)} allowed"
+
+
+def allowed(margin: float) -> str:
+    """Return a margin as it was given, in points."""
+    return f"{100 * margin:.10g} {'point' if margin == 0.01 else 'points'}"
 
 
 def shown(change: Change, metric: str, margin: float, status: Status, note: str) -> Finding:

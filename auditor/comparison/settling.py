@@ -9,6 +9,7 @@ from auditor.comparison.paired import mid_p, paired_intervals
 from auditor.comparison.result import Change
 from auditor.comparison.side import Counts
 from auditor.settling import fewest_images
+from auditor.wording import plural
 
 __all__ = ["images_to_settle", "what_would_settle"]
 
@@ -58,5 +59,7 @@ def what_would_settle(change: Change, margin: float, confidence: float) -> str:
         images_to_settle(change, margin, confidence, agreeing=agreeing)
         for agreeing in (False, True)
     )
-    said = f"about {more:,} more images at this rate" if more else "no number of such images"
+    said = "no number of such images"
+    if more:
+        said = f"about {plural(more, 'more image')} at this rate"
     return f"; {said} would settle it" + (f"; {best:,} if the two agree on all" if best else "")

@@ -68,13 +68,20 @@ class Baseline:
 
         Left as it is where it names the same images, or others: neither are they namesakes in
         other folders, nor do their digests tell more of them than a few, as of black frames.
+        Pictures go before names where they tell all images, and names not.
         """
         before = self.predictions
-        if before is None or {*before.images} == {*test.images}:
+        if before is None:
             return self
-        return self._renamed(
-            self._namesakes(test, pictures) or self._same_pictures(test, pictures or {})
-        )
+        same = {*before.images} == {*test.images}
+        namesakes = {} if same else self._namesakes(test, pictures)
+        found = self._renamed(namesakes)
+        named = same or bool(namesakes)
+        if named and not replaced(found.pictures or {}, pictures or {}):
+            return found
+        pictured = self._same_pictures(test, pictures or {})
+        whole = len(pictured) == len(before) == len(test)
+        return found if named and not whole else self._renamed(pictured)
 
     def _namesakes(self, test: Predictions, pictures: Pictures | None) -> Mapping[str, str]:
         """Return what the images are called in the candidate's folders; nothing where not there.
@@ -104,7 +111,8 @@ class Baseline:
         assert before is not None
         known = _by_label(before, self.pictures or {}), _by_label(test, pictures)
         named = under_other_names(*known)
-        if len(named) <= MOST_UNSEEN * min(len(before), len(test)):
+        told = len({known[0][image][1] for image in named})  # of copies of one picture no more
+        if told <= MOST_UNSEEN * min(len(before), len(test)):
             return {}
         # Names of both sides mean the candidate's images only once none is left of the others.
         apart = set(before.images).isdisjoint(test.images)

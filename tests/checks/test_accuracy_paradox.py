@@ -277,6 +277,29 @@ def test_those_that_surely_are_missed_are_counted_first(confusion: Make) -> None
     )
 
 
+@pytest.mark.parametrize(("confidence", "may"), [(0.95, 6), (0.9, 11), (0.8, 21)])
+def test_so_many_may_look_missed_as_decimals_say(
+    confusion: Make, confidence: float, may: int
+) -> None:
+    """In binary 1 - 0.9 is below 0.1."""
+    check = AccuracyParadox(confidence=confidence)
+    said = [check.run(confusion(_twenties(5, low, 100))).status for low in (may, may + 1)]
+    assert said == [Status.PASS, Status.INCONCLUSIVE]
+
+
+def test_both_those_behind_a_gap_and_those_that_look_dead_are_named(confusion: Make) -> None:
+    """One of a hundred may be missed and surely is, the gap is not settled, another looks dead."""
+    frequent: Table = {f"c{i:02}": {f"c{i:02}": 60} for i in range(1, 81)}
+    few: Table = {f"c{i:02}": {f"c{i:02}": 2, f"c{i - 80:02}": 2} for i in range(81, 99)}
+    missed: Table = {"c00": {"c00": 12, "c05": 48}, "c99": {"c19": 4}}
+    outcome = AccuracyParadox().run(confusion(missed | frequent | few))
+    assert outcome.status is Status.INCONCLUSIVE
+    assert outcome.summary.endswith(
+        "; missed: c00, behind a gap that may be small enough; perhaps missed, on too few images: "
+        "c99."
+    )
+
+
 @pytest.mark.parametrize(
     ("share", "classes", "missed"), [(0.29, 100, 29), (0.07, 100, 7), (0.28, 50, 14), (0.01, 99, 0)]
 )

@@ -103,6 +103,14 @@ def test_an_identical_candidate_passes(old_audit: Audit, n: int) -> None:
     )
 
 
+def test_one_image_and_one_point_are_said_as_such(old_audit: Audit) -> None:
+    one = replace(Predictions.of(["a"], ["a"]), true_probability=None)
+    said = _judged(one, Baseline(old_audit, one)).summary
+    assert said.startswith("The one image is predicted as by the baseline (old); that it is no ")
+    outcome = _run(old_audit, {"a": (1000, 2, 2), "b": (1000, 2, 2)}, margin=0.01)
+    assert outcome.summary.startswith("Not worse than the baseline (old) by more than 1 point: ")
+
+
 def _told(split: Predictions, digest: str | None, dtype: str = "float32") -> Predictions:
     """What a model of those weights said, and nobody kept how sure it was."""
     about = {"candidate": {"weights_digest": digest, "input_size": [3, 16, 16]}, "dtype": dtype}
@@ -117,7 +125,7 @@ def test_equal_predictions_alone_are_not_one_model(old_audit: Audit, wrong: int)
     assert outcome.status is Status.INCONCLUSIVE
     assert outcome.summary == (
         "Every one of 100 images is predicted as by the baseline (old); that it is no worse on "
-        "others is not settled: about 498 more that are would settle it."
+        "others is not settled: about 498 more images predicted alike would settle it."
     )
 
 

@@ -73,6 +73,14 @@ def test_files_that_may_be_images_are_not_left_out_unseen(
     assert all(LEFT_OUT.said in note for note in unmeasured)
 
 
+def test_a_share_that_is_allowed_is_as_many_as_in_decimals(seen: Make) -> None:
+    """In binary 0.29 * 100 is below 29."""
+    left = LeftOut(29, "a/1.bak", "29 files")
+    test = seen(71, {})
+    test = replace(test, about={**test.about, "left_out": list(left)})
+    assert UnreadableImages(max_share=0.29).run(test, None).status is Status.PASS
+
+
 def test_files_that_were_left_out_of_what_was_predicted_elsewhere(predictions: Make) -> None:
     test = replace(predictions({"a": {"a": 5}}, ["a"]), about={"left_out": list(LEFT_OUT)})
     assert UnreadableImages().run(test, None).status is Status.INCONCLUSIVE

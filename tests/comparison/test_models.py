@@ -212,15 +212,43 @@ def test_the_same_pictures_under_other_names_are_the_same_images(
         compare(renamed, baseline, pictures=some)
 
 
+@pytest.mark.parametrize("shared", [299, 300])
 def test_names_that_went_to_other_pictures_of_the_test_set_are_seen_through(
-    two: tuple[Predictions, Predictions], renamed: Predictions, old_audit: Audit
+    two: tuple[Predictions, Predictions], renamed: Predictions, old_audit: Audit, shared: int
 ) -> None:
     before, _ = two
     there, here = _pictures(before, renamed)
-    names = dict(zip(renamed.images, (*before.images[1:], "new.jpg"), strict=True))
+    others = [*before.images[-shared:], "new.jpg"]
+    names = dict(zip(renamed.images, others[:300], strict=True))
     moved = replace(renamed, images=tuple(names.values()))
     seen = {names[image]: digests for image, digests in here.items()}
     assert compare(moved, Baseline(old_audit, before, pictures=there), pictures=seen).paired
+
+
+def test_namesakes_that_are_other_pictures_are_seen_through(
+    two: tuple[Predictions, Predictions], renamed: Predictions, old_audit: Audit
+) -> None:
+    """In another folder of equal names, even where one picture kept its own."""
+    before, _ = two
+    numbered = replace(before, images=tuple(f"old/{n:03}.png" for n in range(300)))
+    kept = renamed.about["rows"].index(0)
+    places = [*range(1, kept + 1), 0, *range(kept + 1, 300)]
+    again = replace(renamed, images=tuple(f"new/{place:03}.png" for place in places))
+    there, here = _pictures(numbered, again)
+    assert here["new/000.png"][1] == there["old/000.png"][1]
+    assert compare(again, Baseline(old_audit, numbered, pictures=there), pictures=here).paired
+
+
+def test_copies_of_one_picture_make_no_two_test_sets_one(
+    two: tuple[Predictions, Predictions], renamed: Predictions, old_audit: Audit
+) -> None:
+    before, _ = two
+    there, here = (
+        {image: (black if n < 60 else b"%s" % image.encode(),) * 2 for n, image in enumerate(names)}
+        for black, names in ((b"black", before.images), (b"black", renamed.images))
+    )
+    baseline = Baseline(old_audit, before, pictures=there)
+    assert not compare(renamed, baseline, pictures=here).paired
 
 
 def test_of_equal_pictures_those_of_one_label_are_one(said: Said, old_audit: Audit) -> None:

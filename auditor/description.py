@@ -57,6 +57,11 @@ def _notes_on_deep_images(graph: Graph) -> Iterator[str]:
 def _notes_on_probabilities(graph: Graph) -> Iterator[str]:
     """Say of saved probabilities that they are not what was predicted by."""
     test = graph.get("test")
+    if "candidate" not in test.about and (tied := test.tied):
+        yield (
+            f"In {tied:,} of {len(test):,} test images another class is as probable as the "
+            "predicted one; where no prediction was saved, such a tie counts as wrong."
+        )
     if contradicted := test.contradicted:
         yield (
             f"In {contradicted:,} of {len(test):,} test images the predicted class is not the most "

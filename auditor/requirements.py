@@ -122,11 +122,17 @@ def require_other_than_training(graph: Graph, source: ConfigSource) -> None:
 
 
 def _named_below(samples: Samples, names: Sequence[str]) -> list[int]:
-    """Return the rows of names that lead to images of a split: by its folder, or folders above."""
+    """Return the rows of names that lead to images of the training data, from folders above it.
+
+    From its own folder alone only where that is called after training: both splits may have
+    ``images/cat/0001.jpg``.
+    """
     known = {*samples.images}
     above = (samples.root.absolute(), samples.root.resolve())
     before = {
-        f"{Path(*root.parts[k:]).as_posix()}/" for root in above for k in range(len(root.parts))
+        f"{Path(*root.parts[k:]).as_posix()}/"
+        for root in above
+        for k in range(len(root.parts) - ("train" not in root.name.lower()))
     }
 
     def leads(name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from auditor.data.classes import ASSUMED
@@ -22,6 +23,9 @@ from auditor.errors import InputError
 from auditor.wording import plural
 
 __all__ = ["none_is_there", "read_manifest", "refuse_duplicates", "refuse_respelt"]
+
+_JOINERS = "\u200c\u200d"
+"""Characters that nobody sees and that words and emoji are spelt with."""
 
 
 def read_manifest(path: Path, classes: Sequence[str] | None = None) -> Samples:
@@ -124,12 +128,14 @@ def _place(image: str) -> str:
 def _spelt_alike(image: str) -> str:
     if not image.isascii():
         image = unicodedata.normalize("NFC", image)
-        image = "".join(sign for sign in image if unicodedata.category(sign) != "Cf")
+        image = "".join(s for s in image if s in _JOINERS or unicodedata.category(s) != "Cf")
     return _place(image.replace("\\", "/")).lstrip("/")
 
 
 def _are_two_files(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and not one.samefile(other)
+    with suppress(OSError):
+        return not one.samefile(other)
+    return False
 
 
 def _twice(path: Path, images: Sequence[str], first: int, row: int) -> InputError:

@@ -23,6 +23,9 @@ _SUM_TOLERANCE, _LARGEST_TOLERANCE = 0.01, 0.1
 """How far a row's sum may be from 1: always, and where few decimals explain it."""
 _DECIMALS = 5
 """Decimals from which a thousand classes sum to 1 within the smaller tolerance."""
+_MOST_TIED = 0.01
+"""Share of rows that rounding to 16 bits, or to four decimals, leaves without a most probable
+class: of 10,000 of a thousand classes up to 39."""
 _FEW_CHANGED, _ALL_RIGHT = 20, 0.99
 """Rows from which, and share of right ones from that, other classes than the most probable are the
 labels. Of calibrated ones less than half are right; of a model that was not, far from all."""
@@ -68,7 +71,7 @@ def read_saved(path: Path, given: ClassList | None = None) -> SavedTable:
             _require_predicted_by(path, scores, predicted, labels)
     else:
         assert scores is not None  # else "predicted" was required
-        predicted = _most_probable(path, scores, classes)
+        predicted = _most_probable(path, scores, classes, labels)
     known = {"image", "label", "predicted", *scored}
     metadata = metadata_of(table, [name for name in names if name not in known])
     return SavedTable(classes, images, labels, predicted, scores, metadata)
@@ -204,7 +207,8 @@ def _require_predicted_by(
     if all_right and not _by_threshold(scores, predicted, changed):
         raise InputError(
             f"{said}, and is the label in {right:,} of these: no threshold moves like that; write "
-            "what the candidate predicted, not the label"
+            "what the candidate predicted, not the label; where something else decides with the "
+            "probabilities, leave the prob_ columns out"
         )
 
 
@@ -218,18 +222,23 @@ def _by_threshold(
 
 
 def _most_probable(
-    path: Path, scores: NDArray[np.float32], classes: ClassList
+    path: Path, scores: NDArray[np.float32], classes: ClassList, label: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return the most probable class of each row; which of equals is predicted nobody can say."""
+    """Return the most probable class of each row; of equals one that is not the label.
+
+    Which of equals is predicted nobody can say, so that no tie counts as right.
+    """
     best: NDArray[np.int64] = scores.argmax(axis=1).astype(np.int64)
-    as_probable = scores == scores.max(axis=1, keepdims=True)
-    tied = np.flatnonzero(as_probable.sum(axis=1) > 1)
-    if len(tied):
+    tied = np.flatnonzero((scores == scores.max(axis=1, keepdims=True)).sum(axis=1) > 1)
+    if len(tied) > _MOST_TIED * len(best):
         row = int(tied[0])
-        one, other = np.flatnonzero(as_probable[row])[:2]
+        one, other = np.flatnonzero(scores[row] == scores[row].max())[:2]
         raise InputError(
             f'{path}:{row + 2}: "{classes.names[one]}" and "{classes.names[other]}" are equally '
             f"probable and no class is more so ({len(tied):,} of {len(best):,} rows have such a "
             'tie); add a column "predicted", or save more decimals'
         )
+    for row in tied.tolist():
+        equal = np.flatnonzero(scores[row] == scores[row].max())
+        best[row] = equal[equal != label[row]][0]
     return best

@@ -12,8 +12,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
-from pathlib import Path
+from numbers import Number
+from pathlib import Path, PurePath
+from types import UnionType
 from typing import Protocol
+
+import numpy as np
 
 from auditor.crashes import named
 from auditor.data.folder import listing, read_folder
@@ -121,13 +125,13 @@ class _PlugIn:
         return replace(samples, reader=reader)
 
 
-_KINDS: dict[str, tuple[type, str]] = {
+_KINDS: dict[str, tuple[type | UnionType, str]] = {
     "root": (Path, "a Path"),
     "class_order": (str, "a text"),
     "source": (str, "a text"),
     "metadata": (Mapping, "a mapping"),
     "sample": (str, "a text"),
-    "representative": (tuple, "a tuple"),
+    "representative": (tuple | list, "a tuple"),
     "held_in": (tuple, "a tuple"),
     "left_out": (LeftOut, "LeftOut"),
 }
@@ -160,7 +164,7 @@ def _sound(samples: object) -> Samples:
 def _is_plain(value: object) -> bool:
     if isinstance(value, tuple | list):
         return all(map(_is_plain, value))
-    return value is None or isinstance(value, str | bytes | int | float)
+    return value is None or isinstance(value, str | bytes | Number | PurePath)
 
 
 def _require_steady(reader: Reader, image: str) -> None:
@@ -176,7 +180,7 @@ def _require_steady(reader: Reader, image: str) -> None:
 def _require_representative(samples: Samples) -> None:
     """Refuse what does not say of each image, or of none, whether it is one of a fair sample."""
     found = samples.representative
-    if any(not isinstance(value, bool) for value in found):
+    if any(not isinstance(value, bool | np.bool_) for value in found):
         raise TypeError("representative holds more than True and False")
     if found and len(found) != len(samples):
         raise ValueError(f"there are {len(found):,} representative for {len(samples):,} images")

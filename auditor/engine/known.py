@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 
+from auditor.data.labels import is_number
 from auditor.data.samples import Samples
 from auditor.engine.ways import accepted
 from auditor.progress import Progress
@@ -256,10 +257,12 @@ def other_images(path: Path, samples: Samples) -> str:
     table = file.read(columns=["image", "label"])
     then = dict(zip(table["image"].to_pylist(), table["label"].to_pylist(), strict=True))
     now = dict(zip(samples.images, samples.labels, strict=True))
+    # A flag may have named what are numbers now: then labels say nothing.
+    named = any(map(is_number, now.values())) and not all(map(is_number, then.values()))
     others = {
         "new": [image for image in now if image not in then],
         "missing": [image for image in then if image not in now],
-        "relabelled": [i for i in now if i in then and now[i] != then[i]],
+        "relabelled": [i for i in now if not named and i in then and now[i] != then[i]],
     }
     return "; ".join(
         f"{plural(len(images), f'{how} image')}, first {images[0]}"

@@ -128,6 +128,15 @@ class Predictions:
         given = self.probabilities[np.arange(len(self)), self.predicted]
         return int((given < self.probabilities.max(axis=1)).sum())
 
+    @property
+    def tied(self) -> int:
+        """How many images have a predicted class that is the most probable one, and another is."""
+        if self.probabilities is None:
+            return 0
+        given = self.probabilities[np.arange(len(self)), self.predicted]
+        as_probable = (self.probabilities >= given[:, None]).sum(axis=1)
+        return int(((as_probable > 1) & (given == self.probabilities.max(axis=1))).sum())
+
     def where(self, keep: NDArray[np.bool_]) -> Predictions:
         """Return the rows where ``keep``, shape (n,), is true; the unreadable images stay named."""
         rows = np.flatnonzero(keep)

@@ -307,10 +307,11 @@ def _content(
     spec: CandidateSpec, model: nn.Module, steps: Preprocessing, classes: tuple[str, ...] | None
 ) -> str:
     from auditor.models.content import digest_content
-    from auditor.models.factory import imported_by_factories
+    from auditor.models.factory import imported_by_factories, imported_for_others
 
-    reference = spec.module or ""
-    made = digest_content(model, reference.partition(":")[0] or None, imported_by_factories())
+    factory = (spec.module or "").partition(":")[0] or None
+    for_others = imported_for_others(spec.module_folder)
+    made = digest_content(model, factory, imported_by_factories(), for_others)
     prepared = asdict(steps) | {"source": None}
     return digest_facts({"model": made, "preprocessing": prepared, "classes": classes})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -29,7 +29,12 @@ It stays what it is where its file is edited afterwards.
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
-def digest_content(model: nn.Module, factory: str | None, imported: Iterable[str]) -> str:
+def digest_content(
+    model: nn.Module,
+    factory: str | None,
+    imported: Iterable[str],
+    for_others: Collection[str] = frozenset(),
+) -> str:
     """Return the SHA-256, in hex, of what decides a loaded model's outputs; no path is in it.
 
     That is its tensors, how its layers describe themselves, the code of compiled ones, the files
@@ -44,18 +49,21 @@ def digest_content(model: nn.Module, factory: str | None, imported: Iterable[str
         Name of the module whose function made it; None where timm did.
     imported
         Names of the modules that were imported while it was made.
+    for_others
+        Those that were imported for a model of another folder, and may not be meant here.
 
     Raises
     ------
     InputError
-        The file of such a module is another than the one that this process runs, or lies elsewhere.
+        The file of such a module is another than the one that this process runs, or one that was
+        imported for others lies elsewhere.
     """
     return digest_facts(
         {
             "tensors": digest_tensors(model),
             "layers": _ADDRESS.sub("", repr(model)),
             "code": list(_code(model)),
-            "sources": _sources(model, factory, imported),
+            "sources": _sources(model, factory, imported, for_others),
         }
     )
 
@@ -131,7 +139,9 @@ def _code(model: nn.Module) -> Iterator[str]:
             yield f"{name} {getattr(module, 'code', '')}"
 
 
-def _sources(model: nn.Module, factory: str | None, imported: Iterable[str]) -> dict[str, str]:
+def _sources(
+    model: nn.Module, factory: str | None, imported: Iterable[str], for_others: Collection[str]
+) -> dict[str, str]:
     """Return module name → SHA-256 of the file that it was loaded from."""
     classes = {kind.__module__ for each in model.modules() for kind in type(each).__mro__}
     found = {name: _digest(sys.modules[name]) for name in classes if _has_file(name)}
@@ -143,7 +153,8 @@ def _sources(model: nn.Module, factory: str | None, imported: Iterable[str]) -> 
             continue
         seen.add(name)
         if _has_file(name) and is_own(name, factory, _file(name)):
-            require_as_found(name)
+            if name in for_others:
+                require_as_found(name)
             found[name] = _digest(sys.modules[name])
             waiting += _imports(sys.modules[name])
     return found

@@ -19,16 +19,20 @@ from auditor.models.imports import find_source, own_sources, require_as_found
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["call_factory", "factory_source", "factory_sources", "imported_by_factories"]
+__all__ = [
+    "call_factory",
+    "factory_source",
+    "factory_sources",
+    "imported_by_factories",
+    "imported_for_others",
+]
 
-_IMPORTED: set[str] = set()
-"""Modules that any factory was the first to import, by whatever means."""
+_IMPORTED: dict[str, Path | None] = {}
+"""Module that any factory was the first to import, by whatever means → the folder given then."""
 _LEFT_IN: dict[str, Path] = {}
 """Module → the folder that it went to when it was imported, where its functions may read."""
-_SOUGHT: list[str] = []
-"""Folders that modules were sought in first, the last time."""
 _PUT: list[str] = []
-"""Those of them that were not on the search path before."""
+"""Folders that were not on the search path before."""
 
 
 def call_factory(reference: str, num_classes: int | None, folder: Path | None = None) -> nn.Module:
@@ -58,7 +62,7 @@ def call_factory(reference: str, num_classes: int | None, folder: Path | None = 
             model = function(**_arguments(function, num_classes))
         except Exception as error:  # the user's code may raise anything
             raise InputError(f"{reference} failed: {named(error)}") from error
-    _IMPORTED.update(set(sys.modules) - before)
+    _IMPORTED.update(dict.fromkeys(sys.modules.keys() - before, folder))
     if not isinstance(model, nn.Module):
         raise InputError(f"{reference} returned {type(model).__name__}, not a torch.nn.Module.")
     return model
@@ -70,6 +74,11 @@ def imported_by_factories() -> frozenset[str]:
     Not by factory: what one has imported, the next may use without importing it.
     """
     return frozenset(_IMPORTED)
+
+
+def imported_for_others(folder: Path | None) -> frozenset[str]:
+    """Return those of them that were imported while another folder was given."""
+    return frozenset(name for name, given in _IMPORTED.items() if given != folder)
 
 
 def factory_source(reference: str, folder: Path | None = None) -> Path:
@@ -116,14 +125,25 @@ def _search_first(folder: Path | None) -> None:
     """Have modules sought in a folder, then in the working folder, then where they were.
 
     What was put there for another audit is not sought in any more: a module that this one lacks
-    would be found there.
+    would be found there. What stands in this order already stays, in a process that was told where
+    to seek, too: a module may have put others before it.
     """
-    wanted = list(dict.fromkeys(str(place) for place in (folder, Path.cwd()) if place))
-    if wanted == _SOUGHT and {*wanted} <= {*sys.path}:  # a module may have put others before them
-        return
-    others = [place for place in sys.path if place not in _PUT]
-    sys.path[:] = [*wanted, *(place for place in others if place not in wanted)]
-    _SOUGHT[:], _PUT[:] = wanted, [place for place in wanted if place not in others]
+    wanted = [str(place) for place in dict.fromkeys((folder, Path.cwd())) if place]
+    sys.path[:] = [place for place in sys.path if place in wanted or place not in _PUT]
+    _PUT[:] = [place for place in _PUT if place in wanted]
+    behind = len(sys.path)
+    for place in reversed(wanted):
+        if place not in sys.path[: behind + 1]:
+            _put_first(place)
+        behind = sys.path.index(place)
+
+
+def _put_first(place: str) -> None:
+    if place in sys.path:
+        sys.path.remove(place)
+    else:
+        _PUT.append(place)
+    sys.path.insert(0, place)
 
 
 def _import(reference: str, folder: Path | None) -> Callable[..., object]:

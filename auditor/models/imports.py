@@ -59,8 +59,8 @@ def require_as_found(module: str) -> None:
     here, found = getattr(sys.modules.get(module), "__file__", None), find_source(module)
     if here and found is not None and Path(here).resolve() != found.resolve():
         raise InputError(
-            f"{module} was imported from {here} by this process, and now means {found}; "
-            "restart the process"
+            f"{module} was imported from {here} by this process, and now means {found}; give one "
+            "of them another name, or audit each in a process of its own"
         )
 
 

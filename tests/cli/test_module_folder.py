@@ -137,6 +137,54 @@ def test_the_module_of_another_audit_of_this_process_is_not_taken_for_it(
     else:
         which = name if own else f"{name}_helper"
         assert f"{which}wasimportedfrom{here}/one/{which}.pybythisprocess" in said
-        assert f"nowmeans{here}/other/{which}.py;restarttheprocess" in said
+        assert f"nowmeans{here}/other/{which}.py;giveoneofthemanothername" in said
     cli("run", "one")
+    assert _audit(here / "one")[0] == 1.0
+
+
+GUARDED = """
+import sys
+if {vendor!r} not in sys.path:
+    sys.path.insert(0, {vendor!r})
+"""
+
+
+def _vendored(here: Path, name: str, source: str) -> None:
+    """Have the module of "one" take its helper from a folder of another name."""
+    vendor = here / "one" / "vendor"
+    vendor.mkdir()
+    (here / "one" / f"{name}_helper.py").rename(vendor / f"{name}_helper.py")
+    (here / "one" / f"{name}_helper.py").write_text("def sign():\n    return -1\n")
+    module = here / "one" / f"{name}.py"
+    module.write_text(source.format(vendor=str(vendor), module=module.read_text()))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        GUARDED + "{module}",
+        "import sys\nsys.path.insert(0, {vendor!r})\n{module}\nsys.path.remove({vendor!r})\n",
+    ],
+    ids=["first", "for a while"],
+)
+def test_a_module_may_seek_its_helpers_elsewhere_first(
+    cli: Cli, here: Path, written: Written, name: str, source: str
+) -> None:
+    file = written("one", sign=1, helper=1)
+    _vendored(here, name, source)
+    for _ in range(2):  # the second time between those of another folder
+        cli("run", file)
+        assert _audit(here / "one")[0] == 1.0
+        cli("run", written("other"))
+
+
+def test_a_process_that_is_told_where_to_seek_seeks_in_that_order(
+    cli: Cli, here: Path, written: Written, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one on another node of a cluster: the module finds what it put first there already."""
+    file = written("one", sign=1, helper=1)
+    _vendored(here, name, GUARDED + "{module}")
+    told = [str(here / "one" / "vendor"), str(here / "one"), str(here)]
+    monkeypatch.setattr(sys, "path", [*told, *sys.path])
+    cli("run", file)
     assert _audit(here / "one")[0] == 1.0

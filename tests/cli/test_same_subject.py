@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -401,6 +402,26 @@ def test_a_folder_without_its_images_says_nothing(cli: Cli, here: Path, audited:
     shutil.rmtree(here / "test")
     (here / "test").mkdir()
     (here / "test/README.md").write_text("fetched by `dvc pull`")
+    assert cli("check").returncode == 0
+
+
+def test_labels_that_a_flag_named_are_no_others(
+    cli: Cli, here: Path, module: Callable[..., str], image_folder: Callable[..., Path]
+) -> None:
+    """Read without it they are numbers, of which nothing is known."""
+    folder = image_folder("test", {"a": 40, "b": 40})
+    with tarfile.open(here / "test.tar", "w") as tar:
+        for path in sorted(folder.rglob("*.png")):
+            key = f"{path.parent.name}-{path.stem}"
+            tar.add(path, f"{key}.png")
+            (here / "label").write_text(str("ab".index(path.parent.name)))
+            tar.add(here / "label", f"{key}.cls")
+    (here / "names.txt").write_text("a\nb\n")
+    candidate = CANDIDATE.format(module=module()).replace('classes = ["a", "b"]\n', "")
+    (here / "auditor.toml").write_text(
+        f"[candidate]\n{candidate}[data]\ntest = 'test.tar'\n[engine]\ndevice = \"cpu\"\n"
+    )
+    assert cli("run", "auditor.toml", "--classes", "names.txt").returncode == 0
     assert cli("check").returncode == 0
 
 

@@ -108,7 +108,7 @@ def test_a_model_beside_itself_passes(old_audit: Audit, models: Models, name: st
     model = models[f"cifar10_{name}"]
     outcome = _judged(model, Baseline(old_audit, model))
     assert outcome.status is Status.PASS
-    assert outcome.summary.startswith("Not worse than the baseline (old): ")
+    assert outcome.summary.startswith("Not worse than the baseline (old) by more than ")
     assert "on the same 10,000 images, 0 lost, 0 won" in outcome.summary
 
 

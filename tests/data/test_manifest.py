@@ -140,6 +140,20 @@ def test_an_image_may_be_listed_once_whatever_system_spells_it(
         run(predictions={"test": saved})
 
 
+def test_words_are_spelt_with_joiners_that_nobody_sees(manifest: Callable[..., Path]) -> None:
+    saved = manifest(image=["می\u200cخو", "میخو"], label=["a", "b"], predicted=["a", "b"])
+    assert len(read_saved(saved).images) == 2
+
+
+def test_names_that_are_too_long_for_a_file_are_told_all_the_same(
+    manifest: Callable[..., Path],
+) -> None:
+    long = "a" * 300
+    path = manifest(image=[f"{long}/x.png", f"{long}\\x.png"], label=["a", "b"])
+    with pytest.raises(InputError, match="stands already in line 2"):
+        read_samples(path)
+
+
 @pytest.mark.parametrize("again", RESPELT[:-1])
 def test_files_that_are_there_may_be_called_alike(
     manifest: Callable[..., Path], run: Callable[..., Audit], again: str

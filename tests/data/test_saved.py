@@ -37,6 +37,18 @@ def test_probabilities_alone(write: Write) -> None:
     np.testing.assert_allclose(table.probabilities, [[0.25, 0.75]])
 
 
+@pytest.mark.parametrize("columns", ["prob_cat,prob_dog", "prob_dog,prob_cat"])
+def test_no_tie_counts_as_right_in_whatever_order(write: Write, columns: str) -> None:
+    """Sixteen bits leave some rows of a good file without a most probable class."""
+    sure = {"cat": "0.75,0.25", "dog": "0.25,0.75"}
+    flipped = columns.startswith("prob_dog")
+    cells = [("cat", sure["dog" if flipped else "cat"])] * 98 + [("cat", "0.5,0.5")]
+    cells.append(("dog", sure["cat" if flipped else "dog"]))
+    rows = [f"{n},{label},{cell}" for n, (label, cell) in enumerate(cells)]
+    table = read_saved(write("p.csv", "\n".join([f"image,label,{columns}", *rows])))
+    assert np.flatnonzero(table.predicted != table.label).tolist() == [98]
+
+
 def test_probabilities_follow_the_given_classes(write: Write) -> None:
     given = ClassList(("cat", "dog"), "given")
     table = read_saved(write("p.csv", "image,label,prob_dog,prob_cat\nx,dog,0.25,0.75\n"), given)

@@ -38,8 +38,9 @@ inconclusive: it was chosen on the images that show it, so they do not prove it.
 
 A pass says that none was found. That there is none it says where, by exact bounds of all outputs
 together, no output gains more than ``max_gain`` whatever it is called; else it says of how many
-classes that is open, and how much could be gained. Where more than half of the classes have fewer
-than three images, nothing passes: of those two could change places and hardly be noticed.
+classes that is open, how much could be gained, and how many outputs no image was put into. Where
+more than half of the classes have fewer than three images, nothing passes: of those two could
+change places and hardly be noticed.
 
 How to fix
 ----------
@@ -173,16 +174,24 @@ class LabelOrder(Check):
         from auditor.renaming import reserve
 
         most, k = reserve(test).most(self.confidence), len(test.classes)
-        unknown = k - int((most <= self.max_gain).sum())
-        if k == 2 or not unknown:
+        open_, unused = int((most > self.max_gain).sum()), k - len(most)
+        if k == 2 or not (open_ or unused):
             return "No renaming of the outputs makes the candidate much better."
-        little = "of most classes little is known: " if 2 * unknown > k else ""
-        gained = math.ceil(100 * most.max()) if len(most) == k else 100
-        return (
-            "No renaming of the outputs was found that makes the candidate much better; "
-            f"{little}for {unknown:,} of {plural(k, 'class')} the test images do not exclude one "
-            f"that gains up to {gained} points."
+        said = [f"{unused:,} of {plural(k, 'output')} {_is(unused)} never predicted"] * bool(unused)
+        if open_:
+            said.append(
+                f"for {open_:,} of {plural(k, 'class')} the test images do not exclude one that "
+                f"gains up to {math.ceil(100 * most.max())} points"
+            )
+        found = "was found that makes" if open_ else "makes"
+        little = "of most classes little is known: " if 2 * (open_ + unused) > k else ""
+        return f"No renaming of the outputs {found} the candidate much better; " + (
+            f"{little}{'; '.join(said)}."
         )
+
+
+def _is(n: int) -> str:
+    return "is" if n == 1 else "are"
 
 
 _METRIC, _FEW = "accuracy gained by renaming", "classes with too few images"
@@ -350,8 +359,8 @@ def _better(test: Predictions, renaming: Renaming) -> str:
     now, then = (
         float(right.mean()) for right in (test.correct, renaming[test.predicted] == test.label)
     )
-    are = "is" if len(test) == 1 else "are"
-    return f"then {share(then)} of {plural(len(test), 'test image')} {are} right, not {share(now)}"
+    images = f"{plural(len(test), 'test image')} {_is(len(test))}"
+    return f"then {share(then)} of {images} right, not {share(now)}"
 
 
 def _fix(test: Predictions) -> str:

@@ -225,6 +225,18 @@ def test_what_images_do_not_exclude_is_said() -> None:
     )
 
 
+def test_outputs_that_no_image_was_put_into_are_counted() -> None:
+    """Whatever those are called, the test images do not tell."""
+    label = np.tile(np.arange(10), 500)
+    for first, said in ((9, "1 of 10 outputs is"), (8, "2 of 10 outputs are")):
+        predicted = np.where(label < first, label, 0)
+        outcome = LabelOrder().run(_predictions([f"c{i}" for i in range(10)], label, predicted))
+        assert outcome.status is Status.PASS
+        assert outcome.summary == (
+            f"No renaming of the outputs makes the candidate much better; {said} never predicted."
+        )
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_no_renaming_gains_more_than_its_outputs_may(seed: int) -> None:
     random = np.random.default_rng(seed)

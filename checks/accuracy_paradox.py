@@ -30,8 +30,7 @@ inconclusive. Among many classes a few images of some are wrong by chance: where
 any class be missed, such a class counts where that gap may be, where its recall is below
 ``dead_below``, or where its whole interval is below ``missed_below`` and Holm's correction alone
 does not agree. Of these last so many may be as may be missed, those that surely are among them, and
-besides a share of 1 - ``confidence`` of all classes, which is what chance makes of classes on the
-bar. They are named, too.
+besides a share of 1 - ``confidence`` of all classes, as by chance on the bar. They are named, too.
 
 Where ``[deployment]`` gives the shares of production, the first question is asked there, too: the
 expected accuracy against the largest share, by the interval of ``auditor.evidence.deployment``.

@@ -31,10 +31,10 @@ A renaming whose gain in accuracy is surely above ``max_gain`` fails, with the p
 Zou and Donner and with Bonferroni's correction for the number of renamings judged; McNemar's exact
 one-sided p-value is given beside it. What is said to stand elsewhere is what failed: an order of
 the folders, else the cycles that fail, each by itself, else the best renaming of the first half as
-a whole. A gain surely below is a pass, across it is inconclusive. A cycle of the
-halves that gains nothing for sure is passed over. Where nothing fails, a cycle of the best renaming
-on all test images that gains more than ``max_gain`` there, and three images at least, is
-inconclusive: it was chosen on the images that show it, so they do not prove it.
+a whole. A gain surely below is a pass, across it is inconclusive. A cycle of the halves that gains
+nothing for sure is passed over. Where nothing fails, a cycle of the best renaming on all test
+images that gains more than ``max_gain`` there, and three images at least, is inconclusive: it was
+chosen on the images that show it, so they do not prove it.
 
 A pass says that none was found. That there is none it says where, by exact bounds of all outputs
 together, no output gains more than ``max_gain`` whatever it is called; else it says of how many

@@ -20,16 +20,15 @@ How to fix
 ----------
 Repair or replace the files, or remove them from the test set on purpose. Each is listed with the
 decoder's reason. Give a file that was left out the suffix or the class folder that it lacks, or
-remove it. To accept them, raise ``max_share``. What the system did not give, such as a
-file on a mount that was gone, is asked for again by the next ``auditor run``; what it gave and
-nobody can decode, or what killed the process, when the file changes.
+remove it. To accept them, raise ``max_share``. What the system did not give, such as a file on a
+mount that was gone, is asked for again by the next ``auditor run``; what it gave and nobody can
+decode, or what killed the process, when the file changes.
 
 Limits
 ------
 Of saved predictions it is only asked what was left out of the images they are of, where these are
-given, too. A JPEG bears no checksum: one that was
-overwritten in the middle, or cut and closed with an end marker, is decoded with a part that is grey
-or garbled, and counts as read.
+given, too. A JPEG bears no checksum: one that was overwritten in the middle, or cut and closed with
+an end marker, is decoded with a part that is grey or garbled, and counts as read.
 
 References
 ----------

@@ -223,12 +223,17 @@ def can_be_read_now(path: Path, samples: Samples) -> bool:
     samples
         The split it was made from.
     """
-    file = pq.ParquetFile(path)
-    if LOOKS[1] not in file.schema_arrow.names:  # no image was looked at
+    table = _of_images(path, "image", "error", LOOKS[1])
+    if table is None:
         return False
-    table = file.read(columns=["image", "error", LOOKS[1]])
     lost = pc.and_(pc.is_valid(table["error"]), pc.is_null(table[LOOKS[1]]))
     return any(_digest(samples, image) for image in table["image"].filter(lost).to_pylist())
+
+
+def _of_images(path: Path, *columns: str) -> pa.Table | None:
+    """Return columns of evidence; None where no image was looked at for it."""
+    file = pq.ParquetFile(path)
+    return file.read(columns=list(columns)) if LOOKS[1] in file.schema_arrow.names else None
 
 
 def is_of_file(path: Path, digest: str) -> bool:
@@ -251,10 +256,9 @@ def other_images(path: Path, samples: Samples) -> str:
     str
         As a phrase; empty where they are the same, or no image was looked at.
     """
-    file = pq.ParquetFile(path)
-    if LOOKS[1] not in file.schema_arrow.names:
+    table = _of_images(path, "image", "label")
+    if table is None:
         return ""
-    table = file.read(columns=["image", "label"])
     then = dict(zip(table["image"].to_pylist(), table["label"].to_pylist(), strict=True))
     now = dict(zip(samples.images, samples.labels, strict=True))
     # A flag may have named what are numbers now: then labels say nothing.
